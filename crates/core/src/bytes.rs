@@ -1,0 +1,67 @@
+//! Range-checked reading of untrusted bytes, for every stage: a read past the end is `None`, never a panic.
+
+use core::ffi::CStr;
+
+/// The `N` bytes at `offset`, or `None` when they are not all there.
+pub fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..)?.first_chunk::<N>().copied()
+}
+
+/// `len` bytes at `offset`, both taken from an untrusted field.
+pub fn slice(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::try_from(len).ok()?)?;
+    bytes.get(start..end)
+}
+
+/// A list of strings as they lie in the compiled table: each one followed by its NUL byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strings<'a>(&'a [u8]);
+
+impl<'a> Strings<'a> {
+    /// No strings.
+    pub const EMPTY: Self = Strings(&[]);
+
+    /// `bytes` as a list of strings; `None` when the last one lacks its NUL.
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        matches!(bytes.last(), None | Some(0)).then_some(Strings(bytes))
+    }
+
+    /// The strings, in order.
+    pub fn iter(self) -> impl Iterator<Item = &'a CStr> + Clone {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let string = CStr::from_bytes_until_nul(rest).ok()?;
+            rest = rest.get(string.count_bytes().saturating_add(1)..)?;
+            Some(string)
+        })
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn strings_are_split_at_their_nul() {
+        let list = |bytes| -> Vec<&CStr> { Strings::new(bytes).unwrap().iter().collect() };
+        assert!(list(b"").is_empty());
+        assert_eq!(list(b"a\0\0bc\0"), [c"a", c"", c"bc"]);
+        assert_eq!(Strings::new(b"a\0b"), None);
+    }
+
+    #[test]
+    fn reads_past_the_end_are_none() {
+        assert_eq!(array::<4>(b"abcd", 0), Some(*b"abcd"));
+        assert_eq!(array::<4>(b"abcd", 1), None);
+        assert_eq!(array::<1>(b"", usize::MAX), None);
+        assert_eq!(slice(b"abcd", 2, 2), Some(&b"cd"[..]));
+        assert_eq!(slice(b"abcd", u64::MAX, u64::MAX), None);
+    }
+}

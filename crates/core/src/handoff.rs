@@ -1,0 +1,180 @@
+//! Stage 1, `Handoff`: what the kernel left on the stack of a freshly exec'ed process.
+//!
+//! Layout, in machine words from the stack pointer up (fs/binfmt_elf.c, `create_elf_tables`; x86-64 psABI 3.4.1):
+//!
+//! ```text
+//! argc | argv[0] … argv[argc-1] | 0 | envp[0] … | 0 | (a_type, a_val) … | AT_NULL, 0
+//! ```
+//!
+//! Strings are words here, addresses that only the interpreter may follow; so this stage can be tested with
+//! invented ones.
+
+/// `a_type` values (uapi/linux/auxvec.h).
+pub mod aux {
+    /// End of the vector.
+    pub const NULL: usize = 0;
+    /// Descriptor of the program (binfmt_misc flag O).
+    pub const EXECFD: usize = 2;
+    /// Address of the program headers.
+    pub const PHDR: usize = 3;
+    /// Size of one program header, in bytes.
+    pub const PHENT: usize = 4;
+    /// Number of program headers.
+    pub const PHNUM: usize = 5;
+    /// Page size, in bytes.
+    pub const PAGESZ: usize = 6;
+    /// Base address of the dynamic linker.
+    pub const BASE: usize = 7;
+    /// Bit 0: argv holds the original argv\[0\] (flag P, since Linux 5.12).
+    pub const FLAGS: usize = 8;
+    /// Entry point of the program.
+    pub const ENTRY: usize = 9;
+    /// Non-zero when the exec gained privilege.
+    pub const SECURE: usize = 23;
+}
+
+/// `AT_FLAGS_PRESERVE_ARGV0` (uapi/linux/binfmts.h).
+pub const PRESERVE_ARGV0: usize = 1;
+
+/// The kernel's initial stack, its parts told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handoff<'a> {
+    /// Addresses of the arguments.
+    pub argv: &'a [usize],
+    /// Addresses of the environment strings.
+    pub envp: &'a [usize],
+    /// The auxiliary vector as alternating types and values, AT_NULL left out.
+    pub auxv: &'a [usize],
+}
+
+impl<'a> Handoff<'a> {
+    /// Tells the parts of `words` apart, which begin at argc and may go on past AT_NULL. `None` when they are not
+    /// what a kernel writes.
+    pub fn read(words: &'a [usize]) -> Option<Self> {
+        let (&argc, rest) = words.split_first()?;
+        let (argv, rest) = rest.split_at_checked(argc)?;
+        let (&0, rest) = rest.split_first()? else { return None };
+        let (envp, rest) = rest.split_at_checked(rest.iter().position(|&word| word == 0)?)?;
+        let (_, rest) = rest.split_first()?;
+        let pairs = rest.chunks_exact(2).position(|pair| pair.first() == Some(&aux::NULL))?;
+        let auxv = rest.get(..pairs.checked_mul(2)?)?;
+        Some(Handoff { argv, envp, auxv })
+    }
+
+    /// The value of the auxiliary vector's entry `kind`.
+    pub fn aux(&self, kind: usize) -> Option<usize> {
+        self.auxv.chunks_exact(2).find_map(|pair| match *pair {
+            [found, value] if found == kind => Some(value),
+            _ => None,
+        })
+    }
+
+    /// AT_EXECFD: the guest, opened by the kernel. Its absence means a person started us.
+    pub fn execfd(&self) -> Option<i32> {
+        self.aux(aux::EXECFD).and_then(|fd| i32::try_from(fd).ok())
+    }
+
+    /// AT_SECURE. A vector without it (no kernel since 2.6 writes one) counts as privileged.
+    pub fn secure(&self) -> bool {
+        self.aux(aux::SECURE) != Some(0)
+    }
+
+    /// Whether AT_FLAGS says that argv holds the original argv\[0\].
+    pub fn argv0_flag(&self) -> bool {
+        self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
+    }
+
+    /// The guest's path, argv\[0\] and arguments out of argv as binfmt_misc rewrote it: `[interpreter, path, argv0,
+    /// args…]` with flag P (`argv0_kept`), `[interpreter, path, args…]` without, where the path stands in for the lost
+    /// argv\[0\].
+    pub fn invocation(&self, argv0_kept: bool) -> Option<Invocation<'a, usize>> {
+        match *self.argv {
+            [_, path, argv0, ref args @ ..] if argv0_kept => Some(Invocation { path, argv0, args }),
+            [_, path, ref args @ ..] if !argv0_kept => Some(Invocation { path, argv0: path, args }),
+            _ => None,
+        }
+    }
+}
+
+/// How the guest was called. `A` is a string: an address at the kernel's door, bytes at the human one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invocation<'a, A> {
+    /// The path as the caller passed it to execve(2).
+    pub path: A,
+    /// argv\[0\] as the caller passed it.
+    pub argv0: A,
+    /// argv\[1\] and on.
+    pub args: &'a [A],
+}
+
+/// Whether a kernel of this release (`uname -r`) sets AT_FLAGS bit 0 for entries with flag P: since 5.12, commit
+/// 2347961b11d4. An unreadable release counts as new.
+pub fn sets_argv0_flag(release: &[u8]) -> bool {
+    let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+        digits
+            .iter()
+            .fold(0u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(digit.wrapping_sub(b'0'))))
+    });
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if major != 0 => (major, minor) >= (5, 12),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: [usize; 14] = [2, 0x10, 0x20, 0, 0x30, 0, aux::EXECFD, 3, aux::SECURE, 0, aux::FLAGS, 1, 0, 0];
+
+    #[test]
+    fn the_parts_are_told_apart() {
+        let handoff = Handoff::read(&STACK).unwrap();
+        assert_eq!(handoff.argv, [0x10, 0x20]);
+        assert_eq!(handoff.envp, [0x30]);
+        assert_eq!(handoff.execfd(), Some(3));
+        assert!(!handoff.secure());
+        assert!(handoff.argv0_flag());
+        assert_eq!(handoff.aux(aux::ENTRY), None);
+    }
+
+    #[test]
+    fn a_stack_cut_short_anywhere_is_refused() {
+        for len in 0..STACK.len() - 1 {
+            assert_eq!(Handoff::read(&STACK[..len]), None, "{len} words");
+        }
+    }
+
+    #[test]
+    fn without_at_secure_the_exec_counts_as_privileged() {
+        assert!(Handoff::read(&[0, 0, 0, 0, 0]).unwrap().secure());
+    }
+
+    #[test]
+    fn arguments_follow_the_p_flag() {
+        let argv = [1, 2, 3, 4];
+        let handoff = Handoff { argv: &argv, envp: &[], auxv: &[] };
+        assert_eq!(handoff.invocation(true), Some(Invocation { path: 2, argv0: 3, args: &[4] }));
+        assert_eq!(handoff.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[3, 4] }));
+        let bare = Handoff { argv: &argv[..2], envp: &[], auxv: &[] };
+        assert_eq!(bare.invocation(true), None);
+        assert_eq!(bare.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[] }));
+    }
+
+    #[test]
+    fn kernels_since_5_12_set_the_flag() {
+        for (release, sets) in [
+            (&b"5.11.22-generic"[..], false),
+            (b"4.19.0-26-amd64", false),
+            (b"5.4.0", false),
+            (b"5.12.0", true),
+            (b"5.12-rc1", true),
+            (b"6.1.0-18-amd64", true),
+            (b"10.0", true),
+            (b"", true),
+            (b"odd", true),
+        ] {
+            assert_eq!(sets_argv0_flag(release), sets, "{}", release.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Stage 4, `Plan`: everything about the hand-over that can be known before it: what the emulator is called with, in
+//! which environment, and how the process becomes it. The kernel's door carries it out; the human one prints it.
+
+use core::ffi::CStr;
+
+use crate::handoff::Invocation;
+use crate::refusal::Refusal;
+use crate::table::{Argv0, Row, Strategy};
+
+/// The prefix of the variables that steer QEMU (linux-user/main.c).
+pub const STEERING: &[u8] = b"QEMU_";
+/// The variable by which a caller chooses the sysroot himself.
+pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
+
+/// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a, A> {
+    /// The architecture.
+    pub row: Row<'a>,
+    /// The emulator's path; also its argv\[0\].
+    pub emulator: &'a CStr,
+    /// How the process becomes the emulator.
+    pub strategy: Strategy,
+    /// Directory that holds the libraries of a dynamic guest.
+    pub sysroot: Option<&'a CStr>,
+    /// AT_SECURE: the guest gained privileges by this exec.
+    pub secure: bool,
+    /// How the guest was called.
+    pub invocation: Invocation<'a, A>,
+}
+
+/// A string of the emulator's argv or environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word<'a, A> {
+    /// From the table or the plan.
+    Ours(&'a CStr),
+    /// From the caller, handed on as it is.
+    Callers(A),
+}
+
+/// Opens the first of the row's emulators that is there: `open` tells, by `Ok(None)`, that it is not.
+///
+/// # Errors
+/// [`Refusal::NoEmulator`] when none is there, and whatever `open` refuses: an emulator that is there and cannot be
+/// used is not passed over silently.
+pub fn find_emulator<'a, T>(
+    row: &Row<'a>,
+    mut open: impl FnMut(&'a CStr) -> Result<Option<T>, Refusal<'a>>,
+) -> Result<(&'a CStr, T), Refusal<'a>> {
+    for path in row.paths.iter() {
+        if let Some(found) = open(path)? {
+            return Ok((path, found));
+        }
+    }
+    Err(Refusal::NoEmulator { machine: row.name, tried: row.paths.iter().next() })
+}
+
+/// The sysroot for a guest with the dynamic linker `linker`: the row's first one that has it, when `/` does not.
+/// `exists(root, path)` tells whether `path` is there below `root`.
+pub fn choose_sysroot<'a>(
+    row: &Row<'a>,
+    linker: &CStr,
+    mut exists: impl FnMut(&CStr, &CStr) -> bool,
+) -> Option<&'a CStr> {
+    if row.sysroots.is_empty() || !linker.to_bytes().starts_with(b"/") || exists(c"", linker) {
+        return None;
+    }
+    row.sysroots.iter().find(|root| exists(root, linker))
+}
+
+impl<'a, A: Copy> Plan<'a, A> {
+    /// Passes the emulator's argv to `push`, by the row's convention. `--` always stands before the path (security
+    /// rule 4), so that a guest called `-L` is no option.
+    pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
+        let Invocation { path, argv0, args } = self.invocation;
+        push(Word::Ours(self.emulator));
+        for option in self.row.options.iter() {
+            push(Word::Ours(option));
+        }
+        if let Some(root) = self.sysroot {
+            push(Word::Ours(c"-L"));
+            push(Word::Ours(root));
+        }
+        if self.row.argv0 == Argv0::DashZero {
+            push(Word::Ours(c"-0"));
+            push(Word::Callers(argv0));
+        }
+        push(Word::Ours(c"--"));
+        push(Word::Callers(path));
+        if self.row.argv0 == Argv0::Auxv {
+            push(Word::Callers(argv0));
+        }
+        for &argument in args {
+            push(Word::Callers(argument));
+        }
+    }
+
+    /// Passes the emulator's environment to `push`: `callers`, without every `QEMU_*` when the guest is privileged
+    /// (security rule 2), then the row's settings that the caller has not made. `bytes` reads a variable
+    /// (`NAME=value`).
+    pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Word<'a, A>)) {
+        let keeps = |variable: A| !self.secure || !bytes(variable).starts_with(STEERING);
+        for &variable in callers {
+            if keeps(variable) {
+                push(Word::Callers(variable));
+            }
+        }
+        for setting in self.row.environment.iter() {
+            let name = variable_name(setting.to_bytes());
+            if !callers.iter().any(|&variable| keeps(variable) && variable_name(bytes(variable)) == name) {
+                push(Word::Ours(setting));
+            }
+        }
+    }
+
+    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
+    pub fn argv0_flag(&self) -> bool {
+        self.row.argv0 == Argv0::Auxv
+    }
+}
+
+/// The name in `NAME=value`; all of it when there is no `=`.
+pub fn variable_name(variable: &[u8]) -> &[u8] {
+    variable.split(|&byte| byte == b'=').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::bytes::Strings;
+    use crate::elf::{Class, Data};
+    use std::vec::Vec;
+
+    pub(crate) fn row(argv0: Argv0) -> Row<'static> {
+        Row {
+            name: c"cpu",
+            class: Class::Elf64,
+            data: Data::Little,
+            flags_mask: 0,
+            flags_value: 0,
+            machines: &[],
+            osabi: &[],
+            paths: Strings::new(b"/first\0/second\0").unwrap(),
+            options: Strings::new(b"-cpu\0max\0").unwrap(),
+            environment: Strings::new(b"QEMU_A=ours\0B=ours\0").unwrap(),
+            sysroots: Strings::new(b"/one\0/two\0").unwrap(),
+            argv0,
+            strategy: Strategy::Map,
+        }
+    }
+
+    fn plan(argv0: Argv0, secure: bool) -> Plan<'static, &'static [u8]> {
+        const ARGS: &[&[u8]] = &[b"one"];
+        let invocation = Invocation { path: &b"-E"[..], argv0: &b"zero"[..], args: ARGS };
+        Plan { row: row(argv0), emulator: c"/q", strategy: Strategy::Map, sysroot: Some(c"/one"), secure, invocation }
+    }
+
+    fn text(word: Word<'static, &'static [u8]>) -> &'static str {
+        std::str::from_utf8(match word {
+            Word::Ours(string) => string.to_bytes(),
+            Word::Callers(bytes) => bytes,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn argv_follows_the_convention_and_never_lacks_the_dashes() {
+        for (convention, expected) in [
+            (Argv0::DashZero, &["/q", "-cpu", "max", "-L", "/one", "-0", "zero", "--", "-E", "one"][..]),
+            (Argv0::Auxv, &["/q", "-cpu", "max", "-L", "/one", "--", "-E", "zero", "one"]),
+            (Argv0::None, &["/q", "-cpu", "max", "-L", "/one", "--", "-E", "one"]),
+        ] {
+            let mut argv = Vec::new();
+            plan(convention, false).argv(&mut |word| argv.push(text(word)));
+            assert_eq!(argv, expected);
+        }
+    }
+
+    #[test]
+    fn privileged_guests_get_no_steering_variables() {
+        let callers: [&[u8]; 4] = [b"QEMU_A=callers", b"B=callers", b"QEMU", b"QEMU_"];
+        for (secure, expected) in [
+            (false, &["QEMU_A=callers", "B=callers", "QEMU", "QEMU_"][..]),
+            (true, &["B=callers", "QEMU", "QEMU_A=ours"]),
+        ] {
+            let mut environment = Vec::new();
+            plan(Argv0::DashZero, secure)
+                .environment(&callers, &|bytes| bytes, &mut |word| environment.push(text(word)));
+            assert_eq!(environment, expected, "secure: {secure}");
+        }
+    }
+
+    #[test]
+    fn the_first_emulator_that_is_there_is_taken() {
+        let row = row(Argv0::DashZero);
+        let there = |wanted: &'static CStr| move |path: &CStr| Ok((path == wanted).then_some(()));
+        assert_eq!(find_emulator(&row, there(c"/second")), Ok((c"/second", ())));
+        assert_eq!(
+            find_emulator(&row, there(c"/third")),
+            Err(Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") })
+        );
+        let broken = Refusal::CorruptTable;
+        assert_eq!(find_emulator::<()>(&row, |_| Err(broken)), Err(broken), "not passed over");
+    }
+
+    #[test]
+    fn a_sysroot_is_chosen_only_where_it_helps() {
+        let row = row(Argv0::DashZero);
+        let choose = |linker, there: &'static [(&CStr, &CStr)]| {
+            choose_sysroot(&row, linker, |root, path| there.contains(&(root, path)))
+        };
+        assert_eq!(choose(c"/ld.so", &[(c"/two", c"/ld.so")]), Some(c"/two"));
+        assert_eq!(choose(c"ld.so", &[(c"/two", c"ld.so")]), None, "relative");
+        assert_eq!(choose(c"/ld.so", &[(c"", c"/ld.so"), (c"/two", c"/ld.so")]), None, "not needed");
+        assert_eq!(choose(c"/ld.so", &[]), None);
+    }
+}

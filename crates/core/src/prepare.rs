@@ -1,0 +1,155 @@
+//! Stages 2 to 4 in one: from an open guest to the plan. Both doors run this code; they differ in how files are read.
+
+use core::ffi::CStr;
+use core::ops::Range;
+
+use crate::handoff::Invocation;
+use crate::plan::{self, Plan};
+use crate::program::{self, Host, Program};
+use crate::table::{Row, Strategy};
+use crate::{Guest, Refusal, Table, bytes, guest};
+
+/// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
+/// dynamic linker too.
+const GUEST_HEAD: usize = 1024;
+/// Most program headers of a guest that are looked at, in bytes; more than any program has.
+const GUEST_HEADERS: usize = 4096;
+
+/// Errno of a file that is not there.
+pub const ENOENT: i32 = 2;
+/// Errno of a path through something that is no directory.
+pub const ENOTDIR: i32 = 20;
+
+/// The file system, as a door sees it. Errors are errno values.
+pub trait Files {
+    /// An open file.
+    type File: Copy;
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// As open(2).
+    fn open(&mut self, path: &CStr) -> Result<Self::File, i32>;
+    /// Reads what there is at `offset` into `buffer` and returns it; the file's own offset stays.
+    ///
+    /// # Errors
+    /// As pread(2).
+    fn read_at<'b>(&mut self, file: Self::File, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32>;
+    /// Length of a file, in bytes.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    fn len(&mut self, file: Self::File) -> Result<u64, i32>;
+    /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
+    fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
+}
+
+/// What a door knows of one exec.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a, A, F> {
+    /// The guest.
+    pub guest: F,
+    /// How it was called.
+    pub invocation: Invocation<'a, A>,
+    /// AT_SECURE.
+    pub secure: bool,
+    /// Whether the caller has chosen a sysroot, by `QEMU_LD_PREFIX`.
+    pub sysroot_chosen: bool,
+    /// What emulators have to fit.
+    pub host: Host,
+    /// Page size, in bytes.
+    pub page: u64,
+}
+
+/// A plan with what is needed to carry it out.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared<'a, 'h, A, F> {
+    /// What is about to be done.
+    pub plan: Plan<'a, A>,
+    /// The emulator, open.
+    pub file: F,
+    /// The emulator, examined, if it is to be mapped.
+    pub program: Option<Program<'h>>,
+}
+
+/// Room for the headers of an emulator.
+pub type Head = [u8; program::HEAD];
+
+/// Makes the plan for one guest. `head` receives the emulator's headers.
+///
+/// # Errors
+/// Why the guest is not run.
+pub fn prepare<'a, 'h, A: Copy, F: Files>(
+    files: &mut F,
+    table: &Table<'a>,
+    request: Request<'a, A, F::File>,
+    head: &'h mut Head,
+) -> Result<Prepared<'a, 'h, A, F::File>, Refusal<'a>> {
+    let Request { guest: file, invocation, secure, .. } = request;
+    let mut start = [0; GUEST_HEAD];
+    let start = files.read_at(file, &mut start, 0).map_err(failed("read the program", c""))?;
+    let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
+    let row = table.choose(&guest)?;
+
+    // Security rule 1: with AT_SECURE set, no path chooses what runs.
+    if secure {
+        return Err(Refusal::Privileged { machine: row.name });
+    }
+    let (emulator, opened) = plan::find_emulator(&row, |path| match files.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(ENOENT | ENOTDIR) => Ok(None),
+        Err(errno) => Err(failed("open the emulator", path)(errno)),
+    })?;
+    let sysroot = if request.sysroot_chosen { None } else { sysroot(files, &row, &guest, file, start) };
+    let mut plan = Plan { row, emulator, strategy: row.strategy, sysroot, secure, invocation };
+
+    let program = match plan.strategy {
+        Strategy::Exec => None,
+        Strategy::Map => {
+            let len = files.len(opened).map_err(failed("examine the emulator", emulator))?;
+            let head = files.read_at(opened, head, 0).map_err(failed("read the emulator", emulator))?;
+            match Program::examine(head, len, request.host, request.page) {
+                Ok(program) => Some(program),
+                Err(fault) if fault.needs_exec() => {
+                    plan.strategy = Strategy::Exec;
+                    None
+                }
+                Err(fault) => return Err(Refusal::BadEmulator { path: emulator, fault }),
+            }
+        }
+    };
+    Ok(Prepared { plan, file: opened, program })
+}
+
+/// Turns an errno into a refusal.
+pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Refusal<'a> {
+    move |errno| Refusal::System { doing, subject, errno }
+}
+
+/// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot be
+/// followed there is none, and the emulator will say why.
+fn sysroot<'a, F: Files>(files: &mut F, row: &Row<'a>, guest: &Guest, file: F::File, start: &[u8]) -> Option<&'a CStr> {
+    if row.sysroots.is_empty() {
+        return None;
+    }
+    let mut buffer = [0; GUEST_HEADERS];
+    let name = guest.dynamic_linker(part(files, file, start, &mut buffer, guest.program_headers())?)?;
+    let mut buffer = [0; guest::MAX_INTERPRETER];
+    let linker = CStr::from_bytes_until_nul(part(files, file, start, &mut buffer, name)?).ok()?;
+    plan::choose_sysroot(row, linker, |root, path| files.exists(root, path))
+}
+
+/// The guest's bytes in `range`: out of its `start`, or else read into `buffer`.
+fn part<'b, F: Files>(
+    files: &mut F,
+    file: F::File,
+    start: &'b [u8],
+    buffer: &'b mut [u8],
+    range: Range<u64>,
+) -> Option<&'b [u8]> {
+    let len = range.end.checked_sub(range.start)?;
+    if let Some(near) = bytes::slice(start, range.start, len) {
+        return Some(near);
+    }
+    let buffer = buffer.get_mut(..usize::try_from(len).ok()?)?;
+    files.read_at(file, buffer, range.start).ok()
+}

@@ -1,0 +1,257 @@
+//! The emulator as an ELF file: whether it can be mapped into this process, and which pages go where.
+//!
+//! True afterwards: the segments are in order and apart, lie inside the file, keep offset and address congruent
+//! modulo the page size, and contain the entry point; so the loader only has to carry the [`Mapping`]s out.
+
+use crate::elf::{self, ET_DYN, Header, Machine, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader};
+use crate::say::{Number, Out, Say, display, say};
+
+/// How much of an emulator's file is read for its headers, in bytes; larger tables are refused.
+pub const HEAD: usize = 4096;
+/// Largest stretch of addresses that an emulator may take, in bytes: a terabyte is well above any and keeps sums small.
+const MAX_SPAN: u64 = 1 << 40;
+
+/// What the emulator has to fit: the machine that runs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// Its `e_machine`.
+    pub machine: Machine,
+    /// Its class.
+    pub class: elf::Class,
+    /// Its byte order.
+    pub data: elf::Data,
+}
+
+/// Why an emulator cannot be mapped. Displayed after its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its ELF header is bad.
+    Header(elf::Fault),
+    /// It is for another host.
+    WrongHost(Machine),
+    /// It needs a dynamic linker; only execve(2) can start it.
+    Dynamic,
+    /// It wants an executable stack, which only execve(2) gives.
+    ExecutableStack,
+    /// Its program headers are not within the first [`HEAD`] bytes.
+    FarHeaders,
+    /// It has no loadable segment.
+    NoSegments,
+    /// A segment ends beyond the file.
+    CutShort,
+    /// Segments overlap or are not in ascending order.
+    Overlap,
+    /// A segment is larger in the file than in memory, or its addresses overflow.
+    Size,
+    /// Offset and address of a segment differ modulo the page size.
+    Misaligned,
+    /// A segment is writable and executable.
+    WritableCode,
+    /// The entry point is in no executable segment.
+    Entry,
+    /// No segment contains the program headers, which libc needs.
+    HeadersNotLoaded,
+}
+
+impl Fault {
+    /// Whether execve(2) can start what cannot be mapped.
+    pub const fn needs_exec(self) -> bool {
+        matches!(self, Fault::Dynamic | Fault::ExecutableStack)
+    }
+}
+
+impl Say for Fault {
+    fn say(&self, out: &mut Out<'_>) {
+        out(match *self {
+            Fault::Header(fault) => return say!(out, "is damaged (", fault, ")"),
+            Fault::WrongHost(Machine(machine)) => {
+                return say!(out, "is for another host (ELF machine ", Number::of(machine), ")");
+            }
+            Fault::Dynamic => "is dynamically linked and not static",
+            Fault::ExecutableStack => "wants an executable stack",
+            Fault::FarHeaders => "is damaged (program headers out of reach)",
+            Fault::NoSegments => "is damaged (no loadable segment)",
+            Fault::CutShort => "is damaged (a segment ends beyond the file)",
+            Fault::Overlap => "is damaged (segments overlap)",
+            Fault::Size => "is damaged (a segment's size is impossible)",
+            Fault::Misaligned => "is not aligned to this host's pages",
+            Fault::WritableCode => "has a segment that is writable and executable",
+            Fault::Entry => "is damaged (entry point outside its code)",
+            Fault::HeadersNotLoaded => "does not load its own program headers",
+        });
+    }
+}
+
+display!(Fault);
+
+/// An emulator that can be mapped. Addresses are those of the file; [`Program::relocatable`] ones shift together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Program<'a> {
+    /// Whether it is position-independent (ET_DYN).
+    pub relocatable: bool,
+    /// Lowest address, a multiple of the page size.
+    pub low: u64,
+    /// One past the highest address, a multiple of the page size.
+    pub high: u64,
+    /// Alignment that a position-independent program wants, in bytes: at least the page size, a power of two.
+    pub align: u64,
+    /// Entry point.
+    pub entry: u64,
+    /// Address of the program headers.
+    pub phdr: u64,
+    /// Size of a program header, in bytes.
+    pub phent: u16,
+    /// Number of program headers.
+    pub phnum: u16,
+    header: Header,
+    table: &'a [u8],
+    page: u64,
+}
+
+/// One segment, as mmap(2) wants it. All addresses and lengths but `zero` are multiples of the page size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Where it begins.
+    pub address: u64,
+    /// Bytes mapped from the file; 0 when the segment has none.
+    pub file_len: u64,
+    /// Offset in the file.
+    pub offset: u64,
+    /// First byte after the file's part that must be zero, and how many up to the end of its page.
+    pub zero: (u64, u64),
+    /// Bytes of fresh memory after the file's part.
+    pub fresh_len: u64,
+    /// `p_flags`.
+    pub flags: u32,
+}
+
+fn round_down(value: u64, page: u64) -> u64 {
+    value & !page.wrapping_sub(1)
+}
+
+fn round_up(value: u64, page: u64) -> Option<u64> {
+    Some(round_down(value.checked_add(page.checked_sub(1)?)?, page))
+}
+
+impl Mapping {
+    fn of(segment: &ProgramHeader, page: u64) -> Option<Self> {
+        let address = round_down(segment.vaddr, page);
+        let file_end = segment.vaddr.checked_add(segment.filesz)?;
+        let mapped_end = if segment.filesz == 0 { address } else { round_up(file_end, page)? };
+        let memory_end = round_up(segment.vaddr.checked_add(segment.memsz)?, page)?;
+        let grows = segment.memsz > segment.filesz;
+        Some(Mapping {
+            address,
+            file_len: mapped_end.checked_sub(address)?,
+            offset: round_down(segment.offset, page),
+            zero: if grows && segment.filesz != 0 {
+                (file_end, mapped_end.checked_sub(file_end)?)
+            } else {
+                (file_end, 0)
+            },
+            fresh_len: memory_end.saturating_sub(mapped_end),
+            flags: segment.flags,
+        })
+    }
+
+    /// One past its last address.
+    fn end(&self) -> u64 {
+        self.address.saturating_add(self.file_len).saturating_add(self.fresh_len)
+    }
+}
+
+impl<'a> Program<'a> {
+    /// Examines the emulator whose first [`HEAD`] bytes (or fewer, if it is shorter) are `head` and whose file has
+    /// `file_len` bytes, for `host` with pages of `page` bytes.
+    ///
+    /// # Errors
+    /// The first [`Fault`].
+    pub fn examine(head: &'a [u8], file_len: u64, host: Host, page: u64) -> Result<Self, Fault> {
+        let header = Header::parse(head).map_err(Fault::Header)?;
+        if header.machine != host.machine || header.class != host.class || header.data != host.data {
+            return Err(Fault::WrongHost(header.machine));
+        }
+        let table = crate::bytes::slice(head, header.phoff, header.program_headers_size()).ok_or(Fault::FarHeaders)?;
+        for segment in header.program_headers(table) {
+            match segment.kind {
+                PT_INTERP => return Err(Fault::Dynamic),
+                PT_GNU_STACK if segment.flags & PF_X != 0 => return Err(Fault::ExecutableStack),
+                _ => {}
+            }
+        }
+        let loads = || header.program_headers(table).filter(|segment| segment.kind == PT_LOAD && segment.memsz != 0);
+        let (mut low, mut high, mut align, mut phdr, mut entry_found) = (None, 0, page, None, false);
+        for segment in loads() {
+            let mapping = Self::check(&segment, file_len, page)?;
+            if low.is_some() && mapping.address < high {
+                return Err(Fault::Overlap);
+            }
+            low.get_or_insert(mapping.address);
+            high = mapping.end();
+            if segment.align.is_power_of_two() {
+                align = align.max(segment.align);
+            }
+            // check() has shown that these sums do not overflow.
+            let holds = |start: u64, len: u64, value: u64| value.checked_sub(start).is_some_and(|within| within < len);
+            entry_found |= segment.flags & PF_X != 0 && holds(segment.vaddr, segment.memsz, header.entry);
+            if phdr.is_none() && holds(segment.offset, segment.filesz, header.phoff) {
+                phdr = segment.vaddr.checked_add(header.phoff.saturating_sub(segment.offset));
+            }
+        }
+        let low = low.ok_or(Fault::NoSegments)?;
+        if !entry_found {
+            return Err(Fault::Entry);
+        }
+        if high.saturating_sub(low) > MAX_SPAN || align > MAX_SPAN {
+            return Err(Fault::Size);
+        }
+        Ok(Program {
+            relocatable: header.kind == ET_DYN,
+            low,
+            high,
+            align,
+            entry: header.entry,
+            phdr: phdr.ok_or(Fault::HeadersNotLoaded)?,
+            phent: header.class.program_header_size(),
+            phnum: header.phnum,
+            header,
+            table,
+            page,
+        })
+    }
+
+    fn check(segment: &ProgramHeader, file_len: u64, page: u64) -> Result<Mapping, Fault> {
+        if segment.filesz > segment.memsz {
+            return Err(Fault::Size);
+        }
+        if segment.offset.checked_add(segment.filesz).is_none_or(|end| end > file_len) {
+            return Err(Fault::CutShort);
+        }
+        if (segment.offset ^ segment.vaddr) & page.wrapping_sub(1) != 0 {
+            return Err(Fault::Misaligned);
+        }
+        if segment.flags & PF_W != 0 && segment.flags & PF_X != 0 {
+            return Err(Fault::WritableCode);
+        }
+        let mapping = Mapping::of(segment, page).ok_or(Fault::Size)?;
+        // The rest of the file's last page is zeroed, which only a writable segment allows.
+        if mapping.zero.1 != 0 && segment.flags & PF_W == 0 {
+            return Err(Fault::Size);
+        }
+        Ok(mapping)
+    }
+
+    /// The page size that it was examined for, in bytes.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// The segments in ascending order.
+    pub fn mappings(&self) -> impl Iterator<Item = Mapping> + Clone + use<'a> {
+        let page = self.page;
+        self.header
+            .program_headers(self.table)
+            .filter(|segment| segment.kind == PT_LOAD && segment.memsz != 0)
+            .filter_map(move |segment| Mapping::of(&segment, page))
+    }
+}
