@@ -1,0 +1,188 @@
+//! Whether the values of a table make sense, so that everything derived from it is well formed.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+
+use dispatch_core::table::MAX_ROW_STRINGS;
+use dispatch_core::{Guest, Table};
+
+use crate::architecture::{Architecture, OCI_SYSTEM};
+use crate::compile;
+use crate::error::{Error, Fault};
+
+/// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
+/// (NAME_MAX) that a file in binfmt_misc may have.
+const MAX_NAME: usize = 64;
+/// Longest code of a probe, in bytes; `exit_group(0)` takes 6 to 20.
+const MAX_PROBE: usize = 64;
+
+/// Checks each architecture by itself, then all together.
+pub fn all(architectures: &[Architecture]) -> Result<(), Error> {
+    for (index, architecture) in architectures.iter().enumerate() {
+        name(index + 1, &architecture.name)?;
+        one(architecture).map_err(|fault| in_architecture(architecture, fault))?;
+    }
+    names(architectures)?;
+    hosts(architectures)?;
+    ambiguity(architectures)
+}
+
+fn in_architecture(architecture: &Architecture, fault: Fault) -> Error {
+    Error::Architecture { name: architecture.name.clone(), fault }
+}
+
+/// The name becomes part of a file name in binfmt_misc, and of messages.
+fn name(place: usize, name: &str) -> Result<(), Error> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(Error::Name { place, name: name.to_owned() })
+    }
+}
+
+fn one(architecture: &Architecture) -> Result<(), Fault> {
+    aliases(&architecture.aliases)?;
+    let numbers: Vec<u16> = architecture.machine.iter().map(|machine| machine.number).collect();
+    some("machine", &numbers)?;
+    distinct("machine", &numbers)?;
+    some("osabi", &architecture.osabi)?;
+    distinct("osabi", &architecture.osabi)?;
+    flags(architecture)?;
+    emulators(&architecture.emulators)?;
+    strings(architecture)?;
+    sysroots(&architecture.sysroots)?;
+    distinct("native_on", &architecture.native_on)?;
+    probe(architecture)
+}
+
+/// Aliases come from tools that use few characters; a space or a capital letter more would be a mistake.
+fn aliases(aliases: &[String]) -> Result<(), Fault> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+    let good = |alias: &&String| !alias.is_empty() && alias.bytes().all(allowed) && !alias.starts_with(OCI_SYSTEM);
+    match aliases.iter().find(|alias| !good(alias)) {
+        Some(alias) => Err(Fault::Alias(alias.clone())),
+        None => Ok(()),
+    }
+}
+
+fn some<T>(field: &'static str, list: &[T]) -> Result<(), Fault> {
+    if list.is_empty() { Err(Fault::Empty { field }) } else { Ok(()) }
+}
+
+fn distinct<T: PartialEq + Debug>(field: &'static str, list: &[T]) -> Result<(), Fault> {
+    let repeated = list.iter().enumerate().find(|(index, value)| list[..*index].contains(value));
+    match repeated {
+        Some((_, value)) => Err(Fault::Twice { field, value: format!("{value:?}") }),
+        None => Ok(()),
+    }
+}
+
+fn without_nul<'a>(field: &'static str, strings: impl IntoIterator<Item = &'a String>) -> Result<(), Fault> {
+    match strings.into_iter().find(|string| string.contains('\0')) {
+        Some(string) => Err(Fault::Nul { field, value: string.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn flags(architecture: &Architecture) -> Result<(), Fault> {
+    match architecture.flags {
+        Some(flags) if flags.mask == 0 => Err(Fault::NoFlags),
+        Some(flags) if flags.value & !flags.mask != 0 => {
+            Err(Fault::FlagsValue { mask: flags.mask, value: flags.value })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn emulators(emulators: &[String]) -> Result<(), Fault> {
+    some("emulators", emulators)?;
+    without_nul("emulators", emulators)?;
+    distinct("emulators", emulators)?;
+    let good =
+        |emulator: &str| emulator.starts_with('/') || !(emulator.contains('/') || matches!(emulator, "" | "." | ".."));
+    match emulators.iter().find(|emulator| !good(emulator)) {
+        Some(emulator) => Err(Fault::Emulator(emulator.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Options and settings, which the interpreter copies onto a stack of limited size.
+fn strings(architecture: &Architecture) -> Result<(), Fault> {
+    without_nul("options", &architecture.options)?;
+    let names: Vec<&String> = architecture.environment.iter().map(|(name, _)| name).collect();
+    if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains('=')) {
+        return Err(Fault::Variable(name.to_string()));
+    }
+    distinct("environment", &names)?;
+    without_nul("environment", architecture.environment.iter().flat_map(|(name, value)| [name, value]))?;
+    let len = compile::strings_len(architecture);
+    if len > MAX_ROW_STRINGS {
+        return Err(Fault::TooLong { len, max: MAX_ROW_STRINGS });
+    }
+    Ok(())
+}
+
+fn sysroots(sysroots: &[String]) -> Result<(), Fault> {
+    without_nul("sysroots", sysroots)?;
+    distinct("sysroots", sysroots)?;
+    match sysroots.iter().find(|sysroot| !sysroot.starts_with('/')) {
+        Some(sysroot) => Err(Fault::Sysroot(sysroot.clone())),
+        None => Ok(()),
+    }
+}
+
+/// The probe must reach the emulator through the architecture's own row. All of its header comes from the row but
+/// `e_flags`, so that only these can be at fault.
+fn probe(architecture: &Architecture) -> Result<(), Fault> {
+    let len = architecture.probe.code.len();
+    if !(1..=MAX_PROBE).contains(&len) {
+        return Err(Fault::ProbeSize { len, max: MAX_PROBE });
+    }
+    let compiled = compile::compile(std::slice::from_ref(architecture));
+    let row = Table::read(&compiled).ok().and_then(|table| table.rows().next()?.ok());
+    let guest = Guest::identify(&architecture.probe_elf()).ok();
+    match (row, guest) {
+        (Some(row), Some(guest)) if row.accepts(&guest) => Ok(()),
+        _ => Err(Fault::ProbeFlags { flags: architecture.probe.flags }),
+    }
+}
+
+/// Names and aliases are one name space, because [`crate::ArchTable::find`] searches them together.
+pub fn names(architectures: &[Architecture]) -> Result<(), Error> {
+    let mut owners = HashMap::new();
+    for architecture in architectures {
+        for name in architecture.names() {
+            if let Some(by) = owners.insert(name, &architecture.name) {
+                let fault = Fault::Taken { name: name.to_owned(), by: by.clone() };
+                return Err(in_architecture(architecture, fault));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hosts(architectures: &[Architecture]) -> Result<(), Error> {
+    for architecture in architectures {
+        let known = |host: &&String| architectures.iter().any(|other| other.name == **host);
+        if let Some(host) = architecture.native_on.iter().find(|host| !known(host)) {
+            return Err(in_architecture(architecture, Fault::Host(host.clone())));
+        }
+    }
+    Ok(())
+}
+
+/// The kernel tries its entries in the opposite order of their registration; with no two that accept the same file,
+/// the order is of no importance.
+fn ambiguity(architectures: &[Architecture]) -> Result<(), Error> {
+    let rules: Vec<_> = architectures.iter().map(|architecture| (architecture, architecture.rules())).collect();
+    for (index, (architecture, ours)) in rules.iter().enumerate() {
+        for (other, theirs) in &rules[..index] {
+            if ours.iter().any(|our| theirs.iter().any(|their| our.rule.overlaps(&their.rule))) {
+                let fault = Fault::Ambiguous { other: other.name.clone() };
+                return Err(in_architecture(architecture, fault));
+            }
+        }
+    }
+    Ok(())
+}

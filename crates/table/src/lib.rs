@@ -1,0 +1,86 @@
+//! The architecture table: read from JSON, checked, and compiled into the form that the interpreter reads.
+//!
+//! ```text
+//! arch-table.json -> Architecture (json) -> checked (check) -> ArchTable -> bytes (compile) -> dispatch_core::Table
+//! ```
+//!
+//! What an [`ArchTable`] holds has passed every check, so that compiling it and deriving the kernel's rules cannot
+//! fail. docs/arch-table.md describes the fields.
+
+mod architecture;
+mod check;
+mod compile;
+mod error;
+mod json;
+mod probe;
+#[cfg(test)]
+mod tests;
+
+pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
+pub use error::{Error, Fault};
+
+/// The table that comes with the program: arch-table.json.
+pub const BUILTIN: &str = include_str!("../../../arch-table.json");
+
+/// The one version of the JSON's layout.
+pub const VERSION: u32 = 1;
+
+/// Architectures of which no two accept the same ELF header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchTable {
+    /// The architectures, in the order of the JSON.
+    pub architectures: Vec<Architecture>,
+}
+
+impl ArchTable {
+    /// Reads and checks a table.
+    ///
+    /// # Errors
+    /// The first thing wrong with it: first as JSON, then in each architecture by itself, then among them.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        let architectures = json::read(json)?;
+        check::all(&architectures)?;
+        Ok(ArchTable { architectures })
+    }
+
+    /// The table that comes with the program.
+    ///
+    /// # Panics
+    /// Never in a finished program: the build refuses an arch-table.json that [`ArchTable::parse`] refuses.
+    pub fn builtin() -> Self {
+        match Self::parse(BUILTIN) {
+            Ok(table) => table,
+            Err(error) => panic!("arch-table.json: {error}"),
+        }
+    }
+
+    /// This table with the architectures of another one in JSON: those with a name that is there already take its
+    /// place, others are added.
+    ///
+    /// # Errors
+    /// As [`ArchTable::parse`], of the other table or of both together.
+    pub fn merge(mut self, json: &str) -> Result<Self, Error> {
+        let others = json::read(json)?;
+        check::names(&others)?;
+        for architecture in others {
+            match self.architectures.iter_mut().find(|known| known.name == architecture.name) {
+                Some(known) => *known = architecture,
+                None => self.architectures.push(architecture),
+            }
+        }
+        check::all(&self.architectures)?;
+        Ok(self)
+    }
+
+    /// The architecture that a person or a tool calls so: by QEMU's name or an alias, letter for letter, with or
+    /// without the `linux/` of an OCI platform.
+    pub fn find(&self, name_or_alias: &str) -> Option<&Architecture> {
+        let wanted = name_or_alias.strip_prefix(architecture::OCI_SYSTEM).unwrap_or(name_or_alias);
+        self.architectures.iter().find(|architecture| architecture.names().any(|name| name == wanted))
+    }
+
+    /// The table as [`dispatch_core::Table`] reads it.
+    pub fn compile(&self) -> Vec<u8> {
+        compile::compile(&self.architectures)
+    }
+}
