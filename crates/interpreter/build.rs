@@ -1,0 +1,23 @@
+//! How the interpreter is linked: no start files, no libc, position-independent without a dynamic linker.
+
+fn main() {
+    for argument in [
+        "-nostartfiles",
+        "-nostdlib",
+        "-static-pie",
+        // A PT_NOTE, whose program header becomes that of the payload.
+        "-Wl,--build-id=sha1",
+        // Headers and code share pages: the file is a few KiB, and each page costs a fault at every start.
+        "-Wl,-z,noseparate-code",
+        "-Wl,-z,noexecstack",
+        "-Wl,--no-eh-frame-hdr",
+        "-Wl,--no-undefined",
+    ] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    // Nobody unwinds here, but the compiled `core` comes with tables for it.
+    let script = format!("{}/link.ld", std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{script}");
+    println!("cargo::rerun-if-changed=link.ld");
+    println!("cargo::rerun-if-changed=build.rs");
+}

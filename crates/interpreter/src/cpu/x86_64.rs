@@ -1,0 +1,210 @@
+//! x86-64 hosts (System V psABI 3.4.1, "Initial Stack and Register State"; arch/x86/entry/entry_64.S).
+
+use core::arch::{asm, global_asm};
+
+use dispatch_core::elf::{Class, Data, Machine};
+use dispatch_core::program::Host;
+
+/// What an emulator's ELF header must say.
+pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
+
+/// R_X86_64_RELATIVE.
+pub const RELATIVE: usize = 8;
+
+/// Numbers of the system calls (arch/x86/entry/syscalls/syscall_64.tbl).
+pub mod nr {
+    pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const FSTAT: usize = 5;
+    pub const MMAP: usize = 9;
+    pub const MUNMAP: usize = 11;
+    pub const BRK: usize = 12;
+    pub const PREAD64: usize = 17;
+    pub const EXECVE: usize = 59;
+    pub const UNAME: usize = 63;
+    pub const FCNTL: usize = 72;
+    pub const PRCTL: usize = 157;
+    pub const EXIT_GROUP: usize = 231;
+    pub const OPENAT: usize = 257;
+    pub const FACCESSAT: usize = 269;
+}
+
+/// Offset of `st_size` in `struct stat`, in machine words, and of `st_dev` and `st_ino` (uapi/asm/stat.h).
+pub const STAT_SIZE: usize = 6;
+pub const STAT_DEV: usize = 0;
+pub const STAT_INO: usize = 1;
+
+/// A system call; a result from -4095 to -1 is an errno.
+///
+/// # Safety
+/// What the call does to memory and descriptors is the caller's to answer for.
+pub unsafe fn syscall(nr: usize, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the kernel clobbers rcx and r11 only, and memory as the caller answers for.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") nr as isize => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}
+
+unsafe extern "C" {
+    /// Makes `bytes` of room on the stack and calls `then(room, context)` below it. The room is aligned to 16 bytes.
+    ///
+    /// # Safety
+    /// `then` must accept `context`, and must not return.
+    #[link_name = "dispatch_with_room"]
+    pub fn with_room(bytes: usize, then: unsafe extern "C" fn(*mut u8, *mut u8) -> !, context: *mut u8) -> !;
+
+    /// Gives the process to the program at `entry` with the stack pointer `sp` and every register as after execve(2).
+    ///
+    /// # Safety
+    /// `sp` must point at an initial stack block and be a multiple of 16, `entry` at the entry point of a mapped program.
+    #[link_name = "dispatch_enter"]
+    pub fn enter(sp: *const usize, entry: usize) -> !;
+}
+
+// `_start` is where the kernel enters: rsp points at argc, all other registers are zero. Nothing may go through the GOT
+// or follow a pointer in data before `relocate` has added the load address to them.
+global_asm!(
+    ".pushsection .text.start,\"ax\",@progbits",
+    ".hidden __ehdr_start",
+    ".hidden _DYNAMIC",
+    ".globl _start",
+    ".type _start,@function",
+    "_start:",
+    "xor ebp, ebp",
+    "mov rbx, rsp",
+    "and rsp, -16",
+    "lea rdi, [rip + __ehdr_start]",
+    "lea rsi, [rip + _DYNAMIC]",
+    "call {relocate}",
+    "mov rdi, rbx",
+    "lea rsi, [rip + __ehdr_start]",
+    "call {begin}",
+    "ud2",
+    ".size _start, . - _start",
+    ".popsection",
+    relocate = sym crate::start::relocate,
+    begin = sym crate::start::begin,
+);
+
+global_asm!(
+    ".globl dispatch_with_room",
+    ".hidden dispatch_with_room",
+    "dispatch_with_room:",
+    "sub rsp, rdi",
+    "and rsp, -16",
+    "mov rdi, rsp",
+    "mov rax, rsi",
+    "mov rsi, rdx",
+    "call rax",
+    "ud2",
+);
+
+// The entry address goes through memory just below the new stack pointer, so that no register has to keep it. rdx must
+// be zero: glibc takes it for a function to call at exit.
+global_asm!(
+    ".globl dispatch_enter",
+    ".hidden dispatch_enter",
+    "dispatch_enter:",
+    "mov [rdi - 8], rsi",
+    "mov rsp, rdi",
+    "xor eax, eax",
+    "xor ebx, ebx",
+    "xor ecx, ecx",
+    "xor edx, edx",
+    "xor esi, esi",
+    "xor edi, edi",
+    "xor ebp, ebp",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "xor r10d, r10d",
+    "xor r11d, r11d",
+    "xor r12d, r12d",
+    "xor r13d, r13d",
+    "xor r14d, r14d",
+    "xor r15d, r15d",
+    "pxor xmm0, xmm0",
+    "pxor xmm1, xmm1",
+    "pxor xmm2, xmm2",
+    "pxor xmm3, xmm3",
+    "pxor xmm4, xmm4",
+    "pxor xmm5, xmm5",
+    "pxor xmm6, xmm6",
+    "pxor xmm7, xmm7",
+    "pxor xmm8, xmm8",
+    "pxor xmm9, xmm9",
+    "pxor xmm10, xmm10",
+    "pxor xmm11, xmm11",
+    "pxor xmm12, xmm12",
+    "pxor xmm13, xmm13",
+    "pxor xmm14, xmm14",
+    "pxor xmm15, xmm15",
+    "cld",
+    "jmp qword ptr [rsp - 8]",
+);
+
+// What the compiler expects of a libc. The string instructions are slow to start, which does not matter for the few
+// hundred bytes that are copied here.
+global_asm!(
+    ".macro dispatch_function name",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name,@function",
+    "\\name:",
+    ".endm",
+    "dispatch_function memmove",
+    "mov rax, rdi",
+    "mov rcx, rdx",
+    "mov r8, rdi",
+    "sub r8, rsi",
+    "cmp r8, rdx", // Unsigned: below means that the source's end lies in the destination.
+    "jae 2f",
+    "std",
+    "lea rdi, [rdi + rdx - 1]",
+    "lea rsi, [rsi + rdx - 1]",
+    "rep movsb",
+    "cld",
+    "ret",
+    "dispatch_function memcpy",
+    "mov rax, rdi",
+    "mov rcx, rdx",
+    "2:",
+    "rep movsb",
+    "ret",
+    "dispatch_function memset",
+    "mov r8, rdi",
+    "mov eax, esi",
+    "mov rcx, rdx",
+    "rep stosb",
+    "mov rax, r8",
+    "ret",
+    "dispatch_function bcmp",
+    "dispatch_function memcmp",
+    "xor eax, eax",
+    "xor ecx, ecx",
+    "3:",
+    "cmp rcx, rdx",
+    "je 4f",
+    "movzx eax, byte ptr [rdi + rcx]",
+    "movzx r8d, byte ptr [rsi + rcx]",
+    "inc rcx",
+    "sub eax, r8d",
+    "je 3b",
+    "4:",
+    "ret",
+    "dispatch_function strlen",
+    "mov rax, -1",
+    "5:",
+    "inc rax",
+    "cmp byte ptr [rdi + rax], 0",
+    "jne 5b",
+    "ret",
+);

@@ -1,0 +1,238 @@
+//! The system calls that are made, each with the types it deserves. Errors are the kernel's errno.
+
+use core::ffi::CStr;
+
+use dispatch_core::prepare::Files;
+
+use crate::cpu::{self, nr};
+
+/// An open descriptor. Copied freely: who closes it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fd(pub i32);
+
+const EINTR: i32 = 4;
+
+const AT_FDCWD: usize = -100isize as usize;
+const O_CLOEXEC: usize = 0o2000000;
+const F_DUPFD: usize = 0;
+const PROT_READ: usize = 1;
+const PROT_WRITE: usize = 2;
+const PROT_EXEC: usize = 4;
+const MAP_PRIVATE: usize = 0x02;
+const MAP_FIXED: usize = 0x10;
+const MAP_ANONYMOUS: usize = 0x20;
+const MAP_NORESERVE: usize = 0x4000;
+const MAP_FIXED_NOREPLACE: usize = 0x100000;
+const PR_SET_MM: usize = 35;
+const PR_SET_MM_MAP: usize = 14;
+
+type Result<T> = core::result::Result<T, i32>;
+
+/// # Safety
+/// As for [`cpu::syscall`].
+unsafe fn call(nr: usize, arguments: [usize; 6]) -> Result<usize> {
+    // SAFETY: by this function's contract.
+    let result = unsafe { cpu::syscall(nr, arguments) };
+    match usize::try_from(result) {
+        Ok(value) => Ok(value),
+        // Addresses above the middle are the kernel's own, so every negative result is an errno.
+        Err(_) => Err(i32::try_from(result.saturating_neg()).unwrap_or(i32::MAX)),
+    }
+}
+
+/// A call that neither reads nor writes our memory except through what its wrapper borrows.
+fn plain(nr: usize, arguments: [usize; 6]) -> Result<usize> {
+    // SAFETY: every caller below passes descriptors, flags, and addresses of what it has borrowed for the call.
+    unsafe { call(nr, arguments) }
+}
+
+/// Ends the process.
+pub fn exit(code: u8) -> ! {
+    loop {
+        let _ = plain(nr::EXIT_GROUP, [code.into(), 0, 0, 0, 0, 0]);
+    }
+}
+
+/// Writes to the standard error stream; there is nobody to tell if it fails.
+pub fn complain(bytes: &[u8]) {
+    let _ = plain(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]);
+}
+
+/// Closes a descriptor.
+pub fn close(fd: Fd) {
+    let _ = plain(nr::CLOSE, [fd.0 as usize, 0, 0, 0, 0, 0]);
+}
+
+/// `struct stat` as machine words.
+fn stat(fd: Fd) -> Result<[usize; 18]> {
+    let mut words = [0usize; 18];
+    plain(nr::FSTAT, [fd.0 as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0])?;
+    Ok(words)
+}
+
+/// Whether `path` can be opened for reading and is the file behind `fd`.
+pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
+    let identity = |fd| stat(fd).map(|words| (words.get(cpu::STAT_DEV).copied(), words.get(cpu::STAT_INO).copied()));
+    let Ok(other) = Kernel.open(path) else { return false };
+    let same = identity(fd).is_ok_and(|found| identity(other) == Ok(found));
+    close(other);
+    same
+}
+
+/// The file system, through the kernel.
+pub struct Kernel;
+
+impl Files for Kernel {
+    type File = Fd;
+
+    fn open(&mut self, path: &CStr) -> Result<Fd> {
+        let fd = plain(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?;
+        Ok(Fd(fd as i32))
+    }
+
+    fn read_at<'b>(&mut self, fd: Fd, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8]> {
+        let mut len = 0usize;
+        // A file system may give less than was asked for.
+        while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
+            let at = (offset as usize).saturating_add(len);
+            match plain(nr::PREAD64, [fd.0 as usize, rest.as_mut_ptr() as usize, rest.len(), at, 0, 0]) {
+                Ok(0) => break,
+                Ok(read) => len = len.saturating_add(read),
+                Err(EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(buffer.get(..len).unwrap_or_default())
+    }
+
+    fn len(&mut self, fd: Fd) -> Result<u64> {
+        Ok(stat(fd)?.get(cpu::STAT_SIZE).copied().unwrap_or_default() as u64)
+    }
+
+    fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
+        // PATH_MAX, above which the kernel would refuse the name anyway.
+        let mut joined = [0u8; 4096];
+        let (root, path) = (root.to_bytes(), path.to_bytes_with_nul());
+        let Some((to_root, rest)) = joined.split_at_mut_checked(root.len()) else { return false };
+        let Some(to_path) = rest.get_mut(..path.len()) else { return false };
+        to_root.copy_from_slice(root);
+        to_path.copy_from_slice(path);
+        plain(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]).is_ok()
+    }
+}
+
+/// The descriptor, moved to 3 or above if it is a standard one, which is closed then as the caller had it.
+pub fn above_stdio(fd: Fd) -> Result<Fd> {
+    if fd.0 > 2 {
+        return Ok(fd);
+    }
+    let moved = plain(nr::FCNTL, [fd.0 as usize, F_DUPFD, 3, 0, 0, 0])?;
+    close(fd);
+    Ok(Fd(moved as i32))
+}
+
+/// The kernel's release, as `uname -r` prints it, passed to `judge`; an empty one if there is none.
+pub fn release(judge: fn(&[u8]) -> bool) -> bool {
+    // struct new_utsname: six fields of 65 bytes, the release is the third.
+    let mut names = [0u8; 390];
+    let _ = plain(nr::UNAME, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]);
+    let release = names.get(130..195).unwrap_or_default();
+    judge(CStr::from_bytes_until_nul(release).map_or(&[], CStr::to_bytes))
+}
+
+/// Becomes another program; returns only with the errno.
+///
+/// # Safety
+/// `argv` and `envp` are arrays of addresses of strings, each ended by a null.
+pub unsafe fn exec(path: &CStr, argv: *const usize, envp: *const usize) -> i32 {
+    // SAFETY: by this function's contract.
+    match unsafe { call(nr::EXECVE, [path.as_ptr() as usize, argv as usize, envp as usize, 0, 0, 0]) } {
+        Ok(_) => 0,
+        Err(errno) => errno,
+    }
+}
+
+/// What a mapping may be used for.
+#[derive(Clone, Copy, Debug)]
+pub struct Protection(usize);
+
+impl Protection {
+    pub const NONE: Self = Protection(0);
+
+    /// From `p_flags`.
+    pub fn of_segment(flags: u32) -> Self {
+        use dispatch_core::elf::{PF_R, PF_W, PF_X};
+        let bit = |flag, protection| if flags & flag != 0 { protection } else { 0 };
+        Protection(bit(PF_R, PROT_READ) | bit(PF_W, PROT_WRITE) | bit(PF_X, PROT_EXEC))
+    }
+}
+
+/// Where a mapping goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// Where the kernel likes.
+    Anywhere,
+    /// Here, if nothing is here yet.
+    IfFree(usize),
+    /// Here, instead of what is here.
+    Over(usize),
+}
+
+/// Maps `len` bytes: of the file from its offset, or fresh zeros.
+///
+/// # Safety
+/// With [`Place::Over`], what was there must be the caller's to replace.
+pub unsafe fn map(place: Place, len: usize, protection: Protection, file: Option<(Fd, u64)>) -> Result<usize> {
+    let (address, placing) = match place {
+        Place::Anywhere => (0, 0),
+        // A kernel before 4.17 does not know the flag and takes the address as a wish; the caller sees that.
+        Place::IfFree(address) => (address, MAP_FIXED_NOREPLACE),
+        Place::Over(address) => (address, MAP_FIXED),
+    };
+    let (source, fd, offset) = match file {
+        Some((fd, offset)) => (0, fd.0 as usize, offset as usize),
+        None => (MAP_ANONYMOUS | if protection.0 == 0 { MAP_NORESERVE } else { 0 }, usize::MAX, 0),
+    };
+    // SAFETY: by this function's contract, nothing in use is replaced.
+    unsafe { call(nr::MMAP, [address, len, protection.0, MAP_PRIVATE | placing | source, fd, offset]) }
+}
+
+/// Unmaps `len` bytes.
+///
+/// # Safety
+/// Nothing may use them.
+pub unsafe fn unmap(address: usize, len: usize) {
+    if len != 0 {
+        // SAFETY: by this function's contract.
+        let _ = unsafe { call(nr::MUNMAP, [address, len, 0, 0, 0, 0]) };
+    }
+}
+
+/// `struct prctl_mm_map` (uapi/linux/prctl.h), by which /proc shows the guest and not us.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Description {
+    pub start_code: usize,
+    pub end_code: usize,
+    pub start_data: usize,
+    pub end_data: usize,
+    pub start_brk: usize,
+    pub brk: usize,
+    pub start_stack: usize,
+    pub arg_start: usize,
+    pub arg_end: usize,
+    pub env_start: usize,
+    pub env_end: usize,
+    pub auxv: usize,
+    pub auxv_size: u32,
+    pub exe_fd: i32,
+}
+
+/// Sets what /proc shows of this process, the heap left where it is. A kernel without CONFIG_CHECKPOINT_RESTORE refuses;
+/// nothing depends on it.
+pub fn describe(description: &Description) {
+    let Ok(brk) = plain(nr::BRK, [0; 6]) else { return };
+    let description = Description { start_brk: brk, brk, exe_fd: -1, ..*description };
+    let size = size_of::<Description>();
+    let _ = plain(nr::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, (&raw const description) as usize, size, 0, 0]);
+}
