@@ -1,0 +1,48 @@
+//! Checks arch-table.json, and builds the interpreter so that the tool can carry it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+fn main() {
+    for input in ["arch-table.json", "Cargo.toml", "Cargo.lock", "crates/core", "crates/interpreter", "crates/table"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    let table = fs::read_to_string("arch-table.json").map_err(|error| error.to_string());
+    if let Err(error) =
+        table.and_then(|json| dispatch_table::ArchTable::parse(&json).map_err(|error| error.to_string()))
+    {
+        println!("cargo::error=arch-table.json: {error}");
+        return;
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    match interpreter(&out.join("interpreter")) {
+        Ok(built) => {
+            fs::copy(built, out.join("dispatch-interpreter")).expect("OUT_DIR is writable");
+        }
+        Err(what) => println!("cargo::error={what}"),
+    }
+}
+
+/// Builds the interpreter below `target_dir`, a directory of its own: features must not mix with those of the tool, and
+/// the outer cargo holds the lock of the outer directory.
+fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
+    let variable = |name| env::var(name).expect("cargo sets it");
+    let target = variable("TARGET");
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .args(["build", "--package", "dispatch-interpreter", "--profile", "interpreter", "--target", &target])
+        .arg("--target-dir")
+        .arg(target_dir)
+        .current_dir(variable("CARGO_MANIFEST_DIR"))
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("RUSTFLAGS")
+        // Instead of the flags for the tool, which may include instrumentation.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\u{1f}-Cforce-unwind-tables=no");
+    let output = cargo.output().map_err(|error| format!("cannot start cargo for the interpreter: {error}"))?;
+    if !output.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        return Err("the interpreter does not build; see the messages above".into());
+    }
+    Ok(target_dir.join(target).join("interpreter").join("dispatch-interpreter"))
+}

@@ -1,0 +1,68 @@
+//! Aligned columns for people.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use crate::failure::Failure;
+
+/// Rows of equally many cells, shown one below the other.
+#[derive(Debug, Default)]
+pub struct Columns {
+    rows: Vec<Vec<String>>,
+}
+
+impl Columns {
+    /// Columns with these titles.
+    pub fn new(titles: &[&str]) -> Self {
+        Columns { rows: vec![titles.iter().map(|title| title.to_string()).collect()] }
+    }
+
+    /// Adds a row; an empty cell is shown as a dash.
+    pub fn push(&mut self, cells: impl IntoIterator<Item = String>) {
+        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { cell };
+        self.rows.push(cells.into_iter().map(shown).collect());
+    }
+}
+
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            self.rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max()
+        };
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            writeln!(f, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes `text` to standard output. A reader that has gone away is none of our business.
+///
+/// # Errors
+/// It cannot be written for another reason, as on a full disk.
+pub fn print(text: impl fmt::Display) -> Result<(), Failure> {
+    // A descriptor of our own: the standard library takes a closed standard output for one that swallows everything.
+    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    match out.and_then(|mut out| out.write_all(text.to_string().as_bytes())) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_stand_below_their_titles() {
+        let mut columns = Columns::new(&["NAME", "STATE"]);
+        columns.push(["qemu-arm".into(), "ok".into()]);
+        columns.push(["é".into(), String::new()]);
+        assert_eq!(columns.to_string(), "NAME      STATE\nqemu-arm  ok\né         -\n");
+    }
+}

@@ -1,0 +1,248 @@
+//! Finds out everything that an explanation says.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use dispatch_core::handoff::Invocation;
+use dispatch_core::plan::{self, Word};
+use dispatch_core::prepare::{Head, Prepared, Request, prepare};
+use dispatch_core::refusal::{Refusal, System};
+use dispatch_core::table::Strategy;
+use dispatch_core::{Guest, Table, program};
+use dispatch_table::{ArchTable, Architecture};
+use goblin::elf::header::machine_to_str;
+
+use super::contents::{self, Contents};
+use super::judge::Judge;
+use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
+use crate::commands::run::environment;
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::guest::{Program, c_string, quote};
+use crate::json::Bytes;
+use crate::registry::{self, Registry};
+use crate::{defaults, host, ownership};
+
+/// How much of a program the kernel's entries are compared with, in bytes (BINPRM_BUF_SIZE).
+const START: usize = 256;
+/// `st_mode` bits that make a program run as its owner or group.
+const SET_ID: u32 = 0o6000;
+
+/// Explains the program called `name`.
+///
+/// # Errors
+/// [`Failure::Refused`] when it cannot be opened.
+pub fn explain(name: &OsStr, table: &ArchTable) -> Result<Explanation, Failure> {
+    let program = Program::find(name, &[])?;
+    let unreadable = |error| Failure::io("read", &program.path, error);
+    let mut start = [0; START];
+    let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
+    let start = &start[..len];
+    let guest = Guest::identify(start);
+    let contents = match &guest {
+        Ok(guest) => contents::examine(guest, &program.file).map_err(unreadable)?,
+        Err(_) => Contents::default(),
+    };
+    let mut scripts: Vec<Bytes> = program.scripts.iter().skip(1).map(Bytes::from).collect();
+    if !program.scripts.is_empty() {
+        scripts.push(Bytes::from(&program.path));
+    }
+    let mut explanation = Explanation {
+        file: Bytes::from(program.scripts.first().unwrap_or(&program.path)),
+        scripts,
+        header: guest.as_ref().ok().map(|guest| header(guest, &contents, table)),
+        architecture: None,
+        kernel: Kernel { unavailable: None, may_have_entries: false, entries: Vec::new() },
+        emulators: Vec::new(),
+        plan: None,
+        notes: Vec::new(),
+        verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
+    };
+    kernel(&mut explanation, start, table);
+    let planned = plan(&mut explanation, &program, guest.ok(), table)?;
+    explanation.verdict = Judge { explanation: &explanation, program: &program, contents: &contents, table }
+        .verdict(planned.err(), start);
+    Ok(explanation)
+}
+
+fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
+    let header = guest.header;
+    let number = header.machine.0;
+    let ours = table.architectures.iter().flat_map(|row| &row.machine).find(|machine| machine.number == number);
+    let known = Some(machine_to_str(number)).filter(|name| !name.contains("UNKNOWN")).map(|name| format!("EM_{name}"));
+    Header {
+        class: header.class.to_string(),
+        data: header.data.to_string(),
+        osabi: header.osabi,
+        system: match (header.osabi, contents.system) {
+            // What System V stands for in practice.
+            (0, system) => system.unwrap_or("Linux").to_owned(),
+            (osabi, _) => System(osabi).to_string(),
+        },
+        kind: if header.kind == dispatch_core::elf::ET_EXEC { "executable" } else { "position-independent" },
+        machine: number,
+        machine_name: ours.map(|machine| machine.name.clone()).or(known),
+        flags: header.flags,
+        entry: header.entry,
+        dynamic_linker: contents.linker.clone(),
+    }
+}
+
+/// Finds the entries of the running kernel that take the program.
+fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
+    let Explanation { kernel, notes, .. } = explanation;
+    let registry = Registry::open(Path::new(defaults::REGISTRY));
+    let entries = registry.and_then(|registry| Ok((registry.enabled()?, registry.entries()?)));
+    let (enabled, entries) = match entries {
+        Ok(found) => found,
+        Err(failure) => {
+            kernel.unavailable = Some(match failure {
+                Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
+                Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
+                ref failure => failure.to_string(),
+            });
+            kernel.may_have_entries = !matches!(failure, Failure::NoBinfmtMisc);
+            return;
+        }
+    };
+    if !enabled {
+        let status = Path::new(defaults::REGISTRY).join("status");
+        kernel.unavailable = Some(format!("all are turned off (`echo 1 > {}` turns them on)", status.display()));
+        return;
+    }
+    let known = ownership::look_up(table, &entries, Path::new(defaults::IMAGE));
+    let ours =
+        |entry: &registry::Entry| known.iter().any(|known| known.ours && known.registered.as_ref() == Some(entry));
+    for entry in &entries {
+        if entry.accepts(start) {
+            kernel.entries.push(Entry {
+                name: Bytes::from(&entry.name),
+                interpreter: Bytes::from(&entry.interpreter),
+                flags: entry.flags.to_string(),
+                ours: ours(entry),
+            });
+        } else if entry.rule().is_some_and(|rule| rule.accepts(start)) {
+            notes.push(format!("the kernel's entry {} would take it, and is turned off", Bytes::from(&entry.name)));
+        }
+    }
+}
+
+/// Why there is no plan.
+pub(super) struct Unplanned {
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+}
+
+/// Makes the plan, as the kernel's door would.
+fn plan(
+    explanation: &mut Explanation,
+    program: &Program,
+    guest: Option<Guest>,
+    table: &ArchTable,
+) -> Result<Result<(), Unplanned>, Failure> {
+    let compiled = table.compile();
+    let compiled = Table::read(&compiled).map_err(|corrupt| Failure::refused(&program.path, &corrupt.into()))?;
+    let row = guest.and_then(|guest| compiled.choose(&guest).ok());
+    let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
+    explanation.architecture =
+        row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
+    if row.is_some_and(|row| row.name == host::row(table).name) {
+        return Ok(Ok(()));
+    }
+    let unreadable = |error| Failure::io("read", &program.path, error);
+    let set_id = program.file.metadata().map_err(unreadable)?.mode() & SET_ID != 0;
+    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.contains('C'));
+    if set_id && !credentials && row.is_some() {
+        explanation.notes.push("it is setuid or setgid, which has no effect without flag C of the entry".to_owned());
+    }
+
+    let argv0 = c_string(&program.argv0);
+    let path = c_string(program.path.as_os_str());
+    let args: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
+    let args: Vec<&[u8]> = args.iter().map(|argument| argument.as_bytes()).collect();
+    let mut disk = Disk::default();
+    let request = Request {
+        guest: disk.adopt(program.file.try_clone().map_err(unreadable)?),
+        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &args },
+        secure: set_id && credentials,
+        sysroot_chosen: sysroot_chosen(),
+        host: host::host(table),
+        page: host::page(),
+    };
+    let mut head: Head = [0; program::HEAD];
+    let prepared = prepare(&mut disk, &compiled, request, &mut head);
+    let chosen = prepared.as_ref().ok().map(|prepared| prepared.plan.emulator.to_bytes().to_vec());
+    explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
+    Ok(match prepared {
+        Ok(prepared) => {
+            explanation.plan = Some(describe(&prepared));
+            Ok(())
+        }
+        Err(refusal) => Err(unplanned(&refusal, row)),
+    })
+}
+
+/// Whether the caller has chosen where libraries are.
+pub(super) fn sysroot_chosen() -> bool {
+    std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
+}
+
+fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
+    let message = refusal.to_string();
+    let (reason, mut remedy) = match refusal {
+        // Ends in what the kernel says, and not in what to do.
+        Refusal::System { subject, .. } if !subject.is_empty() => {
+            (message.as_str(), format!("make it a readable file: ls -l {}", quote(subject.to_bytes())))
+        }
+        Refusal::System { .. } => (message.as_str(), "try again".to_owned()),
+        _ => {
+            // `what is wrong: what to do`.
+            let (reason, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
+            (reason, remedy.to_owned())
+        }
+    };
+    if let (Refusal::NoEmulator { .. }, Some(row)) = (refusal, row) {
+        if let Some(found) = row.emulator_names().find_map(|name| which::which(name).ok()) {
+            remedy += &format!(" ({} is in your PATH, where the kernel does not look)", Bytes::from(&found));
+        }
+    }
+    Unplanned { reason: reason.to_owned(), remedy, exit_code: refusal.exit_code() }
+}
+
+fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {
+    let error = outcome.as_ref().err().map(crate::failure::text);
+    Tried { path: Bytes::from(path), chosen: chosen == Some(path.as_os_str().as_bytes()), error }
+}
+
+fn describe(prepared: &Prepared<'_, '_, &[u8], usize>) -> Plan {
+    let name = |word: Word<'_, &[u8]>| match word {
+        Word::Ours(string) => Bytes::of(string.to_bytes()),
+        Word::Callers(bytes) => Bytes::of(bytes),
+    };
+    let mut argv = Vec::new();
+    prepared.plan.argv(&mut |word| argv.push(name(word)));
+    let variables = environment();
+    let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
+    let (mut kept, mut added) = (Vec::new(), Vec::new());
+    prepared.plan.environment(&variables, &|variable| variable, &mut |word| match word {
+        Word::Ours(_) => added.push(name(word)),
+        Word::Callers(variable) => kept.push(variable),
+    });
+    let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));
+    Plan {
+        emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
+        strategy: match prepared.plan.strategy {
+            Strategy::Map => "map",
+            Strategy::Exec => "exec",
+        },
+        argv,
+        environment: Environment { removed: removed.collect(), added },
+        sysroot: prepared.plan.sysroot.map(|root| Bytes::of(root.to_bytes())),
+    }
+}

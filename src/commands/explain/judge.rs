@@ -1,0 +1,151 @@
+//! Says whether a program runs, and the one thing to do if it does not.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use dispatch_core::NAME;
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO};
+use dispatch_table::ArchTable;
+
+use super::contents::Contents;
+use super::gather::{Unplanned, sysroot_chosen};
+use super::{Explanation, Verdict};
+use crate::guest::{Obstacle, Program, quote};
+use crate::host;
+
+/// What files begin with that people take for Linux programs, what they are, and what to do with them.
+const OTHERS: [(&[u8], &str, &str); 8] = [
+    (b"", "the file is empty", "get it again"),
+    (b"MZ", "a program for Windows, not for Linux", "get its Linux build"),
+    (b"\xcf\xfa\xed\xfe", "a program for macOS, not for Linux", "get its Linux build"),
+    (b"\xca\xfe\xba\xbe", "a program for macOS, or a Java class", "get its Linux build, or use java"),
+    (b"\0asm", "a WebAssembly module", "use a WebAssembly runtime"),
+    (b"!<arch>\n", "a package or a library, not a program", "install or unpack it"),
+    (b"\x1f\x8b", "a compressed file, not a program", "unpack it with gzip or tar"),
+    (b"version https://git-lfs", "the place holder of a file in Git LFS", "get the file with git lfs pull"),
+];
+
+/// All that a verdict needs.
+pub(super) struct Judge<'e> {
+    /// What is known so far.
+    pub explanation: &'e Explanation,
+    /// The program.
+    pub program: &'e Program,
+    /// What is in its file.
+    pub contents: &'e Contents,
+    /// The architectures.
+    pub table: &'e ArchTable,
+}
+
+impl Judge<'_> {
+    /// The verdict, for a file that begins with `start`. What prevents a start on any machine comes first, then what is
+    /// missing on this one, and last the kernel's entry.
+    pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
+        let explanation = self.explanation;
+        if let Some(Obstacle { problem, remedy }) = self.program.obstacle() {
+            return no(problem, remedy);
+        }
+        if explanation.header.is_some() {
+            if let Some(damage) = &self.contents.damage {
+                return no(damage.clone(), "get the file again".to_owned());
+            }
+        }
+        if explanation.kernel.entries.iter().any(|entry| !entry.ours) {
+            return self.by_entry();
+        }
+        if explanation.header.is_none() {
+            if let Some(verdict) = not_elf(start) {
+                return verdict;
+            }
+        }
+        if let Some(system) = self.contents.system {
+            return no(format!("a program for {system}, not for Linux"), "get its Linux build".to_owned());
+        }
+        if let Some(Unplanned { reason, remedy, exit_code }) = unplanned {
+            return Verdict { runs: false, exit_code, reason, remedy: Some(remedy) };
+        }
+        self.no_linker().unwrap_or_else(|| self.by_entry())
+    }
+
+    /// A dynamic program without its dynamic linker: the kernel and shells say that the program itself is not there.
+    fn no_linker(&self) -> Option<Verdict> {
+        let linker = self.contents.linker.as_ref()?;
+        let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
+        let emulated = self.explanation.plan.is_some();
+        let here = Path::new(std::ffi::OsStr::from_bytes(linker.as_bytes())).exists();
+        if here || sysroot.is_some() || emulated && sysroot_chosen() {
+            return None;
+        }
+        let name = self.name();
+        let row = self.table.find(name);
+        let roots: Vec<&str> = row.iter().flat_map(|row| &row.sysroots).map(String::as_str).collect();
+        let (nor, into) = match roots.as_slice() {
+            [] => (String::new(), "/".to_owned()),
+            _ if !emulated => (String::new(), "/".to_owned()),
+            roots => (format!(" nor in {}", roots.join(" or ")), roots[0].to_owned()),
+        };
+        Some(no(
+            format!("its dynamic linker {linker} is not in /{nor}"),
+            format!("install the C library of {name} into {into}, or get a static build"),
+        ))
+    }
+
+    fn name(&self) -> &str {
+        self.explanation.architecture.as_ref().map_or("", |row| row.name.as_str())
+    }
+
+    fn by_entry(&self) -> Verdict {
+        let kernel = &self.explanation.kernel;
+        let row = self.table.find(self.name());
+        let run = format!("{NAME} run {}", quote(self.explanation.file.as_bytes()));
+        let native = row.is_some_and(|row| host::row(self.table).name == row.name);
+        let reason = match kernel.entries.as_slice() {
+            [] if native => "by itself: it is a program of this machine".to_owned(),
+            [] if row.is_some_and(|row| host::may_be_native(self.table, row)) => {
+                "by itself, if this kernel can".to_owned()
+            }
+            [] if kernel.may_have_entries => {
+                let reason = "as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned();
+                return yes(reason, Some(format!("if it does not: {run}")));
+            }
+            [] => {
+                return Verdict {
+                    runs: false,
+                    exit_code: EXIT_NO,
+                    reason: "the kernel has no entry for it, and says `Exec format error`".to_owned(),
+                    remedy: Some(format!("as root, {NAME} register {}; or, without it, {run}", self.name())),
+                };
+            }
+            [entry] if entry.ours => "as planned".to_owned(),
+            [entry] if self.explanation.plan.is_some() => {
+                format!("by entry {}, which is not ours; the plan is what {NAME} would do", entry.name)
+            }
+            [entry] => format!("by entry {}, which is not ours", entry.name),
+            [..] => "by the entry that was registered last".to_owned(),
+        };
+        yes(reason, None)
+    }
+}
+
+fn yes(reason: String, remedy: Option<String>) -> Verdict {
+    Verdict { runs: true, exit_code: 0, reason, remedy }
+}
+
+fn no(reason: String, remedy: String) -> Verdict {
+    Verdict { runs: false, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy) }
+}
+
+/// What a file is that has no ELF magic.
+fn not_elf(start: &[u8]) -> Option<Verdict> {
+    if start.starts_with(b"\x7f") {
+        return None;
+    }
+    let begins = |magic: &[u8]| if magic.is_empty() { start.is_empty() } else { start.starts_with(magic) };
+    if let Some((_, reason, remedy)) = OTHERS.iter().find(|(magic, ..)| begins(magic)) {
+        return Some(no((*reason).to_owned(), (*remedy).to_owned()));
+    }
+    let text = std::str::from_utf8(start).is_ok_and(|text| !text.contains('\0'));
+    text.then(|| {
+        no("a text without #! in its first line".to_owned(), "begin it with #! and the interpreter's path".to_owned())
+    })
+}

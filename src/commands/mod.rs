@@ -1,0 +1,11 @@
+//! One file per command: its arguments, and what it does.
+
+pub mod explain;
+pub mod generate;
+pub mod image;
+pub mod list;
+pub mod register;
+pub mod run;
+pub mod status;
+pub mod unregister;
+pub mod unshare;

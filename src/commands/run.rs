@@ -1,0 +1,118 @@
+//! `run`: runs a foreign program without any registration.
+//!
+//! The plan is that of the kernel's door; the emulator is exec'ed, since by then there is nothing to lose by it.
+//! What this machine runs by itself, as the interpreter of a script may be, is simply executed.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
+
+use dispatch_core::elf::MAX_HEADER;
+use dispatch_core::handoff::Invocation;
+use dispatch_core::plan::{self, Word};
+use dispatch_core::prepare::{Head, Request, prepare};
+use dispatch_core::refusal::EXIT_CANNOT_RUN;
+use dispatch_core::{Guest, Table, program};
+use dispatch_table::ArchTable;
+use nix::unistd::execve;
+
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::guest::{Obstacle, Program, c_string};
+use crate::host;
+
+/// The arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The program, and its arguments
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Becomes the program's emulator.
+///
+/// # Errors
+/// Why the program is not run.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
+    let program = Program::find(name, arguments)?;
+    if let Some(Obstacle { problem, remedy }) = program.obstacle() {
+        let message = format!("{problem}: {remedy}");
+        return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
+    }
+    if is_own(&program.file, table) {
+        return Err(execute(&program));
+    }
+    match start(program, table)? {}
+}
+
+/// Whether a program is of this machine.
+fn is_own(file: &File, table: &ArchTable) -> bool {
+    let mut start = [0; MAX_HEADER];
+    let Some(guest) = file.read_at(&mut start, 0).ok().and_then(|len| Guest::identify(&start[..len]).ok()) else {
+        return false;
+    };
+    let compiled = table.compile();
+    let row = Table::read(&compiled).ok().and_then(|table| table.choose(&guest).ok());
+    row.is_some_and(|row| row.name.to_bytes() == host::row(table).name.as_bytes())
+}
+
+/// Becomes a program of this machine.
+fn execute(program: &Program) -> Failure {
+    let path = c_string(program.path.as_os_str());
+    let argv: Vec<CString> = [&program.argv0].into_iter().chain(&program.args).map(|word| c_string(word)).collect();
+    let envp: Vec<CString> = environment().iter().map(|variable| c_string(OsStr::from_bytes(variable))).collect();
+    let Err(errno) = execve(&path, &argv, &envp);
+    Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
+}
+
+fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
+    let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
+    let strings: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
+    let arguments: Vec<&[u8]> = strings.iter().map(|argument| argument.as_bytes()).collect();
+    let mut disk = Disk::default();
+    let request = Request {
+        guest: disk.adopt(program.file),
+        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &arguments },
+        secure: false,
+        sysroot_chosen: std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some(),
+        host: host::host(table),
+        page: host::page(),
+    };
+    let refused = |refusal| Failure::refused(&program.path, &refusal);
+    let compiled = table.compile();
+    let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
+    let mut head: Head = [0; program::HEAD];
+    let prepared = prepare(&mut disk, &compiled, request, &mut head).map_err(refused)?;
+
+    let owned = |word: Word<'_, &[u8]>| match word {
+        Word::Ours(string) => string.to_owned(),
+        Word::Callers(bytes) => c_string(OsStr::from_bytes(bytes)),
+    };
+    let mut argv = Vec::new();
+    prepared.plan.argv(&mut |word| argv.push(owned(word)));
+    let variables: Vec<Vec<u8>> = environment();
+    let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
+    let mut envp = Vec::new();
+    prepared.plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
+    let Err(errno) = execve(prepared.plan.emulator, &argv, &envp);
+    let command = OsStr::from_bytes(prepared.plan.emulator.to_bytes()).to_owned();
+    Err(Failure::CommandRefused { command, error: errno.into() })
+}
+
+/// The environment as `NAME=value`, and what else is in it. The standard library's has only what has a name.
+pub fn environment() -> Vec<Vec<u8>> {
+    if let Some(block) = std::fs::read("/proc/self/environ").ok().filter(|block| block.ends_with(b"\0")) {
+        return block[..block.len() - 1].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    }
+    std::env::vars_os()
+        .map(|(name, value)| {
+            let mut variable = name.into_vec();
+            variable.push(b'=');
+            variable.extend(value.as_bytes());
+            variable
+        })
+        .collect()
+}

@@ -1,0 +1,165 @@
+//! `status`: what of the table is registered, by whom, and whether it can work.
+
+use std::path::{Path, PathBuf, absolute};
+
+use clap::Args as ClapArgs;
+use dispatch_core::refusal::EXIT_NO;
+use dispatch_table::ArchTable;
+use serde::Serialize;
+
+use crate::columns::{Columns, print};
+use crate::failure::Failure;
+use crate::json::{self, Bytes};
+use crate::ownership::{self, Known};
+use crate::registry::{Entry, Registry};
+use crate::{defaults, native};
+
+/// Show what is registered with the kernel, and by whom
+///
+/// Exits with 0 if at least one entry is ours and all of ours are enabled, with 1 otherwise.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// As JSON; paths that are not UTF-8 are lists of bytes
+    #[arg(long)]
+    json: bool,
+    /// The file that was registered; needed if it is no longer there and was elsewhere
+    #[arg(long, value_name = "FILE", default_value = defaults::IMAGE)]
+    image: PathBuf,
+    /// Where binfmt_misc is mounted
+    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
+    mount: PathBuf,
+}
+
+/// All that is known.
+#[derive(Serialize)]
+struct Status {
+    directory: Bytes,
+    mounted: bool,
+    enabled: bool,
+    entries: Vec<Row>,
+    overlaps: Vec<Overlap>,
+}
+
+/// One entry of the table.
+#[derive(Serialize)]
+struct Row {
+    entry: String,
+    architecture: String,
+    registered: bool,
+    enabled: bool,
+    ours: bool,
+    flags: Option<String>,
+    interpreter: Option<Bytes>,
+    emulator: Option<Bytes>,
+}
+
+/// Two entries, of which the one that was registered later gets the programs that both accept.
+#[derive(Serialize)]
+struct Overlap {
+    entry: String,
+    other: Bytes,
+    interpreter: Bytes,
+}
+
+/// Shows; the result is an exit code.
+///
+/// # Errors
+/// The registry cannot be read. That there is none is an answer with `--json`, and a failure otherwise.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    let image = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
+    let status = match Registry::open(&args.mount) {
+        Ok(registry) => Status::read(&registry, table, &image)?,
+        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args),
+        Err(failure) => return Err(failure),
+    };
+    if args.json {
+        json::print(&status)?;
+    } else {
+        print(status.text(&args.mount))?;
+    }
+    Ok(if status.is_good() { 0 } else { EXIT_NO })
+}
+
+impl Status {
+    fn unmounted(args: &Args) -> Self {
+        let directory = Bytes::from(&args.mount);
+        Status { directory, mounted: false, enabled: false, entries: Vec::new(), overlaps: Vec::new() }
+    }
+
+    fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
+        let entries = registry.entries()?;
+        let known = ownership::look_up(table, &entries, image);
+        let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &entries)).collect();
+        Ok(Status {
+            directory: Bytes::from(registry.directory()),
+            mounted: true,
+            enabled: registry.enabled()?,
+            entries: known.iter().map(Row::new).collect(),
+            overlaps,
+        })
+    }
+
+    fn is_good(&self) -> bool {
+        let ours = || self.entries.iter().filter(|row| row.ours);
+        self.enabled && ours().next().is_some() && ours().all(|row| row.enabled)
+    }
+
+    fn text(&self, directory: &Path) -> String {
+        let state = if self.enabled { "enabled" } else { "disabled" };
+        let mut columns = Columns::new(&["ENTRY", "STATE", "OWNER", "FLAGS", "INTERPRETER", "EMULATOR"]);
+        for row in &self.entries {
+            let state = match (row.registered, row.enabled) {
+                (false, _) => "",
+                (true, true) => "enabled",
+                (true, false) => "disabled",
+            };
+            let owner = match (row.registered, row.ours) {
+                (false, _) => "",
+                (true, true) => "ours",
+                (true, false) => "other",
+            };
+            let flags = row.flags.clone().unwrap_or_default();
+            let paths = [&row.interpreter, &row.emulator].map(|path| path.as_ref().map(Bytes::to_string));
+            let [interpreter, emulator] = paths.map(Option::unwrap_or_default);
+            columns.push([row.entry.clone(), state.to_owned(), owner.to_owned(), flags, interpreter, emulator]);
+        }
+        let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
+        for Overlap { entry, other, interpreter } in &self.overlaps {
+            text += &format!(
+                "\n{entry} and {other} ({interpreter}) accept some of the same programs: the newer one wins\n"
+            );
+        }
+        text
+    }
+}
+
+impl Row {
+    fn new(known: &Known<'_>) -> Self {
+        let entry = known.registered.as_ref();
+        Row {
+            entry: known.described.name.clone(),
+            architecture: known.architecture.name.clone(),
+            registered: entry.is_some(),
+            enabled: entry.is_some_and(|entry| entry.enabled),
+            ours: known.ours,
+            flags: entry.map(|entry| entry.flags.to_string()),
+            interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
+            emulator: native::emulator(known.architecture).map(Bytes::from),
+        }
+    }
+}
+
+/// Enabled entries that accept what `known`, which is registered, accepts as well. Ours never do among themselves.
+fn overlaps(known: &Known<'_>, entries: &[Entry]) -> Vec<Overlap> {
+    let Some(ours) = &known.registered else { return Vec::new() };
+    let overlapping = |other: &&Entry| {
+        let rules = ours.rule().zip(other.rule());
+        other.enabled && other.name != ours.name && rules.is_some_and(|(ours, theirs)| ours.overlaps(theirs))
+    };
+    let overlap = |other: &Entry| Overlap {
+        entry: known.described.name.clone(),
+        other: Bytes::from(&other.name),
+        interpreter: Bytes::from(&other.interpreter),
+    };
+    entries.iter().filter(overlapping).map(overlap).collect()
+}

@@ -1,0 +1,88 @@
+//! `unregister`: removes what `register` made, and nothing else.
+
+use std::ffi::OsStr;
+use std::path::{PathBuf, absolute};
+
+use clap::Args as ClapArgs;
+use dispatch_table::ArchTable;
+
+use crate::columns::print;
+use crate::failure::Failure;
+use crate::ownership::{self, Known};
+use crate::registry::Registry;
+use crate::{defaults, selection};
+
+/// Remove our entries from the kernel's registry
+///
+/// Entries of the same names that others registered are left alone, and refused when asked for by name.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// Architectures by any of their names; without any, all that are ours
+    #[arg(value_name = "ARCH")]
+    architectures: Vec<String>,
+    /// Remove all that are ours
+    #[arg(long, conflicts_with = "architectures")]
+    all: bool,
+    /// The file that was registered; needed if it is no longer there and was elsewhere
+    #[arg(long, value_name = "FILE", default_value = defaults::IMAGE)]
+    image: PathBuf,
+    /// Where binfmt_misc is mounted
+    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
+    mount: PathBuf,
+    /// Only say what would be removed
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+/// Removes; the result is an exit code.
+///
+/// # Errors
+/// What prevents the whole; what prevents single entries is reported, and the code is that of the first.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    let named = selection::named(table, &args.architectures)?.filter(|_| !args.all);
+    let image = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
+    let registry = Registry::open(&args.mount)?;
+    let known = ownership::look_up(table, &registry.entries()?, &image);
+    let (removable, mut failures) = match named {
+        None => (known.iter().filter(|known| known.ours).collect(), Vec::new()),
+        Some(architectures) => {
+            let asked = |architecture| known.iter().filter(move |known| std::ptr::eq(known.architecture, architecture));
+            sort(architectures.into_iter().map(|architecture| asked(architecture).collect()))
+        }
+    };
+    let mut done = String::new();
+    for known in removable {
+        let name = &known.described.name;
+        if args.dry_run {
+            done += &format!("{name}: would be removed\n");
+            continue;
+        }
+        match registry.unregister(OsStr::new(name)) {
+            Ok(()) => done += &format!("{name}: removed\n"),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    print(done)?;
+    failures.iter().for_each(Failure::report);
+    Ok(failures.first().map_or(0, Failure::exit_code))
+}
+
+/// What of the architectures asked for can be removed, and why the rest cannot. An architecture is registered if one
+/// of its entries is.
+fn sort<'k, 't>(architectures: impl Iterator<Item = Vec<&'k Known<'t>>>) -> (Vec<&'k Known<'t>>, Vec<Failure>) {
+    let (mut removable, mut failures) = (Vec::new(), Vec::new());
+    for entries in architectures {
+        if let Some(first) = entries.first().filter(|_| entries.iter().all(|known| known.registered.is_none())) {
+            failures.push(Failure::NotRegistered { entry: first.described.name.clone().into() });
+        }
+        for known in entries {
+            match &known.registered {
+                Some(_) if known.ours => removable.push(known),
+                Some(entry) => failures
+                    .push(Failure::NotOurs { entry: entry.name.clone(), interpreter: entry.interpreter.clone() }),
+                None => {}
+            }
+        }
+    }
+    (removable, failures)
+}

@@ -1,0 +1,122 @@
+//! `unshare`: foreign programs for one command and its children, without root and unseen by the rest of the machine.
+
+use std::env;
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args as ClapArgs;
+use dispatch_core::NAME;
+use dispatch_table::ArchTable;
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::execv;
+
+use crate::failure::Failure;
+use crate::namespace;
+use crate::ownership::DESCRIPTORS;
+use crate::registry::{Flags, Registry};
+use crate::{defaults, image, native, selection};
+
+/// Option that makes this command the helper of another one.
+const WRITE_MAPS: &str = "write-maps";
+
+/// Run a command where foreign programs run, without root
+///
+/// The command runs as root of a new user namespace that has its own binfmt_misc (Linux 6.7 and newer), in which
+/// every architecture with an installed emulator is registered. The host's own entries are not seen there. The exit
+/// status is the command's.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// Register only this architecture, by any of its names; may be repeated
+    #[arg(short, long = "arch", value_name = "ARCH")]
+    architectures: Vec<String>,
+    /// Let set-user-ID programs and file capabilities take effect
+    #[arg(long)]
+    credentials: bool,
+    /// The command and its arguments; $SHELL or sh without one
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    command: Vec<OsString>,
+    /// Map the ids of that process, when told to on standard input
+    #[arg(long = WRITE_MAPS, value_name = "PID", hide = true, exclusive = true)]
+    write_maps: Option<u32>,
+}
+
+/// Becomes the command, and so returns only if that fails or if it was the helper.
+///
+/// # Errors
+/// What prevents the command from being started; single entries that fail are only reported.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    if let Some(pid) = args.write_maps {
+        return namespace::write_maps(pid).map(|()| 0);
+    }
+    let named = selection::named(table, &args.architectures)?;
+    let image = image_in_memory(table)?;
+    namespace::enter(mapper())?;
+    let registry = Registry::open(Path::new(defaults::REGISTRY))?;
+
+    // The kernel opens it now, and once (flag F); the path means nothing later.
+    let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
+    let flags = Flags::ours(args.credentials);
+    // There are no entries yet: what runs now runs by itself.
+    let native = |architecture: &_| native::runs(table, architecture, &[], true);
+    let selection = selection::select(table, named.as_deref(), (&interpreter, flags), native);
+    if let Some(failure) = selection.failures.into_iter().next() {
+        return Err(failure);
+    }
+    for (architecture, reason) in &selection.skipped {
+        log::info!("{}: left out: {reason:?}", architecture.name);
+    }
+    for line in selection.chosen.iter().flat_map(|chosen| &chosen.lines) {
+        if let Err(failure) = registry.register(line) {
+            failure.report();
+        }
+    }
+    drop(image);
+    Err(execute(&args.command))
+}
+
+/// The file to register, which exists until nobody has it open.
+fn image_in_memory(table: &ArchTable) -> Result<File, Failure> {
+    let name = c"binfmt-dispatch";
+    let failed = |error| Failure::io("write", Path::new("a file in memory"), error);
+    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?);
+    file.write_all(&image::build(table)).map_err(failed)?;
+    Ok(file)
+}
+
+/// This program as the helper of this process.
+fn mapper() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(NAME).args(["unshare", &format!("--{WRITE_MAPS}"), &namespace::own_pid().to_string()]);
+    command
+}
+
+/// Becomes the command: the same process, so that signals and the exit status need no passing on.
+fn execute(command: &[OsString]) -> Failure {
+    let shell = [env::var_os("SHELL").unwrap_or_else(|| defaults::SHELL.into())];
+    let command = if command.is_empty() { &shell } else { command };
+    let name = command[0].clone();
+    // Not execvp(3): what the kernel does not know it hands to a shell, even if it is a program without an emulator.
+    let path = match which::which(&name) {
+        Ok(path) => path,
+        Err(_) if Path::new(&name).exists() => {
+            return Failure::CommandRefused { command: name, error: Errno::EACCES.into() };
+        }
+        Err(_) => return Failure::CommandNotFound { command: name },
+    };
+    let strings = |text: &OsString| CString::new(text.as_bytes());
+    let arguments: Result<Vec<CString>, _> = command.iter().map(strings).collect();
+    // Arguments that came as C strings go back to being some.
+    let (Ok(path), Ok(arguments)) = (CString::new(path.into_os_string().into_vec()), arguments) else {
+        return Failure::CommandRefused { command: name, error: Errno::EINVAL.into() };
+    };
+    // Not the standard library's: it would reset SIGPIPE.
+    let Err(errno) = execv(&path, &arguments);
+    Failure::CommandRefused { command: name, error: errno.into() }
+}

@@ -1,0 +1,8 @@
+//! Where things are unless the command line says otherwise.
+
+/// Where the kernel's registry is mounted.
+pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
+/// The registered file: outside every PATH, since nobody calls it by name.
+pub const IMAGE: &str = "/usr/libexec/binfmt-dispatch/binfmt-dispatch";
+/// The command of `unshare` when there is neither one on the command line nor a SHELL.
+pub const SHELL: &str = "sh";

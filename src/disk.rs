@@ -1,0 +1,80 @@
+//! The file system as the stages see it, through the standard library, with a record of the emulators that were tried.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use dispatch_core::prepare::Files;
+
+use crate::guest;
+
+/// Errno for an error of the standard library's own.
+const EIO: i32 = 5;
+/// Errno of what is no regular file.
+const EACCES: i32 = 13;
+
+/// Reads files, and remembers which ones it was asked to open.
+#[derive(Default)]
+pub struct Disk {
+    files: Vec<File>,
+    /// Paths that were tried, each with its outcome.
+    pub tried: Vec<(PathBuf, io::Result<()>)>,
+}
+
+impl Disk {
+    /// Takes a file that is open already.
+    pub fn adopt(&mut self, file: File) -> usize {
+        self.files.push(file);
+        self.files.len() - 1
+    }
+}
+
+fn path(string: &CStr) -> &Path {
+    Path::new(OsStr::from_bytes(string.to_bytes()))
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(EIO)
+}
+
+impl Files for Disk {
+    type File = usize;
+
+    fn open(&mut self, name: &CStr) -> Result<usize, i32> {
+        // What is no regular file is refused as execve(2) does; opening a pipe would wait for its other end.
+        let opened = guest::open(path(name)).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            None => io::Error::from_raw_os_error(EACCES),
+        });
+        let result = opened.as_ref().map(|_| ()).map_err(errno);
+        self.tried.push((path(name).to_path_buf(), result.map_err(io::Error::from_raw_os_error)));
+        opened.map(|file| self.adopt(file)).map_err(|error| errno(&error))
+    }
+
+    fn read_at<'b>(&mut self, file: usize, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32> {
+        let file = &self.files[file];
+        let mut len = 0;
+        while len < buffer.len() {
+            match file.read_at(&mut buffer[len..], offset + len as u64) {
+                Ok(0) => break,
+                Ok(read) => len += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(errno(&error)),
+            }
+        }
+        Ok(&buffer[..len])
+    }
+
+    fn len(&mut self, file: usize) -> Result<u64, i32> {
+        self.files[file].metadata().map(|metadata| metadata.len()).map_err(|error| errno(&error))
+    }
+
+    fn exists(&mut self, root: &CStr, name: &CStr) -> bool {
+        let mut joined = root.to_bytes().to_vec();
+        joined.extend(name.to_bytes());
+        Path::new(OsStr::from_bytes(&joined)).exists()
+    }
+}

@@ -1,0 +1,210 @@
+//! A program that a person names: found as a shell would find it, scripts followed to what runs them, and brought as
+//! far towards a plan as it comes.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
+use dispatch_core::say::Text;
+use nix::fcntl::OFlag;
+use nix::unistd::{AccessFlags, access};
+
+use crate::failure::{self, Failure};
+
+/// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is one).
+const MAX_SCRIPTS: usize = 4;
+/// How much of a `#!` line the kernel reads, in bytes (BINPRM_BUF_SIZE).
+const SCRIPT_LINE: usize = 256;
+
+/// A program as execve(2) gets it.
+#[derive(Debug)]
+pub struct Program {
+    /// The file that decides which emulator runs.
+    pub file: File,
+    /// Its path.
+    pub path: PathBuf,
+    /// argv\[0\].
+    pub argv0: OsString,
+    /// argv\[1\] and on.
+    pub args: Vec<OsString>,
+    /// The scripts that led to it, the first one first.
+    pub scripts: Vec<PathBuf>,
+}
+
+/// Why a file is not executed.
+#[derive(Debug)]
+pub struct Obstacle {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Program {
+    /// Finds `name` and follows `#!` lines, as fs/binfmt_script.c does.
+    pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
+        let mut path = locate(name);
+        let mut file = open(&path).map_err(|error| Failure::unusable(&path, &error))?;
+        let (mut argv0, mut args, mut scripts) = (name.to_owned(), args.to_vec(), Vec::new());
+        while let Some((interpreter, option)) = shebang(&file) {
+            if scripts.len() == MAX_SCRIPTS {
+                return Err(refused(&path, "the last of too many scripts that run scripts: shorten the chain"));
+            }
+            file = open(&interpreter).map_err(|error| no_interpreter(&path, &interpreter, &error))?;
+            args.insert(0, path.clone().into_os_string());
+            args.splice(0..0, option);
+            argv0 = interpreter.clone().into_os_string();
+            scripts.push(std::mem::replace(&mut path, interpreter));
+        }
+        Ok(Program { file, path, argv0, args, scripts })
+    }
+
+    /// Whether execve(2) would refuse the program, or a script that led to it, before anybody looks into it.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let mut files = self.scripts.iter().chain([&self.path]);
+        let file = files.find(|file| access(file.as_path(), AccessFlags::X_OK).is_err())?;
+        let executable = file.metadata().is_ok_and(|metadata| metadata.mode() & 0o111 != 0);
+        let (name, quoted) = (Text(file.as_os_str().as_bytes()), quote(file.as_os_str().as_bytes()));
+        Some(if executable {
+            let problem = format!("you may not execute {name}");
+            Obstacle { problem, remedy: "check its owner and mode, and that it is not mounted noexec".to_owned() }
+        } else {
+            Obstacle { problem: format!("{name} is not executable"), remedy: format!("chmod +x {quoted}") }
+        })
+    }
+}
+
+/// A word as a shell would need it. Bytes that a terminal should not see are shown as `\xHH`.
+pub fn quote(bytes: &[u8]) -> String {
+    let shown = Text(bytes).to_string();
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    match shown.as_bytes() == bytes {
+        true if !shown.is_empty() && shown.chars().all(plain) => shown,
+        true => quoted(&shown),
+        // The one form in which a shell understands the escapes; backslashes of the name itself included.
+        false => {
+            let escaped: Vec<String> = bytes
+                .utf8_chunks()
+                .flat_map(|chunk| {
+                    let valid = chunk.valid().replace('\\', r"\\").replace('\'', r"\'");
+                    [Text(valid.as_bytes()).to_string(), Text(chunk.invalid()).to_string()]
+                })
+                .collect();
+            format!("$'{}'", escaped.concat())
+        }
+    }
+}
+
+/// The path for a name without a slash that is not in this directory, if PATH has it.
+fn locate(name: &OsStr) -> PathBuf {
+    let here = PathBuf::from(name);
+    if name.as_bytes().contains(&b'/') || here.exists() {
+        return here;
+    }
+    which::which(name).unwrap_or(here)
+}
+
+/// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.
+pub fn open(path: &Path) -> io::Result<File> {
+    let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::other("it is no regular file")),
+    };
+    regular(path.metadata()?)?;
+    // It may have become something else meanwhile.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    regular(file.metadata()?)?;
+    Ok(file)
+}
+
+fn refused(path: &Path, message: &str) -> Failure {
+    Failure::Refused { path: path.to_owned(), message: message.to_owned(), exit_code: EXIT_CANNOT_RUN }
+}
+
+/// A script whose interpreter cannot be opened. Shells report the script as the file that is not there.
+fn no_interpreter(script: &Path, interpreter: &Path, error: &io::Error) -> Failure {
+    let shown = Text(interpreter.as_os_str().as_bytes());
+    let remedy = if interpreter.as_os_str().as_bytes().ends_with(b"\r") {
+        "remove the carriage returns at the ends of its lines"
+    } else {
+        "install it, or mend the script's first line"
+    };
+    let message = format!("its interpreter {shown} cannot be opened: {remedy}: {}", failure::text(error));
+    let exit_code = if error.kind() == io::ErrorKind::NotFound { EXIT_NO_EMULATOR } else { EXIT_CANNOT_RUN };
+    Failure::Refused { path: script.to_owned(), message, exit_code }
+}
+
+/// The interpreter of a script and its one option.
+fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
+    let mut start = [0; SCRIPT_LINE];
+    let len = file.read_at(&mut start, 0).ok()?;
+    let line = start[..len].strip_prefix(b"#!")?;
+    // Blanks are spaces and tabs only: a carriage return is part of the name.
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let whole = len < SCRIPT_LINE || line.contains(&b'\n');
+    // The kernel takes a NUL for the end of a string.
+    let line = line.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
+    let line = &line[line.iter().position(|byte| !blank(byte))?..];
+    let (interpreter, option) = match line.iter().position(blank) {
+        Some(end) => line.split_at(end),
+        None if whole => (line, &b""[..]),
+        // Cut off, it would be the name of another file.
+        None => return None,
+    };
+    let string = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let from = option.iter().position(|byte| !blank(byte));
+    let option =
+        from.map(|from| &option[from..option.iter().rposition(|byte| !blank(byte)).map_or(from, |end| end + 1)]);
+    Some((string(interpreter).into(), option.map(string)))
+}
+
+/// A string for the kernel. Those of the command line have no NUL in them, and neither have paths of files that exist.
+pub fn c_string(string: &OsStr) -> CString {
+    CString::new(string.as_bytes()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn read(script: &[u8]) -> Option<(PathBuf, Option<OsString>)> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(script).unwrap();
+        shebang(&file)
+    }
+
+    #[test]
+    fn scripts_are_read_as_the_kernel_reads_them() {
+        assert_eq!(read(b"#!/bin/sh\necho"), Some(("/bin/sh".into(), None)));
+        assert_eq!(read(b"#! /bin/env  -S a b \n"), Some(("/bin/env".into(), Some("-S a b".into()))));
+        assert_eq!(read(b"#!\t/bin/sh\t-e\t\n"), Some(("/bin/sh".into(), Some("-e".into()))));
+        assert_eq!(read(b"#!/bin/sh\r\n"), Some(("/bin/sh\r".into(), None)));
+        assert_eq!(read(b"#!/bin/sh\0-e\n"), Some(("/bin/sh".into(), None)));
+        assert_eq!(read(format!("#!/{}", "x".repeat(300)).as_bytes()), None);
+        assert_eq!(read(b"#! \n"), None);
+        assert_eq!(read(b"#!\n"), None);
+        assert_eq!(read(b"\x7fELF"), None);
+        assert_eq!(read(b""), None);
+    }
+
+    #[test]
+    fn words_are_quoted_as_shells_need_them() {
+        for (word, quoted) in [
+            (&b"/usr/bin/a-b"[..], "/usr/bin/a-b"),
+            (b"", "''"),
+            (b"a b", "'a b'"),
+            (b"it's", r"'it'\''s'"),
+            (b"\\x41", r"'\x41'"),
+            (b"a\x1b'\\\xff", r"$'a\x1b\'\\\xff'"),
+        ] {
+            assert_eq!(quote(word), quoted);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The machine that this program was built for, as the table describes it.
+
+use dispatch_core::elf::Machine;
+use dispatch_core::program::Host;
+use dispatch_table::{ArchTable, Architecture};
+
+/// The row of this machine. The build refuses a table without one.
+pub fn row(table: &ArchTable) -> &Architecture {
+    table.find(std::env::consts::ARCH).expect("the table has a row for every host that this program is built for")
+}
+
+/// What emulators have to fit.
+pub fn host(table: &ArchTable) -> Host {
+    let row = row(table);
+    let number = row.machine.first().map_or(0, |machine| machine.number);
+    Host { machine: Machine(number), class: row.class, data: row.data }
+}
+
+/// Whether this machine's kernel may run programs of `architecture` by itself. Only a probe tells whether it does.
+pub fn may_be_native(table: &ArchTable, architecture: &Architecture) -> bool {
+    architecture.native_on.contains(&row(table).name)
+}
+
+/// Page size, in bytes.
+pub fn page() -> u64 {
+    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)
+}

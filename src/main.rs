@@ -1,0 +1,26 @@
+//! binfmt-dispatch, the human door: explains, generates, builds images, registers, verifies.
+//!
+//! Everything it says about a file is a rendering of the same plan that the interpreter carries out.
+
+// What this process executes (`run`, `unshare`) must find signals and descriptors as a person left them; the standard
+// library's own start-up ignores SIGPIPE and fills closed descriptors.
+#![cfg_attr(not(test), no_main)]
+
+mod cli;
+mod columns;
+mod commands;
+mod defaults;
+mod disk;
+mod entry;
+mod failure;
+mod guest;
+mod host;
+mod image;
+mod json;
+mod namespace;
+mod native;
+mod ownership;
+mod probe;
+mod registry;
+mod selection;
+mod transaction;

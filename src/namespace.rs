@@ -1,0 +1,179 @@
+//! A user namespace with a binfmt_misc of its own (Linux 6.7 and newer, commit 21ca59b365c0).
+//!
+//! True before: the process has one thread. True after: it is root in a new user namespace and in a mount namespace
+//! whose changes nobody else sees, and the registry there is empty, new, and the only one that its programs are
+//! matched against; the host's entries are hidden for good.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::process::{self, Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
+use crate::defaults::REGISTRY;
+use crate::failure::Failure;
+
+/// The first kernel with a binfmt_misc for each user namespace.
+const FIRST_KERNEL: (u32, u32) = (6, 7);
+/// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and whether they are
+/// for root too.
+const SETTINGS: [Setting; 3] = [
+    Setting { name: "user.max_user_namespaces", forbidding: "0", allowing: "15000", for_root: true },
+    // Debian's and Ubuntu's kernels.
+    Setting { name: "kernel.unprivileged_userns_clone", forbidding: "0", allowing: "1", for_root: false },
+    // Ubuntu 23.10 and newer: the namespace can be made, but gives no rights.
+    Setting { name: "kernel.apparmor_restrict_unprivileged_userns", forbidding: "1", allowing: "0", for_root: false },
+];
+
+struct Setting {
+    name: &'static str,
+    forbidding: &'static str,
+    allowing: &'static str,
+    for_root: bool,
+}
+
+/// Enters the namespaces and mounts the registry.
+///
+/// For root every id keeps its number, so that programs that change users work. Anybody else becomes root with a
+/// single id, as by `unshare --map-root-user`. `mapper` is a command that calls [`write_maps`] with this process's id,
+/// for the former.
+///
+/// # Errors
+/// The kernel or the system does not let us; the message says which setting does it.
+pub fn enter(mapper: Command) -> Result<(), Failure> {
+    let (uid, gid) = (geteuid(), getegid());
+    // It has to exist before, as only a process outside may map more than one id.
+    let mapper = if uid.is_root() { Mapper::start(mapper) } else { None };
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| explain("make a user namespace", errno.into()))?;
+    if !mapper.is_some_and(Mapper::map) {
+        map_own(&format!("0 {uid} 1"), &format!("0 {gid} 1"))
+            .map_err(|error| explain("map the user into the namespace", error))?;
+    }
+    let nothing = None::<&str>;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
+        .map_err(|errno| explain("make the mounts private", errno.into()))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("binfmt_misc"), REGISTRY, Some("binfmt_misc"), flags, nothing).map_err(|errno| match errno {
+        // The module is not loaded for a user namespace, and the directory comes with it.
+        Errno::ENODEV | Errno::ENOENT => Failure::NoBinfmtMisc,
+        // The file system exists, but not for user namespaces.
+        Errno::EPERM => match release().filter(|release| parse_release(release).is_some_and(|r| r < FIRST_KERNEL)) {
+            Some(release) => Failure::KernelTooOld { release },
+            None => explain("mount a binfmt_misc", errno.into()),
+        },
+        _ => explain("mount a binfmt_misc", errno.into()),
+    })
+}
+
+/// A process that stays outside until it is told to map the ids.
+struct Mapper {
+    child: Child,
+}
+
+impl Mapper {
+    fn start(mut command: Command) -> Option<Self> {
+        // That it may not map is no failure: there is another way.
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Some(Mapper { child: child.ok()? })
+    }
+
+    /// Whether it did.
+    fn map(mut self) -> bool {
+        let told = self.child.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
+        self.child.wait().is_ok_and(|status| told && status.success())
+    }
+}
+
+/// The other side of [`enter`]: maps every id of this namespace to itself in that of process `pid`, once a line comes
+/// in on standard input; if that ends before, nobody wants it any more.
+///
+/// # Errors
+/// This process may not, as in a container without CAP_SETUID; then one id has to do.
+pub fn write_maps(pid: u32) -> Result<(), Failure> {
+    let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
+    for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {
+        let (own, target) = (format!("/proc/self/{map}"), format!("/proc/{pid}/{map}"));
+        let text = fs::read_to_string(&own).map_err(|error| Failure::io("read", own.as_ref(), error))?;
+        fs::write(&target, identity(&text)).map_err(|error| Failure::io("write", target.as_ref(), error))?;
+    }
+    Ok(())
+}
+
+/// Of the lines "inside outside count" of a map, each id inside mapped to itself.
+fn identity(map: &str) -> String {
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let &[inside, _, count] = &fields[..] else { return String::new() };
+        format!("{inside} {inside} {count}\n")
+    };
+    map.lines().map(line).collect()
+}
+
+fn map_own(uid_map: &str, gid_map: &str) -> io::Result<()> {
+    fs::write("/proc/self/uid_map", uid_map)?;
+    // Else one could leave a group that is there to keep one out (user_namespaces(7)).
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/gid_map", gid_map)
+}
+
+/// The setting that made `step` fail, if one is known to.
+fn explain(step: &'static str, error: io::Error) -> Failure {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    let refused = matches!(errno, Some(Errno::EPERM | Errno::EACCES | Errno::ENOSPC | Errno::EUSERS));
+    let forbids = |setting: &&Setting| {
+        let path = format!("/proc/sys/{}", setting.name.replace('.', "/"));
+        (setting.for_root || !geteuid().is_root())
+            && fs::read_to_string(path).is_ok_and(|value| value.trim() == setting.forbidding)
+    };
+    match SETTINGS.iter().find(forbids).filter(|_| refused) {
+        Some(&Setting { name: setting, allowing, .. }) => Failure::NamespacesForbidden { setting, allowing },
+        None => Failure::Namespace { step, error },
+    }
+}
+
+fn release() -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(release.trim().to_owned())
+}
+
+/// The first two numbers of a kernel release.
+fn parse_release(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+/// This process, as [`write_maps`] has to know it.
+pub fn own_pid() -> u32 {
+    process::id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_stands_for_itself() {
+        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
+        assert_eq!(identity("0 100000 65536\n65536 5 1\n"), "0 0 65536\n65536 65536 1\n");
+        assert_eq!(identity("what"), "");
+    }
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        assert_eq!(parse_release("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(parse_release("6.1-rc1"), Some((6, 1)));
+        assert!(parse_release("6.18.1") > Some(FIRST_KERNEL));
+        assert!(parse_release("6.6.99") < Some(FIRST_KERNEL));
+        assert_eq!(parse_release("next"), None);
+    }
+
+    #[test]
+    fn what_no_setting_explains_keeps_the_kernels_word() {
+        let failure = explain("step", Errno::EIO.into());
+        assert!(matches!(failure, Failure::Namespace { step: "step", .. }));
+    }
+}

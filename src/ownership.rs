@@ -1,0 +1,97 @@
+//! Which entries of the registry are ours to change.
+//!
+//! An entry is ours if it has a name out of the table and its interpreter is an image. QEMU's own packages use the
+//! same names, on purpose: other tools look for them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use dispatch_table::{ArchTable, Architecture, EntryRule};
+
+use crate::image;
+use crate::registry::Entry;
+
+/// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
+pub const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// An entry that the table describes, and what the registry has by its name.
+#[derive(Debug)]
+pub struct Known<'t> {
+    /// The architecture.
+    pub architecture: &'t Architecture,
+    /// Name and rule.
+    pub described: EntryRule,
+    /// What is registered by this name.
+    pub registered: Option<Entry>,
+    /// Whether what is registered is ours.
+    pub ours: bool,
+}
+
+/// Looks everything that the table describes up in `entries`. An interpreter at `image` counts as an image even if
+/// there is no file any more.
+pub fn look_up<'t>(table: &'t ArchTable, entries: &[Entry], image: &Path) -> Vec<Known<'t>> {
+    let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
+    let described = table
+        .architectures
+        .iter()
+        .flat_map(|architecture| architecture.rules().into_iter().map(move |rule| (architecture, rule)));
+    let known = |(architecture, described): (&'t Architecture, EntryRule)| {
+        let registered = entries.iter().find(|entry| *entry.name == *described.name).cloned();
+        let ours =
+            registered.as_ref().is_some_and(|entry| is_private(entry, &described) || images.holds(&entry.interpreter));
+        Known { architecture, described, registered, ours }
+    };
+    described.map(known).collect()
+}
+
+/// Whether `unshare` made the entry.
+fn is_private(entry: &Entry, described: &EntryRule) -> bool {
+    entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
+}
+
+/// Files that were looked at, since many entries have the same and images are large.
+struct Images {
+    is: BTreeSet<PathBuf>,
+    is_not: BTreeSet<PathBuf>,
+}
+
+impl Images {
+    fn holds(&mut self, path: &Path) -> bool {
+        if self.is.contains(path) || self.is_not.contains(path) {
+            return self.is.contains(path);
+        }
+        // What cannot be read is not known to be ours.
+        let is_image = image::is_image(path).unwrap_or(false);
+        if is_image { &mut self.is } else { &mut self.is_not }.insert(path.to_owned());
+        is_image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Flags, Matcher};
+
+    fn known(interpreter: &str, credentials: bool) -> Known<'static> {
+        let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));
+        let described = table.architectures[0].rules().remove(0);
+        let entry = Entry {
+            name: described.name.clone().into(),
+            enabled: true,
+            interpreter: interpreter.into(),
+            flags: Flags::ours(credentials),
+            matcher: Matcher::Rule(described.rule),
+        };
+        look_up(table, &[entry], Path::new("/gone/image")).remove(0)
+    }
+
+    #[test]
+    fn an_entry_is_ours_by_its_interpreter() {
+        assert!(known("/gone/image", false).ours);
+        assert!(known("/proc/self/fd/3", true).ours);
+        for foreign in ["/bin/true", "/bin/sh", "/etc/passwd", "/gone", "/proc/self/fdx"] {
+            let known = known(foreign, false);
+            assert!(!known.ours && known.registered.is_some(), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dispatch_core::NAME;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::failure::text;
+
+/// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether the probe has ended.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// Most bytes of an interpreter's complaint that are repeated.
+const LONGEST_COMPLAINT: u64 = 1000;
+
+/// Why a probe did not run. Displayed after "the probe".
+#[derive(Debug)]
+pub enum Fault {
+    /// The kernel did not start it, or it could not be made.
+    NotStarted(io::Error),
+    /// It ended with another status than 0.
+    Ended {
+        /// The status.
+        status: ExitStatus,
+        /// The first line that the interpreter wrote on standard error.
+        said: String,
+    },
+    /// It did not end by itself.
+    Hung,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::NotStarted(error) => write!(f, "was not started: {}", text(error)),
+            Fault::Ended { status, said } => {
+                match (status.code(), status.signal()) {
+                    (_, Some(signal)) => write!(f, "was killed by signal {signal}")?,
+                    (code, None) => write!(f, "exited with {}", code.unwrap_or_default())?,
+                }
+                if said.is_empty() { Ok(()) } else { write!(f, ": {said}") }
+            }
+            Fault::Hung => write!(f, "did not end within {} seconds", PATIENCE.as_secs()),
+        }
+    }
+}
+
+/// Runs `program`, the bytes of a probe, as any program is run: by path, through the kernel.
+///
+/// # Errors
+/// It did not exit with status 0.
+pub fn run(program: &[u8]) -> Result<(), Fault> {
+    // In memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given the open file
+    // (flag O) opens this path once more.
+    let file = memfd_create(c"probe", MFdFlags::empty()).map_err(|errno| Fault::NotStarted(errno.into()))?;
+    let mut file = File::from(file);
+    file.write_all(program).map_err(Fault::NotStarted)?;
+    let mut child = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        // Whatever the caller has set for emulators is not what is proved here.
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Fault::NotStarted)?;
+    let status = wait(&mut child)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Fault::Ended { status, said: complaint(&mut child) })
+}
+
+fn wait(child: &mut Child) -> Result<ExitStatus, Fault> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().map_err(Fault::NotStarted)? {
+            return Ok(status);
+        }
+        if Instant::now() > deadline {
+            // It may have ended just now; then there is nobody to kill.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Fault::Hung);
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// The first line on standard error, without our own name.
+fn complaint(child: &mut Child) -> String {
+    let mut bytes = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        // What cannot be read is not repeated.
+        let _ = stderr.take(LONGEST_COMPLAINT).read_to_end(&mut bytes);
+    }
+    let said = String::from_utf8_lossy(&bytes);
+    let line = said.lines().next().unwrap_or_default();
+    line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(line).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_this_machine_runs() {
+        let program = std::fs::read("/bin/true").unwrap();
+        assert!(run(&program).is_ok());
+    }
+
+    #[test]
+    fn what_is_said_is_repeated() {
+        let fault = run(b"#!/bin/sh\necho binfmt-dispatch: no luck >&2; exit 126\n").unwrap_err();
+        assert_eq!(fault.to_string(), "exited with 126: no luck");
+        assert_eq!(run(b"#!/bin/sh\nkill -9 $$\n").unwrap_err().to_string(), "was killed by signal 9");
+    }
+
+    #[test]
+    fn what_is_no_program_is_not_started() {
+        assert!(matches!(run(b"\x7fELF"), Err(Fault::NotStarted(_))));
+    }
+}

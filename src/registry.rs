@@ -1,0 +1,185 @@
+//! The live registry: the kernel's binfmt_misc file system, checked to be one before anything is written.
+//!
+//! Its order cannot be read back. The kernel asks the newest entry first and shows the entries as files without a
+//! date, so of two that accept the same program one can only say that the later registered one gets it.
+
+mod entry;
+mod line;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
+
+pub use entry::{Entry, Flags, Matcher};
+pub use line::{LineFault, RegisterLine};
+
+use crate::failure::{Failure, warn};
+
+/// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
+const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
+/// Name of the file that makes entries.
+const REGISTER: &str = "register";
+/// Name of the file that turns all entries on and off.
+const STATUS: &str = "status";
+/// What removes the entry to whose file it is written; `0` and `1` turn it off and on.
+const REMOVE: &[u8] = b"-1";
+
+/// A directory that is a binfmt_misc file system.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    directory: PathBuf,
+}
+
+impl Registry {
+    /// The registry at `directory`, in general [`crate::defaults::REGISTRY`].
+    ///
+    /// # Errors
+    /// There is none: the kernel lacks it, nothing is mounted there, or something else is.
+    pub fn open(directory: &Path) -> Result<Self, Failure> {
+        let directory = directory.to_owned();
+        // Opening, unlike looking, makes autofs mount what it stands for.
+        let opened = File::open(&directory).and_then(|file| Ok(fstatfs(&file)?));
+        match opened.map(|stat| stat.filesystem_type()) {
+            Ok(BINFMTFS_MAGIC) => Ok(Registry { directory }),
+            Ok(AUTOFS_SUPER_MAGIC) => Err(Failure::AutomountFailed { directory }),
+            Ok(_) if !kernel_has_binfmt_misc() => Err(Failure::NoBinfmtMisc),
+            Ok(_) => Err(Failure::NotMounted { directory }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let missing =
+                    if kernel_has_binfmt_misc() { Failure::NotMounted { directory } } else { Failure::NoBinfmtMisc };
+                Err(missing)
+            }
+            Err(error) => Err(Failure::io("read", &directory, error)),
+        }
+    }
+
+    /// Where it is mounted.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the kernel asks it at all.
+    ///
+    /// # Errors
+    /// The file `status` cannot be read.
+    pub fn enabled(&self) -> Result<bool, Failure> {
+        Ok(read(&self.directory.join(STATUS))?.starts_with(b"enabled"))
+    }
+
+    /// All entries, by name. What is not understood is left out with a warning, what is removed meanwhile silently.
+    ///
+    /// # Errors
+    /// The directory or an entry cannot be read.
+    pub fn entries(&self) -> Result<Vec<Entry>, Failure> {
+        let failed = |error| Failure::io("read", &self.directory, error);
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.directory).map_err(failed)? {
+            let name = file.map_err(failed)?.file_name();
+            if name != REGISTER && name != STATUS {
+                names.push(name);
+            }
+        }
+        names.sort();
+        names.iter().filter_map(|name| self.entry(name).transpose()).collect()
+    }
+
+    /// The entry with this name, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, Failure> {
+        let path = self.directory.join(name);
+        let text = match read(&path) {
+            Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let entry = Entry::parse(name, &text);
+        if entry.is_none() {
+            warn(format_args!("{}: is not understood: {:?}", path.display(), String::from_utf8_lossy(&text)));
+        }
+        Ok(entry)
+    }
+
+    /// Adds an entry, which becomes the first that the kernel asks.
+    ///
+    /// # Errors
+    /// The name is in use, the caller may not, or the kernel refuses the line or its interpreter.
+    pub fn register(&self, line: &RegisterLine) -> Result<(), Failure> {
+        let path = self.directory.join(REGISTER);
+        let mut file = self.open_to_write(&path)?;
+        write_at_once(&mut file, &line.bytes()).map_err(|error| {
+            let interpreter = line.interpreter().to_owned();
+            let entry = line.name().to_owned();
+            match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EEXIST) => Failure::EntryExists { entry },
+                Some(Errno::EINVAL) => Failure::LineRefused { line: line.to_string(), error },
+                // With F the kernel opens the interpreter now, as execve(2) would.
+                Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ETXTBSY | Errno::ELOOP) => {
+                    Failure::InterpreterRefused { entry, interpreter, error }
+                }
+                _ => Failure::io("write", &path, error),
+            }
+        })
+    }
+
+    /// Removes the entry with this name.
+    ///
+    /// # Errors
+    /// There is none, or the caller may not.
+    pub fn unregister(&self, name: &OsStr) -> Result<(), Failure> {
+        self.write_to_entry(name, REMOVE)
+    }
+
+    /// Turns the entry with this name off.
+    ///
+    /// # Errors
+    /// As [`Registry::unregister`].
+    pub fn disable(&self, name: &OsStr) -> Result<(), Failure> {
+        self.write_to_entry(name, b"0")
+    }
+
+    fn write_to_entry(&self, name: &OsStr, command: &[u8]) -> Result<(), Failure> {
+        let path = self.directory.join(name);
+        let mut file = match self.open_to_write(&path) {
+            Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::NotRegistered { entry: name.to_owned() });
+            }
+            file => file?,
+        };
+        write_at_once(&mut file, command).map_err(|error| Failure::io("write", &path, error))
+    }
+
+    fn open_to_write(&self, path: &Path) -> Result<File, Failure> {
+        OpenOptions::new().write(true).open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Failure::NotPermitted { directory: self.directory.clone(), error }
+            }
+            _ => Failure::io("write", path, error),
+        })
+    }
+}
+
+/// The kernel reads a line from one write(2): half of one would be another line.
+fn write_at_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    match file.write(bytes)? {
+        written if written == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::io("read", path, error))
+}
+
+/// Whether the file system type is known; a module that is not loaded is not.
+fn kernel_has_binfmt_misc() -> bool {
+    // Without /proc nothing is known; then the mount, which would load the module, is the better advice.
+    fs::read("/proc/filesystems").map_or(true, |text| {
+        text.split(|byte| *byte == b'\n')
+            .any(|line| line.split(|byte| *byte == b'\t').any(|word| word == b"binfmt_misc"))
+    })
+}

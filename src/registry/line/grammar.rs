@@ -1,0 +1,91 @@
+//! The kernel's side of a line, for tests: what it makes of the text that is written to it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use dispatch_core::Rule;
+
+use super::super::entry::{Flags, Matcher, hex_byte};
+use super::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
+
+/// Why the kernel refuses a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Too short or too long.
+    Length,
+    /// The first byte means something else.
+    Delimiter,
+    /// A field is missing, or there is one too many.
+    Fields,
+    /// Neither `M` nor `E`.
+    Type,
+    /// The offset is not a decimal number.
+    Offset,
+    /// Magic and mask are empty, badly escaped, of different lengths, or beyond the 256 bytes that the kernel reads.
+    Magic,
+    /// There is a flag other than P, O, C and F.
+    Flags,
+    /// A part by itself.
+    Line(LineFault),
+}
+
+/// Reads a line as the kernel does, but for oddities that nobody means: raw NULs, letters as delimiters, signs
+/// before the offset, relative interpreters.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse(text: &[u8]) -> Result<RegisterLine, Fault> {
+    if !(MIN_LINE..=MAX_LINE).contains(&text.len()) {
+        return Err(Fault::Length);
+    }
+    let (&delimiter, rest) = text.split_first().ok_or(Fault::Fields)?;
+    if delimiter.is_ascii_alphanumeric() || b"\\\n\0".contains(&delimiter) {
+        return Err(Fault::Delimiter);
+    }
+    let rest = rest.strip_suffix(b"\n").unwrap_or(rest);
+    let fields: Vec<&[u8]> = rest.split(|byte| *byte == delimiter).collect();
+    let [name, kind, offset, magic, mask, interpreter, flags] = fields[..] else { return Err(Fault::Fields) };
+    let matcher = match kind {
+        b"M" => {
+            let digits = std::str::from_utf8(offset).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let offset = match digits.ok_or(Fault::Offset)? {
+                "" => 0,
+                digits => digits.parse().map_err(|_| Fault::Offset)?,
+            };
+            let magic = unescape(magic).ok_or(Fault::Magic)?;
+            let mask = unescape(mask).ok_or(Fault::Magic)?;
+            Matcher::Rule(Rule::new(offset, &magic, &mask).ok_or(Fault::Magic)?)
+        }
+        b"E" => Matcher::Extension(OsString::from_vec(magic.to_vec())),
+        _ => return Err(Fault::Type),
+    };
+    let flags = Flags::parse(flags).ok_or(Fault::Flags)?;
+    RegisterLine::new(OsStr::from_bytes(name), matcher, Path::new(OsStr::from_bytes(interpreter)), flags)
+        .map_err(Fault::Line)
+}
+
+/// What `string_unescape(UNESCAPE_HEX)` makes of a field that `scanarg` let through: `\x` needs two digits, any other
+/// backslash stands for itself and for what follows it.
+fn unescape(field: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                bytes.push(hex_byte(&[*high, *low])?);
+                rest = after;
+            }
+            (b'\\', [b'x', ..]) | (0, _) => return None,
+            // `scanarg` looks at every backslash, this one at pairs: "\\x4" is refused by the former.
+            (b'\\', [b'\\', b'x', digits @ ..]) if digits.get(..2).and_then(hex_byte).is_none() => return None,
+            (b'\\', [next, after @ ..]) => {
+                bytes.extend([byte, *next]);
+                rest = after;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    Some(bytes)
+}

@@ -1,0 +1,154 @@
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::grammar::{self, Fault};
+use super::*;
+
+const FLAGS: Flags = Flags { preserve_argv0: true, open_binary: true, credentials: false, fix_binary: true };
+
+fn rule(offset: usize, magic: &[u8], mask: &[u8]) -> Matcher {
+    Matcher::Rule(Rule::new(offset, magic, mask).unwrap())
+}
+
+fn line(name: &str, interpreter: &str) -> Result<RegisterLine, LineFault> {
+    RegisterLine::new(OsStr::new(name), rule(0, b"\x7fE", b"\xff\x0f"), Path::new(interpreter), FLAGS)
+}
+
+fn parse(text: &str) -> Result<RegisterLine, Fault> {
+    grammar::parse(text.as_bytes())
+}
+
+#[test]
+fn a_line_is_written_escaped() {
+    let text = line("qemu-arm", "/usr/bin/i").unwrap().to_string();
+    assert_eq!(text, r":qemu-arm:M::\x7f\x45:\xff\x0f:/usr/bin/i:POF");
+}
+
+#[test]
+fn leading_bytes_that_are_not_compared_become_an_offset() {
+    let of = |matcher| RegisterLine::new(OsStr::new("e"), matcher, Path::new("/i"), FLAGS).unwrap().to_string();
+    assert_eq!(of(rule(3, b"a", b"")), r":e:M:3:\x61:\xff:/i:POF");
+    assert_eq!(of(rule(0, b"\0a", b"\0\x0f")), r":e:M:1:\x61:\x0f:/i:POF");
+    assert_eq!(of(rule(0, b"aa", b"\0\xff")), r":e:M::\x61\x61:\x00\xff:/i:POF");
+    assert_eq!(of(rule(0, b"\0\0", b"\0\0")), r":e:M:1:\x00:\x00:/i:POF");
+}
+
+#[test]
+fn an_interpreter_with_a_colon_has_another_delimiter() {
+    assert_eq!(line("e", "/a:b!c").unwrap().to_string(), r#""e"M""\x7f\x45"\xff\x0f"/a:b!c"POF"#);
+    let all: String = (b'!'..=b'~').map(char::from).collect();
+    assert_eq!(line("e", &format!("/{all}")), Err(LineFault::Delimiter));
+}
+
+#[test]
+fn names_are_those_of_files_that_can_be_made() {
+    let longest = "n".repeat(255);
+    for name in ["", ".", "..", "register", "status", "a/b", "a\nb", "a\0b", &(longest.clone() + "n")] {
+        assert_eq!(line(name, "/i"), Err(LineFault::Name), "{name:?}");
+    }
+    for name in ["...", "a b", &longest] {
+        assert!(line(name, "/i").is_ok(), "{name:?}");
+    }
+}
+
+#[test]
+fn interpreters_are_absolute_and_on_one_line() {
+    for interpreter in ["", "i", "./i", "/a\nb", "/a\0b"] {
+        assert_eq!(line("e", interpreter), Err(LineFault::Interpreter), "{interpreter:?}");
+    }
+}
+
+#[test]
+fn the_longest_line_is_the_kernels() {
+    let room = MAX_LINE - line("e", "/").unwrap().bytes().len();
+    assert_eq!(line("e", &format!("/{}", "i".repeat(room))).unwrap().bytes().len(), MAX_LINE);
+    assert_eq!(line("e", &format!("/{}", "i".repeat(room + 1))), Err(LineFault::Length(MAX_LINE + 1)));
+}
+
+#[test]
+fn credentials_imply_an_open_descriptor() {
+    assert_eq!(parse(r":e:M::\x7f::/i:C").unwrap().flags, Flags::parse(b"OC").unwrap());
+}
+
+#[test]
+fn the_kernels_grammar_is_understood() {
+    for (text, matcher) in [
+        (r":e:M::\x7fELF::/i:", rule(0, b"\x7fELF", b"")),
+        (r":e:M:4:a:\x0f:/i:POF", rule(4, b"a", b"\x0f")),
+        (r",e,M,,\x2c:,,/i,F", rule(0, b",:", b"")),
+        ("|e|M||ab||/i|FFP\n", rule(0, b"ab", b"")),
+        (r":e:M::a\n\\x41::/i:", rule(0, br"a\n\\x41", b"")),
+        (":e:E::exe::/i:", Matcher::Extension("exe".into())),
+        (":e:E:what:exe:ever:/i:", Matcher::Extension("exe".into())),
+    ] {
+        assert_eq!(parse(text).map(|line| line.matcher), Ok(matcher), "{text:?}");
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses_is_refused() {
+    for (text, fault) in [
+        (":e:M::a::", Fault::Length),
+        (":bbbb:M::ZZ::/bin/true", Fault::Fields),
+        (":bbbb:M::ZZ::/bin/true:POF:", Fault::Fields),
+        (":bbbb:MM::ZZ::/bin/true:", Fault::Type),
+        (":bbbb:M:0x1:ZZ::/bin/true:", Fault::Offset),
+        (":bbbb:M:-1:ZZ::/bin/true:", Fault::Offset),
+        (":bbbb:M:255:ZZ::/bin/true:", Fault::Magic),
+        (":bbbb:M::::/bin/true:", Fault::Magic),
+        (r":bbbb:M::\x4::/bin/true:", Fault::Magic),
+        (r":bbbb:M::\\x4::/bin/true:", Fault::Magic),
+        (r":bbbb:M::ZZ:\xff:/bin/true:", Fault::Magic),
+        (":bbbb:M::ZZ:::F", Fault::Line(LineFault::Interpreter)),
+        (":bbbb:M::ZZ::/bin/true:Q", Fault::Flags),
+        (":bbbb:E::a/b::/bin/true:", Fault::Line(LineFault::Extension)),
+        (":bbbb:E::::/bin/true:", Fault::Line(LineFault::Extension)),
+        ("::M::ZZ::/bin/true:", Fault::Line(LineFault::Name)),
+        ("PbbbbPMPPZZPP/bin/trueP", Fault::Delimiter),
+    ] {
+        assert_eq!(parse(text), Err(fault), "{text:?}");
+    }
+}
+
+fn any_matcher() -> impl Strategy<Value = Matcher> {
+    let bytes = (1..100usize).prop_flat_map(|len| (vec_of(len), vec_of(len)));
+    let rules = (0..150usize, bytes).prop_map(|(offset, (magic, mask))| rule(offset, &magic, &mask));
+    let extensions = "[^/\n\0]{1,20}".prop_map(|text| Matcher::Extension(text.into()));
+    prop_oneof![rules, extensions]
+}
+
+fn vec_of(len: usize) -> impl Strategy<Value = Vec<u8>> {
+    // Zeros are what leading bytes are cut off by.
+    proptest::collection::vec(prop_oneof![Just(0), any::<u8>()], len)
+}
+
+proptest! {
+    #[test]
+    fn a_line_that_is_written_is_read_as_the_same(
+        name in "[^/\n\0]{1,40}",
+        matcher in any_matcher(),
+        path in proptest::collection::vec(any::<u8>(), 0..60),
+        letters in "[POCF]{0,4}",
+    ) {
+        let interpreter = PathBuf::from(OsString::from_vec([b"/", &path[..]].concat()));
+        let flags = Flags::parse(letters.as_bytes()).unwrap();
+        if let Ok(line) = RegisterLine::new(OsStr::new(&name), matcher, &interpreter, flags) {
+            prop_assert_eq!(grammar::parse(&line.bytes()), Ok(line));
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_much(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = grammar::parse(&text);
+    }
+
+    #[test]
+    fn what_is_read_is_written_as_something_that_reads_the_same(
+        text in r"[:|]e[:|]M[:|][0-9]{0,3}[:|](\\x[0-9a-f]{2}|[a-z\\x]){0,9}[:|](\\xff){0,9}[:|]/[a-z:|]{0,9}[:|][POCF]{0,3}",
+    ) {
+        if let Ok(line) = grammar::parse(text.as_bytes()) {
+            prop_assert_eq!(grammar::parse(&line.bytes()), Ok(line));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Which architectures are about to be registered, and as what: everything that is known before anything is written.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::failure::Failure;
+use crate::native::{self, OwnPrograms};
+use crate::registry::{Flags, Matcher, RegisterLine};
+
+/// Stands for every architecture.
+pub const ALL: &str = "all";
+
+/// The outcome of a choice.
+#[derive(Debug, Default)]
+pub struct Selection<'t> {
+    /// What is to be registered.
+    pub chosen: Vec<Chosen<'t>>,
+    /// What nobody asked for by name and is left out.
+    pub skipped: Vec<(&'t Architecture, Skipped)>,
+    /// Why the request cannot be met as it is.
+    pub failures: Vec<Failure>,
+}
+
+/// An architecture and its entries.
+#[derive(Debug)]
+pub struct Chosen<'t> {
+    /// The architecture.
+    pub architecture: &'t Architecture,
+    /// One line for each entry.
+    pub lines: Vec<RegisterLine>,
+}
+
+/// Why an architecture is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// This machine runs its programs.
+    Native,
+    /// Its emulator is not installed.
+    NoEmulator,
+}
+
+/// The architectures that `names` name, each once, in the order of the table; [`None`] when they are all wanted.
+///
+/// # Errors
+/// A name that nothing has.
+pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'t Architecture>>, Failure> {
+    let mut all = names.is_empty();
+    let mut wanted = Vec::new();
+    for name in names {
+        match table.find(name) {
+            _ if name == ALL => all = true,
+            Some(architecture) => wanted.push(&architecture.name),
+            None => return Err(Failure::UnknownArchitecture(name.clone())),
+        }
+    }
+    let in_order = || table.architectures.iter().filter(|architecture| wanted.contains(&&architecture.name)).collect();
+    Ok((!all).then(in_order))
+}
+
+/// Chooses among the architectures: those that are `named`, or every one that has an emulator and is not
+/// `native`. The lines are for `interpreter` and spare this machine's own programs.
+pub fn select<'t>(
+    table: &'t ArchTable,
+    named: Option<&[&'t Architecture]>,
+    (interpreter, flags): (&Path, Flags),
+    native: impl Fn(&Architecture) -> bool,
+) -> Selection<'t> {
+    let own = OwnPrograms::read();
+    let mut selection = Selection::default();
+    let every: Vec<&Architecture> = table.architectures.iter().collect();
+    for &architecture in named.unwrap_or(&every) {
+        let obstacle = match native::emulator(architecture) {
+            _ if native(architecture) => Some(Skipped::Native),
+            None => Some(Skipped::NoEmulator),
+            Some(_) => None,
+        };
+        match obstacle {
+            Some(skipped) if named.is_none() => selection.skipped.push((architecture, skipped)),
+            Some(skipped) => selection.failures.push(skipped.failure(architecture)),
+            None => match lines(architecture, interpreter, flags, &own) {
+                Ok(lines) => selection.chosen.push(Chosen { architecture, lines }),
+                Err(failure) => selection.failures.push(failure),
+            },
+        }
+    }
+    selection
+}
+
+fn lines(
+    architecture: &Architecture,
+    interpreter: &Path,
+    flags: Flags,
+    own: &OwnPrograms,
+) -> Result<Vec<RegisterLine>, Failure> {
+    let rules = architecture.rules().into_iter();
+    let line = |rule: dispatch_table::EntryRule| {
+        let name = OsStr::new(&rule.name);
+        let line = RegisterLine::new(name, Matcher::Rule(rule.rule), interpreter, flags)
+            .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
+        own.spared_by(&line)?;
+        Ok(line)
+    };
+    rules.map(line).collect()
+}
+
+impl Skipped {
+    /// The same, said to someone who asked for the architecture by name.
+    fn failure(self, architecture: &Architecture) -> Failure {
+        let name = architecture.name.clone();
+        match self {
+            Skipped::Native => Failure::Native { architecture: name },
+            Skipped::NoEmulator => Failure::NoEmulator {
+                architecture: name,
+                tried: architecture.emulator_paths().map(str::to_owned).collect(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Result<Option<Vec<String>>, Failure> {
+        let table = ArchTable::builtin();
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let found = named(&table, &names)?;
+        Ok(found.map(|found| found.iter().map(|architecture| architecture.name.clone()).collect()))
+    }
+
+    #[test]
+    fn architectures_are_named_once_and_ordered() {
+        assert_eq!(names(&[]).unwrap(), None);
+        assert_eq!(names(&["arm", "all"]).unwrap(), None);
+        assert_eq!(names(&["armhf", "arm64", "arm"]).unwrap(), Some(vec!["aarch64".into(), "arm".into()]));
+        assert!(matches!(names(&["all", "z80"]), Err(Failure::UnknownArchitecture(name)) if name == "z80"));
+    }
+
+    #[test]
+    fn what_is_native_is_refused_by_name_and_skipped_otherwise() {
+        let table = ArchTable::builtin();
+        let with = (Path::new("/i"), Flags::ours(false));
+        let all = select(&table, None, with, |_| true);
+        assert_eq!((all.chosen.len(), all.failures.len()), (0, 0));
+        assert!(all.skipped.iter().all(|(_, skipped)| *skipped == Skipped::Native));
+        let one = select(&table, Some(&[&table.architectures[0]]), with, |_| true);
+        assert!(matches!(one.failures[..], [Failure::Native { .. }]));
+    }
+
+    #[test]
+    fn what_would_capture_this_machine_is_refused() {
+        let mut table = ArchTable::builtin();
+        let own = table.architectures.iter_mut().find(|row| row.name == std::env::consts::ARCH);
+        // As if the table forgot to say so, and with an emulator that there is.
+        let own = own.map(|own| {
+            own.emulators = vec!["/bin/sh".into()];
+            own.name.clone()
+        });
+        let selection = select(&table, None, (Path::new("/i"), Flags::ours(false)), |_| false);
+        assert_eq!(own.is_some(), matches!(selection.failures[..], [Failure::CapturesHost { .. }]));
+    }
+}

@@ -1,0 +1,204 @@
+//! Files that are no programs, or that nobody can run: one line, the thing to do, and the documented exit code.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use crate::explain::dynamic;
+use crate::lab::{Lab, Run, TOOL, have_namespaces, probe};
+
+const INCOMPLETE: &str = "check that the file is a complete Linux program";
+
+/// The probe of aarch64 with some bytes changed.
+fn changed(changes: &[(usize, &[u8])]) -> Vec<u8> {
+    let mut file = probe("aarch64");
+    for (offset, bytes) in changes {
+        file[*offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+    file
+}
+
+/// What `explain` and `run` say of a file.
+#[track_caller]
+fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("p", file);
+    lab.unregistered(["explain", "p"]).verdict(code, &format!("it does not run: {problem}"), remedy);
+    lab.tool(["run", "p"]).refused(code, &format!("p: {problem}: {remedy}"));
+    let json = lab.unregistered(["explain", "--json", "p"]);
+    let verdict = &json.code(code).json()["verdict"];
+    assert!(*verdict == json!({"runs": false, "exit_code": code, "reason": problem, "remedy": remedy}), "{json}");
+}
+
+/// What only `explain` knows: the emulator, or nobody, would say so later.
+#[track_caller]
+fn explained(file: &[u8], problem: &str, remedy: &str) {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("p", file);
+    lab.unregistered(["explain", "p"]).verdict(126, &format!("it does not run: {problem}"), remedy);
+}
+
+#[test]
+fn headers() {
+    both(&probe("aarch64")[..40], 126, "ELF header cut short at 40 of 64 bytes", INCOMPLETE);
+    both(b"\x7fEL", 126, "ELF header cut short at 3 of 52 bytes", INCOMPLETE);
+    both(&changed(&[(4, b"\x03")]), 126, "ELF class 3 is neither 1 (32-bit) nor 2 (64-bit)", INCOMPLETE);
+    both(
+        &changed(&[(5, b"\x03")]),
+        126,
+        "ELF byte order 3 is neither 1 (little-endian) nor 2 (big-endian)",
+        INCOMPLETE,
+    );
+    both(&changed(&[(6, b"\x02")]), 126, "ELF version 2 is not 1", INCOMPLETE);
+    both(&changed(&[(20, b"\x07")]), 126, "ELF version 7 is not 1", INCOMPLETE);
+    both(&changed(&[(16, b"\x07")]), 126, "ELF type 7 is neither 2 nor 3 (a program)", INCOMPLETE);
+    both(&changed(&[(16, b"\x01")]), 126, "an object file, not a program", INCOMPLETE);
+    both(&changed(&[(16, b"\x04")]), 126, "a core dump, not a program", INCOMPLETE);
+    both(&changed(&[(52, b"\x3f")]), 126, "ELF header size 63 is not 64", INCOMPLETE);
+    both(&changed(&[(54, b"\x37")]), 126, "ELF program header size 55 is not 56", INCOMPLETE);
+}
+
+#[test]
+fn machines() {
+    both(&changed(&[(18, b"\x0f\x27")]), 127, "no emulator is known for ELF machine 9999", "see binfmt-dispatch list");
+    let mut x32 = probe("i386");
+    x32[18] = 62;
+    both(
+        &x32,
+        127,
+        "no emulator runs 32-bit little-endian programs of this machine with flags 0x0",
+        "rebuild the program for x86_64",
+    );
+}
+
+#[test]
+fn machines_that_are_not_in_the_table_have_names() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.write("p", changed(&[(18, b"\x32\x00")]));
+    let run = lab.unregistered(["explain", "p"]);
+    run.has("machine     EM_IA_64 = 50, flags 0x0: no row of the table takes it").code(127);
+}
+
+#[test]
+fn thirty_two_bit_aarch64() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let mut ilp32 = probe("arm");
+    ilp32[18] = 183;
+    ilp32[36..40].fill(0); // e_flags
+    lab.write("p", ilp32);
+    let run = lab.tool(["run", "p"]);
+    let problem = "binfmt-dispatch: p: no emulator runs 32-bit little-endian programs of this machine with flags 0x0: rebuild the \
+                   program for aarch64\n";
+    assert!(run.err() == problem, "{run}");
+    run.code(127);
+}
+
+#[test]
+fn other_systems() {
+    both(&changed(&[(7, b"\x09")]), 126, "a program for FreeBSD, not for Linux", "get its Linux build");
+    both(&changed(&[(7, b"\x0c")]), 126, "a program for OpenBSD, not for Linux", "get its Linux build");
+    // PT_NOTE in place of the code's segment.
+    let note = [&7_u32.to_le_bytes()[..], &4_u32.to_le_bytes(), &1_u32.to_le_bytes(), b"NetBSD\0\0", &[0, 0, 1, 2]];
+    let note = note.concat();
+    let mut file = changed(&[(64, b"\x04"), (64 + 8, &120_u64.to_le_bytes()), (64 + 32, &24_u64.to_le_bytes())]);
+    file.truncate(120);
+    explained(&[&file[..], &note].concat(), "a program for NetBSD, not for Linux", "get its Linux build");
+}
+
+#[test]
+fn damage_behind_the_header() {
+    let again = "get the file again";
+    explained(&changed(&[(56, b"\xff\xff")]), "its 65535 program headers are not inside the file", again);
+    explained(&changed(&[(32, &[0xff; 8])]), "its 1 program headers are not inside the file", again);
+    explained(&changed(&[(56, b"\x00")]), "it has no program headers", again);
+    let size = 64 + 32;
+    let cut = changed(&[(size, &5000_u64.to_le_bytes())]);
+    explained(&cut, &format!("the file is cut short: it has {} bytes and needs 5000", cut.len()), again);
+    let mut far = dynamic("aarch64", "/lib/ld.so", 0);
+    far[64 + 8..64 + 16].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    explained(&far, "the name of its dynamic linker is not inside the file", again);
+    far[64 + 8..64 + 16].copy_from_slice(&u64::MAX.to_le_bytes());
+    explained(&far, "the name of its dynamic linker is not inside the file", again);
+}
+
+#[test]
+fn files_that_are_no_programs() {
+    explained(b"", "the file is empty", "get it again");
+    explained(b"hello\n", "a text without #! in its first line", "begin it with #! and the interpreter's path");
+    explained(b"MZ\x90\0", "a program for Windows, not for Linux", "get its Linux build");
+    explained(b"\xff\xfe\x01", "not an ELF file", INCOMPLETE);
+    let lab = Lab::new();
+    lab.write("p", "");
+    lab.tool(["run", "p"]).refused(126, &format!("p: not an ELF file: {INCOMPLETE}"));
+}
+
+/// What both commands say of a path that cannot be opened.
+#[track_caller]
+fn unopened(lab: &Lab, name: &str, code: i32, error: &str) {
+    for command in ["explain", "run", "--explain"] {
+        lab.tool([command, name]).refused(code, &format!("{name}: cannot be opened: {error}"));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_opened() {
+    let lab = Lab::new();
+    unopened(&lab, "absent", 127, "no such file or directory");
+    unopened(&lab, "./a/b", 127, "no such file or directory");
+    fs::create_dir(lab.path("d")).unwrap();
+    for command in ["explain", "run"] {
+        lab.tool([command, "a\x1b\nb"]).refused(127, r"a\x1b\x0ab: cannot be opened: no such file or directory");
+    }
+    unopened(&lab, "d", 126, "is a directory");
+    lab.shell("mkfifo f").succeeded();
+    unopened(&lab, "f", 126, "it is no regular file");
+    unopened(&lab, "/dev/null", 126, "it is no regular file");
+    lab.shell("ln -s loop loop").succeeded();
+    unopened(&lab, "./loop", 126, "too many symbolic links encountered");
+}
+
+#[test]
+fn files_that_one_may_not_read() {
+    let lab = Lab::new();
+    fs::copy(TOOL, lab.path("tool")).unwrap();
+    lab.probe("p", "aarch64");
+    fs::set_permissions(lab.path("p"), fs::Permissions::from_mode(0o111)).unwrap();
+    let mut command = if nix::unistd::geteuid().is_root() {
+        let mut command = lab.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./tool"]);
+        command
+    } else {
+        lab.command("./tool")
+    };
+    command.args(["explain", "p"]);
+    Run::of(command).refused(126, "p: cannot be opened: permission denied");
+}
+
+#[test]
+fn files_that_are_not_executable() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    fs::set_permissions(lab.probe("a p", "aarch64"), fs::Permissions::from_mode(0o644)).unwrap();
+    let run = lab.unregistered(["explain", "a p"]);
+    run.verdict(126, "it does not run: a p is not executable", "chmod +x 'a p'");
+    lab.tool(["run", "a p"]).refused(126, "a p: a p is not executable: chmod +x 'a p'");
+    lab.probe("p", "aarch64");
+    let script = "mkdir m; mount -t tmpfs -o noexec none m; cp p m; $TOOL run m/p";
+    let noexec = "m/p: you may not execute m/p: check its owner and mode, and that it is not mounted noexec";
+    lab.private(script).refused(126, noexec);
+}

@@ -1,0 +1,215 @@
+//! `explain` on programs with which nothing is wrong.
+
+use std::os::unix::ffi::OsStrExt;
+
+use dispatch_core::elf::{PF_R, PF_X, PT_INTERP, PT_LOAD, ProgramHeader};
+use serde_json::json;
+
+use crate::lab::{Lab, have_namespaces, probe};
+
+/// The probe of a 64-bit little-endian row with a dynamic linker, whose name stands at the end of the file.
+pub fn dynamic(row: &str, linker: &str, at_least: usize) -> Vec<u8> {
+    let header = |kind, offset: usize, len: usize| ProgramHeader {
+        kind,
+        flags: PF_R | PF_X,
+        offset: offset as u64,
+        vaddr: 0x1_0000 + offset as u64,
+        filesz: len as u64,
+        memsz: len as u64,
+        align: 1,
+    };
+    let mut file = probe(row)[..64].to_vec();
+    file[56] = 2; // e_phnum
+    let name = at_least.max(64 + 2 * 56);
+    file.extend(header(PT_INTERP, name, linker.len() + 1).to_elf64_le());
+    file.extend(header(PT_LOAD, 0, name + linker.len() + 1).to_elf64_le());
+    file.resize(name, 0);
+    file.extend(linker.as_bytes());
+    file.push(0);
+    file
+}
+
+#[test]
+fn a_static_program() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    let [option, table] = lab.aarch64("/bin/cat", json!({"argv0": "dash-zero"}));
+    let run = lab.unregistered(["explain", "p", &option, &table]);
+    run.printed(
+        "p
+  program     ELF 64-bit little-endian executable, static, for Linux
+  machine     aarch64: EM_AARCH64 = 183, also called arm64, arm64/v8
+  kernel      no entry of binfmt_misc takes it
+  emulator    /bin/cat
+  strategy    the emulator is executed in place of the dispatcher
+  argv        /bin/cat -0 p -- p
+  environment as it is
+  verdict     it does not run: the kernel has no entry for it, and says `Exec format error`
+  to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run p
+",
+    )
+    .code(1);
+    // The option does as the command, wherever the others stand.
+    for arguments in
+        [[&option, &table, "--explain", "p"], ["--explain", "p", &option, &table], [&option, &table, "explain", "p"]]
+    {
+        lab.unregistered(arguments).printed(&run.out()).code(1);
+    }
+}
+
+#[test]
+fn json_has_this_form() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    let table = lab
+        .aarch64("/bin/cat", json!({"environment": {"QEMU_CPU": "max"}, "notes": "a note", "options": ["-R", "8G"]}));
+    let run = lab.unregistered([&["explain", "--json", "p"], &table.each_ref().map(String::as_str)[..]].concat());
+    let expected = json!({
+        "file": "p",
+        "scripts": [],
+        "header": {
+            "class": "64-bit", "data": "little-endian", "osabi": 0, "system": "Linux", "kind": "executable",
+            "machine": 183, "machine_name": "EM_AARCH64", "flags": 0, "entry": 0x1_0078, "dynamic_linker": null,
+        },
+        "architecture": {"name": "aarch64", "aliases": ["arm64", "arm64/v8"], "notes": "a note"},
+        "kernel": {"unavailable": null, "entries": []},
+        "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
+        "plan": {
+            "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "p"],
+            "environment": {"removed": [], "added": ["QEMU_CPU=max"]}, "sysroot": null,
+        },
+        "notes": [],
+        "verdict": {
+            "runs": false, "exit_code": 1, "reason": "the kernel has no entry for it, and says `Exec format error`",
+            "remedy": "as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run p",
+        },
+    });
+    let found = run.json();
+    assert!(found == expected, "expected:\n{expected:#}\n{run}");
+    let option = lab.unregistered(["--json", "--explain", "p", &table[0], &table[1]]);
+    assert!(option.json() == expected, "{option}");
+}
+
+#[test]
+fn an_entry_of_ours_takes_it() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    lab.aarch64("/bin/cat", json!({}));
+    let run = lab.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain p");
+    run.verdict(0, "it runs as planned", "");
+    assert!(run.out().contains("entry qemu-aarch64 takes it, with /proc/self/fd/"), "{run}");
+}
+
+#[test]
+fn somebody_elses_entry_takes_it() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    lab.aarch64("/bin/cat", json!({}));
+    let script = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc
+        printf '%s' ':other:M:18:\\xb7\\x00::/bin/true:' >register; cd - >/dev/null";
+    let explain = "$TOOL --table table explain p";
+    let run = lab.private(&format!("{script}; {explain}"));
+    run.has("kernel      entry other takes it, with /bin/true (flags )");
+    run.verdict(0, "it runs by entry other, which is not ours; the plan is what binfmt-dispatch would do", "");
+    let run = lab.private(&format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
+    run.has("note        the kernel's entry other would take it, and is turned off").code(1);
+    let run = lab.private(&format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/status; {explain}"));
+    run.has(
+        "kernel      it has no entries: all are turned off (`echo 1 > /proc/sys/fs/binfmt_misc/status` turns them on)",
+    );
+    run.code(1);
+}
+
+#[test]
+fn every_row_knows_its_programs() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let table = dispatch_table::ArchTable::builtin();
+    for row in &table.architectures {
+        lab.probe("p", &row.name);
+        let run = lab.unregistered(["explain", "--json", "p"]);
+        let json = run.json();
+        assert!(json["architecture"]["name"] == *row.name, "{run}");
+        assert!(json["header"]["class"] == row.class.to_string(), "{run}");
+        assert!(json["header"]["data"] == row.data.to_string(), "{run}");
+    }
+}
+
+#[test]
+fn a_dynamic_program() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let root = lab.at("root");
+    let [option, table] = lab.aarch64("/bin/cat", json!({"sysroots": [&root]}));
+    // Its name need not be near the headers.
+    for at_least in [0, 3 << 20] {
+        lab.write("p", dynamic("aarch64", "/lib/ld-no-such.so.1", at_least));
+        let explain = || lab.unregistered(["explain", "p", &option, &table]);
+        let _ = std::fs::remove_dir_all(&root);
+        let run = explain();
+        run.has("program     ELF 64-bit little-endian executable, dynamic, by /lib/ld-no-such.so.1, for Linux");
+        run.verdict(
+            126,
+            &format!("it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in / nor in {root}"),
+            &format!("install the C library of aarch64 into {root}, or get a static build"),
+        );
+        std::fs::create_dir_all(lab.path("root/lib")).unwrap();
+        lab.write("root/lib/ld-no-such.so.1", "");
+        let run = explain();
+        run.has(&format!("sysroot     {root}, since its dynamic linker is not in /"));
+        run.has(&format!("argv        /bin/cat -L {root} -- p")).code(1);
+    }
+    lab.write("p", dynamic("aarch64", "/bin/sh", 0));
+    let run = lab.unregistered(["explain", "p", &option, &table]);
+    assert!(!run.out().contains("sysroot"), "there is no need for one\n{run}");
+    lab.write("p", dynamic("x86_64", "/lib/ld-no-such.so.1", 0));
+    lab.unregistered(["explain", "p"]).verdict(
+        126,
+        "it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in /",
+        "install the C library of x86_64 into /, or get a static build",
+    );
+}
+
+#[test]
+fn a_program_of_this_machine() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.unregistered(["explain", "sh"]).verdict(0, "it runs by itself: it is a program of this machine", "");
+}
+
+#[test]
+fn names_do_not_steer_the_terminal() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let name = std::ffi::OsStr::from_bytes(b"\xff\x1b[31m\nname");
+    lab.probe(name, "aarch64");
+    let table = lab.aarch64("/bin/cat", json!({}));
+    let arguments = |more: &[&str]| {
+        let options = ["--table", &table[1]].into_iter().chain(more.iter().copied()).map(Into::into);
+        options.chain([name.to_owned()]).collect::<Vec<std::ffi::OsString>>()
+    };
+    let run = lab.unregistered(arguments(&["explain"]));
+    run.has(r"\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'\xff\x1b[31m\x0aname'").code(1);
+    let run = lab.unregistered(arguments(&["explain", "--json"]));
+    assert!(run.json()["file"] == json!(name.as_bytes()), "{run}");
+}

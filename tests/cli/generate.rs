@@ -1,0 +1,108 @@
+//! `generate`: what it prints is what the kernel takes.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::lab::{Lab, Run, have_namespaces};
+
+/// Registers every line of the file `lines`, and shows what is there then.
+const REGISTER: &str = r#"
+    set -e
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+    while IFS= read -r line; do
+        case $line in '#'*|'') continue ;; esac
+        printf '%s' "$line" >/proc/sys/fs/binfmt_misc/register || { echo "refused: $line"; exit 1; }
+    done <lines
+    # From here on nothing is started: with the entries of another host, this machine's own programs are taken as well.
+    cd /proc/sys/fs/binfmt_misc
+    entries=(qemu-*)
+    echo "${#entries[@]}"
+    declare -A seen
+    for entry in "${entries[@]}"; do
+        while IFS= read -r line; do
+            case $line in interpreter*|flags*) [ "${seen[$line]}" ] || { seen[$line]=1; echo "$line"; } ;; esac
+        done <"$entry"
+    done
+"#;
+
+/// Lines that are entries.
+fn entries(run: &Run) -> usize {
+    run.succeeded().out().lines().filter(|line| line.starts_with(':')).count()
+}
+
+#[test]
+fn the_committed_snippet_is_current() {
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("binfmt.d/binfmt-dispatch.conf");
+    let run = Lab::new().tool(["generate", "--host", "x86_64"]);
+    let found = std::fs::read_to_string(committed).unwrap_or_default();
+    assert!(
+        run.succeeded().out() == found,
+        "run `cargo run -- generate --host x86_64 >binfmt.d/binfmt-dispatch.conf`\n{run}"
+    );
+}
+
+#[test]
+fn the_kernel_takes_every_line() {
+    if !have_namespaces() {
+        return;
+    }
+    for host in ["x86_64", "aarch64"] {
+        for (options, flags) in [(&[][..], "POF"), (&["--credentials"], "POCF")] {
+            for format in ["binfmt-d", "register"] {
+                let lab = Lab::new();
+                let arguments = ["generate", "--host", host, "--format", format, "--interpreter", "/bin/true"];
+                let run = lab.tool([&arguments[..], options].concat());
+                let entries = entries(&run);
+                lab.write("lines", run.out());
+                let expected = format!("{entries}\ninterpreter /bin/true\nflags: {flags}\n");
+                lab.private(REGISTER).printed(&expected).succeeded();
+                assert!(entries > 30, "{run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn direct_entries_name_the_emulators() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let [option, table] = lab.aarch64("/bin/cat", json!({}));
+    let run = lab.tool(["generate", "--direct", "--format", "register", "arm64", &option, &table]);
+    assert_eq!(entries(&run), 1);
+    lab.write("lines", run.out());
+    lab.private(REGISTER).printed("1\ninterpreter /bin/cat\nflags: POF\n").succeeded();
+    lab.tool(["generate", "--direct", "--interpreter", "/bin/true"]).code(2);
+}
+
+#[test]
+fn hosts_keep_their_own_programs() {
+    let lab = Lab::new();
+    for (host, own, spared) in [("x86_64", "amd64", "qemu-i386:"), ("arm64", "aarch64", "qemu-arm:")] {
+        let run = lab.tool(["generate", "--host", host]);
+        let out = run.succeeded().out();
+        assert!(!out.contains(spared) && !out.contains(&format!("qemu-{own}:")), "{run}");
+        let run = lab.tool(["generate", "--host", host, own]);
+        assert!(
+            run.out().is_empty() && run.err().lines().count() == 1 && run.err().contains(": leave it out"),
+            "{run}"
+        );
+        run.code(1);
+    }
+    // Whoever names it knows of a machine that cannot run it.
+    assert_eq!(entries(&lab.tool(["generate", "--host", "x86_64", "i386"])), 2);
+    lab.tool(["generate", "--host", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+}
+
+#[test]
+fn paths_that_no_line_can_hold() {
+    let lab = Lab::new();
+    for path in ["relative", "/new\nline", &format!("/{}", "x".repeat(2000))] {
+        let run = lab.tool(["generate", "alpha", "--interpreter", path]);
+        let one_line = run.err().lines().count() == 1 && run.err().starts_with("binfmt-dispatch: qemu-alpha: ");
+        assert!(run.out().is_empty() && one_line, "{run}");
+        run.code(1);
+    }
+}
