@@ -1,0 +1,62 @@
+//! What is promised in numbers, and about the interpreter's file.
+
+use goblin::elf::{Elf, program_header as ph, reloc};
+
+use crate::support::{Kind, Namespace, Need, Row, Scratch, build, have};
+
+/// The interpreter without a payload.
+const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
+/// Most system calls from the interpreter's first instruction to the jump.
+const SYSTEM_CALLS: usize = 20;
+/// Largest interpreter, in bytes.
+const SIZE: usize = 32 * 1024;
+
+#[test]
+fn few_system_calls_lead_to_the_emulator() {
+    if !have(&[Need::Namespace, Need::Compiler, Need::Strace]) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
+        let scratch = Scratch::new();
+        scratch.write("emulator", build(kind));
+        scratch.probe("guest", "aarch64");
+        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table());
+        // The last of ours is the prctl(2) that changes what /proc shows.
+        let seen = namespace.run(&scratch, "strace -qq -o trace ./guest <&- >/dev/null; sed -n '2,/PR_SET_MM/p' trace");
+        let calls: Vec<&str> = seen.succeeded().out().lines().collect();
+        assert!(
+            calls.last().is_some_and(|call| call.starts_with("prctl(PR_SET_MM") && call.ends_with("= 0")),
+            "{seen}"
+        );
+        assert!(calls.len() <= SYSTEM_CALLS, "{} system calls\n{seen}", calls.len());
+    }
+}
+
+#[test]
+fn the_interpreter_is_small() {
+    assert!(INTERPRETER.len() <= SIZE, "{} bytes", INTERPRETER.len());
+}
+
+#[test]
+fn the_interpreter_needs_nothing_but_relative_relocations() {
+    let elf = Elf::parse(INTERPRETER).unwrap();
+    assert_eq!(elf.interpreter, None);
+    assert_eq!(elf.libraries, [""; 0]);
+    assert_eq!((elf.dynrels.len(), elf.pltrelocs.len()), (0, 0));
+    let kinds: Vec<u32> = elf.dynrelas.iter().map(|relocation| relocation.r_type).collect();
+    assert!(kinds.iter().all(|&kind| kind == reloc::R_X86_64_RELATIVE), "{kinds:?}");
+}
+
+#[test]
+fn no_segment_is_writable_and_executable() {
+    let scratch = Scratch::new();
+    crate::support::tool(&["image", "-o", &scratch.at("image")]);
+    let image = std::fs::read(scratch.at("image")).unwrap();
+    for file in [INTERPRETER, &image] {
+        let elf = Elf::parse(file).unwrap();
+        let both = |segment: &ph::ProgramHeader| segment.is_write() && segment.is_executable();
+        assert!(!elf.program_headers.iter().any(both), "{:?}", elf.program_headers);
+        let stack = elf.program_headers.iter().find(|segment| segment.p_type == ph::PT_GNU_STACK);
+        assert!(stack.is_some_and(|stack| !stack.is_executable()), "{stack:?}");
+    }
+}

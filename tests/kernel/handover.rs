@@ -1,0 +1,210 @@
+//! The hand-over as the emulator sees it: argv, environment, auxiliary vector, registers, memory. The emulators here
+//! report; the guest is never read by them.
+
+use serde_json::json;
+
+use crate::support::{Kind, Namespace, Need, Report, Row, Scratch, build, have};
+
+const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
+
+/// AT_FLAGS (uapi/linux/auxvec.h).
+const FLAGS: &str = "aux.8";
+/// CF, PF, AF, ZF, SF and OF.
+const STATUS_FLAGS: u64 = 0x8d5;
+const BASE: &str = "aux.7";
+const EXECFD: &str = "aux.2";
+
+/// A directory with an emulator, a guest for it, and the row that brings them together.
+fn bench(kind: Kind) -> (Scratch, Row) {
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(kind));
+    scratch.probe("guest", "aarch64");
+    let row = Row::new("aarch64", &scratch.at("emulator"));
+    (scratch, row)
+}
+
+/// What the emulator reports when `script` starts `./guest`, which prints it.
+#[track_caller]
+fn report(scratch: &Scratch, row: &Row, script: &str) -> Report {
+    Report::of(&Namespace::with_table(scratch, &row.table()).run(scratch, script))
+}
+
+#[test]
+fn argv_follows_the_rows_convention() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let emulator = scratch.at("emulator");
+    let row = row.with("options", json!(["-cpu", "max", "-x"]));
+    let script = "$CALL ./guest zero -one 'two words' ''";
+    for (convention, expected, flags) in [
+        ("dash-zero", &["-cpu", "max", "-x", "-0", "zero", "--", "./guest", "-one", "two words", ""][..], "0"),
+        ("auxv", &["-cpu", "max", "-x", "--", "./guest", "zero", "-one", "two words", ""], "1"),
+        ("none", &["-cpu", "max", "-x", "--", "./guest", "-one", "two words", ""], "0"),
+    ] {
+        let report = report(&scratch, &row.clone().with("argv0", json!(convention)), script);
+        report.argv(&[&[&emulator[..]], expected].concat()).is(FLAGS, flags);
+    }
+}
+
+#[test]
+fn without_flag_p_the_path_stands_in_for_argv0() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let namespace = Namespace::with_table(&scratch, &row.table()).flags("OF");
+    let report = Report::of(&namespace.run(&scratch, "$CALL ./guest zero one two"));
+    report.argv(&[&scratch.at("emulator"), "-0", "./guest", "--", "./guest", "one", "two"]).is(FLAGS, "0");
+    assert_eq!(report.get("proc-cmdline"), "./guest\\x00one\\x00two\\x00");
+}
+
+#[test]
+fn an_empty_argv_gets_an_empty_argv0() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let report = report(&scratch, &row, "$CALL ./guest");
+    report.argv(&[&scratch.at("emulator"), "-0", "", "--", "./guest"]).is("proc-cmdline", "\\x00");
+}
+
+#[test]
+fn bytes_of_every_kind_pass() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let report = report(&scratch, &row, r"env -i $'A\x01\xff=\x80' =x ./guest $'\x01\x7f\xff\n' -- -0 '-- '");
+    report.argv(&[&scratch.at("emulator"), "-0", "./guest", "--", "./guest", r"\x01\x7f\xff\x0a", "--", "-0", "-- "]);
+    assert_eq!(report.all("env"), [r"A\x01\xff=\x80", "=x"]);
+}
+
+#[test]
+fn the_rows_settings_are_made_unless_the_caller_made_them() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Fixed);
+    let row = row.with("environment", json!({"QEMU_A": "ours", "B": "ours", "C": "ours"}));
+    let report = report(&scratch, &row, "env -i B= X=1 CC=2 C=theirs=x ./guest");
+    assert_eq!(report.all("env"), ["B=", "X=1", "CC=2", "C=theirs=x", "QEMU_A=ours"]);
+    // What others see is what the caller gave.
+    report.is("proc-environ", r"B=\x00X=1\x00CC=2\x00C=theirs=x\x00");
+}
+
+#[test]
+fn the_vector_describes_the_emulator_and_is_the_kernels_otherwise() {
+    if !have(NEEDS) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
+        let (scratch, row) = bench(kind);
+        let report = report(
+            &scratch,
+            &row,
+            "./guest; stat -c 'guest-inode %i' guest; cp emulator native; ./native | sed 's/^/native./'",
+        );
+        for fact in ["own-phdr", "own-phnum", "own-entry", "vdso", "random"] {
+            report.is(fact, "1");
+        }
+        report.is(BASE, "0").is(FLAGS, "0").is("aux.4", "56").is("execfn", "./guest");
+        report.is("execfd-offset", "0").is("execfd-flags", "0").is("execfd-start", r"\x7fELF");
+        report.is("execfd-inode", report.get("guest-inode"));
+        // AT_PAGESZ, AT_HWCAP, AT_CLKTCK, AT_UID to AT_EGID, AT_SECURE, AT_HWCAP2, AT_MINSIGSTKSZ.
+        for number in [6, 16, 17, 11, 12, 13, 14, 23, 26, 51] {
+            report.is(&format!("aux.{number}"), report.get(&format!("native.aux.{number}")));
+        }
+    }
+}
+
+#[test]
+fn registers_and_stack_are_as_after_an_exec() {
+    if !have(NEEDS) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed] {
+        let (scratch, row) = bench(kind);
+        // The block's size decides about its alignment: try all remainders.
+        for arguments in 0..4 {
+            let report = report(&scratch, &row, &format!("./guest {}", "x ".repeat(arguments)));
+            for name in "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 xmm".split(' ') {
+                report.is(&format!("register.{name}"), "0");
+            }
+            assert_eq!(report.number::<u64>("register.rsp") % 16, 0);
+            // Besides the result of the last computation: interrupts on, and the bit that is always set.
+            assert_eq!(report.number::<u64>("rflags") & !STATUS_FLAGS, 0x202);
+            // The floating point units as psABI 3.4.1 has them.
+            report.is("mxcsr", "8064").is("fcw", "895");
+        }
+    }
+}
+
+#[test]
+fn the_emulator_is_mapped_as_its_headers_say() {
+    if !have(NEEDS) {
+        return;
+    }
+    for (kind, align) in [(Kind::Pie, 0x1000), (Kind::Fixed, 0x1000), (Kind::Aligned, 0x20_0000)] {
+        let (scratch, row) = bench(kind);
+        // Addresses are random: several chances to get the alignment wrong.
+        for _ in 0..4 {
+            let report = report(&scratch, &row, "./guest");
+            report.is("bss-dirty-at-entry", "0").is("zeros-dirty", "0").is("data", "17 4711 42 12345");
+            report.is("words", "relocated pointers are right").is("writable-code", "0");
+            assert_eq!(report.number::<u64>("base") % align, 0, "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_are_as_the_caller_left_them() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let script =
+        "trap '' INT PIPE; env --block-signal=HUP ./guest; env --block-signal=HUP ./emulator | sed 's/^/native./'";
+    let report = report(&scratch, &row, script);
+    // SigPnd, ShdPnd, SigBlk, SigIgn and SigCgt, as a native program finds them in the same place.
+    let masks = |status: &str| -> Vec<String> {
+        status
+            .split("\\x0a")
+            .filter(|line| line.contains("Pnd:") || line.starts_with("Sig"))
+            .skip(1)
+            .map(str::to_owned)
+            .collect()
+    };
+    let found = masks(report.get("proc-status"));
+    assert_eq!(found, masks(report.get("native.proc-status")));
+    assert!(found.contains(&r"SigBlk:\x090000000000000001".to_owned()), "{found:?}");
+    report.is("proc-comm", r"guest\x0a");
+}
+
+#[test]
+fn a_thousand_variables_and_a_mebibyte_of_arguments_pass() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let script = "for i in {1..1000}; do export VARIABLE_$i=$i; done
+        big=$(printf '%0110000d' 0); ./guest first $big $big $big $big $big $big $big $big $big last";
+    let report = report(&scratch, &row, script);
+    let variables = report.all("env").iter().filter(|variable| variable.starts_with("VARIABLE_"));
+    assert_eq!(variables.count(), 1000);
+    let lengths: Vec<usize> = report.all("argv")[5..].iter().map(String::len).collect();
+    assert_eq!(lengths, [&[5][..], &[110_000; 9], &[4]].concat());
+    assert_eq!(report.get("proc-cmdline").len(), "./guest\\x00first\\x00last\\x00".len() + 9 * 110_004);
+}
+
+#[test]
+fn the_vector_is_there_without_a_single_argument_or_variable() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, row) = bench(Kind::Pie);
+    let report = report(&scratch, &row, "env -i ./guest");
+    assert_eq!(report.all("env"), [""; 0]);
+    assert!(report.number::<u64>(EXECFD) >= 3);
+}

@@ -1,0 +1,17 @@
+//! Tests on a real kernel: a private binfmt_misc, real foreign programs, and emulators that tell how they were started.
+//! What QEMU does when it is registered directly is the measure, wherever there is such a thing.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counts;
+mod descriptors;
+mod exec;
+mod handover;
+mod images;
+mod privileges;
+mod probes;
+mod processes;
+mod programs;
+mod refusals;
+mod sysroots;

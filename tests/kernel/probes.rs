@@ -1,0 +1,82 @@
+//! The smallest program of every architecture runs: the kernel's rules, the table and the emulators fit together.
+
+use std::path::Path;
+use std::process::Command;
+
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::support::{Namespace, Need, Scratch, TOOL, have};
+
+/// How many architectures Debian 12's qemu-user-static emulates that are foreign to an x86-64 machine.
+const FOREIGN: usize = 31;
+
+/// The rows whose emulator is installed, and whether this machine's kernel may run them by itself.
+fn rows() -> Vec<(Architecture, bool)> {
+    let table = ArchTable::builtin();
+    let host = table.find(std::env::consts::ARCH).expect("the table has this machine").name.clone();
+    let installed = |row: &Architecture| row.emulator_paths().any(|path| Path::new(path).is_file());
+    table
+        .architectures
+        .into_iter()
+        .filter(installed)
+        .map(|row| (row.native_on.contains(&host), row))
+        .map(|(n, r)| (r, n))
+        .collect()
+}
+
+#[test]
+fn every_foreign_probe_runs_by_execution() {
+    if !have(&[Need::Namespace, Need::Qemu]) {
+        return;
+    }
+    let names: Vec<String> = rows().into_iter().filter(|(_, native)| !native).map(|(row, _)| row.name).collect();
+    assert!(names.len() >= FOREIGN, "emulators are missing: run ci/setup; there are only those of {names:?}");
+    let expected: String = names.iter().map(|name| format!("{name} 0\n")).collect();
+    let run = |namespace: Namespace| {
+        let scratch = Scratch::new();
+        for name in &names {
+            scratch.probe(name, name);
+        }
+        namespace.run(&scratch, &format!("for name in {}; do ./$name; echo $name $?; done", names.join(" ")))
+    };
+    run(Namespace::ours()).printed(&expected);
+    run(Namespace::direct()).printed(&expected);
+}
+
+#[test]
+fn what_may_be_native_runs_without_registration() {
+    if !have(&[Need::Qemu]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    for (row, _) in rows() {
+        let probe = scratch.probe(&row.name, &row.name);
+        let output = Command::new(TOOL).arg("run").arg("--").arg(probe).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", row.name);
+    }
+}
+
+#[test]
+fn position_independent_probes_are_registered_too() {
+    if !have(&[Need::Namespace]) {
+        return;
+    }
+    // e_type ET_DYN in the byte order of each, and too short for a header: only that the rules accept it matters.
+    let scratch = Scratch::new();
+    let table = ArchTable::builtin();
+    let host = table.find(std::env::consts::ARCH).unwrap().name.clone();
+    let foreign: Vec<_> = table.architectures.iter().filter(|row| !row.native_on.contains(&host)).collect();
+    for row in &foreign {
+        let mut probe = row.probe_elf();
+        probe[16..18].copy_from_slice(&row.data.u16_bytes(3));
+        probe.truncate(51);
+        scratch.write(&row.name, probe);
+    }
+    let names: Vec<&str> = foreign.iter().map(|row| row.name.as_str()).collect();
+    let seen = Namespace::ours().run(&scratch, &format!("for name in {}; do ./$name; done 2>&1", names.join(" ")));
+    assert_eq!(
+        seen.out().lines().filter(|line| line.starts_with("binfmt-dispatch: ./")).count(),
+        names.len(),
+        "{seen}"
+    );
+}

@@ -1,0 +1,159 @@
+//! What a process inherits and what others see of it: as if the kernel had started the program by itself.
+
+use crate::programs::{NEEDS, each, times};
+use crate::support::{Namespace, Need, Scratch, both, for_each, guests, have};
+
+/// Starts a foreign shell that waits, shows what the host sees of it by `look`, and lets it end.
+fn while_waiting(look: &str) -> String {
+    format!(
+        "mkfifo up go; env -i A=1 $BB sh -c 'echo >up; read line <go' one 'two words' & PID=$!; read line <up
+        {look}
+        echo >go; wait; rm up go"
+    )
+}
+
+#[test]
+fn directory_and_umask_are_kept() {
+    if !have(NEEDS) {
+        return;
+    }
+    let seen = each(
+        "(cd /usr/bin; $BB readlink /proc/self/cwd); (cd /; env -i $BB pwd)
+        (umask 027; $BB sh -c umask; $BB touch made; $BB mkdir sub; stat -c '%a %n' made sub)",
+    );
+    seen.printed(&times("/usr/bin\n/\n0027\n640 made\n750 sub\n"));
+}
+
+#[test]
+fn ignored_signals_stay_ignored() {
+    if !have(NEEDS) {
+        return;
+    }
+    let seen = each(
+        "try() { $BB sh -c 'kill -INT $$; kill -PIPE $$; echo alive'; echo $?; }
+        { try; (trap '' INT; try); (trap '' INT PIPE; try); } 2>/dev/null",
+    );
+    seen.printed(&times("130\n141\nalive\n0\n"));
+}
+
+#[test]
+fn blocked_signals_stay_blocked() {
+    if !have(NEEDS) {
+        return;
+    }
+    let seen = each(
+        "try() { \"$@\" $BB sh -c 'kill -TERM $$; echo alive'; echo $?; }
+        { try env --block-signal=TERM; try env; } 2>/dev/null",
+    );
+    seen.printed(&times("alive\n0\n143\n"));
+}
+
+#[test]
+fn limits_are_kept() {
+    if !have(NEEDS) {
+        return;
+    }
+    let seen = each(
+        "(ulimit -n 77; ulimit -c 0; ulimit -s 4096; ulimit -t 99; $BB cat /proc/self/limits)
+        (ulimit -s 256; $BB echo small stack); (ulimit -s unlimited; $BB echo any stack)
+        setarch -R $BB echo no random addresses",
+    );
+    assert_eq!(seen.succeeded().out().matches("small stack\nany stack\nno random").count(), guests().len(), "{seen}");
+}
+
+#[test]
+fn the_process_has_the_programs_name() {
+    if !have(NEEDS) {
+        return;
+    }
+    each("ln -s $BB cat; ./cat /proc/self/comm; $BB cat /proc/self/comm").printed(&times("cat\nbusybox\n"));
+}
+
+#[test]
+fn others_see_the_programs_own_command_line() {
+    if !have(NEEDS) {
+        return;
+    }
+    let script = format!(
+        "for ARCH in $ARCHITECTURES; do BB=$GUESTS/$ARCH/bin/busybox; {}; done",
+        while_waiting("tr '\\0' '|' </proc/$PID/cmdline; echo; ps -o args= $PID")
+    );
+    let ours = Namespace::ours().run(&Scratch::new(), &script);
+    let expected = for_each(|guest| {
+        let program = guest.busybox.to_str().unwrap();
+        let all = [program, "sh", "-c", "echo >up; read line <go", "one", "two words"];
+        format!("{}|\n{}\n", all.join("|"), all.join(" "))
+    });
+    ours.printed(&expected);
+    // The difference: without us the emulator is seen, and the program's path where its name should be.
+    let direct = Namespace::direct().run(&Scratch::new(), &script);
+    assert!(direct.succeeded().out().starts_with("/usr/bin/qemu-aarch64"), "{direct}");
+}
+
+#[test]
+fn others_see_the_programs_own_environment() {
+    if !have(NEEDS) {
+        return;
+    }
+    let seen = each(&while_waiting("tr '\\0' '\\n' </proc/$PID/environ"));
+    seen.printed(&times("A=1\n"));
+}
+
+#[test]
+fn no_descriptor_is_left_open() {
+    if !have(NEEDS) {
+        return;
+    }
+    // The fourth is the directory itself.
+    let seen = each("$BB ls /proc/self/fd; (exec 7<$BB; $BB ls /proc/self/fd)");
+    seen.printed(&times("0\n1\n2\n3\n0\n1\n2\n3\n7\n"));
+}
+
+#[test]
+fn closed_standard_descriptors_stay_closed() {
+    if !have(NEEDS) {
+        return;
+    }
+    let list = "$BB sh -c 'for f in 0 1 2 3; do [ -e /proc/self/fd/$f ] && echo $f >&9; done' 9>list";
+    let but_stdin = format!("{list} >&-; cat list; {list} 2>&-; cat list; {list} >&- 2>&-; cat list");
+    each(&but_stdin).printed(&times("0\n2\n0\n1\n0\n"));
+    let stdin = format!("BB=$GUESTS/arm64/bin/busybox; {list} <&-; cat list; {list} <&- >&- 2>&-; cat list");
+    Namespace::ours().run(&Scratch::new(), &stdin).printed("1\n2\n");
+}
+
+#[test]
+fn execute_only_programs_run() {
+    if !have(&[NEEDS, &[Need::Root]].concat()) {
+        return;
+    }
+    let script = "for ARCH in $ARCHITECTURES; do cp $GUESTS/$ARCH/bin/busybox busybox-$ARCH; chmod 0111 busybox-$ARCH
+        setpriv --reuid 1000 --regid 1000 --clear-groups sh -c \"cat busybox-$ARCH 2>/dev/null; ./busybox-$ARCH uname -m\"; done";
+    let (ours, direct) = (Namespace::ours().mapped(), Namespace::direct().mapped());
+    let scratch = Scratch::new();
+    let ours = ours.run(&scratch, script);
+    ours.printed(&for_each(|guest| format!("{}\n", guest.machine)));
+    scratch.clear();
+    ours.agrees_with(&direct.run(&scratch, script));
+}
+
+#[test]
+fn a_program_may_start_itself_again() {
+    if !have(NEEDS) {
+        return;
+    }
+    let machines = for_each(|guest| format!("{}\n", guest.machine));
+    each("$BB sh -c 'exec -a busybox /proc/self/exe uname -m'").printed(&machines);
+}
+
+#[test]
+fn a_root_without_proc_will_do() {
+    if !have(NEEDS) {
+        return;
+    }
+    // An empty directory as root, but for the program and its emulator.
+    let seen = both(
+        "mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64* root/usr/bin; cp $GUESTS/arm64/bin/busybox root
+        chroot root /busybox uname -m; chroot root /busybox ls /",
+    );
+    seen.printed("aarch64\nbusybox\nusr\n");
+}

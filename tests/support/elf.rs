@@ -1,0 +1,61 @@
+//! ELF files made or damaged for the tests: 64-bit, little-endian (System V gABI, chapters 4 and 5).
+
+use dispatch_core::elf::{PF_R, PF_X, PT_INTERP, PT_LOAD, ProgramHeader};
+
+/// Size of the header, in bytes.
+const HEADER: usize = 64;
+/// Size of a program header, in bytes.
+const PROGRAM_HEADER: usize = 56;
+
+/// A file whose headers can be changed.
+#[derive(Clone, Debug)]
+pub struct Elf(pub Vec<u8>);
+
+impl Elf {
+    /// With `bytes` at `offset`.
+    pub fn with(mut self, offset: usize, bytes: &[u8]) -> Self {
+        self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self
+    }
+
+    /// The offsets of the program headers of type `kind`.
+    pub fn program_headers(&self, kind: u32) -> Vec<usize> {
+        let number = |at: usize| usize::from(u16::from_le_bytes([self.0[at], self.0[at + 1]]));
+        let table = usize::try_from(self.word(32)).unwrap();
+        let all = (0..number(56)).map(|index| table + index * PROGRAM_HEADER);
+        all.filter(|&at| self.0[at..at + 4] == kind.to_le_bytes()).collect()
+    }
+
+    /// Changes the `nth` PT_LOAD: the word at `field` bytes into its program header.
+    pub fn with_load(self, nth: usize, field: usize, change: impl FnOnce(u64) -> u64) -> Self {
+        let at = self.program_headers(PT_LOAD)[nth] + field;
+        let value = change(self.word(at));
+        self.with(at, &value.to_le_bytes())
+    }
+
+    /// The eight bytes at `offset`, as a number.
+    pub fn word(&self, offset: usize) -> u64 {
+        u64::from_le_bytes(self.0[offset..offset + 8].try_into().unwrap())
+    }
+}
+
+/// The probe of a 64-bit little-endian row, with the dynamic linker `linker` added in front of its code's segment.
+pub fn dynamic_guest(probe: Vec<u8>, linker: &str) -> Vec<u8> {
+    let header = |kind, offset: usize, len: usize| ProgramHeader {
+        kind,
+        flags: PF_R | PF_X,
+        offset: offset as u64,
+        vaddr: 0x1_0000 + offset as u64,
+        filesz: len as u64,
+        memsz: len as u64,
+        align: 1,
+    };
+    let name = HEADER + 2 * PROGRAM_HEADER;
+    let mut file = probe[..HEADER].to_vec();
+    file[56] = 2; // e_phnum
+    file.extend(header(PT_INTERP, name, linker.len() + 1).to_elf64_le());
+    file.extend(ProgramHeader { align: 0x1_0000, ..header(PT_LOAD, 0, name + linker.len() + 1) }.to_elf64_le());
+    file.extend(linker.as_bytes());
+    file.push(0);
+    file
+}

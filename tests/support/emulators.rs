@@ -1,0 +1,77 @@
+//! Programs that are built for the tests, once for each test process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// How the emulator that reports (emulators/report.c) is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Position independent, static: what Debian's emulators are.
+    Pie,
+    /// Static, at addresses of its own.
+    Fixed,
+    /// Static and position independent, with segments that want to be aligned to 2 MiB.
+    Aligned,
+    /// With a dynamic linker.
+    Dynamic,
+    /// Static, with an executable stack.
+    ExecutableStack,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Pie => "report-pie",
+            Kind::Fixed => "report-fixed",
+            Kind::Aligned => "report-aligned",
+            Kind::Dynamic => "report-dynamic",
+            Kind::ExecutableStack => "report-execstack",
+        }
+    }
+
+    const fn options(self) -> &'static [&'static str] {
+        match self {
+            Kind::Pie => &["-static-pie", "-fPIE"],
+            Kind::Fixed => &["-static", "-no-pie", "-fno-pie"],
+            Kind::Aligned => &["-static-pie", "-fPIE", "-Wl,-z,max-page-size=0x200000"],
+            Kind::Dynamic => &["-pie", "-fPIE"],
+            Kind::ExecutableStack => &["-static-pie", "-fPIE", "-Wl,-z,execstack"],
+        }
+    }
+}
+
+/// An emulator, as a file's bytes.
+pub fn build(kind: Kind) -> Vec<u8> {
+    let source = "tests/support/emulators/report.c";
+    let path = artefact(kind.name(), |path| compile(source, &[kind.options(), &["-Wl,-e,first"]].concat(), path));
+    std::fs::read(path).unwrap()
+}
+
+/// The program that calls execve(2) with exactly what it is given.
+pub fn caller() -> PathBuf {
+    artefact("call", |path| compile("tests/support/callers/call.c", &["-static"], path))
+}
+
+fn compile(source: &str, options: &[&str], output: &str) {
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-O1", "-Wall", "-o", output]).args(options).arg(source).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let done = gcc.output().expect("gcc is installed");
+    assert!(done.status.success(), "{gcc:?}\n{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// The file `name` that `make` writes, made once by each test process.
+pub fn artefact(name: &'static str, make: impl FnOnce(&str)) -> PathBuf {
+    static MADE: Mutex<Option<HashMap<&str, PathBuf>>> = Mutex::new(None);
+    // A failed making leaves nothing behind that could mislead the others.
+    let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let path = made.get_or_insert_default().entry(name).or_insert_with(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let fresh = path.with_extension(std::process::id().to_string());
+        make(fresh.to_str().expect("the target directory has a plain name"));
+        std::fs::rename(fresh, &path).unwrap();
+        path
+    });
+    path.clone()
+}

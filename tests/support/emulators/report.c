@@ -1,0 +1,181 @@
+// An emulator that emulates nothing: it tells how it was started, as lines "key value" on standard output or in the
+// file that REPORT names. It begins at `first`, in front of the C library's own entry point, to see the process as it
+// was handed over.
+#define _GNU_SOURCE
+#include <elf.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct entry_state {
+    unsigned long registers[16];
+    unsigned long flags;
+    unsigned long vector[32];
+    unsigned int mxcsr, fcw;
+    unsigned long bss_dirty;
+};
+
+// In .data, so that writing it does not disturb the look at .bss.
+__attribute__((section(".data"), visibility("hidden"))) struct entry_state at_entry = {.bss_dirty = 2};
+
+__asm__(".text\n"
+        ".globl first\n"
+        "first:\n"
+        "mov %rax, at_entry + 0(%rip)\n mov %rbx, at_entry + 8(%rip)\n"
+        "mov %rcx, at_entry + 16(%rip)\n mov %rdx, at_entry + 24(%rip)\n"
+        "mov %rsi, at_entry + 32(%rip)\n mov %rdi, at_entry + 40(%rip)\n"
+        "mov %rbp, at_entry + 48(%rip)\n mov %rsp, at_entry + 56(%rip)\n"
+        "mov %r8, at_entry + 64(%rip)\n mov %r9, at_entry + 72(%rip)\n"
+        "mov %r10, at_entry + 80(%rip)\n mov %r11, at_entry + 88(%rip)\n"
+        "mov %r12, at_entry + 96(%rip)\n mov %r13, at_entry + 104(%rip)\n"
+        "mov %r14, at_entry + 112(%rip)\n mov %r15, at_entry + 120(%rip)\n"
+        "pushfq\n popq at_entry + 128(%rip)\n"
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+        "movups %xmm\\n, at_entry + 136 + 16*\\n(%rip)\n"
+        ".endr\n"
+        "stmxcsr at_entry + 392(%rip)\n"
+        "fnstcw at_entry + 396(%rip)\n"
+        // Whether .bss is zero, before anything writes to it.
+        "cld\n"
+        "lea __bss_start(%rip), %rdi\n"
+        "lea _end(%rip), %rcx\n"
+        "sub %rdi, %rcx\n"
+        "xor %eax, %eax\n"
+        "repe scasb\n"
+        "setne %al\n"
+        "mov %rax, at_entry + 400(%rip)\n"
+        "mov at_entry + 0(%rip), %rax\n"
+        "mov at_entry + 16(%rip), %rcx\n"
+        "mov at_entry + 40(%rip), %rdi\n"
+        "jmp _start\n");
+
+extern const char first[];
+extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
+extern char **environ;
+
+// Data, pointers to it that need relocating, thread-local data, and a .bss of many pages.
+static int numbers[5000] = {[0] = 17, [2500] = 4711, [4999] = 42};
+static const char *const words[] = {"relocated", "pointers", "are right"};
+static __thread int local = 12345;
+static char zeros[1 << 20];
+
+static const char *const names[16] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
+                                      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+static FILE *out;
+
+static void text(const char *key, const char *bytes, size_t len) {
+    fprintf(out, "%s ", key);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = bytes[i];
+        if (byte < ' ' || byte > '~' || byte == '\\')
+            fprintf(out, "\\x%02x", byte);
+        else
+            fputc(byte, out);
+    }
+    fputc('\n', out);
+}
+
+static void file(const char *key, const char *path) {
+    static char buffer[1 << 22];
+    int fd = open(path, O_RDONLY);
+    ssize_t len = 0, got;
+    while (fd >= 0 && (got = read(fd, buffer + len, sizeof buffer - len)) > 0)
+        len += got;
+    close(fd);
+    text(key, buffer, len);
+}
+
+static void auxiliary_vector(const Elf64_auxv_t *aux) {
+    for (const Elf64_auxv_t *entry = aux;; entry++) {
+        unsigned long value = entry->a_un.a_val;
+        if (entry->a_type == AT_NULL)
+            break;
+        fprintf(out, "aux.%lu %lu\n", (unsigned long)entry->a_type, value);
+        switch (entry->a_type) {
+        case AT_PHDR:
+            fprintf(out, "own-phdr %d\n", value == (unsigned long)&__ehdr_start + __ehdr_start.e_phoff);
+            break;
+        case AT_PHNUM:
+            fprintf(out, "own-phnum %d\n", value == __ehdr_start.e_phnum);
+            break;
+        case AT_ENTRY:
+            fprintf(out, "own-entry %d\n", value == (unsigned long)first);
+            break;
+        case AT_EXECFN:
+            text("execfn", (const char *)value, strlen((const char *)value));
+            break;
+        case AT_SYSINFO_EHDR:
+            fprintf(out, "vdso %d\n", memcmp((const char *)value, ELFMAG, SELFMAG) == 0);
+            break;
+        case AT_RANDOM:
+            fprintf(out, "random %d\n", memcmp((const char *)value, zeros, 16) != 0);
+            break;
+        case AT_EXECFD: {
+            char start[4] = "";
+            struct stat status = {0};
+            fprintf(out, "execfd-offset %ld\n", (long)lseek(value, 0, SEEK_CUR));
+            fprintf(out, "execfd-flags %d\n", fcntl(value, F_GETFD));
+            pread(value, start, sizeof start, 0);
+            text("execfd-start", start, sizeof start);
+            fstat(value, &status);
+            fprintf(out, "execfd-inode %lu\n", (unsigned long)status.st_ino);
+        }
+        }
+    }
+}
+
+static void memory(void) {
+    int dirty = 0, executable = 0;
+    char line[512];
+    for (size_t i = 0; i < sizeof zeros; i++)
+        dirty |= zeros[i];
+    fprintf(out, "bss-dirty-at-entry %lu\n", at_entry.bss_dirty);
+    fprintf(out, "zeros-dirty %d\n", dirty);
+    fprintf(out, "data %d %d %d %d\n", numbers[0], numbers[2500], numbers[4999], local);
+    fprintf(out, "words %s %s %s\n", words[0], words[1], words[2]);
+    fprintf(out, "base %lu\n", (unsigned long)&__ehdr_start);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps))
+        executable += strstr(line, " rwx") != NULL;
+    if (maps)
+        fclose(maps);
+    fprintf(out, "writable-code %d\n", executable);
+}
+
+int main(int argc, char **argv) {
+    char fds[4096];
+    size_t used = 0;
+    for (int fd = 0; fd < 512; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            used += sprintf(fds + used, " %d", fd);
+    const char *path = getenv("REPORT");
+    out = path ? fopen(path, "w") : stdout;
+    if (!out)
+        return 90;
+    fprintf(out, "descriptors%s\n", fds);
+    for (int i = 0; i < 16; i++)
+        fprintf(out, "register.%s %lu\n", names[i], at_entry.registers[i]);
+    unsigned long vector = 0;
+    for (int i = 0; i < 32; i++)
+        vector |= at_entry.vector[i];
+    fprintf(out, "register.xmm %lu\n", vector);
+    fprintf(out, "rflags %lu\nmxcsr %u\nfcw %u\n", at_entry.flags, at_entry.mxcsr, at_entry.fcw & 0xffff);
+    fprintf(out, "argc %d\n", argc);
+    for (int i = 0; i < argc; i++)
+        text("argv", argv[i], strlen(argv[i]));
+    char **end = environ;
+    for (; *end; end++)
+        text("env", *end, strlen(*end));
+    auxiliary_vector((const Elf64_auxv_t *)(end + 1));
+    memory();
+    file("proc-cmdline", "/proc/self/cmdline");
+    file("proc-environ", "/proc/self/environ");
+    file("proc-comm", "/proc/self/comm");
+    file("proc-status", "/proc/self/status");
+    fprintf(out, "end\n");
+    return fclose(out) ? 91 : 0;
+}

@@ -1,0 +1,55 @@
+//! The foreign programs: Debian's busybox-static, unchanged, which ci/setup fetches.
+
+use std::path::PathBuf;
+
+/// What Debian calls the architectures, and what `uname -m` says there.
+const ARCHITECTURES: [(&str, &str); 7] = [
+    ("arm64", "aarch64"),
+    ("armhf", "armv7l"),
+    ("armel", "armv7l"),
+    ("mips64el", "mips64"),
+    ("mipsel", "mips"),
+    ("ppc64el", "ppc64le"),
+    ("s390x", "s390x"),
+];
+
+/// A foreign program.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Debian's name of its architecture.
+    pub debian: &'static str,
+    /// What it says its machine is.
+    pub machine: &'static str,
+    /// The file.
+    pub busybox: PathBuf,
+}
+
+/// The directory of `<architecture>/bin/busybox`.
+pub fn directory() -> PathBuf {
+    let fallback = concat!(env!("CARGO_MANIFEST_DIR"), "/target/guests");
+    std::env::var_os("BINFMT_DISPATCH_GUESTS").unwrap_or_else(|| fallback.into()).into()
+}
+
+/// Those that are there.
+pub fn guests() -> Vec<Guest> {
+    let here = directory();
+    let guest = |(debian, machine)| Guest { debian, machine, busybox: here.join(debian).join("bin/busybox") };
+    ARCHITECTURES.into_iter().map(guest).filter(|guest| guest.busybox.is_file()).collect()
+}
+
+/// One that is not there and should be: all of them should, unless ci/setup has left its mark that the others are not
+/// to be had from this Debian release.
+pub fn missing() -> Option<PathBuf> {
+    let (here, there) = (directory(), guests());
+    if here.join("complete").is_file() && !there.is_empty() {
+        return None;
+    }
+    let (debian, _) =
+        ARCHITECTURES.into_iter().find(|(debian, _)| there.iter().all(|guest| guest.debian != *debian))?;
+    Some(here.join(debian).join("bin/busybox"))
+}
+
+/// The lines that `text` gives for each of them.
+pub fn for_each(text: impl Fn(&Guest) -> String) -> String {
+    guests().iter().map(text).collect()
+}

@@ -1,0 +1,24 @@
+//! What the tests on a real kernel stand on: private namespaces with their own binfmt_misc, real foreign programs, and
+//! emulators that tell how they were started. Nothing here touches the machine's own registry.
+
+mod elf;
+mod emulators;
+mod guests;
+mod namespace;
+mod observation;
+mod prerequisites;
+mod report;
+mod row;
+mod scratch;
+mod tool;
+
+pub use elf::{Elf, dynamic_guest};
+pub use emulators::{Kind, build};
+pub use guests::{for_each, guests};
+pub use namespace::{Namespace, both};
+pub use observation::Observation;
+pub use prerequisites::{Need, have};
+pub use report::Report;
+pub use row::Row;
+pub use scratch::Scratch;
+pub use tool::{TOOL, tool};

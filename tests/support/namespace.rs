@@ -1,0 +1,147 @@
+//! Private user and mount namespaces with a binfmt_misc of their own.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use dispatch_table::ArchTable;
+
+use super::emulators::{self, artefact};
+use super::{Observation, Scratch, guests, tool};
+
+/// Enters with `unshare`, registers the lines of file $1, each with one write, and becomes a shell that runs $2. Its
+/// descriptors are 0, 1 and 2 only, whatever the tests were started with.
+const ENTER: &str = r#"
+trap 'echo "namespace: not set up" >&2; exit 99' ERR
+for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"; done
+mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+while IFS= read -r line; do printf '%s\n' "$line" >/proc/sys/fs/binfmt_misc/register; done <"$1"
+exec bash -c "$2" bash
+"#;
+
+/// Runs [`ENTER`] where the ids 0 to 65535 are mapped to themselves, which takes a process that stays outside.
+const ENTER_MAPPED: &str = r#"
+set -e
+mkfifo "$1/unshared" "$1/mapped"
+{
+    read -r pid <"$1/unshared"
+    echo '0 0 65536' >/proc/$pid/uid_map
+    echo '0 0 65536' >/proc/$pid/gid_map
+    echo >"$1/mapped"
+} &
+exec unshare --user --mount bash -c 'echo $$ >"$1/unshared"; read -r _ <"$1/mapped"; shift; exec bash "$@"' bash "$@"
+"#;
+
+/// What is registered in a namespace, and as whom its programs run.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    name: &'static str,
+    lines: String,
+    mapped: bool,
+}
+
+impl Namespace {
+    /// Every foreign architecture registered with the dispatcher.
+    pub fn ours() -> Self {
+        static LINES: OnceLock<String> = OnceLock::new();
+        let make = || {
+            let image = artefact("image", |path| {
+                tool(&["image", "-o", path]);
+            });
+            lines(&["--interpreter", image.to_str().unwrap()])
+        };
+        Self::with_lines("through binfmt-dispatch", LINES.get_or_init(make).clone())
+    }
+
+    /// Every foreign architecture whose QEMU is installed registered with that, by the same rules and flags.
+    pub fn direct() -> Self {
+        let table = ArchTable::builtin();
+        let host = table.find(std::env::consts::ARCH).expect("the table has this machine");
+        let installed = table.architectures.iter().filter(|row| {
+            !row.native_on.contains(&host.name) && row.emulator_paths().any(|path| PathBuf::from(path).is_file())
+        });
+        let names: Vec<&str> = installed.map(|row| row.name.as_str()).collect();
+        Self::with_lines("QEMU registered directly", lines(&[&["--direct"], &names[..]].concat()))
+    }
+
+    /// The dispatcher with rows of `table` (JSON) in place of the built-in ones.
+    pub fn with_table(scratch: &Scratch, table: &str) -> Self {
+        scratch.write("table.json", table);
+        let (table, image) = (scratch.at("table.json"), scratch.at("image"));
+        tool(&["image", "--table", &table, "-o", &image]);
+        Self::with_lines("with a table of its own", lines(&["--table", &table, "--interpreter", &image]))
+    }
+
+    /// These lines for the kernel.
+    pub fn with_lines(name: &'static str, lines: String) -> Self {
+        Namespace { name, lines, mapped: false }
+    }
+
+    /// With the flags at the end of every line replaced.
+    pub fn flags(mut self, flags: &str) -> Self {
+        let replaced = |line: &str| format!("{}:{flags}\n", line.rsplit_once(':').expect("a line ends with flags").0);
+        self.lines = self.lines.lines().map(replaced).collect();
+        self
+    }
+
+    /// With the ids 0 to 65535 instead of root alone; needs root.
+    pub fn mapped(mut self) -> Self {
+        self.mapped = true;
+        self
+    }
+
+    /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: GUESTS, the directory of the
+    /// foreign programs; ARCHITECTURES, theirs; CALL, a program that calls execve(2) exactly.
+    #[track_caller]
+    pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {
+        let control = Scratch::new();
+        let lines = control.write("lines", &self.lines);
+        let names = guests::for_each(|guest| format!("{} ", guest.debian));
+        let caller = if script.contains("$CALL") { emulators::caller() } else { PathBuf::new() };
+        let variables = format!(
+            "GUESTS='{}' ARCHITECTURES='{}' CALL='{}'",
+            guests::directory().display(),
+            names.trim_end(),
+            caller.display()
+        );
+        let script = format!("{variables}\n{script}");
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=5", "120"]);
+        if self.mapped {
+            command.args(["bash", "-c", ENTER_MAPPED, "bash"]).arg(control.path()).args(["-c", ENTER, "bash"]);
+        } else {
+            command.args(["unshare", "-Urm", "bash", "-c", ENTER, "bash"]);
+        }
+        command.arg(lines).arg(&script).current_dir(scratch.path());
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/");
+        let output = command.stdin(Stdio::null()).output().expect("coreutils are there");
+        let observation = Observation {
+            namespace: self.name,
+            command: script,
+            cwd: scratch.path().to_owned(),
+            status: output.status,
+            stdout: output.stdout,
+            stderr: output.stderr,
+        };
+        assert!(observation.code() != 99, "{observation}");
+        observation
+    }
+}
+
+/// Lines for the kernel, for what `arguments` choose.
+fn lines(arguments: &[&str]) -> String {
+    let output = tool(&[&["generate", "--format", "register"], arguments].concat());
+    String::from_utf8(output).expect("lines are ASCII")
+}
+
+/// Runs a script through us and with QEMU registered directly, asserts that nobody can tell the difference, and
+/// returns what came of it. Both runs find the same empty directory.
+#[track_caller]
+pub fn both(script: &str) -> Observation {
+    let scratch = Scratch::new();
+    let ours = Namespace::ours().run(&scratch, script);
+    scratch.clear();
+    let direct = Namespace::direct().run(&scratch, script);
+    ours.agrees_with(&direct);
+    ours
+}

@@ -1,0 +1,63 @@
+//! What emulators/report.c tells.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use super::Observation;
+
+/// Lines "key value", by key and in their order.
+#[derive(Debug)]
+pub struct Report {
+    lines: HashMap<String, Vec<String>>,
+    shown: String,
+}
+
+impl Report {
+    /// Out of the standard output of a run that must have succeeded.
+    #[track_caller]
+    pub fn of(observation: &Observation) -> Self {
+        observation.succeeded();
+        let mut lines: HashMap<String, Vec<String>> = HashMap::new();
+        for line in observation.out().lines() {
+            let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+            lines.entry(key.to_owned()).or_default().push(value.to_owned());
+        }
+        assert!(lines.contains_key("end"), "the report is cut short\n{observation}");
+        Report { lines, shown: observation.to_string() }
+    }
+
+    /// All values of `key`. Control characters, backslashes, and bytes outside ASCII are written `\xHH`.
+    pub fn all(&self, key: &str) -> &[String] {
+        self.lines.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The value of `key`.
+    #[track_caller]
+    pub fn get(&self, key: &str) -> &str {
+        match self.all(key) {
+            [value] => value,
+            other => panic!("{} values of {key}\n{}", other.len(), self.shown),
+        }
+    }
+
+    /// The value of `key` as a number.
+    #[track_caller]
+    pub fn number<T: FromStr>(&self, key: &str) -> T {
+        self.get(key).parse().unwrap_or_else(|_| panic!("{key} is no number\n{}", self.shown))
+    }
+
+    /// Asserts the value of `key`.
+    #[track_caller]
+    pub fn is(&self, key: &str, expected: &str) -> &Self {
+        let value = self.get(key);
+        assert!(value == expected, "{key} is {value:?} and not {expected:?}\n{}", self.shown);
+        self
+    }
+
+    /// Asserts argv.
+    #[track_caller]
+    pub fn argv(&self, expected: &[&str]) -> &Self {
+        assert!(self.all("argv") == expected, "argv is not {expected:?}\n{}", self.shown);
+        self
+    }
+}

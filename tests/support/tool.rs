@@ -1,0 +1,15 @@
+//! The tool under test.
+
+use std::process::Command;
+
+/// The built binfmt-dispatch.
+pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
+
+/// What the tool prints when called with `arguments`, which must succeed.
+#[track_caller]
+pub fn tool(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new(TOOL).args(arguments).output().expect("the tool is built");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{TOOL} {arguments:?}: {}\n{stderr}", output.status);
+    output.stdout
+}

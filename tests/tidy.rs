@@ -1,0 +1,187 @@
+//! Holds the architecture: which package may name which, where `unsafe` and what depends on the CPU may stand, and
+//! that the architectures are described in arch-table.json only.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Longest source file, in lines; style says about 300.
+const LONGEST: usize = 450;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A source file.
+struct Source {
+    /// Its path from the root of the repository.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// Its lines of code with their numbers: no comments, and nothing of the tests at its end.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let tests = |line: &str| line.ends_with("mod tests {") && !line.starts_with(' ');
+        let code = (1..).zip(self.text.lines()).take_while(move |(_, line)| !tests(line));
+        code.map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
+    }
+}
+
+/// The files that belong to the repository: those that git does not ignore, or without git all but `target`.
+fn files() -> Vec<String> {
+    let listed = Command::new("git").args(["ls-files", "-z", "-co", "--exclude-standard"]).current_dir(ROOT).output();
+    let mut names: Vec<String> = match listed {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).split_terminator('\0').map(str::to_owned).collect()
+        }
+        _ => {
+            let mut names = Vec::new();
+            walk(Path::new(ROOT), &mut names);
+            names
+        }
+    };
+    names.retain(|name| Path::new(ROOT).join(name).is_file());
+    names.sort();
+    names
+}
+
+fn walk(directory: &Path, names: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_owned();
+        match path.is_dir() {
+            true if name != "target" && name != ".git" => walk(&path, names),
+            true => {}
+            false => names.push(name),
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let rust = files().into_iter().filter(|name| name.ends_with(".rs"));
+    rust.map(|path| Source { text: fs::read_to_string(Path::new(ROOT).join(&path)).unwrap(), path }).collect()
+}
+
+/// Source files of what is shipped.
+fn shipped() -> impl Iterator<Item = Source> {
+    sources().into_iter().filter(|source| {
+        let tests = source.path.contains("/tests/") || source.path.ends_with("/tests.rs");
+        !tests && (source.path.starts_with("src/") || source.path.starts_with("crates/"))
+    })
+}
+
+/// Fails with every place, as `path:line: code`, where `wrong` says so.
+fn forbid(sources: impl Iterator<Item = Source>, rule: &str, wrong: impl Fn(&Source, &str) -> bool) {
+    let mut places = Vec::new();
+    for source in sources {
+        let found = source.code().filter(|(_, line)| wrong(&source, line));
+        places.extend(found.map(|(number, line)| format!("{}:{number}: {}", source.path, line.trim())));
+    }
+    assert!(places.is_empty(), "{rule}:\n{}", places.join("\n"));
+}
+
+/// Whether `line` has `word` as a word of its own.
+fn has_word(line: &str, word: &str) -> bool {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+/// The names in the sections of this package's dependencies, of the kinds `kinds` (null is a normal one).
+fn dependencies(package: &str, kinds: &[Value]) -> BTreeSet<String> {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|found| found["name"] == package).expect("a package of the workspace");
+    let wanted = package["dependencies"].as_array().unwrap().iter().filter(|found| kinds.contains(&found["kind"]));
+    wanted.map(|found| found["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn packages_name_only_those_below_them() {
+    let all = ["dev".into(), "build".into(), Value::Null];
+    let shipped = ["build".into(), Value::Null];
+    assert_eq!(dependencies("dispatch-core", &all), BTreeSet::new(), "core stands alone");
+    let interpreter = dependencies("dispatch-interpreter", &all);
+    assert_eq!(interpreter, ["dispatch-core".to_owned()].into(), "the interpreter has core and no libc");
+    let table = dependencies("dispatch-table", &shipped);
+    let allowed = ["dispatch-core", "serde", "serde_json"].map(str::to_owned).into();
+    assert!(table.is_subset(&allowed), "{table:?}");
+    let tool = dependencies("binfmt-dispatch", &all);
+    assert!(!tool.contains("dispatch-interpreter"), "the tool embeds the interpreter and does not link it");
+}
+
+#[test]
+fn core_and_table_forbid_unsafe_code() {
+    for manifest in ["crates/core/Cargo.toml", "crates/table/Cargo.toml"] {
+        let text = fs::read_to_string(Path::new(ROOT).join(manifest)).unwrap();
+        assert!(text.contains("\nunsafe_code = \"forbid\"\n"), "{manifest}");
+    }
+}
+
+#[test]
+fn unsafe_stays_in_its_rooms() {
+    const ROOMS: [&str; 5] = [
+        "crates/interpreter/src/sys.rs",
+        "crates/interpreter/src/stack.rs",
+        "crates/interpreter/src/load.rs",
+        "crates/interpreter/src/start.rs",
+        "src/entry.rs",
+    ];
+    let room = |path: &str| ROOMS.contains(&path) || path.starts_with("crates/interpreter/src/cpu/");
+    let everything = sources().into_iter().filter(|source| source.path != "tests/tidy.rs");
+    forbid(everything, "no unsafe code here", |source, line| !room(&source.path) && has_word(line, "unsafe"));
+}
+
+#[test]
+fn what_depends_on_the_cpu_has_a_file_for_each_cpu() {
+    let depends = |line: &str| {
+        ["target_arch", "asm!", "naked_asm!", "__NR", "SYS_", "core::arch"].iter().any(|word| line.contains(word))
+    };
+    forbid(shipped(), "this belongs into crates/interpreter/src/cpu", |source, line| {
+        !source.path.starts_with("crates/interpreter/src/cpu/") && depends(line)
+    });
+}
+
+#[test]
+fn architectures_are_described_in_the_table_only() {
+    let table = dispatch_table::ArchTable::builtin();
+    let words: Vec<String> = (table.architectures.iter())
+        .flat_map(|row| {
+            let machines = row.machine.iter().map(|machine| machine.name.clone());
+            machines.chain([format!("qemu-{}", row.name), format!("\"{}\"", row.name), format!("c\"{}\"", row.name)])
+        })
+        .collect();
+    forbid(shipped(), "this belongs into arch-table.json", |source, line| {
+        // The one place that knows the machine it runs on.
+        let cpu = source.path.starts_with("crates/interpreter/src/cpu/");
+        !cpu && words.iter().any(|word| line.contains(word.as_str()))
+    });
+}
+
+#[test]
+fn files_can_be_read_in_one_sitting() {
+    let long = sources().into_iter().map(|source| (source.text.lines().count(), source.path));
+    let long: Vec<_> = long.filter(|(lines, _)| *lines > LONGEST).collect();
+    assert!(long.is_empty(), "split these, by what a reader would look for: {long:?}");
+}
+
+#[test]
+fn nothing_names_the_machine_it_was_written_on() {
+    // Put together here, so that this file does not name them either.
+    let places = ["work", "root", "home"].map(|name| format!("/{name}/"));
+    let named = |text: &str| places.iter().find(|place| text.contains(place.as_str())).cloned();
+    let found: Vec<(PathBuf, String)> = (files().into_iter())
+        .filter_map(|name| {
+            let path = Path::new(ROOT).join(name);
+            let place = named(&String::from_utf8_lossy(&fs::read(&path).ok()?))?;
+            Some((path, place))
+        })
+        .collect();
+    assert!(found.is_empty(), "{found:?}");
+}
