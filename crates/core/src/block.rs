@@ -62,7 +62,7 @@ pub struct Contents<'c, 'a> {
     pub read: &'c dyn Fn(usize) -> &'static [u8],
 }
 
-impl<'a> Contents<'_, 'a> {
+impl Contents<'_, '_> {
     /// How much room the block takes.
     pub fn measure(&self) -> Size {
         let mut nowhere = Room { words: &mut [], strings: &mut [], at: 0, used: Size { words: 0, strings: 0 } };
