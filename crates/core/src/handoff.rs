@@ -86,11 +86,11 @@ impl<'a> Handoff<'a> {
 
     /// The guest's path, argv\[0\] and arguments out of argv as binfmt_misc rewrote it: `[interpreter, path, argv0,
     /// args…]` with flag P (`argv0_kept`), `[interpreter, path, args…]` without, where the path stands in for the lost
-    /// argv\[0\].
+    /// argv\[0\]. So it does for a caller's empty argv, which Linux passes on as such before 5.18 (dcd46d897adb).
     pub fn invocation(&self, argv0_kept: bool) -> Option<Invocation<'a, usize>> {
         match *self.argv {
             [_, path, argv0, ref args @ ..] if argv0_kept => Some(Invocation { path, argv0, args }),
-            [_, path, ref args @ ..] if !argv0_kept => Some(Invocation { path, argv0: path, args }),
+            [_, path, ref args @ ..] if !argv0_kept || args.is_empty() => Some(Invocation { path, argv0: path, args }),
             _ => None,
         }
     }
@@ -157,8 +157,10 @@ mod tests {
         assert_eq!(handoff.invocation(true), Some(Invocation { path: 2, argv0: 3, args: &[4] }));
         assert_eq!(handoff.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[3, 4] }));
         let bare = Handoff { argv: &argv[..2], envp: &[], auxv: &[] };
-        assert_eq!(bare.invocation(true), None);
+        assert_eq!(bare.invocation(true), Some(Invocation { path: 2, argv0: 2, args: &[] }));
         assert_eq!(bare.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[] }));
+        let pathless = Handoff { argv: &argv[..1], envp: &[], auxv: &[] };
+        assert_eq!(pathless.invocation(true), None);
     }
 
     #[test]
