@@ -12,6 +12,8 @@ fn main() {
         "-Wl,-z,noexecstack",
         "-Wl,--no-eh-frame-hdr",
         "-Wl,--no-undefined",
+        // `start` knows DT_RELA only.
+        "-Wl,-z,nopack-relative-relocs",
     ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
