@@ -57,9 +57,9 @@ fn argv0_is_the_callers() {
         PATH=.:$PATH env echo by name
         (exec -a echo $BB named)
         (exec -a sh $BB -c 'echo $0 $1' zero one)
-        (exec -a -sh $BB -c 'echo $0')",
+        (exec -a ./some/ash $BB -c 'echo $0')",
     );
-    seen.printed(&times("applet\nby name\nnamed\nzero one\n-sh\n"));
+    seen.printed(&times("applet\nby name\nnamed\nzero one\n./some/ash\n"));
 }
 
 #[test]
