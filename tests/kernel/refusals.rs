@@ -140,6 +140,10 @@ fn a_damaged_emulator() {
         (whole().with(E_MACHINE, &[183]), "is for another host (ELF machine 183)"),
         (whole().with(E_ENTRY, &[0; 8]), "is damaged (entry point outside its code)"),
         (whole().with(E_ENTRY, &[0xff; 8]), "is damaged (entry point outside its code)"),
+        (
+            whole().with_load(0, P_FILESZ, |_| 100).with_load(0, P_MEMSZ, |_| 100),
+            "does not load its own program headers",
+        ),
         (no_segments(), "is damaged (no loadable segment)"),
         (whole().with_load(1, P_VADDR, |_| first + 0x1000), "is damaged (segments overlap)"),
         (whole().with_load(1, P_TYPE_AND_FLAGS, |v| v | 3 << 32), "has a segment that is writable and executable"),

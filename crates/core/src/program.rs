@@ -49,7 +49,7 @@ pub enum Fault {
     WritableCode,
     /// The entry point is in no executable segment.
     Entry,
-    /// No segment contains the program headers, which libc needs.
+    /// No segment contains all the program headers, which libc needs.
     HeadersNotLoaded,
 }
 
@@ -194,7 +194,9 @@ impl<'a> Program<'a> {
             // check() has shown that these sums do not overflow.
             let holds = |start: u64, len: u64, value: u64| value.checked_sub(start).is_some_and(|within| within < len);
             entry_found |= segment.flags & PF_X != 0 && holds(segment.vaddr, segment.memsz, header.entry);
-            if phdr.is_none() && holds(segment.offset, segment.filesz, header.phoff) {
+            let table_end = header.phoff.saturating_add(header.program_headers_size());
+            let file_end = segment.offset.saturating_add(segment.filesz);
+            if phdr.is_none() && segment.offset <= header.phoff && table_end <= file_end {
                 phdr = segment.vaddr.checked_add(header.phoff.saturating_sub(segment.offset));
             }
         }
