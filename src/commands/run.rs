@@ -14,7 +14,8 @@ use dispatch_core::handoff::Invocation;
 use dispatch_core::plan::{self, Word};
 use dispatch_core::prepare::{Head, Request, prepare};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
-use dispatch_core::{Guest, Table, program};
+use dispatch_core::table::Strategy;
+use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
 use nix::unistd::execve;
 
@@ -85,7 +86,8 @@ fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
     let compiled = table.compile();
     let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
     let mut head: Head = [0; program::HEAD];
-    let prepared = prepare(&mut disk, &compiled, request, &mut head).map_err(refused)?;
+    let mut prepared = prepare(&mut disk, &compiled, request, &mut head).map_err(refused)?;
+    prepared.plan.strategy = Strategy::Exec;
 
     let owned = |word: Word<'_, &[u8]>| match word {
         Word::Ours(string) => string.to_owned(),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Need, Observation, Report, Row, Scratch, build, have};
+use crate::support::{Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, have};
 
 const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
 
@@ -47,6 +47,24 @@ fn what_cannot_be_mapped_is_executed() {
         let (scratch, row) = bench(kind);
         let namespace = Namespace::with_table(&scratch, &row.table());
         executed(&namespace.run(&scratch, "$CALL ./guest zero one"), &scratch.at("emulator"), "0 1 2");
+    }
+}
+
+#[test]
+fn argv0_is_passed_in_place_only_to_a_mapped_emulator() {
+    if !have(NEEDS) {
+        return;
+    }
+    for (kind, argv0) in [(Kind::Pie, &["zero"][..]), (Kind::Dynamic, &[])] {
+        let (scratch, row) = bench(kind);
+        let namespace = Namespace::with_table(&scratch, &row.with("argv0", json!("auxv")).table());
+        let emulator = scratch.at("emulator");
+        let argv = |argv0: &[&'static str]| [&[&*emulator, "--", "./guest"], argv0, &["one"]].concat();
+        let seen = namespace.run(&scratch, "$CALL ./guest zero one");
+        Report::of(&seen).argv(&argv(argv0)).is("aux.8", if argv0.is_empty() { "0" } else { "1" });
+        // A person's door always executes it.
+        let seen = namespace.run(&scratch, &format!("{TOOL} --table table.json run ./guest one"));
+        Report::of(&seen).argv(&argv(&[])).is("aux.8", "0");
     }
 }
 

@@ -87,7 +87,7 @@ impl<'a, A: Copy> Plan<'a, A> {
         }
         push(Word::Ours(c"--"));
         push(Word::Callers(path));
-        if self.row.argv0 == Argv0::Auxv {
+        if self.argv0_flag() {
             push(Word::Callers(argv0));
         }
         for &argument in args {
@@ -113,9 +113,10 @@ impl<'a, A: Copy> Plan<'a, A> {
         }
     }
 
-    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
+    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments. Only who maps the
+    /// emulator writes its AT_FLAGS; after an execve(2) by us the kernel has left the bit clear, and argv\[0\] is lost.
     pub fn argv0_flag(&self) -> bool {
-        self.row.argv0 == Argv0::Auxv
+        self.row.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
     }
 }
 
@@ -174,6 +175,15 @@ pub(crate) mod tests {
             plan(convention, false).argv(&mut |word| argv.push(text(word)));
             assert_eq!(argv, expected);
         }
+    }
+
+    #[test]
+    fn an_exec_cannot_pass_argv0_in_place() {
+        let plan = Plan { strategy: Strategy::Exec, ..plan(Argv0::Auxv, false) };
+        let mut argv = Vec::new();
+        plan.argv(&mut |word| argv.push(text(word)));
+        assert_eq!(argv, ["/q", "-cpu", "max", "-L", "/one", "--", "-E", "one"]);
+        assert!(!plan.argv0_flag());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 
-use dispatch_core::table::MAX_ROW_STRINGS;
+use dispatch_core::table::{Argv0, MAX_ROW_STRINGS, Strategy};
 use dispatch_core::{Guest, Table};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
@@ -52,6 +52,9 @@ fn one(architecture: &Architecture) -> Result<(), Fault> {
     emulators(&architecture.emulators)?;
     strings(architecture)?;
     sysroots(&architecture.sysroots)?;
+    if architecture.argv0 == Argv0::Auxv && architecture.strategy == Strategy::Exec {
+        return Err(Fault::AuxvByExec);
+    }
     distinct("native_on", &architecture.native_on)?;
     probe(architecture)
 }

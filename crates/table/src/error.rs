@@ -87,6 +87,8 @@ pub enum Fault {
     },
     /// A sysroot is not an absolute path.
     Sysroot(String),
+    /// The emulator is to learn argv\[0\] from AT_FLAGS, which an exec does not set.
+    AuxvByExec,
     /// A host is no architecture of the table.
     Host(String),
     /// The probe's code is empty or too long.
@@ -144,6 +146,7 @@ impl fmt::Display for Fault {
                 write!(f, "options and environment take {len} bytes, NULs included, more than {max}")
             }
             Fault::Sysroot(sysroot) => write!(f, "sysroot {sysroot:?} is not an absolute path"),
+            Fault::AuxvByExec => f.write_str("argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS"),
             Fault::Host(host) => write!(f, "native_on has {host:?}, which is no architecture's name"),
             Fault::ProbeSize { len, max } => write!(f, "probe code is {len} bytes long, not 1 to {max}"),
             Fault::ProbeFlags { flags } => {

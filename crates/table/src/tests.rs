@@ -13,7 +13,7 @@ const GOOD: &str = r#"{
 {"name": "one", "aliases": ["uno", "one/v2"], "machine": [{"name": "EM_A", "number": 4660}, {"name": "EM_B", "number": 7}],
  "class": 32, "data": "big", "flags": {"mask": "0x0000e020", "value": "0x20"}, "osabi": [0, 1, 97],
  "emulators": ["emu", "/bin/emu"], "options": ["-x", ""], "environment": {"Z": "1", "A": "b=c"},
- "sysroots": ["/one"], "native_on": ["one", "two"], "argv0": "auxv", "strategy": "exec",
+ "sysroots": ["/one"], "native_on": ["one", "two"], "argv0": "dash-zero", "strategy": "exec",
  "probe": {"code": "0a0B", "flags": "0x00000021"}, "notes": ""},
 {"name": "two", "aliases": [], "machine": [{"name": "EM_B", "number": 7}],
  "class": 64, "data": "little",
@@ -57,7 +57,7 @@ fn fields_have_the_values_of_the_json() {
     assert_eq!((two.class, two.data), (Class::Elf64, Data::Little));
     assert_eq!((one.flags, two.flags), (Some(Flags { mask: 0xe020, value: 0x20 }), None));
     assert_eq!((&one.osabi[..], &two.osabi[..]), (&[0, 1, 97][..], &[0, 1, 2, 3][..]));
-    assert_eq!((one.argv0, two.argv0), (Argv0::Auxv, Argv0::None));
+    assert_eq!((one.argv0, two.argv0), (Argv0::DashZero, Argv0::None));
     assert_eq!((one.strategy, two.strategy), (Strategy::Exec, Strategy::Map));
     assert_eq!((&one.probe.code[..], one.probe.flags), (&[0x0a, 0x0b][..], 0x21));
     let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -104,7 +104,7 @@ fn what_is_not_json_is_refused_with_its_place() {
         refusal("\"big\"", "\"middle\""),
         "line 5, column 30: unknown variant `middle`, expected `little` or `big`"
     );
-    assert_eq!(refusal("\"exec\"", "\"fork\""), "line 7, column 87: unknown variant `fork`, expected `map` or `exec`");
+    assert_eq!(refusal("\"exec\"", "\"fork\""), "line 7, column 92: unknown variant `fork`, expected `map` or `exec`");
     assert_eq!(
         refusal("\"none\"", "\"-0\""),
         "line 12, column 47: unknown variant `-0`, expected one of `dash-zero`, `auxv`, `none`"
@@ -128,7 +128,7 @@ fn what_is_not_json_is_refused_with_its_place() {
     }
     let fields = "expected one of `name`, `aliases`, `machine`, `class`, `data`, `flags`, `osabi`, `emulators`, `options`, \
                   `environment`, `sysroots`, `native_on`, `argv0`, `strategy`, `probe`, `notes`";
-    assert_eq!(refusal("\"strategy\"", "\"stratgy\""), format!("line 7, column 78: unknown field `stratgy`, {fields}"));
+    assert_eq!(refusal("\"strategy\"", "\"stratgy\""), format!("line 7, column 83: unknown field `stratgy`, {fields}"));
     assert_eq!(refusal(", \"native_on\": []", ""), "line 13, column 54: missing field `native_on`");
     assert!(refusal("\"strategy\"", "\"a\\nb\"").contains("unknown field `a b`"));
     assert_eq!(refusal("\"version\": 1", "\"version\": 2"), "version is 2, not 1");
@@ -176,6 +176,10 @@ fn each_field_is_checked() {
         (refusal("[\"/one\"]", "[\"\"]"), r#"architecture one: sysroot "" is not an absolute path"#),
         (refusal("[\"/one\"]", "[\"/one\", \"/one\"]"), r#"architecture one: sysroots has "/one" twice"#),
         (refusal("[\"/one\"]", "[\"/\\u0000\"]"), r#"architecture one: sysroots has a NUL in "/\0""#),
+        (
+            refusal("\"dash-zero\"", "\"auxv\""),
+            "architecture one: argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS",
+        ),
         (refusal("\"0a0B\"", "\"\""), "architecture one: probe code is 0 bytes long, not 1 to 64"),
         (
             refusal("\"0a0B\"", &format!("\"{}\"", "00".repeat(65))),
