@@ -22,8 +22,9 @@ fn privileged_programs_are_refused() {
     }
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
-    let line = "./guest: it gains privileges (setuid, setgid or file capabilities), and the emulator for aarch64 is not \
-                inside the registered file: register without the C flag";
+    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or a caller with different \
+                real and effective ids), and the emulator for aarch64 is not inside the registered file: register \
+                without the C flag, or drop the privileges first";
     for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
         let script = format!("chown {uid}:{gid} guest; chmod {mode} guest; exec {AS_USER} ./guest");
         namespace.run(&scratch, &script).refused(126, line);

@@ -54,7 +54,7 @@ pub enum Refusal<'a> {
         /// What is wrong with it.
         fault: program::Fault,
     },
-    /// The guest has privileges of its own, and the emulator would come from a path.
+    /// AT_SECURE is set, by the guest's own privileges or its caller's, and the emulator would come from a path.
     Privileged {
         /// Name of the row.
         machine: &'a CStr,
@@ -128,8 +128,17 @@ impl Say for Refusal<'_> {
             }
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
             Refusal::Privileged { machine } => {
-                say!(out, "it gains privileges (setuid, setgid or file capabilities), and the emulator for ", machine);
-                say!(out, " is not inside the registered file: register without the C flag")
+                say!(
+                    out,
+                    "the kernel marked this start as privileged (set-id, capabilities, or a caller with different "
+                );
+                say!(
+                    out,
+                    "real and effective ids), and the emulator for ",
+                    machine,
+                    " is not inside the registered file"
+                );
+                say!(out, ": register without the C flag, or drop the privileges first")
             }
             Refusal::Unreadable { emulator } => {
                 say!(out, "the emulator ", emulator, " has to open the program by its path, and cannot");
