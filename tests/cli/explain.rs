@@ -110,6 +110,21 @@ fn an_entry_of_ours_takes_it() {
 }
 
 #[test]
+fn a_set_id_program_of_the_callers_own_gains_nothing() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    lab.aarch64("/bin/cat", json!({}));
+    let unshare = "$TOOL --table table unshare --credentials -a arm64 --";
+    let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain p");
+    for mode in ["6755", "4755"] {
+        lab.shell(&script(mode)).verdict(0, "it runs as planned", "");
+    }
+}
+
+#[test]
 fn somebody_elses_entry_takes_it() {
     if !have_namespaces() {
         return;

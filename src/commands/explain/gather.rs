@@ -1,6 +1,7 @@
 //! Finds out everything that an explanation says.
 
 use std::ffi::{CString, OsStr};
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -13,6 +14,9 @@ use dispatch_core::table::Strategy;
 use dispatch_core::{Guest, Table, program};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
+
+use nix::sys::prctl;
+use nix::unistd::{getegid, geteuid};
 
 use super::contents::{self, Contents};
 use super::judge::Judge;
@@ -27,8 +31,10 @@ use crate::{defaults, host, ownership};
 
 /// How much of a program the kernel's entries are compared with, in bytes (BINPRM_BUF_SIZE).
 const START: usize = 256;
-/// `st_mode` bits that make a program run as its owner or group.
-const SET_ID: u32 = 0o6000;
+/// `st_mode` bit that makes a program run as its owner.
+const SET_UID: u32 = 0o4000;
+/// `st_mode` bits that make a program run as its group; without the lower one the upper means something else.
+const SET_GID: u32 = 0o2010;
 
 /// Explains the program called `name`.
 ///
@@ -156,7 +162,7 @@ fn plan(
         return Ok(Ok(()));
     }
     let unreadable = |error| Failure::io("read", &program.path, error);
-    let set_id = program.file.metadata().map_err(unreadable)?.mode() & SET_ID != 0;
+    let set_id = gains(&program.file.metadata().map_err(unreadable)?);
     let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.contains('C'));
     if set_id && !credentials && row.is_some() {
         explanation.notes.push("it is setuid or setgid, which has no effect without flag C of the entry".to_owned());
@@ -190,6 +196,15 @@ fn plan(
 
 /// Whether the caller has chosen where libraries are.
 pub(super) fn sysroot_chosen() -> bool {
+/// Whether an exec by this process gains a user or group id (fs/exec.c, `bprm_fill_uid`).
+fn gains(file: &Metadata) -> bool {
+    // Without an answer, as if privileges could be gained.
+    let allowed = !prctl::get_no_new_privs().unwrap_or(false);
+    let owner = file.mode() & SET_UID != 0 && file.uid() != geteuid().as_raw();
+    let group = file.mode() & SET_GID == SET_GID && file.gid() != getegid().as_raw();
+    allowed && (owner || group)
+}
+
     std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
 
