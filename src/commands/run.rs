@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 
@@ -39,25 +38,30 @@ pub struct Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
     let program = Program::find(name, arguments)?;
+    let own = is_own(&program, table)?;
     if let Some(Obstacle { problem, remedy }) = program.obstacle() {
         let message = format!("{problem}: {remedy}");
         return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
     }
-    if is_own(&program.file, table) {
+    if own {
         return Err(execute(&program));
     }
     match start(program, table)? {}
 }
 
 /// Whether a program is of this machine.
-fn is_own(file: &File, table: &ArchTable) -> bool {
+///
+/// # Errors
+/// Its header is of no machine that is known.
+fn is_own(program: &Program, table: &ArchTable) -> Result<bool, Failure> {
     let mut start = [0; MAX_HEADER];
-    let Some(guest) = file.read_at(&mut start, 0).ok().and_then(|len| Guest::identify(&start[..len]).ok()) else {
-        return false;
-    };
+    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io("read", &program.path, error))?;
+    let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let compiled = table.compile();
-    let row = Table::read(&compiled).ok().and_then(|table| table.choose(&guest).ok());
-    row.is_some_and(|row| row.name.to_bytes() == host::row(table).name.as_bytes())
+    let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
+    let guest = Guest::identify(&start[..len]).map_err(|fault| refused(Refusal::BadHeader(fault)))?;
+    let row = compiled.choose(&guest).map_err(refused)?;
+    Ok(row.name.to_bytes() == host::row(table).name.as_bytes())
 }
 
 /// Becomes a program of this machine.

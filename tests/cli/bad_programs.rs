@@ -123,6 +123,9 @@ fn damage_behind_the_header() {
     let again = "get the file again";
     explained(&changed(&[(56, b"\xff\xff")]), "its 65535 program headers are not inside the file", again);
     explained(&changed(&[(32, &[0xff; 8])]), "its 1 program headers are not inside the file", again);
+    // The header is looked at first.
+    let unknown = changed(&[(56, b"\x00"), (18, b"\x0f\x27")]);
+    both(&unknown, 127, "no emulator is known for ELF machine 9999", "see binfmt-dispatch list");
     explained(&changed(&[(56, b"\x00")]), "it has no program headers", again);
     let size = 64 + 32;
     let cut = changed(&[(size, &5000_u64.to_le_bytes())]);
@@ -197,6 +200,11 @@ fn files_that_are_not_executable() {
     let run = lab.unregistered(["explain", "a p"]);
     run.verdict(126, "it does not run: a p is not executable", "chmod +x 'a p'");
     lab.tool(["run", "a p"]).refused(126, "a p: a p is not executable: chmod +x 'a p'");
+    lab.write("stub", b"\x7fELF");
+    fs::set_permissions(lab.path("stub"), fs::Permissions::from_mode(0o644)).unwrap();
+    let problem = "ELF header cut short at 4 of 52 bytes";
+    lab.unregistered(["explain", "stub"]).verdict(126, &format!("it does not run: {problem}"), INCOMPLETE);
+    lab.tool(["run", "stub"]).refused(126, &format!("stub: {problem}: {INCOMPLETE}"));
     lab.probe("p", "aarch64");
     let script = "mkdir m; mount -t tmpfs -o noexec none m; cp p m; $TOOL run m/p";
     let noexec = "m/p: you may not execute m/p: check its owner and mode, and that it is not mounted noexec";

@@ -143,6 +143,8 @@ pub(super) struct Unplanned {
     pub remedy: String,
     /// The exit code that goes with it.
     pub exit_code: u8,
+    /// Whether the header alone decides so.
+    pub by_header: bool,
 }
 
 /// Makes the plan, as the kernel's door would.
@@ -227,7 +229,14 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
             remedy += &format!(" ({} is in your PATH, where the kernel does not look)", Bytes::from(&found));
         }
     }
-    Unplanned { reason: reason.to_owned(), remedy, exit_code: refusal.exit_code() }
+    let by_header = matches!(
+        refusal,
+        Refusal::BadHeader(_)
+            | Refusal::UnknownMachine(_)
+            | Refusal::UnknownVariant { .. }
+            | Refusal::ForeignSystem { .. }
+    );
+    Unplanned { reason: reason.to_owned(), remedy, exit_code: refusal.exit_code(), by_header }
 }
 
 fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {

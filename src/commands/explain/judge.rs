@@ -38,10 +38,19 @@ pub(super) struct Judge<'e> {
 }
 
 impl Judge<'_> {
-    /// The verdict, for a file that begins with `start`. What prevents a start on any machine comes first, then what is
-    /// missing on this one, and last the kernel's entry.
+    /// The verdict, for a file that begins with `start`. As in `run`, what the header says comes first, then what else
+    /// prevents a start on any machine, then what is missing on this one, and last the kernel's entry.
     pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
         let explanation = self.explanation;
+        let others = explanation.kernel.entries.iter().any(|entry| !entry.ours);
+        let (by_header, unplanned) = match unplanned {
+            Some(unplanned) if unplanned.by_header => (Some(unplanned), None),
+            other => (None, other),
+        };
+        if let Some(unplanned) = by_header.filter(|_| !others) {
+            let not_elf = if explanation.header.is_none() { not_elf(start) } else { None };
+            return not_elf.unwrap_or_else(|| unplanned.verdict());
+        }
         if let Some(Obstacle { problem, remedy }) = self.program.obstacle() {
             return no(problem, remedy);
         }
@@ -50,19 +59,14 @@ impl Judge<'_> {
                 return no(damage.clone(), "get the file again".to_owned());
             }
         }
-        if explanation.kernel.entries.iter().any(|entry| !entry.ours) {
+        if others {
             return self.by_entry();
-        }
-        if explanation.header.is_none() {
-            if let Some(verdict) = not_elf(start) {
-                return verdict;
-            }
         }
         if let Some(system) = self.contents.system {
             return no(format!("a program for {system}, not for Linux"), "get its Linux build".to_owned());
         }
-        if let Some(Unplanned { reason, remedy, exit_code }) = unplanned {
-            return Verdict { runs: false, exit_code, reason, remedy: Some(remedy) };
+        if let Some(unplanned) = unplanned {
+            return unplanned.verdict();
         }
         self.no_linker().unwrap_or_else(|| self.by_entry())
     }
@@ -124,6 +128,12 @@ impl Judge<'_> {
             [..] => "by the entry that was registered last".to_owned(),
         };
         yes(reason, None)
+    }
+}
+
+impl Unplanned {
+    fn verdict(self) -> Verdict {
+        Verdict { runs: false, exit_code: self.exit_code, reason: self.reason, remedy: Some(self.remedy) }
     }
 }
 
