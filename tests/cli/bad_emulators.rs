@@ -83,7 +83,7 @@ fn no_regular_file() {
         let verdict = format!("it does not run: cannot open the emulator {}: permission denied", lab.at("e"));
         let text = run.out().replace("is a directory", "permission denied");
         assert!(text.contains(&verdict), "{run}");
-        run.has(&format!("to do       make it a readable file: ls -l {}", lab.at("e"))).code(126);
+        run.has("to do       check it with ls -l").code(126);
     }
 }
 

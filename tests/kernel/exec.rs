@@ -120,7 +120,7 @@ fn an_emulator_that_is_no_program_is_refused() {
     let emulator = scratch.at("emulator");
     for (damage, text) in [("chmod -x emulator", "permission denied"), ("echo >emulator", "exec format error")] {
         let seen = namespace.run(&scratch, &format!("{damage}; ./guest"));
-        seen.refused(126, &format!("./guest: cannot execute the emulator {emulator}: {text}"));
+        seen.refused(126, &format!("./guest: cannot execute the emulator {emulator}: {text}: check it with ls -l"));
         scratch.write("emulator", build(Kind::Dynamic));
     }
 }

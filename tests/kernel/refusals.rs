@@ -190,16 +190,17 @@ fn an_emulator_that_is_no_readable_file() {
     let line = |text: &str| format!("./guest: {text}");
     namespace
         .run(&scratch, "mkdir emulator; ./guest")
-        .refused(126, &line(&format!("cannot read the emulator {path}: is a directory")));
-    namespace
-        .run(&scratch, "rmdir emulator; ln -s emulator emulator; ./guest")
-        .refused(126, &line(&format!("cannot open the emulator {path}: too many levels of symbolic links")));
+        .refused(126, &line(&format!("cannot read the emulator {path}: is a directory: check it with ls -l")));
+    namespace.run(&scratch, "rmdir emulator; ln -s emulator emulator; ./guest").refused(
+        126,
+        &line(&format!("cannot open the emulator {path}: too many levels of symbolic links: check it with ls -l")),
+    );
     std::fs::remove_file(&path).unwrap();
     scratch.write("emulator", build(Kind::Pie));
     scratch.mode("emulator", 0o700);
     namespace
         .run(&scratch, "exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest")
-        .refused(126, &line(&format!("cannot open the emulator {path}: permission denied")));
+        .refused(126, &line(&format!("cannot open the emulator {path}: permission denied: check it with ls -l")));
 }
 
 #[test]
@@ -239,6 +240,7 @@ fn addresses_that_are_taken() {
     let moved = (0..loads.len()).fold(fixed, |elf, nth| elf.with_load(nth, P_VADDR, |vaddr| vaddr + shift));
     let entry = moved.word(E_ENTRY) + shift;
     scratch.write("emulator", moved.with(E_ENTRY, &entry.to_le_bytes()).0);
-    let line = format!("./guest: cannot map the emulator {path}: its addresses are taken");
+    let line =
+        format!("./guest: cannot map the emulator {path}: its addresses are taken: use a position-independent one");
     namespace.run(&scratch, script).refused(126, &line);
 }

@@ -158,7 +158,10 @@ impl Say for Refusal<'_> {
                 if !subject.is_empty() {
                     say!(out, " ", subject);
                 }
-                say!(out, ": ", Errno(errno))
+                say!(out, ": ", Errno(errno));
+                if !subject.is_empty() && !matches!(errno, 7 | 12 | 17 | 23 | 24) {
+                    say!(out, ": check it with ls -l")
+                }
             }
         }
     }
@@ -191,7 +194,8 @@ impl Say for System {
     }
 }
 
-/// The errno values that the interpreter's system calls give, in words (errno(3)).
+/// The errno values that the interpreter's system calls give, in words (errno(3)), and what to do where the file is not
+/// at fault.
 struct Errno(i32);
 
 impl Say for Errno {
@@ -200,15 +204,15 @@ impl Say for Errno {
             1 => "operation not permitted",
             2 => "no such file or directory",
             5 => "input/output error",
-            7 => "argument list too long",
+            7 => "argument list too long: pass less",
             8 => "exec format error",
             9 => "bad file descriptor",
             11 => "resource temporarily unavailable",
             12 => "out of memory: raise the limit on address space (ulimit -v)",
             13 => "permission denied",
-            17 => "its addresses are taken",
+            17 => "its addresses are taken: use a position-independent one",
             21 => "is a directory",
-            23 => "too many open files in the system",
+            23 => "too many open files in the system: close some",
             24 => "too many open files: raise the limit (ulimit -n)",
             40 => "too many levels of symbolic links",
             other => return say!(out, "errno ", Number::Decimal(other.unsigned_abs().into())),

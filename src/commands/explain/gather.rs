@@ -24,7 +24,7 @@ use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, V
 use crate::commands::run::environment;
 use crate::disk::Disk;
 use crate::failure::Failure;
-use crate::guest::{Program, c_string, quote};
+use crate::guest::{Program, c_string};
 use crate::json::Bytes;
 use crate::registry::{self, Registry};
 use crate::{defaults, host, ownership};
@@ -196,8 +196,6 @@ fn plan(
     })
 }
 
-/// Whether the caller has chosen where libraries are.
-pub(super) fn sysroot_chosen() -> bool {
 /// Whether an exec by this process gains a user or group id (fs/exec.c, `bprm_fill_uid`).
 fn gains(file: &Metadata) -> bool {
     // Without an answer, as if privileges could be gained.
@@ -207,17 +205,16 @@ fn gains(file: &Metadata) -> bool {
     allowed && (owner || group)
 }
 
+/// Whether the caller has chosen where libraries are.
+pub(super) fn sysroot_chosen() -> bool {
     std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
     let message = refusal.to_string();
     let (reason, mut remedy) = match refusal {
-        // Ends in what the kernel says, and not in what to do.
-        Refusal::System { subject, .. } if !subject.is_empty() => {
-            (message.as_str(), format!("make it a readable file: ls -l {}", quote(subject.to_bytes())))
-        }
-        Refusal::System { .. } => (message.as_str(), "try again".to_owned()),
+        // Without a file there is nothing to look at.
+        Refusal::System { subject, .. } if subject.is_empty() => (message.as_str(), "try again".to_owned()),
         _ => {
             // `what is wrong: what to do`.
             let (reason, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
