@@ -14,8 +14,8 @@ use crate::failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = dispatch_core::NAME, version, max_term_width = 100)]
 #[command(after_help = "\
-Exit codes: 0 fine; 1 the answer is no; 2 wrong usage; 125 binfmt-dispatch is broken; 126 this program cannot be run; \
-127 there is no emulator for it.")]
+Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage; 125 binfmt-dispatch \
+is broken; 126 this program cannot be run; 127 there is no emulator for it.")]
 pub struct Cli {
     /// Say more on standard error; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
@@ -86,7 +86,8 @@ impl Cli {
 
 /// The built-in table with the rows in `path`.
 fn site_table(path: &Path) -> Result<ArchTable, Failure> {
-    let json = std::fs::read_to_string(path).map_err(|error| Failure::io("read", path, error))?;
+    let json =
+        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
     ArchTable::builtin().merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
 }
 

@@ -26,6 +26,13 @@ pub enum Failure {
         /// What the kernel said.
         error: io::Error,
     },
+    /// A table of the site's own cannot be read.
+    UnreadableTable {
+        /// Its file.
+        path: PathBuf,
+        /// What the kernel said.
+        error: io::Error,
+    },
     /// Standard output could not be written.
     Output(io::Error),
     /// A table of the site's own is wrong.
@@ -212,7 +219,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Refused { exit_code, .. } => *exit_code,
-            Failure::UnknownArchitecture(_) | Failure::BadTable { .. } => EXIT_USAGE,
+            Failure::UnknownArchitecture(_) | Failure::BadTable { .. } | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
             Failure::NoEmulator { .. } | Failure::CommandNotFound { .. } => EXIT_NO_EMULATOR,
@@ -230,7 +237,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Io { doing, path, error } => {
-                write!(f, "{}: cannot {doing}: {}", show(path.as_os_str()), text(error))
+                write!(f, "{}: cannot {doing}: {}{}", show(path.as_os_str()), remedy(doing, error), text(error))
+            }
+            Failure::UnreadableTable { path, error } => {
+                write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy("read", error), text(error))
             }
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
             Failure::BadTable { path, error } => write!(f, "{}: {error}", show(path.as_os_str())),
@@ -325,6 +335,21 @@ impl fmt::Display for Failure {
                 write!(f, "{}: cannot be executed: {}", show(command), text(error))
             }
         }
+    }
+}
+
+/// What to do about an error of a file, in front of what the kernel said; empty if that is all there is to say.
+fn remedy(doing: &str, error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match (doing, error.kind()) {
+        (_, Kind::IsADirectory) => "name a file: ",
+        ("write", Kind::NotFound | Kind::NotADirectory) => "create the directory first: ",
+        (_, Kind::NotFound | Kind::NotADirectory) => "check the path: ",
+        ("write", Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
+        ("write", Kind::ReadOnlyFilesystem) => "choose another directory: ",
+        ("write", Kind::PermissionDenied) => "choose another directory or become root: ",
+        (_, Kind::PermissionDenied) => "make it readable or become root: ",
+        _ => "",
     }
 }
 

@@ -49,12 +49,13 @@ fn replaces_a_file_and_nothing_else() {
     assert!(fs::read(lab.path("i")).unwrap().starts_with(b"\x7fELF"));
     fs::create_dir(lab.path("d")).unwrap();
     lab.shell("mkfifo f; ln -s f l").succeeded();
-    lab.tool(["image", "-o", "d"]).refused(1, "d: cannot write: is a directory");
+    lab.tool(["image", "-o", "d"]).refused(1, "d: cannot write: name a file: is a directory");
     for name in ["f", "l", "/dev/full"] {
         lab.tool(["image", "-o", name]).refused(1, &format!("{name}: cannot write: it is no regular file"));
     }
-    lab.tool(["image", "-o", "no/i"]).refused(1, "no/i: cannot write: no such file or directory");
-    lab.tool(["image", "-o", "i/i"]).refused(1, "i/i: cannot write: not a directory");
+    lab.tool(["image", "-o", "no/i"])
+        .refused(1, "no/i: cannot write: create the directory first: no such file or directory");
+    lab.tool(["image", "-o", "i/i"]).refused(1, "i/i: cannot write: create the directory first: not a directory");
     lab.tool(["image", "-o", ""]).code(2);
     lab.tool(["image"]).code(2);
     assert_eq!(names(&lab), ["d", "f", "i", "l"]);
@@ -67,7 +68,10 @@ fn leaves_the_old_file_where_there_is_no_room() {
     }
     let lab = Lab::new();
     fs::create_dir(lab.path("m")).unwrap();
-    for (options, error) in [("remount,size=16k", "no space left on device"), ("remount,ro", "read-only file system")] {
+    for (options, error) in [
+        ("remount,size=16k", "free some space or choose another directory: no space left on device"),
+        ("remount,ro", "choose another directory: read-only file system"),
+    ] {
         let script = format!(
             "mount -t tmpfs none m && echo old >m/i && mount -o {options} m && $TOOL image -o m/i; echo code $?; cat m/i; ls -A m"
         );

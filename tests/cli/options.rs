@@ -9,7 +9,12 @@ fn version_and_help() {
     let lab = Lab::new();
     lab.tool(["--version"]).printed(concat!("binfmt-dispatch ", env!("CARGO_PKG_VERSION"), "\n")).succeeded();
     let help = lab.tool(["--help"]).succeeded().out();
-    for part in ["explain", "unshare", "Exit codes: 0 fine; 1 the answer is no; 2 wrong usage; 125", "--table <FILE>"] {
+    for part in [
+        "explain",
+        "unshare",
+        "Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage",
+        "--table <FILE>",
+    ] {
         assert!(help.contains(part), "{part}\n{help}");
     }
     for command in ["explain", "run", "list", "generate", "image"] {
@@ -94,8 +99,9 @@ fn wrong_tables() {
 #[test]
 fn tables_that_cannot_be_read() {
     let lab = Lab::new();
-    lab.tool(["--table", "absent", "list"]).refused(1, "absent: cannot read: no such file or directory");
-    lab.tool(["list", "--table", "/"]).refused(1, "/: cannot read: is a directory");
+    lab.tool(["--table", "absent", "list"])
+        .refused(2, "absent: cannot read: check the path: no such file or directory");
+    lab.tool(["list", "--table", "/"]).refused(2, "/: cannot read: name a file: is a directory");
 }
 
 #[test]
