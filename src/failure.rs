@@ -145,6 +145,14 @@ pub enum Failure {
         program: PathBuf,
     },
 
+    /// An entry would get programs that its host runs by itself.
+    CapturesPrograms {
+        /// The entry's name.
+        entry: OsString,
+        /// The host's architecture.
+        architecture: String,
+    },
+
     /// There is no file to register.
     NoImage {
         /// Where it should be.
@@ -307,6 +315,11 @@ impl fmt::Display for Failure {
                 "{}: would capture this machine's own {}: leave this architecture out",
                 show(entry),
                 show(program.as_os_str()),
+            ),
+            Failure::CapturesPrograms { entry, architecture } => write!(
+                f,
+                "{}: would capture programs that {architecture} hosts run by themselves: leave this architecture out",
+                show(entry),
             ),
             Failure::NoImage { path } => {
                 write!(f, "{0}: there is no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))

@@ -1,24 +1,30 @@
-//! The machine that this program was built for, as the table describes it.
+//! The machine that this program was built for, as the built-in table describes it: a table of the site's own is about
+//! emulators, and says nothing about what this machine is.
+
+use std::sync::LazyLock;
 
 use dispatch_core::elf::Machine;
 use dispatch_core::program::Host;
 use dispatch_table::{ArchTable, Architecture};
 
+/// The built-in table.
+pub static BUILTIN: LazyLock<ArchTable> = LazyLock::new(ArchTable::builtin);
+
 /// The row of this machine. The build refuses a table without one.
-pub fn row(table: &ArchTable) -> &Architecture {
-    table.find(std::env::consts::ARCH).expect("the table has a row for every host that this program is built for")
+pub fn row() -> &'static Architecture {
+    BUILTIN.find(std::env::consts::ARCH).expect("the table has a row for every host that this program is built for")
 }
 
 /// What emulators have to fit.
-pub fn host(table: &ArchTable) -> Host {
-    let row = row(table);
+pub fn host() -> Host {
+    let row = row();
     let number = row.machine.first().map_or(0, |machine| machine.number);
     Host { machine: Machine(number), class: row.class, data: row.data }
 }
 
 /// Whether this machine's kernel may run programs of `architecture` by itself. Only a probe tells whether it does.
-pub fn may_be_native(table: &ArchTable, architecture: &Architecture) -> bool {
-    architecture.native_on.contains(&row(table).name)
+pub fn may_be_native(architecture: &Architecture) -> bool {
+    architecture.native_on.contains(&row().name)
 }
 
 /// Page size, in bytes.

@@ -28,7 +28,7 @@ const PT_NOTE: u32 = 4;
 
 /// The registered file with the architectures of `table`.
 pub fn build(table: &ArchTable) -> Vec<u8> {
-    let payload = payload(&table.compile(), host::host(table));
+    let payload = payload(&table.compile(), host::host());
     attach(INTERPRETER, &payload).expect("the interpreter is linked with a note and below its payload")
 }
 
@@ -81,7 +81,7 @@ pub fn is_image(path: &Path) -> io::Result<bool> {
     let file = guest::open(path)?;
     let head = read(&file, 0, HEAD)?;
     let Some(payload) = payload_segment(&head) else { return Ok(false) };
-    let machine = host::host(&ArchTable::builtin()).machine;
+    let machine = host::host().machine;
     let start = read(&file, payload.offset, ImageHeader::SIZE as u64)?;
     Ok(ImageHeader::read(&start).is_some_and(|header| header.check(machine).is_ok() && header.len == payload.filesz))
 }

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::Rule;
+use dispatch_core::elf::ident;
 use dispatch_core::rule::WINDOW;
-use dispatch_table::{ArchTable, Architecture};
+use dispatch_table::Architecture;
 
 use crate::failure::Failure;
 use crate::registry::{Entry, RegisterLine};
@@ -16,10 +17,45 @@ use crate::{host, probe};
 /// which answers for the first itself.
 const PROGRAMS: [&str; 3] = ["/proc/self/exe", "/proc/thread-self/exe", "/bin/sh"];
 
-/// The starts of some programs of this machine.
+/// All programs that a host runs by itself because of what it is. Its kernel does not look at EI_OSABI, so a rule for
+/// odd values of that would still get programs of its own.
+#[derive(Debug)]
+pub struct HostPrograms {
+    architecture: String,
+    rules: Vec<Rule>,
+}
+
+impl HostPrograms {
+    /// Those of the host that `row` of the built-in table describes.
+    pub fn of(row: &Architecture) -> Self {
+        let widened = |rule: Rule| {
+            let mut mask = rule.mask().to_vec();
+            mask[ident::OSABI] = 0;
+            Rule::new(0, rule.magic(), &mask).expect("a looser mask does not make a rule wrong")
+        };
+        let rules = row.rules().into_iter().map(|entry| widened(entry.rule)).collect();
+        HostPrograms { architecture: row.name.clone(), rules }
+    }
+
+    /// Refuses a line that would get any of them.
+    ///
+    /// # Errors
+    /// [`Failure::CapturesPrograms`].
+    pub fn spared_by(&self, line: &RegisterLine) -> Result<(), Failure> {
+        let captured = |rule: &Rule| self.rules.iter().any(|own| own.overlaps(rule));
+        if line.rule().is_some_and(captured) {
+            let architecture = self.architecture.clone();
+            return Err(Failure::CapturesPrograms { entry: line.name().to_owned(), architecture });
+        }
+        Ok(())
+    }
+}
+
+/// The programs of this machine: the starts of some, and what the built-in table says of all.
 #[derive(Debug)]
 pub struct OwnPrograms {
     starts: Vec<(PathBuf, Vec<u8>)>,
+    all: HostPrograms,
 }
 
 impl OwnPrograms {
@@ -30,21 +66,22 @@ impl OwnPrograms {
             File::open(path).ok()?.take(WINDOW as u64).read_to_end(&mut start).ok()?;
             Some((PathBuf::from(path), start))
         };
-        OwnPrograms { starts: PROGRAMS.into_iter().filter_map(start).collect() }
+        let starts = PROGRAMS.into_iter().filter_map(start).collect();
+        OwnPrograms { starts, all: HostPrograms::of(host::row()) }
     }
 
     /// Refuses a line that would have the interpreter started for one of them: it would be started for itself next,
     /// and so on, for every program of the machine.
     ///
     /// # Errors
-    /// [`Failure::CapturesHost`].
+    /// [`Failure::CapturesHost`] and [`Failure::CapturesPrograms`].
     pub fn spared_by(&self, line: &RegisterLine) -> Result<(), Failure> {
         let captured = |rule: &Rule| self.starts.iter().find(|(_, start)| rule.accepts(start));
         match line.rule().and_then(captured) {
             Some((program, _)) => {
                 Err(Failure::CapturesHost { entry: line.name().to_owned(), program: program.clone() })
             }
-            None => Ok(()),
+            None => self.all.spared_by(line),
         }
     }
 }
@@ -52,13 +89,13 @@ impl OwnPrograms {
 /// Whether this machine runs programs of `architecture` without an interpreter. The table says whether it may; whether
 /// it does, the architecture's probe tells, unless one of `entries` would be asked for it. Without `probing`, what may
 /// be counts as what is.
-pub fn runs(table: &ArchTable, architecture: &Architecture, entries: &[Entry], probing: bool) -> bool {
-    if !host::may_be_native(table, architecture) {
+pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bool {
+    if !host::may_be_native(architecture) {
         return false;
     }
     let program = architecture.probe_elf();
     let emulated = entries.iter().any(|entry| entry.accepts(&program));
-    let itself = host::row(table).name == architecture.name;
+    let itself = host::row().name == architecture.name;
     itself || !probing || emulated || probe::run(&program).is_ok()
 }
 
@@ -70,6 +107,8 @@ pub fn emulator(architecture: &Architecture) -> Option<&Path> {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+
+    use dispatch_table::ArchTable;
 
     use super::*;
     use crate::registry::{Flags, Matcher};
@@ -84,15 +123,22 @@ mod tests {
         let table = ArchTable::builtin();
         let own = OwnPrograms::read();
         for architecture in &table.architectures {
-            let itself = host::row(&table) == architecture;
+            let itself = host::row() == architecture;
             assert_eq!(own.spared_by(&line(architecture)).is_err(), itself, "{}", architecture.name);
         }
     }
 
     #[test]
+    fn an_odd_osabi_is_no_way_around() {
+        let own = OwnPrograms::read();
+        let odd = Architecture { osabi: vec![77], native_on: Vec::new(), ..host::row().clone() };
+        assert!(matches!(own.spared_by(&line(&odd)), Err(Failure::CapturesPrograms { .. })));
+    }
+
+    #[test]
     fn this_machine_runs_its_own_programs() {
         let table = ArchTable::builtin();
-        assert!(runs(&table, host::row(&table), &[], true));
-        assert!(!runs(&table, table.find("alpha").unwrap(), &[], true));
+        assert!(runs(host::row(), &[], true));
+        assert!(!runs(table.find("alpha").unwrap(), &[], true));
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::commands::list;
 use crate::failure::Failure;
+use crate::native::{self, HostPrograms};
 use crate::registry::{Flags, Matcher, RegisterLine};
-use crate::{columns, defaults, selection};
+use crate::{columns, defaults, host, selection};
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -48,9 +48,10 @@ enum Format {
 /// Prints the entries.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`], [`Failure::BadLine`], [`Failure::Native`] and [`Failure::Output`].
+/// [`Failure::UnknownArchitecture`], [`Failure::BadLine`], [`Failure::Native`], [`Failure::CapturesPrograms`] and [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let host = table.find(&args.host).ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
+    let known = host::BUILTIN.find(&args.host).or_else(|| table.find(&args.host));
+    let host = known.ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
     let rows: Vec<&Architecture> = match selection::named(table, &args.architectures)? {
         Some(rows) => rows,
         None => table.architectures.iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
@@ -59,6 +60,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(row) = rows.iter().find(|row| row.name == host.name) {
         return Err(Failure::Native { architecture: row.name.clone() });
     }
+    let own = HostPrograms::of(host);
     let mut text = String::new();
     if args.format == Format::BinfmtD {
         let _ = writeln!(
@@ -74,6 +76,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
         let interpreter = if args.direct { emulator(row)? } else { &args.interpreter };
         for line in lines(row, interpreter, Flags::ours(args.credentials))? {
+            own.spared_by(&line)?;
             let _ = writeln!(text, "{}", String::from_utf8_lossy(&line.bytes()));
         }
     }
@@ -89,8 +92,8 @@ fn description(row: &Architecture) -> String {
 
 /// The emulator for an entry that names it: the first that is installed, or else the table's first.
 fn emulator(row: &Architecture) -> Result<&Path, Failure> {
-    let path = list::installed(row).or_else(|| row.emulator_paths().next());
-    path.map(Path::new).ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), tried: Vec::new() })
+    let path = native::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
+    path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), tried: Vec::new() })
 }
 
 /// The lines that register a row.

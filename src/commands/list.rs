@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use dispatch_table::{ArchTable, Architecture};
+use dispatch_table::ArchTable;
 use serde::Serialize;
 
 use crate::columns::{self, Columns};
 use crate::failure::Failure;
-use crate::{host, json, selection};
+use crate::{host, json, native, selection};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -34,11 +34,6 @@ struct Listed<'a> {
     notes: &'a str,
 }
 
-/// The first of an architecture's emulators that is a file here.
-pub fn installed(architecture: &Architecture) -> Option<&str> {
-    architecture.emulator_paths().find(|path| Path::new(path).is_file())
-}
-
 /// Prints the list.
 ///
 /// # Errors
@@ -54,8 +49,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             data: row.data.to_string(),
             machines: row.machine.iter().map(|machine| machine.number).collect(),
             entries: row.rules().into_iter().map(|rule| rule.name).collect(),
-            emulator: installed(row),
-            may_be_native: host::may_be_native(table, row),
+            emulator: native::emulator(row).and_then(Path::to_str),
+            may_be_native: host::may_be_native(row),
             notes: &row.notes,
         })
         .collect();
@@ -66,7 +61,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let mut text = Columns::new(&["NAME", "KIND", "EMULATOR", "ALSO CALLED"]);
     for row in &listed {
         let emulator = match (row.emulator, row.may_be_native) {
-            _ if row.name == host::row(table).name => "not needed: this machine",
+            _ if row.name == host::row().name => "not needed: this machine",
             (Some(path), _) => path,
             (None, true) => "none (may be native here)",
             (None, false) => "none",

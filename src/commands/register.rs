@@ -69,7 +69,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
     let emulated = |program: &[u8]| ours.iter().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {
-        !emulated(&architecture.probe_elf()) && native::runs(table, architecture, &foreign, !args.no_probe)
+        !emulated(&architecture.probe_elf()) && native::runs(architecture, &foreign, !args.no_probe)
     };
     let flags = Flags::ours(args.credentials);
     let Selection { chosen, skipped, mut failures } =

@@ -61,7 +61,7 @@ fn is_own(program: &Program, table: &ArchTable) -> Result<bool, Failure> {
     let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
     let guest = Guest::identify(&start[..len]).map_err(|fault| refused(Refusal::BadHeader(fault)))?;
     let row = compiled.choose(&guest).map_err(refused)?;
-    Ok(row.name.to_bytes() == host::row(table).name.as_bytes())
+    Ok(row.name.to_bytes() == host::row().name.as_bytes())
 }
 
 /// Becomes a program of this machine.
@@ -83,7 +83,7 @@ fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
         invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &arguments },
         secure: false,
         sysroot_chosen: std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some(),
-        host: host::host(table),
+        host: host::host(),
         page: host::page(),
     };
     let refused = |refusal| Failure::refused(&program.path, &refusal);

@@ -64,7 +64,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
     let flags = Flags::ours(args.credentials);
     // There are no entries yet: what runs now runs by itself.
-    let native = |architecture: &_| native::runs(table, architecture, &[], true);
+    let native = |architecture: &_| native::runs(architecture, &[], true);
     let selection = selection::select(table, named.as_deref(), (&interpreter, flags), native);
     if let Some(failure) = selection.failures.into_iter().next() {
         return Err(failure);

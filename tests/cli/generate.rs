@@ -97,6 +97,22 @@ fn hosts_keep_their_own_programs() {
 }
 
 #[test]
+fn a_row_with_an_odd_osabi_is_no_way_around() {
+    let lab = Lab::new();
+    let mut table: serde_json::Value = serde_json::from_str(dispatch_table::BUILTIN).unwrap();
+    let rows = table["architectures"].as_array_mut().unwrap();
+    rows.retain(|row| row["name"] == "x86_64");
+    for (field, value) in [("name", json!("mine")), ("aliases", json!([])), ("osabi", json!([77]))] {
+        rows[0][field] = value;
+    }
+    rows[0]["native_on"] = json!([]);
+    lab.write("odd", table.to_string());
+    let run = lab.tool(["--table", "odd", "generate", "--host", "x86_64", "mine"]);
+    assert!(run.out().is_empty() && run.err().contains("qemu-mine: would capture programs that x86_64 "), "{run}");
+    run.code(1);
+}
+
+#[test]
 fn paths_that_no_line_can_hold() {
     let lab = Lab::new();
     for path in ["relative", "/new\nline", &format!("/{}", "x".repeat(2000))] {

@@ -160,7 +160,7 @@ fn plan(
     let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
-    if row.is_some_and(|row| row.name == host::row(table).name) {
+    if row.is_some_and(|row| row.name == host::row().name) {
         return Ok(Ok(()));
     }
     let unreadable = |error| Failure::io("read", &program.path, error);
@@ -180,7 +180,7 @@ fn plan(
         invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &args },
         secure: set_id && credentials,
         sysroot_chosen: sysroot_chosen(),
-        host: host::host(table),
+        host: host::host(),
         page: host::page(),
     };
     let mut head: Head = [0; program::HEAD];
