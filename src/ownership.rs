@@ -4,11 +4,14 @@
 //! same names, on purpose: other tools look for them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Architecture, EntryRule};
 
 use crate::image;
+use crate::json::Bytes;
 use crate::registry::Entry;
 
 /// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
@@ -42,6 +45,12 @@ pub fn look_up<'t>(table: &'t ArchTable, entries: &[Entry], image: &Path) -> Vec
         Known { architecture, described, registered, ours }
     };
     described.map(known).collect()
+}
+
+/// An entry's interpreter, for a person: the path of a descriptor would say nothing.
+pub fn show(interpreter: &Bytes, ours: bool) -> String {
+    let private = ours && Path::new(OsStr::from_bytes(interpreter.as_bytes())).starts_with(DESCRIPTORS);
+    if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
 }
 
 /// Whether `unshare` made the entry.

@@ -222,6 +222,48 @@ fn switched_off_means_not_good() {
 }
 
 #[test]
+fn an_entry_that_cannot_work_is_not_good() {
+    let lab = Lab::new();
+    let table = dispatch_table::ArchTable::builtin();
+    fs::write(lab.path("guest"), table.find("alpha").unwrap().probe_elf()).unwrap();
+    let made = Command::new("chmod").arg("+x").arg(lab.path("guest")).status().unwrap();
+    assert!(made.success());
+    let entry = |flags: &str| {
+        format!(
+            "register alpha -n | sed -n 's/POF$/{flags}/p' >/proc/sys/fs/binfmt_misc/register
+             tool status --image \"$LAB/image\" | tail -n 2; \"$PROGRAM\" status --table \"$LAB/table\" >/dev/null; echo $?
+             tool explain \"$LAB/guest\" | grep -e verdict -e 'to do'"
+        )
+    };
+    lab.expect(
+        &entry("PF"),
+        &[
+            "qemu-alpha cannot work, as it lacks flag O: run `binfmt-dispatch register --replace alpha`",
+            "code 1",
+            "1",
+            "it does not run: entry qemu-alpha lacks flag O",
+            "as root, binfmt-dispatch register --replace alpha",
+        ],
+    );
+    lab.expect(
+        &entry("OF"),
+        &[
+            "qemu-alpha loses argv[0], as it lacks flag P: run ",
+            "code 0",
+            "0",
+            "it runs as planned, but with argv[0] lost",
+        ],
+    );
+}
+
+#[test]
+fn a_private_image_is_called_so() {
+    let lab = Lab::new();
+    let Some(output) = lab.run(false, "tool status | grep -c 'private image of unshare'") else { return };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n", "{output:?}");
+}
+
+#[test]
 fn status_is_readable_by_programs() {
     let lab = Lab::new();
     let Some(output) = lab.run(false, r#""$PROGRAM" status --table "$LAB/table" --json"#) else { return };

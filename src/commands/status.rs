@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf, absolute};
 
 use clap::Args as ClapArgs;
+use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
@@ -16,7 +17,7 @@ use crate::{defaults, native};
 
 /// Show what is registered with the kernel, and by whom
 ///
-/// Exits with 0 if at least one entry is ours and all of ours are enabled, with 1 otherwise.
+/// Exits with 0 if at least one entry is ours and all of ours are enabled and can work, with 1 otherwise.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// As JSON; paths that are not UTF-8 are lists of bytes
@@ -101,7 +102,7 @@ impl Status {
 
     fn is_good(&self) -> bool {
         let ours = || self.entries.iter().filter(|row| row.ours);
-        self.enabled && ours().next().is_some() && ours().all(|row| row.enabled)
+        self.enabled && ours().next().is_some() && ours().all(|row| row.enabled && !row.lacks('O'))
     }
 
     fn text(&self, directory: &Path) -> String {
@@ -119,8 +120,8 @@ impl Status {
                 (true, false) => "other",
             };
             let flags = row.flags.clone().unwrap_or_default();
-            let paths = [&row.interpreter, &row.emulator].map(|path| path.as_ref().map(Bytes::to_string));
-            let [interpreter, emulator] = paths.map(Option::unwrap_or_default);
+            let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
+            let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
             columns.push([row.entry.clone(), state.to_owned(), owner.to_owned(), flags, interpreter, emulator]);
         }
         let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
@@ -128,6 +129,14 @@ impl Status {
             text += &format!(
                 "\n{entry} and {other} ({interpreter}) accept some of the same programs: the newer one wins\n"
             );
+        }
+        for row in self.entries.iter().filter(|row| row.ours) {
+            let again = format!("run `{NAME} register --replace {}`", row.architecture);
+            if row.lacks('O') {
+                text += &format!("\n{} cannot work, as it lacks flag O: {again}\n", row.entry);
+            } else if row.lacks('P') {
+                text += &format!("\n{} loses argv[0], as it lacks flag P: {again}\n", row.entry);
+            }
         }
         text
     }
@@ -146,6 +155,11 @@ impl Row {
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: native::emulator(known.architecture).map(Bytes::from),
         }
+    }
+
+    /// Whether it is registered without a flag.
+    fn lacks(&self, flag: char) -> bool {
+        self.flags.as_ref().is_some_and(|flags| !flags.contains(flag))
     }
 }
 

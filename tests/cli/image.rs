@@ -20,7 +20,7 @@ fn is_an_executable_that_says_what_it_is_for() {
     let lab = Lab::new();
     lab.tool(["image", "-o", "i"]).printed("").succeeded();
     assert_eq!(fs::metadata(lab.path("i")).unwrap().permissions().mode() & 0o777, 0o755);
-    let line = "this file is for the kernel to start: use the command binfmt-dispatch";
+    let line = "this file is for the kernel to start: use the command binfmt-dispatch, or register it with flag O";
     Run::of(lab.command(lab.path("i"))).refused(2, line);
     let run = lab.unregistered(["explain", "./i"]);
     if have_namespaces() {

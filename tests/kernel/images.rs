@@ -115,6 +115,6 @@ fn an_image_started_by_hand_says_what_it_is() {
     let scratch = Scratch::new();
     image(&scratch);
     let output = std::process::Command::new(scratch.at("image")).arg("argument").output().unwrap();
-    let said = "binfmt-dispatch: this file is for the kernel to start: use the command binfmt-dispatch\n";
+    let said = "binfmt-dispatch: this file is for the kernel to start: use the command binfmt-dispatch, or register it with flag O\n";
     assert_eq!((output.status.code(), output.stdout.len(), output.stderr.as_slice()), (Some(2), 0, said.as_bytes()));
 }

@@ -41,7 +41,7 @@ fn main(stack: Stack) -> ! {
     let Some(handoff) = Handoff::read(stack.words()) else { line::refuse(None, &Refusal::BadStack) };
     // Only the kernel writes the auxiliary vector: nothing that a caller controls chooses the door.
     let Some(execfd) = handoff.execfd() else {
-        line::say("this file is for the kernel to start: use the command binfmt-dispatch");
+        line::say("this file is for the kernel to start: use the command binfmt-dispatch, or register it with flag O");
         sys::exit(EXIT_USAGE);
     };
     let start = Start { stack, handoff, execfd: Fd(execfd) };

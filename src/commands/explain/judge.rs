@@ -118,6 +118,13 @@ impl Judge<'_> {
                     remedy: Some(format!("as root, {NAME} register {}; or, without it, {run}", self.name())),
                 };
             }
+            [entry] if entry.ours && !entry.flags.contains('O') => {
+                let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
+                return no(reason, format!("as root, {NAME} register --replace {}", self.name()));
+            }
+            [entry] if entry.ours && !entry.flags.contains('P') => {
+                "as planned, but with argv[0] lost, as the entry lacks flag P".to_owned()
+            }
             [entry] if entry.ours => "as planned".to_owned(),
             [entry] if self.explanation.plan.is_some() => {
                 format!("by entry {}, which is not ours; the plan is what {NAME} would do", entry.name)

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{Explanation, Header, Plan, Row};
-use crate::guest;
 use crate::json::Bytes;
+use crate::{guest, ownership};
 
 /// Width of the labels.
 const LABEL: usize = 12;
@@ -80,7 +80,8 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         None => {}
     }
     for (index, entry) in kernel.entries.iter().enumerate() {
-        let text = format!("entry {} takes it, with {} (flags {})", &entry.name, &entry.interpreter, entry.flags);
+        let interpreter = ownership::show(&entry.interpreter, entry.ours);
+        let text = format!("entry {} takes it, with {interpreter} (flags {})", &entry.name, entry.flags);
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
 }
