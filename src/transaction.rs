@@ -1,7 +1,33 @@
 //! Changes of the registry that can be taken back.
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 use crate::failure::Failure;
 use crate::registry::{Entry, RegisterLine, Registry};
+
+/// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
+/// and registration there is no entry. What came meanwhile acts afterwards.
+#[derive(Debug)]
+pub struct Uninterrupted {
+    before: Option<SigSet>,
+}
+
+impl Uninterrupted {
+    /// From now on.
+    pub fn begin() -> Self {
+        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        // Fails for an invalid argument only.
+        Uninterrupted { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
+    }
+}
+
+impl Drop for Uninterrupted {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = before.thread_set_mask();
+        }
+    }
+}
 
 /// One entry that is about to change.
 #[derive(Debug)]
@@ -60,4 +86,19 @@ pub fn make_all<'c>(registry: &Registry, changes: impl IntoIterator<Item = &'c C
         made.push(change);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_wait_for_the_end() {
+        let blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM);
+        let before = blocked();
+        let uninterrupted = Uninterrupted::begin();
+        assert!(blocked());
+        drop(uninterrupted);
+        assert_eq!(blocked(), before);
+    }
 }

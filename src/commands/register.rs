@@ -11,7 +11,7 @@ use crate::failure::{Failure, show, warn};
 use crate::ownership::{self, Known};
 use crate::registry::{Entry, Flags, RegisterLine, Registry};
 use crate::selection::{self, Selection, Skipped};
-use crate::transaction::{Change, make_all};
+use crate::transaction::{Change, Uninterrupted, make_all};
 use crate::{defaults, image, native, probe};
 
 /// Register this machine's emulators with the kernel
@@ -96,6 +96,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         warn("set-user-ID programs are refused all the same, until their emulators are in the image");
     }
     warn_of_overlaps(&items, &foreign);
+    let _uninterrupted = Uninterrupted::begin();
     make_all(&registry, items.iter().flat_map(|item| &item.changes))?;
     conclude(&registry, &items, &skipped, args.no_probe)
 }
