@@ -185,6 +185,10 @@ pub enum Failure {
         /// A value that allows them.
         allowing: &'static str,
     },
+    /// A setting of the system forbids programs in memory.
+    MemoryForbidden,
+    /// Not one entry was made.
+    NothingRegistered,
     /// The namespace could not be set up.
     Namespace {
         /// The step that failed.
@@ -339,6 +343,12 @@ impl fmt::Display for Failure {
             ),
             Failure::NamespacesForbidden { setting, allowing } => {
                 write!(f, "{setting} forbids user namespaces: as root, run `sysctl -w {setting}={allowing}`")
+            }
+            Failure::MemoryForbidden => {
+                write!(f, "{0} forbids programs in memory: as root, run `sysctl -w {0}=1`", crate::memory::SETTING)
+            }
+            Failure::NothingRegistered => {
+                write!(f, "nothing was registered: install an emulator, `{NAME} list` shows which there are")
             }
             Failure::Namespace { step, error } => {
                 write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error),)

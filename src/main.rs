@@ -17,6 +17,7 @@ mod guest;
 mod host;
 mod image;
 mod json;
+mod memory;
 mod namespace;
 mod native;
 mod ownership;

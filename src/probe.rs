@@ -1,7 +1,6 @@
 //! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -10,9 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dispatch_core::NAME;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::errno::Errno;
+use nix::sys::memfd::MFdFlags;
 
 use crate::failure::text;
+use crate::memory;
 
 /// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ const LONGEST_COMPLAINT: u64 = 1000;
 pub enum Fault {
     /// The kernel did not start it, or it could not be made.
     NotStarted(io::Error),
+    /// A setting of the system forbids programs in memory.
+    Forbidden,
     /// It ended with another status than 0.
     Ended {
         /// The status.
@@ -41,6 +44,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::NotStarted(error) => write!(f, "was not started: {}", text(error)),
+            Fault::Forbidden => {
+                write!(f, "was not started, as {0} forbids it: as root, run `sysctl -w {0}=1`", memory::SETTING)
+            }
             Fault::Ended { status, said } => {
                 match (status.code(), status.signal()) {
                     (_, Some(signal)) => write!(f, "was killed by signal {signal}")?,
@@ -60,8 +66,11 @@ impl fmt::Display for Fault {
 pub fn run(program: &[u8]) -> Result<(), Fault> {
     // In memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given the open file
     // (flag O) opens this path once more.
-    let file = memfd_create(c"probe", MFdFlags::empty()).map_err(|errno| Fault::NotStarted(errno.into()))?;
-    let mut file = File::from(file);
+    let file = memory::executable(c"probe", MFdFlags::empty());
+    let mut file = file.map_err(|errno| match errno {
+        Errno::EACCES => Fault::Forbidden,
+        errno => Fault::NotStarted(errno.into()),
+    })?;
     file.write_all(program).map_err(Fault::NotStarted)?;
     let mut child = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
         // Whatever the caller has set for emulators is not what is proved here.

@@ -14,14 +14,14 @@ use clap::Args as ClapArgs;
 use dispatch_core::NAME;
 use dispatch_table::ArchTable;
 use nix::errno::Errno;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
 use crate::failure::Failure;
 use crate::namespace;
 use crate::ownership::DESCRIPTORS;
 use crate::registry::{Flags, Registry};
-use crate::{defaults, image, native, selection};
+use crate::{defaults, image, memory, native, selection};
 
 /// Option that makes this command the helper of another one.
 const WRITE_MAPS: &str = "write-maps";
@@ -50,7 +50,8 @@ pub struct Args {
 /// Becomes the command, and so returns only if that fails or if it was the helper.
 ///
 /// # Errors
-/// What prevents the command from being started; single entries that fail are only reported.
+/// What prevents the command from being started: that nothing could be registered, or not what was asked for by name. Of the others,
+/// those that fail are only reported.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(pid) = args.write_maps {
         return namespace::write_maps(pid).map(|()| 0);
@@ -72,10 +73,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     for (architecture, reason) in &selection.skipped {
         log::info!("{}: left out: {reason:?}", architecture.name);
     }
+    let mut registered = false;
     for line in selection.chosen.iter().flat_map(|chosen| &chosen.lines) {
-        if let Err(failure) = registry.register(line) {
-            failure.report();
+        match registry.register(line) {
+            Ok(()) => registered = true,
+            Err(failure) if named.is_some() => return Err(failure),
+            Err(failure) => failure.report(),
         }
+    }
+    if !registered {
+        return Err(Failure::NothingRegistered);
     }
     drop(image);
     Err(execute(&args.command))
@@ -85,7 +92,10 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 fn image_in_memory(table: &ArchTable) -> Result<File, Failure> {
     let name = c"binfmt-dispatch";
     let failed = |error| Failure::io("write", Path::new("a file in memory"), error);
-    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?);
+    let mut file = memory::executable(name, MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
+        Errno::EACCES => Failure::MemoryForbidden,
+        errno => failed(errno.into()),
+    })?;
     file.write_all(&image::build(table)).map_err(failed)?;
     Ok(file)
 }
