@@ -105,7 +105,7 @@ impl Judge<'_> {
         let native = row.is_some_and(|row| host::row().name == row.name);
         let reason = match kernel.entries.as_slice() {
             [] if native => "by itself: it is a program of this machine".to_owned(),
-            [] if row.is_some_and(|row| host::may_be_native(row)) => "by itself, if this kernel can".to_owned(),
+            [] if row.is_some_and(host::may_be_native) => "by itself, if this kernel can".to_owned(),
             [] if kernel.may_have_entries => {
                 let reason = "as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned();
                 return yes(reason, Some(format!("if it does not: {run}")));
