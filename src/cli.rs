@@ -7,8 +7,9 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::refusal::EXIT_USAGE;
 use dispatch_table::ArchTable;
 
-use crate::commands::{explain, generate, image, list, register, run, status, unregister, unshare};
+use crate::commands::{self, explain, generate, list, register, run, status, unregister, unshare};
 use crate::failure::Failure;
+use crate::image::{self, Effective, OpenImage};
 
 /// Runs programs of other architectures, and explains how.
 #[derive(Debug, Parser)]
@@ -43,8 +44,7 @@ enum Command {
     List(list::Args),
     /// Print the entries for systemd's binfmt.d, or as lines for the kernel
     Generate(generate::Args),
-    /// Write the file that is registered with the kernel
-    Image(image::Args),
+    Image(commands::image::Args),
     Register(register::Args),
     Unregister(unregister::Args),
     Status(status::Args),
@@ -57,21 +57,25 @@ impl Cli {
     /// # Errors
     /// What went wrong, for one line on standard error.
     pub fn run(self) -> Result<u8, Failure> {
-        let table = match &self.table {
-            Some(path) => site_table(path)?,
-            None => ArchTable::builtin(),
+        // An image brings its own table, and emulators; a table of the command line's is for the image to come.
+        let own = image::own();
+        let table = own.as_ref().map_or_else(|| Ok(ArchTable::builtin()), OpenImage::table)?;
+        let (table, own) = match &self.table {
+            Some(path) => (merged(table, path)?, None),
+            None => (table, own),
         };
+        let image = own.map_or_else(|| Effective::Table(table.compile()), Effective::Image);
         let explain = self.explain.map(|file| Command::Explain(explain::Args { file, json: self.json }));
         if explain.is_some() && self.command.is_some() {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         match explain.or(self.command) {
-            Some(Command::Explain(args)) => explain::run(&args, &table),
-            Some(Command::Run(args)) => run::run(&args, &table),
+            Some(Command::Explain(args)) => explain::run(&args, &image, &table),
+            Some(Command::Run(args)) => run::run(&args, &image, &table),
             Some(Command::List(args)) => list::run(&args, &table),
             Some(Command::Generate(args)) => generate::run(&args, &table),
-            Some(Command::Image(args)) => image::run(&args, &table),
+            Some(Command::Image(args)) => commands::image::run(&args, &table),
             Some(Command::Register(args)) => register::run(&args, &table),
             Some(Command::Unregister(args)) => unregister::run(&args, &table),
             Some(Command::Status(args)) => status::run(&args, &table),
@@ -84,11 +88,11 @@ impl Cli {
     }
 }
 
-/// The built-in table with the rows in `path`.
-fn site_table(path: &Path) -> Result<ArchTable, Failure> {
+/// `table` with the rows in the file at `path`.
+fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     let json =
         std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
-    ArchTable::builtin().merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
+    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use dispatch_core::plan::LD_PREFIX;
 use dispatch_core::prepare::Files;
 
 use crate::guest;
@@ -76,5 +77,9 @@ impl Files for Disk {
         let mut joined = root.to_bytes().to_vec();
         joined.extend(name.to_bytes());
         Path::new(OsStr::from_bytes(&joined)).exists()
+    }
+
+    fn sysroot_chosen(&mut self) -> bool {
+        std::env::var_os(OsStr::from_bytes(LD_PREFIX)).is_some()
     }
 }

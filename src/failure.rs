@@ -33,6 +33,8 @@ pub enum Failure {
         /// What the kernel said.
         error: io::Error,
     },
+    /// The command line is wrong in a way that its definitions cannot say.
+    Usage(String),
     /// Standard output could not be written.
     Output(io::Error),
     /// A table of the site's own is wrong.
@@ -158,6 +160,20 @@ pub enum Failure {
         /// Where it should be.
         path: PathBuf,
     },
+    /// An image is not what its writer wrote.
+    DamagedImage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: dispatch_core::image::Fault,
+    },
+    /// A program cannot be inside an image.
+    NotForImage {
+        /// The program.
+        path: PathBuf,
+        /// Why not.
+        fault: crate::image::layout::Fault,
+    },
     /// A file to register was not made for it.
     NotAnImage {
         /// The file.
@@ -231,7 +247,10 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Refused { exit_code, .. } => *exit_code,
-            Failure::UnknownArchitecture(_) | Failure::BadTable { .. } | Failure::UnreadableTable { .. } => EXIT_USAGE,
+            Failure::Usage(_)
+            | Failure::UnknownArchitecture(_)
+            | Failure::BadTable { .. }
+            | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
             Failure::NoEmulator { .. } | Failure::CommandNotFound { .. } => EXIT_NO_EMULATOR,
@@ -255,6 +274,7 @@ impl fmt::Display for Failure {
                 write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy("read", error), text(error))
             }
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
+            Failure::Usage(message) => f.write_str(message),
             Failure::BadTable { path, error } => write!(f, "{}: {error}", show(path.as_os_str())),
             Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),
             Failure::UnknownArchitecture(name) => {
@@ -327,6 +347,13 @@ impl fmt::Display for Failure {
             ),
             Failure::NoImage { path } => {
                 write!(f, "{0}: there is no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
+            }
+            Failure::DamagedImage { path, fault } => {
+                write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))
+            }
+            Failure::NotForImage { path, fault } => {
+                let path = show(path.as_os_str());
+                write!(f, "{path}: cannot be inside an image, as it {fault}: leave it out, or get a static one")
             }
             Failure::NotAnImage { path } => {
                 write!(f, "{}: is no image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))

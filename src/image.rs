@@ -1,24 +1,27 @@
-//! Writes the registered file: the interpreter with a payload as its last segment.
+//! The registered file: the interpreter with a payload as its last segment (docs/image-format.md).
+
+pub mod layout;
+mod open;
+pub mod source;
+mod writer;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use dispatch_core::elf::{Header, PF_R, PT_LOAD, ProgramHeader};
-use dispatch_core::image::{Extent, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader};
-use dispatch_core::program::Host;
-use dispatch_core::record::Field;
+use dispatch_core::elf::{Header, PF_R, PF_X, PT_LOAD, ProgramHeader};
 use dispatch_table::ArchTable;
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
-use crate::{guest, host};
+
+pub use open::{Effective, OpenImage, own};
+pub use writer::{Command, Content, write};
 
 /// The interpreter, as build.rs built it.
-const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
-
-/// How much of a file is read for its program headers, in bytes.
-const HEAD: u64 = 4096;
+const LINKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
 
 /// Alignment of the payload in the file and in memory, in bytes: a multiple of every page size.
 const ALIGN: u64 = 0x1_0000;
@@ -26,98 +29,129 @@ const ALIGN: u64 = 0x1_0000;
 /// `p_type` of the program header whose place the payload's takes.
 const PT_NOTE: u32 = 4;
 
-/// The registered file with the architectures of `table`.
-pub fn build(table: &ArchTable) -> Vec<u8> {
-    let payload = payload(&table.compile(), host::host());
-    attach(INTERPRETER, &payload).expect("the interpreter is linked with a note and below its payload")
+/// The ELF header fields that describe sections: `e_shoff`, and from `e_shentsize` to the header's end.
+const SECTIONS: [std::ops::Range<usize>; 2] = [40..48, 58..64];
+
+/// The interpreter without the sections, which no loader looks at.
+fn interpreter() -> &'static [u8] {
+    static CUT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let header = Header::parse(LINKED).expect("the interpreter is an ELF file");
+        let end = segments(&header, LINKED).iter().map(|segment| segment.offset + segment.filesz).max();
+        let mut file = LINKED[..end.map_or(0, |end| end as usize)].to_vec();
+        SECTIONS.into_iter().for_each(|field| file[field].fill(0));
+        file
+    });
+    &CUT
 }
 
-/// Header and compiled table.
-fn payload(table: &[u8], host: Host) -> Vec<u8> {
-    let offset = ImageHeader::SIZE as u64;
-    let len = table.len() as u64;
-    let header = ImageHeader {
-        magic: IMAGE_MAGIC,
-        version: IMAGE_VERSION,
-        host: host.machine.0,
-        reserved: 0,
-        len: offset + len,
-        table: Extent { offset, len },
-    };
-    let mut payload = Vec::new();
-    header.write(&mut |bytes| payload.extend(bytes));
-    payload.extend(table);
-    payload
+fn segments(header: &Header, file: &[u8]) -> Vec<ProgramHeader> {
+    let table = &file[header.phoff as usize..(header.phoff + header.program_headers_size()) as usize];
+    header.program_headers(table).collect()
 }
 
-/// Appends `payload` to the ELF file `program` as a read-only PT_LOAD above all others. Its program header takes the
-/// place of PT_NOTE and moves to the end, because loadable segments are sorted by address (gABI, chapter 5).
-fn attach(program: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
-    let header = Header::parse(program).ok()?;
-    let table =
-        usize::try_from(header.phoff).ok()?..usize::try_from(header.phoff + header.program_headers_size()).ok()?;
-    let mut headers: Vec<ProgramHeader> = header.program_headers(program.get(table.clone())?).collect();
-    headers.remove(headers.iter().position(|segment| segment.kind == PT_NOTE)?);
-    let end = headers.iter().filter(|segment| segment.kind == PT_LOAD).map(|s| s.vaddr + s.memsz).max()?;
-    let len = payload.len() as u64;
-    let offset = (program.len() as u64).next_multiple_of(ALIGN);
+/// The interpreter with a program header for a payload of `len` bytes after it: readable and executable, above all other
+/// segments. It takes the place of PT_NOTE and moves to the end, because loadable segments are sorted by address (gABI,
+/// chapter 5).
+fn attached(len: u64) -> Vec<u8> {
+    let mut file = interpreter().to_vec();
+    let header = Header::parse(&file).expect("the interpreter is an ELF file");
+    let mut headers = segments(&header, &file);
+    let note =
+        headers.iter().position(|segment| segment.kind == PT_NOTE).expect("the interpreter is linked with a note");
+    headers.remove(note);
+    let end = headers.iter().filter(|segment| segment.kind == PT_LOAD).map(|s| s.vaddr + s.memsz).max().unwrap_or(0);
+    let offset = payload_offset();
     let vaddr = end.next_multiple_of(ALIGN);
-    headers.push(ProgramHeader { kind: PT_LOAD, flags: PF_R, offset, vaddr, filesz: len, memsz: len, align: ALIGN });
-
-    let mut file = program.to_vec();
-    let encoded: Vec<u8> = headers.iter().flat_map(|segment| segment.to_elf64_le()).collect();
-    file.get_mut(table)?.copy_from_slice(&encoded);
-    file.resize(usize::try_from(offset).ok()?, 0);
-    file.extend(payload);
-    Some(file)
+    headers.push(ProgramHeader {
+        kind: PT_LOAD,
+        flags: PF_R | PF_X,
+        offset,
+        vaddr,
+        filesz: len,
+        memsz: len,
+        align: ALIGN,
+    });
+    let encoded: Vec<u8> = headers.iter().flat_map(ProgramHeader::to_elf64_le).collect();
+    let start = header.phoff as usize;
+    file[start..start + encoded.len()].copy_from_slice(&encoded);
+    file
 }
 
-/// Whether the file at `path` is an image of ours: an ELF file whose last segment is a payload for this host. Only the
-/// headers and the table are read, as an image may be large.
+/// Where a payload begins in the file, in bytes.
+fn payload_offset() -> u64 {
+    (interpreter().len() as u64).next_multiple_of(ALIGN)
+}
+
+/// The command of this process, for the next image.
 ///
 /// # Errors
-/// The file cannot be read, or is no regular one.
-pub fn is_image(path: &Path) -> io::Result<bool> {
-    let file = guest::open(path)?;
-    let head = read(&file, 0, HEAD)?;
-    let Some(payload) = payload_segment(&head) else { return Ok(false) };
-    let machine = host::host().machine;
-    let start = read(&file, payload.offset, ImageHeader::SIZE as u64)?;
-    Ok(ImageHeader::read(&start).is_some_and(|header| header.check(machine).is_ok() && header.len == payload.filesz))
+/// [`Failure::Io`]: /proc is not there.
+pub fn this_command() -> Result<Command, Failure> {
+    let path = Path::new("/proc/self/exe");
+    let name = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = match own() {
+        Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
+        None => fs::read(path).map_err(|error| Failure::io("read", path, error))?,
+    };
+    Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
 }
 
-/// The bytes at `offset`, fewer than `len` at the end of the file.
-fn read(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
-    let mut file = file;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    file.take(len).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// An image of `table` without emulators, for an image that nobody keeps.
+///
+/// # Errors
+/// As [`write`].
+pub fn bare<'c>(table: &'c ArchTable) -> Result<Content<'c>, Failure> {
+    Ok(Content { table, command: this_command()?, emulators: &[], prelink: false, seed: 0 })
 }
 
-/// The last loadable segment of the ELF file that begins with `head`.
-fn payload_segment(head: &[u8]) -> Option<ProgramHeader> {
-    let header = Header::parse(head).ok()?;
-    let table = dispatch_core::bytes::slice(head, header.phoff, header.program_headers_size())?;
-    header.program_headers(table).filter(|segment| segment.kind == PT_LOAD).last()
+/// A file that appears at `path` at once, when it is complete, or not at all.
+#[derive(Debug)]
+pub struct Replacement {
+    file: NamedTempFile<File>,
+    path: PathBuf,
 }
 
-/// Writes `bytes` to `path` as an executable, at once or not at all: a failure leaves what was there.
-pub fn save(bytes: &[u8], path: &Path) -> Result<(), Failure> {
-    let failed = |error| Failure::io("write", path, error);
-    // A bare file name has the empty path as its parent.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A rename would replace a device or a pipe by a file.
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-        Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("it is no regular file"))),
-        _ => {}
+impl Replacement {
+    /// Begins an executable file that is to be at `path`.
+    ///
+    /// # Errors
+    /// [`Failure::Io`]: nothing can be written there, or something other than a file is there.
+    pub fn begin(path: &Path) -> Result<Self, Failure> {
+        let failed = |error| Failure::io("write", path, error);
+        // A rename would replace a device or a pipe by a file.
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+            Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("it is no regular file"))),
+            _ => {}
+        }
+        // Opened here, because the library's own opening words errors in its way. The umask applies, as it should for a
+        // program that a person writes.
+        let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o755).open(path);
+        let file =
+            tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory(path), create).map_err(failed)?;
+        Ok(Replacement { file, path: path.to_owned() })
     }
-    // Opened here, because the library's own opening words errors in its way. The umask applies, as it should for a
-    // program that a person writes.
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(0o755).open(path);
-    let mut file = tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory, create).map_err(failed)?;
-    file.as_file_mut().write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
+
+    /// What is being written.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// [`Failure::Io`]; then what was there is still there.
+    pub fn finish(self) -> Result<(), Failure> {
+        let failed = |error| Failure::io("write", &self.path, error);
+        self.file.as_file().sync_all().map_err(failed)?;
+        self.file.persist(&self.path).map_err(|error| Failure::io("write", &self.path, error.error))?;
+        File::open(directory(&self.path))
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| Failure::io("write", &self.path, error))
+    }
+}
+
+/// Where a file is; a bare name has the empty path as its parent.
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Architecture, EntryRule};
 
-use crate::image;
+use crate::image::OpenImage;
 use crate::json::Bytes;
 use crate::registry::Entry;
 
@@ -70,7 +70,7 @@ impl Images {
             return self.is.contains(path);
         }
         // What cannot be read is not known to be ours.
-        let is_image = image::is_image(path).unwrap_or(false);
+        let is_image = OpenImage::open(path).is_ok_and(|image| image.is_some());
         if is_image { &mut self.is } else { &mut self.is_not }.insert(path.to_owned());
         is_image
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::columns;
 use crate::failure::Failure;
+use crate::image::Effective;
 use crate::json::{self, Bytes};
 
 /// The arguments of `explain`.
@@ -104,7 +105,7 @@ struct Tried {
 #[derive(Debug, Serialize)]
 struct Plan {
     emulator: Bytes,
-    /// `map` or `exec`.
+    /// `image` if the emulator is inside, else `map` or `exec`.
     strategy: &'static str,
     argv: Vec<Bytes>,
     environment: Environment,
@@ -133,8 +134,8 @@ struct Verdict {
 ///
 /// # Errors
 /// [`Failure::Refused`] when there is nothing to explain, and [`Failure::Output`].
-pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let explanation = gather::explain(args.file.as_os_str(), table)?;
+pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
+    let explanation = gather::explain(args.file.as_os_str(), image, table)?;
     if args.json {
         json::print(&explanation)?;
     } else {

@@ -8,11 +8,12 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::columns::{Columns, print};
 use crate::failure::{Failure, show, warn};
+use crate::image::OpenImage;
 use crate::ownership::{self, Known};
 use crate::registry::{Entry, Flags, RegisterLine, Registry};
 use crate::selection::{self, Selection, Skipped};
 use crate::transaction::{Change, Uninterrupted, make_all};
-use crate::{defaults, image, native, probe};
+use crate::{defaults, native, probe};
 
 /// Register this machine's emulators with the kernel
 ///
@@ -57,7 +58,7 @@ struct Item<'t> {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = selection::named(table, &args.architectures)?;
     let interpreter = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
-    check_image(&interpreter)?;
+    open_image(&interpreter)?;
     let registry = Registry::open(&args.mount)?;
     if !registry.enabled()? {
         return Err(Failure::AllDisabled { directory: args.mount.clone() });
@@ -101,12 +102,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     conclude(&registry, &items, &skipped, args.no_probe)
 }
 
-fn check_image(path: &Path) -> Result<(), Failure> {
-    match image::is_image(path) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::NotAnImage { path: path.to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::NoImage { path: path.to_owned() }),
-        Err(error) => Err(Failure::io("read", path, error)),
+fn open_image(path: &Path) -> Result<OpenImage, Failure> {
+    match OpenImage::open(path) {
+        Ok(Some(image)) => Ok(image),
+        Ok(None) => Err(Failure::NotAnImage { path: path.to_owned() }),
+        Err(Failure::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::NoImage { path: path.to_owned() })
+        }
+        Err(failure) => Err(failure),
     }
 }
 

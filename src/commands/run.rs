@@ -5,23 +5,31 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use dispatch_core::elf::MAX_HEADER;
 use dispatch_core::handoff::Invocation;
-use dispatch_core::plan::{self, Word};
-use dispatch_core::prepare::{Head, Request, prepare};
+use dispatch_core::image::Resident;
+use dispatch_core::plan::Word;
+use dispatch_core::prepare::{Emulator, Head, Request, prepare};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_core::table::Strategy;
 use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
+use nix::sys::memfd::MFdFlags;
 use nix::unistd::execve;
 
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::guest::{Obstacle, Program, c_string};
 use crate::host;
+use crate::image::Effective;
+use crate::memory;
 
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +43,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Why the program is not run.
-pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
     let program = Program::find(name, arguments)?;
     let own = is_own(&program, table)?;
@@ -46,7 +54,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if own {
         return Err(execute(&program));
     }
-    match start(program, table)? {}
+    match start(program, image)? {}
 }
 
 /// Whether a program is of this machine.
@@ -73,7 +81,18 @@ fn execute(program: &Program) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
+/// A path by which an emulator that is inside the image can be executed.
+fn outside(resident: &Resident<'_>, image: &Effective) -> Result<CString, Failure> {
+    let Effective::Image(image) = image else { return Ok(resident.name.to_owned()) };
+    let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
+    let failed = |error| Failure::io("make", name, error);
+    let memory = memory::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    (&memory).write_all(&image.elf(resident)?).map_err(failed)?;
+    // It is static, so nobody has to open this path once more, and the descriptor need not survive.
+    Ok(c_string(OsStr::new(&format!("/proc/self/fd/{}", memory.into_raw_fd()))))
+}
+
+fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
     let strings: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
     let arguments: Vec<&[u8]> = strings.iter().map(|argument| argument.as_bytes()).collect();
@@ -82,15 +101,13 @@ fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
         guest: disk.adopt(program.file),
         invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &arguments },
         secure: false,
-        sysroot_chosen: std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some(),
         host: host::host(),
         page: host::page(),
     };
     let refused = |refusal| Failure::refused(&program.path, &refusal);
-    let compiled = table.compile();
-    let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
+    let view = image.view()?;
     let mut head: Head = [0; program::HEAD];
-    let mut prepared = prepare(&mut disk, &compiled, request, &mut head).map_err(refused)?;
+    let mut prepared = prepare(&mut disk, &view, request, &mut head).map_err(refused)?;
     prepared.plan.strategy = Strategy::Exec;
 
     let owned = |word: Word<'_, &[u8]>| match word {
@@ -103,7 +120,11 @@ fn start(program: Program, table: &ArchTable) -> Result<Infallible, Failure> {
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();
     prepared.plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
-    let Err(errno) = execve(prepared.plan.emulator, &argv, &envp);
+    let emulator = match prepared.emulator {
+        Emulator::Inside(resident) => outside(&resident, image)?,
+        Emulator::Mapped(..) | Emulator::Executed(_) => prepared.plan.emulator.to_owned(),
+    };
+    let Err(errno) = execve(&emulator, &argv, &envp);
     let command = OsStr::from_bytes(prepared.plan.emulator.to_bytes()).to_owned();
     Err(Failure::CommandRefused { command, error: errno.into() })
 }

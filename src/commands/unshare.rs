@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
@@ -57,7 +56,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return namespace::write_maps(pid).map(|()| 0);
     }
     let named = selection::named(table, &args.architectures)?;
-    let image = image_in_memory(table)?;
+    let image = image_to_register(table)?;
     namespace::enter(mapper())?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
@@ -88,15 +87,19 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Err(execute(&args.command))
 }
 
-/// The file to register, which exists until nobody has it open.
-fn image_in_memory(table: &ArchTable) -> Result<File, Failure> {
-    let name = c"binfmt-dispatch";
-    let failed = |error| Failure::io("write", Path::new("a file in memory"), error);
-    let mut file = memory::executable(name, MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
+/// The file to register: the image that this process was started from, or else one in memory, which exists until nobody
+/// has it open.
+fn image_to_register(table: &ArchTable) -> Result<File, Failure> {
+    let path = Path::new("/proc/self/exe");
+    if image::own().is_some() {
+        return File::open(path).map_err(|error| Failure::io("read", path, error));
+    }
+    let name = Path::new("a file in memory");
+    let file = memory::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
         Errno::EACCES => Failure::MemoryForbidden,
-        errno => failed(errno.into()),
+        errno => Failure::io("make", name, errno.into()),
     })?;
-    file.write_all(&image::build(table)).map_err(failed)?;
+    image::write(&image::bare(table)?, &file, name, &mut |_, _| {})?;
     Ok(file)
 }
 

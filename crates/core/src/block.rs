@@ -4,7 +4,7 @@
 //! moved aside. Strings of ours are copied behind the words, because the table they come from may be unmapped.
 
 use crate::handoff::{Handoff, PRESERVE_ARGV0, aux};
-use crate::plan::{Plan, Word};
+use crate::plan::Word;
 
 /// How much room a block takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,54 +15,66 @@ pub struct Size {
     pub strings: usize,
 }
 
-/// What the emulator's auxiliary vector says differently from the kernel's.
+/// What a program's auxiliary vector says differently from the kernel's.
 #[derive(Clone, Copy, Debug)]
 pub struct Patch {
-    /// AT_PHDR: address of the emulator's program headers.
+    /// AT_PHDR: address of the program headers.
     pub phdr: usize,
-    /// AT_PHENT, in bytes.
-    pub phent: usize,
-    /// AT_PHNUM.
+    /// AT_PHNUM; AT_PHENT stays, as both files are of the host's class.
     pub phnum: usize,
     /// AT_ENTRY.
     pub entry: usize,
-    /// AT_EXECFD.
-    pub execfd: usize,
+    /// AT_EXECFD, if it has moved.
+    pub execfd: Option<usize>,
     /// AT_FLAGS bit 0.
     pub argv0_flag: bool,
 }
 
 impl Patch {
+    /// Changes nothing but AT_BASE, which must be zero anyway, and AT_FLAGS.
+    pub fn of(handoff: &Handoff<'_>) -> Self {
+        let value = |kind| handoff.aux(kind).unwrap_or(0);
+        Patch {
+            phdr: value(aux::PHDR),
+            phnum: value(aux::PHNUM),
+            entry: value(aux::ENTRY),
+            execfd: None,
+            argv0_flag: false,
+        }
+    }
+
     /// The value for entry `kind`, given the kernel's.
     pub fn apply(&self, kind: usize, value: usize) -> usize {
         match kind {
             aux::PHDR => self.phdr,
-            aux::PHENT => self.phent,
             aux::PHNUM => self.phnum,
             aux::ENTRY => self.entry,
             // Where a dynamic linker would be.
             aux::BASE => 0,
-            aux::EXECFD => self.execfd,
+            aux::EXECFD => self.execfd.unwrap_or(value),
             aux::FLAGS => value & !PRESERVE_ARGV0 | usize::from(self.argv0_flag),
             _ => value,
         }
     }
 }
 
+/// Passes words one by one, the same ones each time.
+pub type Words<'c> = dyn Fn(&mut dyn FnMut(Word<'static, usize>)) + 'c;
+
 /// Everything that a block is made of.
 #[derive(Clone, Copy)]
-pub struct Contents<'c, 'a> {
-    /// The plan, its strings being addresses.
-    pub plan: &'c Plan<'a, usize>,
-    /// The kernel's block.
-    pub handoff: &'c Handoff<'a>,
-    /// What the auxiliary vector says differently.
+pub struct Contents<'c> {
+    /// The arguments.
+    pub argv: &'c Words<'c>,
+    /// The environment.
+    pub envp: &'c Words<'c>,
+    /// The kernel's auxiliary vector, AT_NULL left out.
+    pub auxv: &'c [usize],
+    /// What is different in the block's.
     pub patch: Patch,
-    /// Reads the string at an address of the environment.
-    pub read: &'c dyn Fn(usize) -> &'static [u8],
 }
 
-impl Contents<'_, '_> {
+impl Contents<'_> {
     /// How much room the block takes.
     pub fn measure(&self) -> Size {
         let mut nowhere = Room { words: &mut [], strings: &mut [], at: 0, used: Size { words: 0, strings: 0 } };
@@ -81,13 +93,13 @@ impl Contents<'_, '_> {
 
     fn fill(&self, room: &mut Room<'_>) {
         let mut argc = 0usize;
-        self.plan.argv(&mut |_| argc = argc.saturating_add(1));
+        (self.argv)(&mut |_| argc = argc.saturating_add(1));
         room.push(argc);
-        self.plan.argv(&mut |word| room.place(word));
+        (self.argv)(&mut |word| room.place(word));
         room.push(0);
-        self.plan.environment(self.handoff.envp, self.read, &mut |word| room.place(word));
+        (self.envp)(&mut |word| room.place(word));
         room.push(0);
-        for pair in self.handoff.auxv.chunks_exact(2) {
+        for pair in self.auxv.chunks_exact(2) {
             if let [kind, value] = *pair {
                 room.push(kind);
                 room.push(self.patch.apply(kind, value));
@@ -133,31 +145,27 @@ impl Room<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::Strings;
-    use crate::handoff::Invocation;
-    use crate::plan::tests::row;
-    use crate::table::{Argv0, Row, Strategy};
     use std::vec;
 
     const AUXV: [usize; 6] = [aux::EXECFD, 0, aux::PHDR, 7, aux::SECURE, 0];
 
     #[test]
     fn what_is_written_reads_back_as_a_kernels_stack() {
-        let row = Row { options: Strings::EMPTY, environment: Strings::new(b"A=b\0").unwrap(), ..row(Argv0::DashZero) };
-        let invocation = Invocation { path: 0x1000, argv0: 0x1100, args: &[0x1200] };
-        let plan = Plan { row, emulator: c"/q", strategy: Strategy::Map, sysroot: None, secure: false, invocation };
-        let handoff = Handoff { argv: &[], envp: &[0x2000], auxv: &AUXV };
-        let patch = Patch { phdr: 1, phent: 2, phnum: 3, entry: 4, execfd: 5, argv0_flag: false };
-        let contents = Contents { plan: &plan, handoff: &handoff, patch, read: &|_| b"X=y" };
+        let contents = Contents {
+            argv: &|push| [Word::Ours(c"/q"), Word::Callers(0x1100), Word::Ours(c"--")].map(push).into_iter().collect(),
+            envp: &|push| [Word::Callers(0x2000), Word::Ours(c"A=b")].map(push).into_iter().collect(),
+            auxv: &AUXV,
+            patch: Patch { phdr: 1, phnum: 3, entry: 4, execfd: Some(5), argv0_flag: false },
+        };
         let size = contents.measure();
-        assert_eq!(size, Size { words: 19, strings: 13 });
+        assert_eq!(size, Size { words: 16, strings: 10 });
         let (mut words, mut strings) = (vec![usize::MAX; size.words], vec![0xff; size.strings]);
         let at = 0x5000;
         contents.write(&mut words, &mut strings, at).unwrap();
-        assert_eq!(strings, b"/q\0-0\0--\0A=b\0");
+        assert_eq!(strings, b"/q\0--\0A=b\0");
         let written = Handoff::read(&words).unwrap();
-        assert_eq!(written.argv, [at, at + 3, 0x1100, at + 6, 0x1000, 0x1200]);
-        assert_eq!(written.envp, [0x2000, at + 9]);
+        assert_eq!(written.argv, [at, 0x1100, at + 3]);
+        assert_eq!(written.envp, [0x2000, at + 6]);
         assert_eq!(written.auxv, [aux::EXECFD, 5, aux::PHDR, 1, aux::SECURE, 0]);
         for (w, s) in [(size.words - 1, size.strings), (size.words, size.strings - 1)] {
             assert_eq!(contents.write(&mut words[..w], &mut strings[..s], at), None);
@@ -166,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_vector_describes_the_emulator_and_nothing_else_changes() {
-        let patch = Patch { phdr: 1, phent: 2, phnum: 3, entry: 4, execfd: 5, argv0_flag: false };
+        let patch = Patch { phdr: 1, phnum: 3, entry: 4, execfd: Some(5), argv0_flag: false };
         assert_eq!(patch.apply(aux::PHDR, 9), 1);
         assert_eq!(patch.apply(aux::BASE, 9), 0);
         assert_eq!(patch.apply(aux::FLAGS, 3), 2);

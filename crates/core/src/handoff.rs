@@ -17,8 +17,6 @@ pub mod aux {
     pub const EXECFD: usize = 2;
     /// Address of the program headers.
     pub const PHDR: usize = 3;
-    /// Size of one program header, in bytes.
-    pub const PHENT: usize = 4;
     /// Number of program headers.
     pub const PHNUM: usize = 5;
     /// Page size, in bytes.

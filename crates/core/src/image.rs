@@ -1,14 +1,16 @@
-//! The payload of a registered file: a header, the compiled table and, after it, whatever else travels along.
+//! The payload of a registered file: a header, the compiled table, and the programs that travel along.
 //!
 //! It is the last PT_LOAD of the interpreter's own ELF file, so it is simply there in memory when the kernel has
-//! started us. All offsets are bytes from the start of the payload, all numbers little-endian. The records here are
-//! the one definition for writer and reader.
+//! started us. All offsets are bytes from the start of the payload, all numbers little-endian; the records here are the
+//! one definition for writer and reader. docs/image-format.md describes the whole file.
 
-use crate::bytes;
+use core::ffi::CStr;
+
+use crate::bytes::{self, Strings};
 use crate::elf::Machine;
 use crate::record::{Field, record};
 use crate::say::{Number, Out, Say, display, say};
-use crate::table::{Corrupt, Table};
+use crate::table::{Corrupt, Row, Table};
 
 record! {
     /// A range of bytes.
@@ -31,10 +33,88 @@ record! {
         pub host: u16,
         /// Keeps what follows at multiples of eight; zero.
         pub reserved: u16,
+        /// Largest page size of such hosts, in bytes: what bodies are aligned to.
+        pub page: u64,
         /// Length of the whole payload.
         pub len: u64,
         /// The compiled table.
         pub table: Extent,
+        /// The programs, a [`ProgramRecord`] each; number 0 is the command.
+        pub programs: Extent,
+        /// Where they come from, an [`OriginRecord`] each, in the same order.
+        pub origins: Extent,
+        /// The table as JSON, for people.
+        pub json: Extent,
+        /// What was drawn upon for the addresses of the programs.
+        pub seed: u64,
+        /// [`checksum`] of the header's bytes before this field.
+        pub checksum: u64,
+    }
+}
+
+record! {
+    /// A program, laid out as it lies in memory.
+    pub struct ProgramRecord {
+        /// File name, one string.
+        pub name: Extent,
+        /// 1 if it can be anywhere (ET_DYN), 0 if it must be at [`ProgramRecord::low`].
+        pub relocatable: u64,
+        /// Lowest address in the file's own numbering; all addresses below are in it, too.
+        pub low: u64,
+        /// One past the highest address.
+        pub high: u64,
+        /// Alignment, in bytes.
+        pub align: u64,
+        /// Address for which the body's pointers are right as they are, as `low` there; 0 if there is none.
+        pub base: u64,
+        /// Entry point.
+        pub entry: u64,
+        /// Address of the program headers.
+        pub phdr: u64,
+        /// Number of program headers.
+        pub phnum: u64,
+        /// Memory from `low` on up to the last byte that is not zero, in whole pages.
+        pub body: Extent,
+        /// Who may do what where, a [`SegmentRecord`] each, in ascending order.
+        pub segments: Extent,
+        /// What to write when it is not at `base`, a [`WordRecord`] each.
+        pub words: Extent,
+    }
+}
+
+record! {
+    /// The file that a program was read from; only people want to know.
+    pub struct OriginRecord {
+        /// Its path, one string.
+        pub path: Extent,
+        /// What it said its version is, one string; empty if it did not.
+        pub version: Extent,
+        /// Its SHA-256.
+        pub digest: [u8; 32],
+        /// Its length, in bytes.
+        pub size: u64,
+    }
+}
+
+record! {
+    /// Permissions of a part of a body, in whole pages. A part of no segment is readable and executable.
+    pub struct SegmentRecord {
+        /// Where it begins.
+        pub address: u64,
+        /// Length in bytes.
+        pub len: u64,
+        /// `p_flags`; 0 for a gap.
+        pub flags: u64,
+    }
+}
+
+record! {
+    /// A machine word of a body.
+    pub struct WordRecord {
+        /// Where it is.
+        pub address: u64,
+        /// What to write.
+        pub value: u64,
     }
 }
 
@@ -42,6 +122,13 @@ record! {
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
 pub const IMAGE_VERSION: u32 = 1;
+/// Number of the program that is the command.
+pub const COMMAND: u32 = 0;
+
+/// FNV-1a of 64 bits: quick to begin with, and notices every single changed byte.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
 
 /// What is wrong with a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +141,8 @@ pub enum Fault {
     Host(Machine),
     /// A field points outside.
     Corrupt,
+    /// The file ends before it should.
+    CutShort,
 }
 
 impl From<Corrupt> for Fault {
@@ -71,6 +160,7 @@ impl Say for Fault {
             }
             Fault::Host(Machine(machine)) => say!(out, "is for hosts of ELF machine ", Number::of(machine)),
             Fault::Corrupt => say!(out, "is damaged"),
+            Fault::CutShort => say!(out, "is cut short"),
         }
     }
 }
@@ -78,21 +168,31 @@ impl Say for Fault {
 display!(Fault);
 
 impl ImageHeader {
-    /// Checks what a reader on a host of `machine` must know before it looks further.
+    /// Reads the header at the start of `payload` and checks what a reader on a host of `machine` must know before it
+    /// looks further.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn check(&self, machine: Machine) -> Result<(), Fault> {
-        if self.magic != IMAGE_MAGIC {
+    pub fn open(payload: &[u8], machine: Machine) -> Result<Self, Fault> {
+        let header = ImageHeader::read(payload).ok_or(Fault::NoPayload)?;
+        if header.magic != IMAGE_MAGIC {
             return Err(Fault::NoPayload);
         }
-        if self.version != IMAGE_VERSION {
-            return Err(Fault::Version(self.version));
+        if header.version != IMAGE_VERSION {
+            return Err(Fault::Version(header.version));
         }
-        if Machine(self.host) != machine {
-            return Err(Fault::Host(Machine(self.host)));
+        if header.sum(payload) != Some(header.checksum) {
+            return Err(Fault::Corrupt);
         }
-        Ok(())
+        if Machine(header.host) != machine {
+            return Err(Fault::Host(Machine(header.host)));
+        }
+        Ok(header)
+    }
+
+    /// The checksum that a header with these bytes must have.
+    pub fn sum(&self, bytes: &[u8]) -> Option<u64> {
+        bytes.get(..ImageHeader::SIZE.checked_sub(u64::SIZE)?).map(checksum)
     }
 }
 
@@ -101,18 +201,118 @@ impl ImageHeader {
 pub struct Image<'a> {
     /// The architectures.
     pub table: Table<'a>,
+    /// Largest page size of the hosts that it is for, in bytes.
+    pub page: u64,
+    /// Length of the payload.
+    pub len: u64,
+    bytes: &'a [u8],
+    programs: &'a [u8],
+}
+
+/// A program of an image, every field checked. Addresses are in the file's own numbering.
+#[derive(Clone, Copy, Debug)]
+pub struct Resident<'a> {
+    /// File name.
+    pub name: &'a CStr,
+    /// The rest.
+    pub record: ProgramRecord,
+    segments: &'a [u8],
+    words: &'a [u8],
 }
 
 impl<'a> Image<'a> {
-    /// Reads the payload in `bytes`, which may be longer, for a host of `machine`.
+    /// Reads a payload of `len` bytes for a host of `machine`, of which `bytes` need not have more than what comes before
+    /// the bodies.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn read(bytes: &'a [u8], machine: Machine) -> Result<Self, Fault> {
-        let header = ImageHeader::read(bytes).ok_or(Fault::NoPayload)?;
-        header.check(machine)?;
-        let payload = bytes::slice(bytes, 0, header.len).ok_or(Fault::Corrupt)?;
-        let table = bytes::slice(payload, header.table.offset, header.table.len).ok_or(Fault::Corrupt)?;
-        Ok(Image { table: Table::read(table)? })
+    pub fn read(bytes: &'a [u8], len: u64, machine: Machine) -> Result<Self, Fault> {
+        let header = ImageHeader::open(bytes, machine)?;
+        if header.len != len {
+            return Err(Fault::CutShort);
+        }
+        let at = |extent: Extent| bytes::slice(bytes, extent.offset, extent.len).ok_or(Fault::Corrupt);
+        Ok(Image {
+            table: Table::read(at(header.table)?)?,
+            page: header.page,
+            len,
+            bytes,
+            programs: at(header.programs)?,
+        })
+    }
+
+    /// No image, just a table: emulators are found by their paths.
+    pub fn without_programs(table: Table<'a>) -> Self {
+        Image { table, page: 1, len: 0, bytes: &[], programs: &[] }
+    }
+
+    /// The payload, or the part of it that was read.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The programs, the command first.
+    ///
+    /// # Errors
+    /// Of each, [`Fault::Corrupt`].
+    pub fn programs(&self) -> impl Iterator<Item = Result<Resident<'a>, Fault>> + use<'a> {
+        let image = *self;
+        let records = self.programs.chunks_exact(ProgramRecord::SIZE).map(ProgramRecord::read);
+        records.map(move |record| record.and_then(|record| image.check(record)).ok_or(Fault::Corrupt))
+    }
+
+    /// The emulator of a row, if it is inside.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`].
+    pub fn emulator(&self, row: &Row<'_>) -> Result<Option<Resident<'a>>, Fault> {
+        if row.program == COMMAND { Ok(None) } else { self.program(row.program).map(Some) }
+    }
+
+    /// A program by its number.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`]: there is no such program, or a field of it is outside of what it must be inside of.
+    pub fn program(&self, number: u32) -> Result<Resident<'a>, Fault> {
+        let record = self.programs.chunks_exact(ProgramRecord::SIZE).nth(number as usize);
+        record.and_then(ProgramRecord::read).and_then(|record| self.check(record)).ok_or(Fault::Corrupt)
+    }
+
+    fn check(&self, record: ProgramRecord) -> Option<Resident<'a>> {
+        let at = |extent: Extent| bytes::slice(self.bytes, extent.offset, extent.len);
+        let string = |extent| at(extent).and_then(Strings::new)?.iter().next();
+        let ProgramRecord { low, high, align, base, body, .. } = record;
+        let page = self.page;
+        let aligned = |number: u64| number & page.wrapping_sub(1) == 0;
+        let end = low.checked_add(body.len)?;
+        let good = body.offset.checked_add(body.len)? <= self.len
+            && page.is_power_of_two()
+            && align.is_power_of_two()
+            && [low, high, base, body.offset, body.len].into_iter().all(aligned)
+            && low < high
+            && end <= high
+            && high.checked_sub(low)? <= crate::program::MAX_SPAN
+            && align <= crate::program::MAX_SPAN
+            && (low..end).contains(&record.entry)
+            && (low..end).contains(&record.phdr);
+        let resident =
+            Resident { name: string(record.name)?, record, segments: at(record.segments)?, words: at(record.words)? };
+        let within =
+            |address: u64, len: u64| low <= address && address.checked_add(len).is_some_and(|last| last <= end);
+        let placed = resident.segments().all(|s| aligned(s.address) && aligned(s.len) && within(s.address, s.len))
+            && resident.words().all(|word| word.address & 7 == 0 && within(word.address, 8));
+        (good && placed).then_some(resident)
+    }
+}
+
+impl<'a> Resident<'a> {
+    /// The parts of the body that have permissions of their own.
+    pub fn segments(&self) -> impl Iterator<Item = SegmentRecord> + Clone + use<'a> {
+        self.segments.chunks_exact(SegmentRecord::SIZE).filter_map(SegmentRecord::read)
+    }
+
+    /// What to write when it is not at its base.
+    pub fn words(&self) -> impl Iterator<Item = WordRecord> + Clone + use<'a> {
+        self.words.chunks_exact(WordRecord::SIZE).filter_map(WordRecord::read)
     }
 }

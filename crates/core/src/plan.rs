@@ -3,6 +3,7 @@
 
 use core::ffi::CStr;
 
+use crate::bytes::Strings;
 use crate::handoff::Invocation;
 use crate::refusal::Refusal;
 use crate::table::{Argv0, Row, Strategy};
@@ -15,9 +16,13 @@ pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
 /// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a, A> {
-    /// The architecture.
-    pub row: Row<'a>,
-    /// The emulator's path; also its argv\[0\].
+    /// How the emulator learns the guest's argv\[0\].
+    pub argv0: Argv0,
+    /// The row's options for the emulator.
+    pub options: Strings<'a>,
+    /// The row's settings for the emulator, `NAME=value`.
+    pub settings: Strings<'a>,
+    /// The emulator's path, or its name if it is inside the image; also its argv\[0\].
     pub emulator: &'a CStr,
     /// How the process becomes the emulator.
     pub strategy: Strategy,
@@ -74,14 +79,14 @@ impl<'a, A: Copy> Plan<'a, A> {
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
         let Invocation { path, argv0, args } = self.invocation;
         push(Word::Ours(self.emulator));
-        for option in self.row.options.iter() {
+        for option in self.options.iter() {
             push(Word::Ours(option));
         }
         if let Some(root) = self.sysroot {
             push(Word::Ours(c"-L"));
             push(Word::Ours(root));
         }
-        if self.row.argv0 == Argv0::DashZero {
+        if self.argv0 == Argv0::DashZero {
             push(Word::Ours(c"-0"));
             push(Word::Callers(argv0));
         }
@@ -105,7 +110,7 @@ impl<'a, A: Copy> Plan<'a, A> {
                 push(Word::Callers(variable));
             }
         }
-        for setting in self.row.environment.iter() {
+        for setting in self.settings.iter() {
             let name = variable_name(setting.to_bytes());
             if !callers.iter().any(|&variable| keeps(variable) && variable_name(bytes(variable)) == name) {
                 push(Word::Ours(setting));
@@ -116,7 +121,7 @@ impl<'a, A: Copy> Plan<'a, A> {
     /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments. Only who maps the
     /// emulator writes its AT_FLAGS; after an execve(2) by us the kernel has left the bit clear, and argv\[0\] is lost.
     pub fn argv0_flag(&self) -> bool {
-        self.row.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
+        self.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
     }
 }
 
@@ -128,7 +133,6 @@ pub fn variable_name(variable: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::bytes::Strings;
     use crate::elf::{Class, Data};
     use std::vec::Vec;
 
@@ -147,13 +151,24 @@ pub(crate) mod tests {
             sysroots: Strings::new(b"/one\0/two\0").unwrap(),
             argv0,
             strategy: Strategy::Map,
+            program: 0,
         }
     }
 
     fn plan(argv0: Argv0, secure: bool) -> Plan<'static, &'static [u8]> {
         const ARGS: &[&[u8]] = &[b"one"];
         let invocation = Invocation { path: &b"-E"[..], argv0: &b"zero"[..], args: ARGS };
-        Plan { row: row(argv0), emulator: c"/q", strategy: Strategy::Map, sysroot: Some(c"/one"), secure, invocation }
+        let Row { options, environment: settings, .. } = row(argv0);
+        Plan {
+            argv0,
+            options,
+            settings,
+            emulator: c"/q",
+            strategy: Strategy::Map,
+            sysroot: Some(c"/one"),
+            secure,
+            invocation,
+        }
     }
 
     fn text(word: Word<'static, &'static [u8]>) -> &'static str {

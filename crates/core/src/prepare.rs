@@ -3,11 +3,13 @@
 use core::ffi::CStr;
 use core::ops::Range;
 
+use crate::bytes::Strings;
 use crate::handoff::Invocation;
+use crate::image::{Image, Resident};
 use crate::plan::{self, Plan};
 use crate::program::{self, Host, Program};
 use crate::table::{Row, Strategy};
-use crate::{Guest, Refusal, Table, bytes, guest};
+use crate::{Guest, Refusal, bytes, guest};
 
 /// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
 /// dynamic linker too.
@@ -41,6 +43,8 @@ pub trait Files {
     fn len(&mut self, file: Self::File) -> Result<u64, i32>;
     /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
+    /// Whether the caller has chosen a sysroot, by [`plan::LD_PREFIX`].
+    fn sysroot_chosen(&mut self) -> bool;
 }
 
 /// What a door knows of one exec.
@@ -52,8 +56,6 @@ pub struct Request<'a, A, F> {
     pub invocation: Invocation<'a, A>,
     /// AT_SECURE.
     pub secure: bool,
-    /// Whether the caller has chosen a sysroot, by `QEMU_LD_PREFIX`.
-    pub sysroot_chosen: bool,
     /// What emulators have to fit.
     pub host: Host,
     /// Page size, in bytes.
@@ -65,10 +67,19 @@ pub struct Request<'a, A, F> {
 pub struct Prepared<'a, 'h, A, F> {
     /// What is about to be done.
     pub plan: Plan<'a, A>,
-    /// The emulator, open.
-    pub file: F,
-    /// The emulator, examined, if it is to be mapped.
-    pub program: Option<Program<'h>>,
+    /// The emulator.
+    pub emulator: Emulator<'a, 'h, F>,
+}
+
+/// Where the emulator comes from, and so how the process becomes it.
+#[derive(Clone, Copy, Debug)]
+pub enum Emulator<'a, 'h, F> {
+    /// Out of the image.
+    Inside(Resident<'a>),
+    /// Mapped from this file.
+    Mapped(F, Program<'h>),
+    /// Executed; this is its file.
+    Executed(F),
 }
 
 /// Room for the headers of an emulator.
@@ -78,9 +89,10 @@ pub type Head = [u8; program::HEAD];
 ///
 /// # Errors
 /// Why the guest is not run.
+#[inline(never)]
 pub fn prepare<'a, 'h, A: Copy, F: Files>(
     files: &mut F,
-    table: &Table<'a>,
+    image: &Image<'a>,
     request: Request<'a, A, F::File>,
     head: &'h mut Head,
 ) -> Result<Prepared<'a, 'h, A, F::File>, Refusal<'a>> {
@@ -88,36 +100,45 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
     let mut start = [0; GUEST_HEAD];
     let start = files.read_at(file, &mut start, 0).map_err(failed("read the program", c""))?;
     let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
-    let row = table.choose(&guest)?;
+    let row = image.table.choose(&guest)?;
 
-    // Security rule 1: with AT_SECURE set, no path chooses what runs.
-    if secure {
-        return Err(Refusal::Privileged { machine: row.name });
-    }
-    let (emulator, opened) = plan::find_emulator(&row, |path| match files.open(path) {
+    let (name, emulator) = match image.emulator(&row).map_err(Refusal::BadImage)? {
+        Some(resident) => (resident.name, Emulator::Inside(resident)),
+        // Security rule 1: with AT_SECURE set, no path chooses what runs.
+        None if secure => return Err(Refusal::Privileged { machine: row.name }),
+        None => outside(files, &row, &request, head)?,
+    };
+    let strategy = if let Emulator::Executed(_) = emulator { Strategy::Exec } else { Strategy::Map };
+    // A privileged guest's libraries are where it says, or nowhere.
+    let sysroot = if secure { None } else { sysroot(files, &row, &guest, file, start) };
+    let Row { argv0, options, environment: settings, .. } = row;
+    let plan = Plan { argv0, options, settings, emulator: name, strategy, sysroot, secure, invocation };
+    Ok(Prepared { plan, emulator })
+}
+
+/// The row's emulator, by path.
+#[inline(never)]
+fn outside<'a, 'h, A, F: Files>(
+    files: &mut F,
+    row: &Row<'a>,
+    request: &Request<'a, A, F::File>,
+    head: &'h mut Head,
+) -> Result<(&'a CStr, Emulator<'a, 'h, F::File>), Refusal<'a>> {
+    let (path, file) = plan::find_emulator(row, |path| match files.open(path) {
         Ok(file) => Ok(Some(file)),
         Err(ENOENT | ENOTDIR) => Ok(None),
         Err(errno) => Err(failed("open the emulator", path)(errno)),
     })?;
-    let sysroot = if request.sysroot_chosen { None } else { sysroot(files, &row, &guest, file, start) };
-    let mut plan = Plan { row, emulator, strategy: row.strategy, sysroot, secure, invocation };
-
-    let program = match plan.strategy {
-        Strategy::Exec => None,
-        Strategy::Map => {
-            let len = files.len(opened).map_err(failed("examine the emulator", emulator))?;
-            let head = files.read_at(opened, head, 0).map_err(failed("read the emulator", emulator))?;
-            match Program::examine(head, len, request.host, request.page) {
-                Ok(program) => Some(program),
-                Err(fault) if fault.needs_exec() => {
-                    plan.strategy = Strategy::Exec;
-                    None
-                }
-                Err(fault) => return Err(Refusal::BadEmulator { path: emulator, fault }),
-            }
-        }
-    };
-    Ok(Prepared { plan, file: opened, program })
+    if row.strategy == Strategy::Exec {
+        return Ok((path, Emulator::Executed(file)));
+    }
+    let len = files.len(file).map_err(failed("examine the emulator", path))?;
+    let head = files.read_at(file, head, 0).map_err(failed("read the emulator", path))?;
+    match Program::examine(head, len, request.host, request.page) {
+        Ok(program) => Ok((path, Emulator::Mapped(file, program))),
+        Err(fault) if fault.needs_exec() => Ok((path, Emulator::Executed(file))),
+        Err(fault) => Err(Refusal::BadEmulator { path, fault }),
+    }
 }
 
 /// Turns an errno into a refusal.
@@ -127,6 +148,7 @@ pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Ref
 
 /// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot be
 /// followed there is none, and the emulator will say why.
+#[inline(never)]
 fn sysroot<'a, F: Files>(files: &mut F, row: &Row<'a>, guest: &Guest, file: F::File, start: &[u8]) -> Option<&'a CStr> {
     if row.sysroots.is_empty() {
         return None;
@@ -134,7 +156,10 @@ fn sysroot<'a, F: Files>(files: &mut F, row: &Row<'a>, guest: &Guest, file: F::F
     let mut buffer = [0; GUEST_HEADERS];
     let name = guest.dynamic_linker(part(files, file, start, &mut buffer, guest.program_headers())?)?;
     let mut buffer = [0; guest::MAX_INTERPRETER];
-    let linker = CStr::from_bytes_until_nul(part(files, file, start, &mut buffer, name)?).ok()?;
+    let linker = Strings::new(part(files, file, start, &mut buffer, name)?)?.iter().next()?;
+    if files.sysroot_chosen() {
+        return None;
+    }
     plan::choose_sysroot(row, linker, |root, path| files.exists(root, path))
 }
 

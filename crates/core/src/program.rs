@@ -9,7 +9,7 @@ use crate::say::{Number, Out, Say, display, say};
 /// How much of an emulator's file is read for its headers, in bytes; larger tables are refused.
 pub const HEAD: usize = 4096;
 /// Largest stretch of addresses that an emulator may take, in bytes: a terabyte is well above any and keeps sums small.
-const MAX_SPAN: u64 = 1 << 40;
+pub const MAX_SPAN: u64 = 1 << 40;
 
 /// What the emulator has to fit: the machine that runs it.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@ macro_rules! number {
     ($($kind:ty),*) => {$(
         impl Field for $kind {
             const SIZE: usize = size_of::<$kind>();
+            #[inline(always)]
             fn read(bytes: &[u8]) -> Option<Self> {
                 bytes::array(bytes, 0).map(<$kind>::from_le_bytes)
             }
@@ -46,8 +47,11 @@ macro_rules! record {
 
         impl $crate::record::Field for $name {
             const SIZE: usize = 0 $(+ <$kind as $crate::record::Field>::SIZE)*;
+            #[inline(always)]
             fn read(bytes: &[u8]) -> Option<Self> {
-                let mut rest = bytes;
+                // Checked once, so that the compiler need not check each field.
+                let record = bytes.first_chunk::<{ <$name as $crate::record::Field>::SIZE }>()?;
+                let mut rest = record.as_slice();
                 $(
                     let $field = <$kind as $crate::record::Field>::read(rest)?;
                     rest = rest.get(<$kind as $crate::record::Field>::SIZE..)?;

@@ -175,19 +175,11 @@ impl Say for System {
     fn say(&self, out: &mut Out<'_>) {
         out(match self.0 {
             0 => "System V",
-            1 => "HP-UX",
             2 => "NetBSD",
             3 => "Linux",
-            4 => "GNU Hurd",
             6 => "Solaris",
-            7 => "AIX",
-            8 => "IRIX",
             9 => "FreeBSD",
-            10 => "Tru64",
             12 => "OpenBSD",
-            13 => "OpenVMS",
-            14 => "HP NonStop",
-            17 => "CloudABI",
             255 => "no operating system",
             other => return say!(out, "the operating system with ELF OSABI ", Number::of(other)),
         });
@@ -203,18 +195,12 @@ impl Say for Errno {
         out(match self.0 {
             1 => "operation not permitted",
             2 => "no such file or directory",
-            5 => "input/output error",
             7 => "argument list too long: pass less",
-            8 => "exec format error",
-            9 => "bad file descriptor",
-            11 => "resource temporarily unavailable",
             12 => "out of memory: raise the limit on address space (ulimit -v)",
             13 => "permission denied",
             17 => "its addresses are taken: use a position-independent one",
             21 => "is a directory",
-            23 => "too many open files in the system: close some",
             24 => "too many open files: raise the limit (ulimit -n)",
-            40 => "too many levels of symbolic links",
             other => return say!(out, "errno ", Number::Decimal(other.unsigned_abs().into())),
         });
     }

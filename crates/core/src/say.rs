@@ -101,14 +101,11 @@ pub struct Text<'a>(pub &'a [u8]);
 impl Say for Text<'_> {
     fn say(&self, out: &mut Out<'_>) {
         for chunk in self.0.utf8_chunks() {
-            // C0 and C1 controls and DEL steer terminals.
-            for piece in chunk.valid().split_inclusive(|c: char| matches!(c, '\0'..' ' | '\x7f'..'\u{a0}')) {
-                let control =
-                    piece.char_indices().next_back().filter(|(_, c)| matches!(c, '\0'..' ' | '\x7f'..'\u{a0}'));
-                let (plain, control) =
-                    piece.split_at_checked(control.map_or(piece.len(), |(at, _)| at)).unwrap_or_default();
-                out(plain);
-                escape(control.as_bytes(), out);
+            for character in chunk.valid().chars() {
+                let mut bytes = [0; 4];
+                let text = character.encode_utf8(&mut bytes);
+                // C0 and C1 controls and DEL steer terminals.
+                if matches!(character, '\0'..' ' | '\x7f'..'\u{a0}') { escape(text.as_bytes(), out) } else { out(text) }
             }
             escape(chunk.invalid(), out);
         }

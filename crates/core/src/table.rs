@@ -57,6 +57,8 @@ record! {
         pub environment: Extent,
         /// Directories that may hold the guest's libraries.
         pub sysroots: Extent,
+        /// Number of the emulator among the image's programs; 0 if it is not inside.
+        pub program: u32,
     }
 }
 
@@ -162,6 +164,8 @@ pub struct Row<'a> {
     pub argv0: Argv0,
     /// How the process becomes the emulator.
     pub strategy: Strategy,
+    /// Number of the emulator among the image's programs; 0 if it is not inside.
+    pub program: u32,
 }
 
 impl<'a> Row<'a> {
@@ -227,6 +231,7 @@ impl<'a> Table<'a> {
             sysroots: strings(record.sysroots)?,
             argv0: Argv0::from_code(record.argv0)?,
             strategy: Strategy::from_code(record.strategy)?,
+            program: record.program,
         })
     }
 
@@ -234,6 +239,7 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     /// Why there is none: the operating system, the variant of a known machine, or the machine.
+    #[inline(never)]
     pub fn choose(&self, guest: &Guest) -> Result<Row<'a>, Refusal<'a>> {
         let header = guest.header;
         for row in self.rows() {

@@ -1,44 +1,57 @@
-//! Maps an emulator from its descriptor, as the kernel's ELF loader would (fs/binfmt_elf.c, `elf_load`).
+//! Puts an emulator into memory: from its descriptor, as the kernel's ELF loader would (fs/binfmt_elf.c, `elf_load`), or
+//! out of the image, where it lies as it is to lie in memory.
 
-use dispatch_core::elf::{PF_W, PF_X};
+use dispatch_core::elf::{PF_R, PF_W, PF_X};
+use dispatch_core::image::{Image, Resident, SegmentRecord};
 use dispatch_core::program::{Mapping, Program};
 
-use crate::stack::Block;
-use crate::sys::{self, Description, Fd, Place, Protection};
+use crate::sys::{self, Fd, Place, Protection};
 
-/// A mapped emulator.
+/// A program in memory. Addresses are where it really is.
+#[derive(Clone, Copy)]
 pub struct Loaded {
-    bias: usize,
+    /// Its entry point.
+    pub entry: usize,
+    /// Its program headers.
+    pub phdr: usize,
+    /// How many of them there are.
+    pub phnum: usize,
+    /// Start and end of its code.
+    pub code: (usize, usize),
+    /// Start and end of its data.
+    pub data: (usize, usize),
 }
 
-/// EEXIST: the addresses of an emulator that cannot move are taken.
+/// EEXIST: the addresses of a program that cannot move are taken.
 const EEXIST: i32 = 17;
 
+/// How far a program is from the addresses in its file.
+#[derive(Clone, Copy)]
+struct Bias(usize);
+
+impl Bias {
+    fn of(start: usize, low: u64) -> Self {
+        Bias(start.wrapping_sub(low as usize))
+    }
+
+    fn apply(self, address: u64) -> usize {
+        self.0.wrapping_add(address as usize)
+    }
+}
+
 impl Loaded {
-    /// Where an address of the file is in memory.
-    pub fn address(&self, address: u64) -> usize {
-        self.bias.wrapping_add(address as usize)
+    fn new(bias: Bias, entry: u64, phdr: u64, phnum: usize) -> Self {
+        Loaded { entry: bias.apply(entry), phdr: bias.apply(phdr), phnum, code: (0, 0), data: (0, 0) }
     }
 
-    /// Gives the process to it.
-    pub fn enter(&self, block: &Block, program: &Program<'_>) -> ! {
-        // SAFETY: `map` has mapped all of the program, and its entry point lies in it.
-        unsafe { block.enter(self.address(program.entry)) }
-    }
-
-    /// What /proc shall show of the emulator's own memory.
-    pub fn description(&self, program: &Program<'_>) -> Description {
-        let mut description = Description::default();
-        for mapping in program.mappings() {
-            let start = self.address(mapping.address);
-            let end = start.saturating_add((mapping.file_len as usize).saturating_add(mapping.fresh_len as usize));
-            if mapping.flags & PF_X != 0 {
-                (description.start_code, description.end_code) = (start, end);
-            } else if mapping.flags & PF_W != 0 {
-                (description.start_data, description.end_data) = (start, end);
-            }
+    /// Takes note of a segment.
+    fn note(&mut self, start: usize, len: usize, flags: u32) {
+        let range = (start, start.saturating_add(len));
+        if flags & PF_X != 0 {
+            self.code = range;
+        } else if flags & PF_W != 0 {
+            self.data = range;
         }
-        description
     }
 }
 
@@ -46,31 +59,92 @@ impl Loaded {
 ///
 /// # Errors
 /// The kernel's errno; what was mapped stays, for the process ends with the refusal.
+#[inline(never)]
 pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
-    let low = program.low as usize;
-    let loaded = Loaded { bias: reserve(program)?.wrapping_sub(low) };
+    let len = program.high.saturating_sub(program.low) as usize;
+    let start = if program.relocatable {
+        anywhere(len, program.align as usize, program.page() as usize, Protection::NONE)?
+    } else {
+        exactly(program.low as usize, len, Protection::NONE)?
+    };
+    let bias = Bias::of(start, program.low);
+    let mut loaded = Loaded::new(bias, program.entry, program.phdr, program.phnum.into());
     for mapping in program.mappings() {
-        place(file, &loaded, &mapping)?;
+        place(file, bias, &mapping)?;
+        let len = mapping.file_len.saturating_add(mapping.fresh_len) as usize;
+        loaded.note(bias.apply(mapping.address), len, mapping.flags);
     }
     Ok(loaded)
 }
 
-/// Reserves the emulator's whole range and returns its start.
-fn reserve(program: &Program<'_>) -> Result<usize, i32> {
-    let len = program.high.saturating_sub(program.low) as usize;
-    if !program.relocatable {
-        let low = program.low as usize;
-        // SAFETY: replaces nothing.
-        let got = unsafe { sys::map(Place::IfFree(low), len, Protection::NONE, None) }?;
-        return if got == low { Ok(low) } else { Err(EEXIST) };
+/// Moves a program out of the image to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
+/// for ones that nobody can know, or they are taken.
+///
+/// # Errors
+/// As [`map`].
+pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Result<Loaded, i32> {
+    let record = program.record;
+    let len = record.high.saturating_sub(record.low) as usize;
+    // What the body does not cover is the bss, and zero already.
+    let fresh = Protection::of_segment(PF_R | PF_W);
+    let base = record.base as usize;
+    let prelinked = if secure || base == 0 { None } else { exactly(base, len, fresh).ok() };
+    let start = match prelinked {
+        Some(start) => start,
+        None if record.relocatable == 0 => exactly(record.low as usize, len, fresh)?,
+        None => anywhere(len, record.align as usize, image.page as usize, fresh)?,
+    };
+    let bias = Bias::of(start, record.low);
+    let body = (image.bytes().as_ptr() as usize).saturating_add(record.body.offset as usize);
+    // SAFETY: from the payload, where nobody looks at it again, into the range that was reserved just now.
+    unsafe { sys::move_to(body, record.body.len as usize, start) }?;
+
+    let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
+    for SegmentRecord { address, len, flags } in program.segments() {
+        let (start, len, flags) = (bias.apply(address), len as usize, flags as u32);
+        if flags != PF_R | PF_X {
+            // SAFETY: a part of the program, which is not running yet.
+            unsafe { sys::protect(start, len, Protection::of_segment(flags)) }?;
+        }
+        loaded.note(start, len, flags);
     }
-    // One page more than needed for each page of alignment, and back what is not used.
-    let slack = program.align.saturating_sub(program.page()) as usize;
+    if prelinked.is_none() {
+        for word in program.words() {
+            // SAFETY: inside the body, as `Image::program` has checked, and writable: the writer refuses others.
+            unsafe { (bias.apply(word.address) as *mut u64).write(word.value) };
+        }
+    }
+    Ok(loaded)
+}
+
+/// Unmaps what is left of the payload. Nothing of it may be needed any more.
+pub fn clear_out(image: &Image<'_>) {
+    let payload = image.bytes();
+    // SAFETY: the emulator has its strings on the stack, and nobody reads the image after this.
+    unsafe { sys::unmap(payload.as_ptr() as usize, payload.len()) };
+}
+
+/// Reserves exactly this range, if nothing is there.
+fn exactly(low: usize, len: usize, protection: Protection) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
-    let got = unsafe { sys::map(Place::Anywhere, len.saturating_add(slack), Protection::NONE, None) }?;
-    let below = (program.align as usize).wrapping_sub(got) & (program.align as usize).wrapping_sub(1);
+    let got = unsafe { sys::map(Place::IfFree(low), len, protection, None) }?;
+    if got == low {
+        return Ok(low);
+    }
+    // SAFETY: a kernel that took the address for a wish has just mapped this elsewhere.
+    unsafe { sys::unmap(got, len) };
+    Err(EEXIST)
+}
+
+/// Reserves `len` bytes at a multiple of `align` that the kernel chooses.
+fn anywhere(len: usize, align: usize, page: usize, protection: Protection) -> Result<usize, i32> {
+    // Room for every place of the first multiple, and back what is not used.
+    let slack = align.saturating_sub(page);
+    // SAFETY: replaces nothing.
+    let got = unsafe { sys::map(Place::Anywhere, len.saturating_add(slack), protection, None) }?;
+    let below = align.wrapping_sub(got) & align.wrapping_sub(1);
     let start = got.saturating_add(below);
-    // SAFETY: reserved just now, and not part of the emulator's range.
+    // SAFETY: reserved just now, and not part of the program's range.
     unsafe { sys::unmap(got, below) };
     // SAFETY: as above.
     unsafe { sys::unmap(start.saturating_add(len), slack.saturating_sub(below)) };
@@ -78,9 +152,9 @@ fn reserve(program: &Program<'_>) -> Result<usize, i32> {
 }
 
 /// Puts one segment into the reserved range.
-fn place(file: Fd, loaded: &Loaded, mapping: &Mapping) -> Result<(), i32> {
+fn place(file: Fd, bias: Bias, mapping: &Mapping) -> Result<(), i32> {
     let protection = Protection::of_segment(mapping.flags);
-    let start = loaded.address(mapping.address);
+    let start = bias.apply(mapping.address);
     let file_len = mapping.file_len as usize;
     if file_len != 0 {
         // SAFETY: inside the reserved range.
@@ -89,7 +163,7 @@ fn place(file: Fd, loaded: &Loaded, mapping: &Mapping) -> Result<(), i32> {
     let (zero, zero_len) = mapping.zero;
     if zero_len != 0 {
         // SAFETY: the rest of the last page of a writable segment that was mapped just now.
-        unsafe { core::ptr::write_bytes(loaded.address(zero) as *mut u8, 0, zero_len as usize) };
+        unsafe { core::ptr::write_bytes(bias.apply(zero) as *mut u8, 0, zero_len as usize) };
     }
     if mapping.fresh_len != 0 {
         let fresh = start.saturating_add(file_len);

@@ -17,17 +17,17 @@ mod sys;
 use core::convert::Infallible;
 
 use dispatch_core::block::{Contents, Patch};
-use dispatch_core::image::Image;
-use dispatch_core::plan::{self, Plan};
-use dispatch_core::prepare::{Prepared, Request, failed, prepare};
-use dispatch_core::program::{self, Program};
-use dispatch_core::refusal::EXIT_USAGE;
+use dispatch_core::image::{self, COMMAND, Image};
+use dispatch_core::plan::{Plan, Word};
+use dispatch_core::prepare::{Emulator, Prepared, Request, failed, prepare};
+use dispatch_core::program;
 use dispatch_core::{Handoff, Refusal, handoff};
 
-use crate::stack::{Block, Stack};
+use crate::load::Loaded;
+use crate::stack::{Block, Stack, Then};
 use crate::sys::{Description, Fd};
 
-/// What the kernel gave us, read from the stack.
+/// What the kernel gave us.
 struct Start {
     stack: Stack,
     handoff: Handoff<'static>,
@@ -36,18 +36,48 @@ struct Start {
 
 type Never = Result<Infallible, Refusal<'static>>;
 
-/// Decides between the doors; what comes back from the kernel's is a refusal.
+/// Decides between the doors; what comes back is a refusal.
 fn main(stack: Stack) -> ! {
     let Some(handoff) = Handoff::read(stack.words()) else { line::refuse(None, &Refusal::BadStack) };
     // Only the kernel writes the auxiliary vector: nothing that a caller controls chooses the door.
     let Some(execfd) = handoff.execfd() else {
-        line::say("this file is for the kernel to start: use the command binfmt-dispatch, or register it with flag O");
-        sys::exit(EXIT_USAGE);
+        let Err(refusal) = command(&stack, &handoff);
+        line::refuse(None, &refusal)
     };
     let start = Start { stack, handoff, execfd: Fd(execfd) };
     let Err(refusal) = start.dispatch();
     let guest = start.handoff.argv.get(1).map(|&path| start.stack.string(path));
     line::refuse(guest, &refusal)
+}
+
+/// The human door: the process becomes the command, which is program 0 of the image, on a stack as the kernel left it but
+/// for what the auxiliary vector says of the program.
+fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
+    let image = image(stack)?;
+    let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
+    let loaded = load::move_in(&image, &command, handoff.secure()).map_err(failed("start", command.name))?;
+    let patch = Patch { phdr: loaded.phdr, phnum: loaded.phnum, entry: loaded.entry, ..Patch::of(handoff) };
+    let each = |words: &'static [usize]| {
+        move |push: &mut dyn FnMut(Word<'static, usize>)| {
+            words.iter().for_each(|&word| push(Word::Callers(word)));
+        }
+    };
+    let contents = Contents { argv: &each(handoff.argv), envp: &each(handoff.envp), auxv: handoff.auxv, patch };
+    stack::with_block(&contents, &mut |block| {
+        load::clear_out(&image);
+        block.enter(loaded)
+    })
+}
+
+/// The payload of this file, all of it there.
+fn image(stack: &Stack) -> Result<Image<'static>, Refusal<'static>> {
+    let payload = stack.payload();
+    let image = Image::read(payload, payload.len() as u64, cpu::HOST.machine).map_err(Refusal::BadImage)?;
+    // Of a file that was cut short, the kernel maps more than there is; touching that would be a bus error.
+    if image.bytes().last().is_some_and(|last| !sys::is_readable(last)) {
+        return Err(Refusal::BadImage(image::Fault::CutShort));
+    }
+    Ok(image)
 }
 
 impl Start {
@@ -56,49 +86,50 @@ impl Start {
         let Start { stack, handoff, execfd } = self;
         let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
         let invocation = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
-        let image = Image::read(stack.payload(), cpu::HOST.machine).map_err(Refusal::BadImage)?;
-        let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::NoAux(handoff::aux::PAGESZ))?;
-        let sysroot_chosen = stack.names(handoff.envp).any(|name| name == plan::LD_PREFIX);
+        let image = image(stack)?;
+        let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::NoAux(handoff::aux::PAGESZ))? as u64;
 
-        let request = Request {
-            guest: *execfd,
-            invocation,
-            secure: handoff.secure(),
-            sysroot_chosen,
-            host: cpu::HOST,
-            page: page as u64,
-        };
+        let request = Request { guest: *execfd, invocation, secure: handoff.secure(), host: cpu::HOST, page };
         let mut head = [0; program::HEAD];
-        let Prepared { plan, file, program } = prepare(&mut sys::Kernel, &image.table, request, &mut head)?;
-        match program {
-            Some(program) => self.map(&plan, file, &program),
-            None => self.exec(&plan, file),
-        }
+        let mut files = sys::Kernel { stack, environment: handoff.envp };
+        let Prepared { plan, emulator } = prepare(&mut files, &image, request, &mut head)?;
+        let loaded = match emulator {
+            Emulator::Executed(file) => return self.exec(&plan, file),
+            Emulator::Mapped(file, program) => {
+                let loaded = load::map(file, &program).map_err(failed("map the emulator", plan.emulator))?;
+                sys::close(file);
+                loaded
+            }
+            Emulator::Inside(resident) => {
+                load::move_in(&image, &resident, plan.secure).map_err(failed("map the emulator", plan.emulator))?
+            }
+        };
+        self.enter(&image, &plan, loaded)
     }
 
-    /// Becomes the emulator by mapping it: no second exec, so what the kernel did about credentials, `comm` and the
+    /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the
     /// auxiliary vector stands.
-    fn map(&self, plan: &Plan<'static, usize>, file: Fd, program: &Program<'_>) -> Never {
+    #[inline(never)]
+    fn enter(&self, image: &Image<'static>, plan: &Plan<'static, usize>, loaded: Loaded) -> Never {
         // QEMU before 10 takes descriptor 0 for none, and would open the guest by its path instead.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
-        let loaded = load::map(file, program).map_err(failed("map the emulator", plan.emulator))?;
-        sys::close(file);
         let patch = Patch {
-            phdr: loaded.address(program.phdr),
-            phent: program.phent.into(),
-            phnum: program.phnum.into(),
-            entry: loaded.address(program.entry),
-            execfd: execfd.0 as usize,
+            phdr: loaded.phdr,
+            phnum: loaded.phnum,
+            entry: loaded.entry,
+            execfd: Some(execfd.0 as usize),
             argv0_flag: plan.argv0_flag(),
         };
-        self.with_block(plan, patch, |block| {
-            sys::describe(&self.description(plan, &block, loaded.description(program)));
-            loaded.enter(&block, program)
+        self.with_block(plan, patch, &mut |block| {
+            sys::describe(&self.description(plan, &block, &loaded));
+            load::clear_out(image);
+            block.enter(loaded)
         })
     }
 
     /// Becomes the emulator by execve(2), which opens the guest by its path: possible when that still names the file
     /// which the kernel opened, and harmless since nothing is gained by this exec.
+    #[inline(never)]
     fn exec(&self, plan: &Plan<'static, usize>, file: Fd) -> Never {
         let Plan { emulator, .. } = *plan;
         sys::close(file);
@@ -106,21 +137,27 @@ impl Start {
             return Err(Refusal::Unreadable { emulator });
         }
         sys::close(self.execfd);
-        let patch = Patch { phdr: 0, phent: 0, phnum: 0, entry: 0, execfd: 0, argv0_flag: false };
-        self.with_block(plan, patch, |block| {
+        let patch = Patch::of(&self.handoff);
+        self.with_block(plan, patch, &mut |block| {
             let refusal = failed("execute the emulator", emulator)(block.exec(emulator));
             line::refuse(Some(self.stack.string(plan.invocation.path)), &refusal)
         })
     }
 
     /// Builds the emulator's initial stack, and goes on below it.
-    fn with_block(&self, plan: &Plan<'static, usize>, patch: Patch, then: impl FnOnce(Block) -> Infallible) -> ! {
-        let read = |address| self.stack.string(address).to_bytes();
-        stack::with_block(&Contents { plan, handoff: &self.handoff, patch, read: &read }, then)
+    fn with_block(&self, plan: &Plan<'static, usize>, patch: Patch, then: &mut Then<'_>) -> ! {
+        let bytes = |address| self.stack.string(address).to_bytes();
+        let contents = Contents {
+            argv: &|push| plan.argv(push),
+            envp: &|push| plan.environment(self.handoff.envp, &bytes, push),
+            auxv: self.handoff.auxv,
+            patch,
+        };
+        stack::with_block(&contents, then)
     }
 
     /// What /proc shall show: the emulator's memory, and the guest's own arguments as for a native program.
-    fn description(&self, plan: &Plan<'static, usize>, block: &Block, memory: Description) -> Description {
+    fn description(&self, plan: &Plan<'static, usize>, block: &Block, loaded: &Loaded) -> Description {
         let end = |strings: &[usize], before| strings.last().map_or(before, |&last| self.stack.string_end(last));
         let arg_start = plan.invocation.argv0;
         let arg_end = end(self.handoff.argv, arg_start);
@@ -133,7 +170,11 @@ impl Start {
             env_end: end(self.handoff.envp, arg_end),
             auxv,
             auxv_size: auxv_size as u32,
-            ..memory
+            start_code: loaded.code.0,
+            end_code: loaded.code.1,
+            start_data: loaded.data.0,
+            end_data: loaded.data.1,
+            ..Description::default()
         }
     }
 }

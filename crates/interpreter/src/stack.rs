@@ -5,8 +5,8 @@ use core::ffi::CStr;
 
 use dispatch_core::block::{Contents, Size};
 use dispatch_core::elf::{Header, PT_LOAD};
-use dispatch_core::plan;
 
+use crate::load::Loaded;
 use crate::{cpu, sys};
 
 /// What the kernel put into memory for us: the initial stack and this file.
@@ -50,11 +50,6 @@ impl Stack {
         unsafe { CStr::from_ptr(address as *const core::ffi::c_char) }
     }
 
-    /// The names of the variables at `addresses` of the environment.
-    pub fn names<'s>(&'s self, addresses: &'s [usize]) -> impl Iterator<Item = &'static [u8]> + 's {
-        addresses.iter().map(|&address| plan::variable_name(self.string(address).to_bytes()))
-    }
-
     /// One past the NUL of the string at `address`.
     pub fn string_end(&self, address: usize) -> usize {
         address.saturating_add(self.string(address).to_bytes_with_nul().len())
@@ -93,13 +88,10 @@ impl Block {
         unsafe { sys::exec(path, array(1), array(envp)) }
     }
 
-    /// Gives the process to the program at `entry`.
-    ///
-    /// # Safety
-    /// `entry` is the entry point of a program that is completely mapped.
-    pub unsafe fn enter(&self, entry: usize) -> ! {
-        // SAFETY: this is an initial stack block, aligned by `with_room`; the rest is this function's contract.
-        unsafe { cpu::enter(self.sp, entry) }
+    /// Gives the process to a program.
+    pub fn enter(&self, loaded: Loaded) -> ! {
+        // SAFETY: this is an initial stack block, aligned by `with_room`, and the program is mapped completely.
+        unsafe { cpu::enter(self.sp, loaded.entry) }
     }
 
     /// The auxiliary vector, AT_NULL included, as address and bytes; `len` is that of the kernel's in words.
@@ -110,34 +102,37 @@ impl Block {
     }
 }
 
+/// What goes on below a block; it does not come back.
+pub type Then<'t> = dyn FnMut(Block) -> Infallible + 't;
+
 /// Writes the block onto the stack, below everything that is there, and calls `then` below it.
-pub fn with_block<T: FnOnce(Block) -> Infallible>(contents: &Contents<'_, '_>, then: T) -> ! {
-    struct Context<'c, T> {
-        contents: &'c Contents<'c, 'c>,
+pub fn with_block(contents: &Contents<'_>, then: &mut Then<'_>) -> ! {
+    struct Context<'c, 't> {
+        contents: &'c Contents<'c>,
         size: Size,
-        then: Option<T>,
+        then: &'c mut Then<'t>,
     }
 
-    unsafe extern "C" fn inside<T: FnOnce(Block) -> Infallible>(room: *mut u8, context: *mut u8) -> ! {
+    unsafe extern "C" fn inside(room: *mut u8, context: *mut u8) -> ! {
         // SAFETY: `with_block` passes the address of its own context, whose frame is never left.
-        let context = unsafe { &mut *context.cast::<Context<'_, T>>() };
+        let context = unsafe { &mut *context.cast::<Context<'_, '_>>() };
         let sp = room.cast::<usize>();
         let at = sp.wrapping_add(context.size.words).cast::<u8>();
         // SAFETY: the room begins here, aligned to 16 bytes, and nobody else has it.
         let words = unsafe { zeroed(sp, context.size.words) };
         // SAFETY: and goes on after the words.
         let strings = unsafe { zeroed(at, context.size.strings) };
-        match (context.contents.write(words, strings, at as usize), context.then.take()) {
-            (Some(()), Some(then)) => match then(Block { sp, words }) {},
-            _ => crate::line::broken(),
+        match context.contents.write(words, strings, at as usize) {
+            Some(()) => match (context.then)(Block { sp, words }) {},
+            None => crate::line::broken(),
         }
     }
 
     let size = contents.measure();
     let bytes = size.words.saturating_mul(size_of::<usize>()).saturating_add(size.strings);
-    let mut context = Context { contents, size, then: Some(then) };
+    let mut context = Context { contents, size, then };
     // SAFETY: `inside` accepts this context and does not return.
-    unsafe { cpu::with_room(bytes, inside::<T>, (&raw mut context).cast()) }
+    unsafe { cpu::with_room(bytes, inside, (&raw mut context).cast()) }
 }
 
 /// `len` zeroes at `to`, of a type for which that is a value.

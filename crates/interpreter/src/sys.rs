@@ -2,15 +2,18 @@
 
 use core::ffi::CStr;
 
+use dispatch_core::plan::{LD_PREFIX, variable_name};
 use dispatch_core::prepare::Files;
 
 use crate::cpu::{self, nr};
+use crate::stack::Stack;
 
 /// An open descriptor. Copied freely: who closes it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fd(pub i32);
 
 const EINTR: i32 = 4;
+const EFAULT: i32 = 14;
 
 const AT_FDCWD: usize = -100isize as usize;
 const O_CLOEXEC: usize = 0o2000000;
@@ -18,6 +21,8 @@ const F_DUPFD: usize = 0;
 const PROT_READ: usize = 1;
 const PROT_WRITE: usize = 2;
 const PROT_EXEC: usize = 4;
+const MREMAP_MAYMOVE: usize = 1;
+const MREMAP_FIXED: usize = 2;
 const MAP_PRIVATE: usize = 0x02;
 const MAP_FIXED: usize = 0x10;
 const MAP_ANONYMOUS: usize = 0x20;
@@ -73,21 +78,37 @@ fn stat(fd: Fd) -> Result<[usize; 18]> {
 /// Whether `path` can be opened for reading and is the file behind `fd`.
 pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
     let identity = |fd| stat(fd).map(|words| (words.get(cpu::STAT_DEV).copied(), words.get(cpu::STAT_INO).copied()));
-    let Ok(other) = Kernel.open(path) else { return false };
+    let Ok(other) = open(path) else { return false };
     let same = identity(fd).is_ok_and(|found| identity(other) == Ok(found));
     close(other);
     same
 }
 
-/// The file system, through the kernel.
-pub struct Kernel;
+fn open(path: &CStr) -> Result<Fd> {
+    let fd = plain(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?;
+    Ok(Fd(fd as i32))
+}
 
-impl Files for Kernel {
+/// Whether the kernel can read the byte: a system call that is given an address where there is nothing fails with
+/// EFAULT, where an access would be a signal.
+pub fn is_readable(byte: &u8) -> bool {
+    // Descriptor -1 and an empty or longer name: nothing is looked up that exists.
+    plain(nr::FACCESSAT, [usize::MAX, core::ptr::from_ref(byte) as usize, 0, 0, 0, 0]) != Err(EFAULT)
+}
+
+/// The world around the guest, through the kernel.
+pub struct Kernel<'s> {
+    /// Where the strings are.
+    pub stack: &'s Stack,
+    /// Addresses of the environment.
+    pub environment: &'static [usize],
+}
+
+impl Files for Kernel<'_> {
     type File = Fd;
 
     fn open(&mut self, path: &CStr) -> Result<Fd> {
-        let fd = plain(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?;
-        Ok(Fd(fd as i32))
+        open(path)
     }
 
     fn read_at<'b>(&mut self, fd: Fd, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8]> {
@@ -109,6 +130,7 @@ impl Files for Kernel {
         Ok(stat(fd)?.get(cpu::STAT_SIZE).copied().unwrap_or_default() as u64)
     }
 
+    #[inline(never)]
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
         // PATH_MAX, above which the kernel would refuse the name anyway.
         let mut joined = [0u8; 4096];
@@ -118,6 +140,11 @@ impl Files for Kernel {
         to_root.copy_from_slice(root);
         to_path.copy_from_slice(path);
         plain(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]).is_ok()
+    }
+
+    fn sysroot_chosen(&mut self) -> bool {
+        let name = |&address: &usize| variable_name(self.stack.string(address).to_bytes());
+        self.environment.iter().map(name).any(|name| name == LD_PREFIX)
     }
 }
 
@@ -206,6 +233,24 @@ pub unsafe fn unmap(address: usize, len: usize) {
         // SAFETY: by this function's contract.
         let _ = unsafe { call(nr::MUNMAP, [address, len, 0, 0, 0, 0]) };
     }
+}
+
+/// Moves the mapping of `len` bytes at `from` to `to`, over what is there.
+///
+/// # Safety
+/// Nobody uses either range.
+pub unsafe fn move_to(from: usize, len: usize, to: usize) -> Result<()> {
+    // SAFETY: by this function's contract.
+    unsafe { call(nr::MREMAP, [from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0]) }.map(|_| ())
+}
+
+/// Changes what a range may be used for.
+///
+/// # Safety
+/// Nobody relies on what it may be used for now.
+pub unsafe fn protect(address: usize, len: usize, protection: Protection) -> Result<()> {
+    // SAFETY: by this function's contract.
+    unsafe { call(nr::MPROTECT, [address, len, protection.0, 0, 0, 0]) }.map(|_| ())
 }
 
 /// `struct prctl_mm_map` (uapi/linux/prctl.h), by which /proc shows the guest and not us.

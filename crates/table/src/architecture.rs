@@ -127,7 +127,7 @@ impl Architecture {
     /// them from it: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
     pub fn rules(&self) -> Vec<EntryRule> {
         // Through the compiled form, so that kernel and interpreter read the very same row.
-        let compiled = compile::compile(std::slice::from_ref(self));
+        let compiled = compile::compile(std::slice::from_ref(self), |_| 0);
         let rows = Table::read(&compiled).map(|table| table.rows());
         let derived: Vec<RowRule> = rows.into_iter().flatten().flatten().flat_map(|row| Rule::of_row(&row)).collect();
         let Some(&RowRule { machine: first_machine, osabi: first_osabi, .. }) = derived.first() else {

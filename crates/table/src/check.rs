@@ -142,7 +142,7 @@ fn probe(architecture: &Architecture) -> Result<(), Fault> {
     if !(1..=MAX_PROBE).contains(&len) {
         return Err(Fault::ProbeSize { len, max: MAX_PROBE });
     }
-    let compiled = compile::compile(std::slice::from_ref(architecture));
+    let compiled = compile::compile(std::slice::from_ref(architecture), |_| 0);
     let row = Table::read(&compiled).ok().and_then(|table| table.rows().next()?.ok());
     let guest = Guest::identify(&architecture.probe_elf()).ok();
     match (row, guest) {
@@ -152,7 +152,20 @@ fn probe(architecture: &Architecture) -> Result<(), Fault> {
 }
 
 /// Names and aliases are one name space, because [`crate::ArchTable::find`] searches them together.
-pub fn names(architectures: &[Architecture]) -> Result<(), Error> {
+/// Names of rows that are about to be merged: a second one would silently win.
+pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Error> {
+    let mut known = Vec::new();
+    for name in names {
+        if known.contains(&name) {
+            let fault = Fault::Taken { name: name.to_owned(), by: name.to_owned() };
+            return Err(Error::Architecture { name: name.to_owned(), fault });
+        }
+        known.push(name);
+    }
+    Ok(())
+}
+
+fn names(architectures: &[Architecture]) -> Result<(), Error> {
     let mut owners = HashMap::new();
     for architecture in architectures {
         for name in architecture.names() {

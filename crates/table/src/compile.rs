@@ -47,8 +47,9 @@ pub fn strings_len(architecture: &Architecture) -> usize {
     list(strings.map(String::as_str)).len()
 }
 
-/// The table of `architectures`, each of which has passed its checks.
-pub fn compile(architectures: &[Architecture]) -> Vec<u8> {
+/// The table of `architectures`, each of which has passed its checks; `program` tells the number of an architecture's
+/// emulator among the programs of an image, or 0.
+pub fn compile(architectures: &[Architecture], program: impl Fn(&Architecture) -> u32) -> Vec<u8> {
     let start = TableHeader::SIZE + architectures.len() * RowRecord::SIZE;
     let mut pool = Pool { start, bytes: Vec::new(), known: HashMap::new() };
     let mut table = Vec::new();
@@ -56,13 +57,13 @@ pub fn compile(architectures: &[Architecture]) -> Vec<u8> {
     // As many as fit into memory are fewer than 2^32: a record has more than 100 bytes.
     TableHeader { magic: TABLE_MAGIC, rows: architectures.len() as u32 }.write(&mut write);
     for architecture in architectures {
-        record(architecture, &mut pool).write(&mut write);
+        record(architecture, program(architecture), &mut pool).write(&mut write);
     }
     table.extend(pool.bytes);
     table
 }
 
-fn record(architecture: &Architecture, pool: &mut Pool) -> RowRecord {
+fn record(architecture: &Architecture, program: u32, pool: &mut Pool) -> RowRecord {
     let flags = architecture.flags.unwrap_or(Flags { mask: 0, value: 0 });
     let machines = architecture.machine.iter().flat_map(|machine| machine.number.to_le_bytes()).collect();
     RowRecord {
@@ -79,5 +80,6 @@ fn record(architecture: &Architecture, pool: &mut Pool) -> RowRecord {
         options: pool.strings(architecture.options.iter().map(String::as_str)),
         environment: pool.strings(settings(architecture).iter().map(String::as_str)),
         sysroots: pool.strings(architecture.sysroots.iter().map(String::as_str)),
+        program,
     }
 }

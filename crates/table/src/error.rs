@@ -37,6 +37,8 @@ pub enum Error {
 /// What is wrong with an architecture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// It lacks a field, or has one too many or of the wrong type; of a row that was put together from two.
+    Fields(String),
     /// An alias has characters that no tool uses in one, or begins with `linux/`, which is added where it is wanted.
     Alias(String),
     /// Its name or one of its aliases is taken.
@@ -127,6 +129,7 @@ impl fmt::Display for Fault {
     /// Strings out of the table are quoted and escaped, so that the message stays one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Fault::Fields(problem) => f.write_str(problem),
             Fault::Alias(alias) => {
                 write!(f, "alias {alias:?} is not made of letters, digits and _ - . /, or begins with linux/")
             }

@@ -9,7 +9,9 @@ use dispatch_core::table::{Argv0, Strategy};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 
-use crate::{Architecture, Error, VERSION};
+use serde_json::{Map, Value};
+
+use crate::{Architecture, Error, Fault, VERSION};
 
 /// The whole file.
 #[derive(Deserialize)]
@@ -28,6 +30,39 @@ pub fn read(json: &str) -> Result<Vec<Architecture>, Error> {
     Ok(file.architectures)
 }
 
+/// The rows in `json` as they stand there, some of whose fields may be missing.
+pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        version: u32,
+        architectures: Vec<Map<String, Value>>,
+    }
+    let file: File = serde_json::from_str(json)?;
+    if file.version != VERSION {
+        return Err(Error::Version(file.version));
+    }
+    Ok(file.architectures)
+}
+
+/// The name of a row; empty if it has none.
+pub fn name(row: &Map<String, Value>) -> &str {
+    row.get("name").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The architecture of a complete row.
+pub fn architecture(row: Map<String, Value>) -> Result<Architecture, Error> {
+    let name = name(&row).to_owned();
+    let in_row =
+        |error: serde_json::Error| Error::Architecture { name, fault: Fault::Fields(printable(&error.to_string())) };
+    serde_json::from_value(Value::Object(row)).map_err(in_row)
+}
+
+/// A misspelt field is quoted as it is; the message is to stay one line.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
@@ -35,9 +70,7 @@ impl From<serde_json::Error> for Error {
         let text = error.to_string();
         let place = format!(" at line {line} column {column}");
         let problem = text.strip_suffix(&place).unwrap_or(&text);
-        // A misspelt field is quoted as it is; the message is to stay one line.
-        let printable = |character: char| if character.is_control() { ' ' } else { character };
-        Error::Json { line, column, problem: problem.chars().map(printable).collect() }
+        Error::Json { line, column, problem: printable(problem) }
     }
 }
 

@@ -16,6 +16,8 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
+use serde_json::{Map, Value, json};
+
 pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
 pub use error::{Error, Fault};
 
@@ -30,6 +32,8 @@ pub const VERSION: u32 = 1;
 pub struct ArchTable {
     /// The architectures, in the order of the JSON.
     pub architectures: Vec<Architecture>,
+    /// The same as JSON has them.
+    rows: Vec<Map<String, Value>>,
 }
 
 impl ArchTable {
@@ -40,7 +44,7 @@ impl ArchTable {
     pub fn parse(json: &str) -> Result<Self, Error> {
         let architectures = json::read(json)?;
         check::all(&architectures)?;
-        Ok(ArchTable { architectures })
+        Ok(ArchTable { architectures, rows: json::rows(json)? })
     }
 
     /// The table that comes with the program.
@@ -54,22 +58,28 @@ impl ArchTable {
         }
     }
 
-    /// This table with the architectures of another one in JSON: those with a name that is there already take its
-    /// place, others are added.
+    /// This table with the rows of another one in JSON. A row with a name that is there already changes the fields that it
+    /// has; any other is added, and must be complete.
     ///
     /// # Errors
     /// As [`ArchTable::parse`], of the other table or of both together.
     pub fn merge(mut self, json: &str) -> Result<Self, Error> {
-        let others = json::read(json)?;
-        check::names(&others)?;
-        for architecture in others {
-            match self.architectures.iter_mut().find(|known| known.name == architecture.name) {
-                Some(known) => *known = architecture,
-                None => self.architectures.push(architecture),
+        let others = json::rows(json)?;
+        check::distinct_names(others.iter().map(json::name))?;
+        for other in others {
+            match self.rows.iter_mut().find(|row| json::name(row) == json::name(&other)) {
+                Some(row) => row.extend(other),
+                None => self.rows.push(other),
             }
         }
+        self.architectures = self.rows.iter().cloned().map(json::architecture).collect::<Result<_, _>>()?;
         check::all(&self.architectures)?;
         Ok(self)
+    }
+
+    /// The table as JSON, which [`ArchTable::parse`] reads.
+    pub fn json(&self) -> String {
+        json!({ "version": VERSION, "architectures": self.rows }).to_string()
     }
 
     /// The architecture that a person or a tool calls so: by QEMU's name or an alias, letter for letter, with or
@@ -81,6 +91,12 @@ impl ArchTable {
 
     /// The table as [`dispatch_core::Table`] reads it.
     pub fn compile(&self) -> Vec<u8> {
-        compile::compile(&self.architectures)
+        self.compile_with(&[])
+    }
+
+    /// The table for an image: names of architectures, each with the number of its emulator among the image's programs.
+    pub fn compile_with(&self, programs: &[(&str, u32)]) -> Vec<u8> {
+        let number = |name: &str| programs.iter().find(|(other, _)| *other == name).map_or(0, |(_, number)| *number);
+        compile::compile(&self.architectures, |architecture| number(&architecture.name))
     }
 }

@@ -8,10 +8,9 @@ use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
 use dispatch_core::plan::{self, Word};
-use dispatch_core::prepare::{Head, Prepared, Request, prepare};
+use dispatch_core::prepare::{Emulator, Head, Prepared, Request, prepare};
 use dispatch_core::refusal::{Refusal, System};
-use dispatch_core::table::Strategy;
-use dispatch_core::{Guest, Table, program};
+use dispatch_core::{Guest, program};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
@@ -25,6 +24,7 @@ use crate::commands::run::environment;
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::guest::{Program, c_string};
+use crate::image::{Effective, OpenImage};
 use crate::json::Bytes;
 use crate::registry::{self, Registry};
 use crate::{defaults, host, ownership};
@@ -40,7 +40,7 @@ const SET_GID: u32 = 0o2010;
 ///
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
-pub fn explain(name: &OsStr, table: &ArchTable) -> Result<Explanation, Failure> {
+pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
     let program = Program::find(name, &[])?;
     let unreadable = |error| Failure::io("read", &program.path, error);
     let mut start = [0; START];
@@ -67,7 +67,7 @@ pub fn explain(name: &OsStr, table: &ArchTable) -> Result<Explanation, Failure> 
         verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
     };
     kernel(&mut explanation, start, table);
-    let planned = plan(&mut explanation, &program, guest.ok(), table)?;
+    let planned = plan(&mut explanation, &program, guest.ok(), image, table)?;
     explanation.verdict = Judge { explanation: &explanation, program: &program, contents: &contents, table }
         .verdict(planned.err(), start);
     Ok(explanation)
@@ -152,11 +152,12 @@ fn plan(
     explanation: &mut Explanation,
     program: &Program,
     guest: Option<Guest>,
+    effective: &Effective,
     table: &ArchTable,
 ) -> Result<Result<(), Unplanned>, Failure> {
-    let compiled = table.compile();
-    let compiled = Table::read(&compiled).map_err(|corrupt| Failure::refused(&program.path, &corrupt.into()))?;
-    let row = guest.and_then(|guest| compiled.choose(&guest).ok());
+    let image = registered(explanation);
+    let view = image.as_ref().unwrap_or(effective).view()?;
+    let row = guest.and_then(|guest| view.table.choose(&guest).ok());
     let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
@@ -179,12 +180,11 @@ fn plan(
         guest: disk.adopt(program.file.try_clone().map_err(unreadable)?),
         invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &args },
         secure: set_id && credentials,
-        sysroot_chosen: sysroot_chosen(),
         host: host::host(),
         page: host::page(),
     };
     let mut head: Head = [0; program::HEAD];
-    let prepared = prepare(&mut disk, &compiled, request, &mut head);
+    let prepared = prepare(&mut disk, &view, request, &mut head);
     let chosen = prepared.as_ref().ok().map(|prepared| prepared.plan.emulator.to_bytes().to_vec());
     explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
     Ok(match prepared {
@@ -203,6 +203,13 @@ fn gains(file: &Metadata) -> bool {
     let owner = file.mode() & SET_UID != 0 && file.uid() != geteuid().as_raw();
     let group = file.mode() & SET_GID == SET_GID && file.gid() != getegid().as_raw();
     allowed && (owner || group)
+}
+
+/// The image of the one entry that takes the program, if it is an image that can be read.
+fn registered(explanation: &Explanation) -> Option<Effective> {
+    let [entry] = explanation.kernel.entries.as_slice() else { return None };
+    let path = Path::new(OsStr::from_bytes(entry.interpreter.as_bytes()));
+    OpenImage::open(path).ok().flatten().map(Effective::Image)
 }
 
 /// Whether the caller has chosen where libraries are.
@@ -258,9 +265,10 @@ fn describe(prepared: &Prepared<'_, '_, &[u8], usize>) -> Plan {
     let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));
     Plan {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
-        strategy: match prepared.plan.strategy {
-            Strategy::Map => "map",
-            Strategy::Exec => "exec",
+        strategy: match prepared.emulator {
+            Emulator::Inside(_) => "image",
+            Emulator::Mapped(..) => "map",
+            Emulator::Executed(_) => "exec",
         },
         argv,
         environment: Environment { removed: removed.collect(), added },

@@ -17,9 +17,11 @@ pub mod nr {
     pub const CLOSE: usize = 3;
     pub const FSTAT: usize = 5;
     pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const BRK: usize = 12;
     pub const PREAD64: usize = 17;
+    pub const MREMAP: usize = 25;
     pub const EXECVE: usize = 59;
     pub const UNAME: usize = 63;
     pub const FCNTL: usize = 72;

@@ -1,0 +1,262 @@
+//! Lays a program out as it is to lie in memory, and applies its relocations for one address.
+
+use std::fmt;
+
+use dispatch_core::elf::{PF_R, PF_W, PF_X};
+use dispatch_core::image::{SegmentRecord, WordRecord};
+use dispatch_core::program::{self, HEAD, Host, Mapping, Program};
+use goblin::elf::dynamic::{DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_TEXTREL};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
+use goblin::elf::{Elf, reloc};
+
+/// Most bytes by which a program in memory may exceed its file, holes between segments and bss in front of others.
+const MAX_HOLES: u64 = 64 << 20;
+/// Most segments that a program may have, gaps between them included.
+pub const MAX_SEGMENTS: usize = 32;
+/// `d_tag` of relocations in the compact form, which add to what is there and so cannot be applied twice.
+const DT_RELR: u64 = 36;
+/// Size of `Elf64_Dyn` and of `Elf64_Rela`, in bytes.
+const DYN: usize = 16;
+const RELA: usize = 24;
+
+/// Why a program cannot be laid out. Displayed after its path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It cannot be mapped at all.
+    Program(program::Fault),
+    /// Its segments are so far apart that the image would be mostly holes.
+    Sparse,
+    /// It has more than [`MAX_SEGMENTS`].
+    Segments,
+    /// Its fresh memory is not just readable and writable.
+    Bss,
+    /// The ELF reader does not accept it.
+    Unreadable(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Program(fault) => fault.fmt(f),
+            Fault::Sparse => f.write_str("has segments that are too far apart"),
+            Fault::Segments => write!(f, "has more than {MAX_SEGMENTS} segments"),
+            Fault::Bss => f.write_str("has zeroed memory that is not readable and writable"),
+            Fault::Unreadable(reason) => write!(f, "is damaged ({reason})"),
+        }
+    }
+}
+
+impl From<program::Fault> for Fault {
+    fn from(fault: program::Fault) -> Self {
+        Fault::Program(fault)
+    }
+}
+
+/// A program as it lies in memory. All addresses are those of its file.
+#[derive(Debug)]
+pub struct LaidOut {
+    /// Whether it can be anywhere.
+    pub relocatable: bool,
+    /// Lowest address.
+    pub low: u64,
+    /// One past the highest.
+    pub high: u64,
+    /// Alignment, in bytes.
+    pub align: u64,
+    /// Entry point.
+    pub entry: u64,
+    /// Address of the program headers.
+    pub phdr: u64,
+    /// How many there are.
+    pub phnum: u64,
+    /// Memory from `low` on, in whole pages.
+    pub body: Vec<u8>,
+    /// Permissions within the body.
+    pub segments: Vec<SegmentRecord>,
+    /// What to write when it is elsewhere than where it is prelinked for; empty before [`LaidOut::prelink`].
+    pub words: Vec<WordRecord>,
+    dynamic: Option<u64>,
+    relative: u32,
+}
+
+impl LaidOut {
+    /// Lays the ELF file `file` out for `host`, with pages of `page` bytes.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn of(file: &[u8], host: Host, page: u64) -> Result<Self, Fault> {
+        let head = &file[..file.len().min(HEAD)];
+        let program = Program::examine(head, file.len() as u64, host, page)?;
+        let mappings: Vec<Mapping> = program.mappings().collect();
+        let mut body_end = program.low;
+        for (index, mapping) in mappings.iter().enumerate() {
+            let last = index + 1 == mappings.len();
+            let file_end = mapping.address + mapping.file_len;
+            // What follows the body is readable and writable, so only such memory can be left out of it.
+            let left_out = last && mapping.flags == PF_R | PF_W;
+            if last && !left_out && mapping.fresh_len != 0 {
+                return Err(Fault::Bss);
+            }
+            body_end = if left_out { file_end } else { file_end + mapping.fresh_len };
+        }
+        let len = body_end - program.low;
+        if len > file.len() as u64 + MAX_HOLES {
+            return Err(Fault::Sparse);
+        }
+
+        let elf = Elf::parse(file).map_err(|error| Fault::Unreadable(error.to_string()))?;
+        let mut body = vec![0; usize::try_from(len).map_err(|_| Fault::Sparse)?];
+        for segment in elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz != 0) {
+            // Program::examine has found every segment inside the file and between low and high.
+            let to = (segment.p_vaddr - program.low) as usize;
+            let from = segment.p_offset as usize;
+            let count = segment.p_filesz as usize;
+            body[to..to + count].copy_from_slice(&file[from..from + count]);
+        }
+        let dynamic = elf.program_headers.iter().find(|segment| segment.p_type == PT_DYNAMIC);
+        let segments = permissions(&mappings, body_end);
+        if segments.len() > MAX_SEGMENTS {
+            return Err(Fault::Segments);
+        }
+        Ok(LaidOut {
+            relocatable: program.relocatable,
+            low: program.low,
+            high: program.high,
+            align: program.align,
+            entry: program.entry,
+            phdr: program.phdr,
+            phnum: program.phnum.into(),
+            body,
+            segments,
+            words: Vec::new(),
+            dynamic: dynamic.map(|segment| segment.p_vaddr),
+            relative: relative(elf.header.e_machine),
+        })
+    }
+
+    /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and takes them out of the
+    /// list that the program goes through when it starts. Whether that was possible: nothing has changed if not.
+    ///
+    /// In a static position-independent file they come first, DT_RELACOUNT of them; what is left (IRELATIVE) has to see
+    /// the CPU that it runs on.
+    pub fn prelink(&mut self, base: u64) -> bool {
+        let Some(plan) = self.relocations() else { return false };
+        let shift = base.wrapping_sub(self.low);
+        for (address, addend) in plan.relative {
+            self.write(address, addend.wrapping_add(shift));
+        }
+        for (word, value) in plan.changed {
+            self.write(word.address, value);
+            self.words.push(word);
+        }
+        true
+    }
+
+    /// What prelinking does; `None` if the program does not lend itself to it.
+    fn relocations(&self) -> Option<Relocations> {
+        if !self.relocatable {
+            return None;
+        }
+        let entries = self.dynamic_entries()?;
+        let value = |tag| entries.iter().find(|entry| entry.tag == tag).map(|entry| entry.value);
+        if value(DT_RELR).is_some() || value(DT_TEXTREL).is_some() {
+            return None;
+        }
+        let (table, size, count) = (value(DT_RELA)?, value(DT_RELASZ)?, value(DT_RELACOUNT)?);
+        let taken = count.checked_mul(RELA as u64).filter(|taken| *taken != 0 && *taken <= size)?;
+        let start = self.offset(table, taken)?;
+        let mut relative = Vec::new();
+        for entry in self.body[start..start + taken as usize].chunks_exact(RELA) {
+            let [address, info, addend] = words(entry);
+            if info != u64::from(self.relative) || !self.is_writable(address, 8) {
+                return None;
+            }
+            relative.push((address, addend));
+        }
+        let changes = [(DT_RELA, table + taken), (DT_RELASZ, size - taken), (DT_RELACOUNT, 0)];
+        let changed = changes.map(|(tag, value)| {
+            let entry = entries.iter().find(|entry| entry.tag == tag).expect("its value was found above");
+            (WordRecord { address: entry.address + 8, value: entry.value }, value)
+        });
+        let writable = changed.iter().all(|(word, _)| self.is_writable(word.address, 8));
+        writable.then(|| Relocations { relative, changed: changed.to_vec() })
+    }
+
+    fn dynamic_entries(&self) -> Option<Vec<Dynamic>> {
+        let start = self.dynamic?;
+        let from = self.offset(start, 0)?;
+        let entries = self.body[from..].chunks_exact(DYN).zip((start..).step_by(DYN));
+        let entries = entries.map(|(entry, address)| {
+            let [tag, value] = words(entry);
+            Dynamic { address, tag, value }
+        });
+        Some(entries.take_while(|entry| entry.tag != 0).collect())
+    }
+
+    /// Where `len` bytes at `address` are in the body.
+    fn offset(&self, address: u64, len: u64) -> Option<usize> {
+        let offset = address.checked_sub(self.low)?;
+        (offset.checked_add(len)? <= self.body.len() as u64).then_some(offset as usize)
+    }
+
+    fn is_writable(&self, address: u64, len: u64) -> bool {
+        let within = |segment: &&SegmentRecord| {
+            segment.address <= address
+                && address.checked_add(len).is_some_and(|end| end <= segment.address + segment.len)
+        };
+        self.segments.iter().find(within).is_some_and(|segment| segment.flags & u64::from(PF_W) != 0)
+    }
+
+    fn write(&mut self, address: u64, value: u64) {
+        // Only for addresses that is_writable has found inside.
+        let offset = (address - self.low) as usize;
+        self.body[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+    }
+}
+
+struct Relocations {
+    /// Address and value before the shift.
+    relative: Vec<(u64, u64)>,
+    /// Words as they are, and what they become.
+    changed: Vec<(WordRecord, u64)>,
+}
+
+struct Dynamic {
+    address: u64,
+    tag: u64,
+    value: u64,
+}
+
+/// Little-endian words.
+fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    std::array::from_fn(|index| dispatch_core::bytes::array(bytes, index * 8).map_or(0, u64::from_le_bytes))
+}
+
+/// The relocation type that adds the load address (psABIs); 0 where none is known, and so nothing is prelinked.
+fn relative(machine: u16) -> u32 {
+    use goblin::elf::header::{EM_AARCH64, EM_RISCV, EM_X86_64};
+    match machine {
+        EM_X86_64 => reloc::R_X86_64_RELATIVE,
+        EM_AARCH64 => reloc::R_AARCH64_RELATIVE,
+        EM_RISCV => reloc::R_RISCV_RELATIVE,
+        _ => 0,
+    }
+}
+
+/// The segments up to `end`, and the gaps between them.
+fn permissions(mappings: &[Mapping], end: u64) -> Vec<SegmentRecord> {
+    let mut segments = Vec::new();
+    let mut reached = mappings.first().map_or(end, |mapping| mapping.address);
+    for mapping in mappings {
+        if mapping.address > reached {
+            segments.push(SegmentRecord { address: reached, len: mapping.address - reached, flags: 0 });
+        }
+        let segment_end = (mapping.address + mapping.file_len + mapping.fresh_len).min(end);
+        if segment_end > mapping.address {
+            let flags = (mapping.flags & (PF_R | PF_W | PF_X)).into();
+            segments.push(SegmentRecord { address: mapping.address, len: segment_end - mapping.address, flags });
+        }
+        reached = segment_end;
+    }
+    segments
+}

@@ -1,0 +1,242 @@
+//! An image that is read: what it carries, and its programs as ELF files again.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use dispatch_core::Table;
+use dispatch_core::bytes::{Strings, slice};
+use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
+use dispatch_core::image::{Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
+use dispatch_core::record::Field;
+use dispatch_table::ArchTable;
+
+use crate::failure::Failure;
+use crate::{guest, host};
+
+/// How much of a file is read for its program headers, in bytes.
+const HEAD: u64 = 4096;
+/// `p_offset` within `Elf64_Phdr`; `p_vaddr` follows it.
+const P_OFFSET: usize = 8;
+/// The ELF header fields that describe sections.
+const SECTIONS: [std::ops::Range<usize>; 2] = super::SECTIONS;
+
+/// An image file, of which all but the bodies has been read.
+#[derive(Debug)]
+pub struct OpenImage {
+    path: PathBuf,
+    file: File,
+    /// Where the payload begins in the file.
+    start: u64,
+    len: u64,
+    header: ImageHeader,
+    meta: Vec<u8>,
+}
+
+/// One program of an image, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Its file name.
+    pub name: String,
+    /// Where it was read from.
+    pub path: String,
+    /// What it said its version is; may be empty.
+    pub version: String,
+    /// SHA-256 of the file that it was read from, in hexadecimal digits.
+    pub digest: String,
+    /// Length of that file, in bytes.
+    pub size: u64,
+    /// Address for which it is prelinked, if it is.
+    pub base: Option<u64>,
+    /// Names of the architectures whose programs it runs.
+    pub runs: Vec<String>,
+}
+
+/// What decides about programs: an image, or just a table.
+#[derive(Debug)]
+pub enum Effective {
+    /// An image with its own table.
+    Image(OpenImage),
+    /// A compiled table.
+    Table(Vec<u8>),
+}
+
+impl Effective {
+    /// As the interpreter sees it.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn view(&self) -> Result<Image<'_>, Failure> {
+        let damaged = |_| Failure::DamagedImage { path: PathBuf::from(dispatch_core::NAME), fault: Fault::Corrupt };
+        match self {
+            Effective::Image(image) => image.view(),
+            Effective::Table(table) => Table::read(table).map(Image::without_programs).map_err(damaged),
+        }
+    }
+}
+
+/// The image that this process was started from, if it was.
+pub fn own() -> Option<OpenImage> {
+    OpenImage::open(Path::new("/proc/self/exe")).ok().flatten()
+}
+
+impl OpenImage {
+    /// Opens the image at `path`; `None` if it is something else.
+    ///
+    /// # Errors
+    /// [`Failure::Io`], and [`Failure::DamagedImage`] for what began as an image.
+    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let failed = |error| Failure::io("read", path, error);
+        let damaged = |fault| Failure::DamagedImage { path: path.to_owned(), fault };
+        let file = guest::open(path).map_err(failed)?;
+        let head = read(&file, 0, HEAD).map_err(failed)?;
+        let Some(payload) = payload_segment(&head) else { return Ok(None) };
+        let machine = host::host().machine;
+        let start = read(&file, payload.offset, ImageHeader::SIZE as u64).map_err(failed)?;
+        let header = match ImageHeader::open(&start, machine) {
+            Ok(header) => header,
+            Err(Fault::NoPayload) => return Ok(None),
+            Err(fault) => return Err(damaged(fault)),
+        };
+        if file.metadata().map_err(failed)?.len() < payload.offset.saturating_add(payload.filesz) {
+            return Err(damaged(Fault::CutShort));
+        }
+        let ends = [header.table, header.programs, header.origins, header.json]
+            .map(|part| part.offset.saturating_add(part.len));
+        let end = ends.into_iter().max().unwrap_or(0).min(header.len);
+        let meta = read(&file, payload.offset, end).map_err(failed)?;
+        let image = OpenImage { path: path.to_owned(), file, start: payload.offset, len: payload.filesz, header, meta };
+        // Everything is looked at once here, so that what follows cannot find anything wrong.
+        image
+            .image()
+            .and_then(|image| image.programs().try_for_each(|program| program.map(|_| ())))
+            .map_err(damaged)?;
+        Ok(Some(image))
+    }
+
+    fn image(&self) -> Result<Image<'_>, Fault> {
+        Image::read(&self.meta, self.len, host::host().machine)
+    }
+
+    fn damaged(&self, fault: Fault) -> Failure {
+        Failure::DamagedImage { path: self.path.clone(), fault }
+    }
+
+    /// The table that it was written with.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn table(&self) -> Result<ArchTable, Failure> {
+        let json = self.part(self.header.json).and_then(|json| std::str::from_utf8(json).ok());
+        json.and_then(|json| ArchTable::parse(json).ok()).ok_or_else(|| self.damaged(Fault::Corrupt))
+    }
+
+    /// What the interpreter sees, without the bodies.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn view(&self) -> Result<Image<'_>, Failure> {
+        self.image().map_err(|fault| self.damaged(fault))
+    }
+
+    fn part(&self, extent: Extent) -> Option<&[u8]> {
+        slice(&self.meta, extent.offset, extent.len)
+    }
+
+    /// The programs, the command first.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn carried(&self) -> Result<Vec<Carried>, Failure> {
+        let image = self.view()?;
+        let origins = self.part(self.header.origins).unwrap_or_default();
+        let origins = origins.chunks_exact(OriginRecord::SIZE).filter_map(OriginRecord::read);
+        let string = |extent| {
+            let strings = self.part(extent).and_then(Strings::new);
+            strings
+                .and_then(|strings| strings.iter().next())
+                .map_or(String::new(), |text| text.to_string_lossy().into())
+        };
+        let carried = image.programs().zip(origins).zip(0..).map(|((program, origin), number)| {
+            let program = program.map_err(|fault| self.damaged(fault))?;
+            Ok(Carried {
+                name: program.name.to_string_lossy().into(),
+                path: string(origin.path),
+                version: string(origin.version),
+                digest: origin.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                size: origin.size,
+                base: Some(program.record.base).filter(|base| *base != 0),
+                runs: runs(&image.table, number),
+            })
+        });
+        carried.collect()
+    }
+
+    /// A program as an ELF file that execve(2) starts: its memory, with program headers that say so.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] and [`Failure::DamagedImage`].
+    pub fn program_elf(&self, number: u32) -> Result<Vec<u8>, Failure> {
+        self.elf(&self.view()?.program(number).map_err(|fault| self.damaged(fault))?)
+    }
+
+    /// The same for a program of this image that is at hand.
+    ///
+    /// # Errors
+    /// As [`OpenImage::program_elf`].
+    pub fn elf(&self, program: &Resident<'_>) -> Result<Vec<u8>, Failure> {
+        let body = program.record.body;
+        let failed = |error| Failure::io("read", &self.path, error);
+        let mut file = read(&self.file, self.start + body.offset, body.len).map_err(failed)?;
+        unlay(&mut file, program).ok_or_else(|| self.damaged(Fault::Corrupt))?;
+        Ok(file)
+    }
+}
+
+/// Names of the rows whose emulator is program `number`; none for the command.
+fn runs(table: &Table<'_>, number: u32) -> Vec<String> {
+    let rows = table.rows().filter_map(Result::ok).filter(|row| number != 0 && row.program == number);
+    rows.map(|row| row.name.to_string_lossy().into_owned()).collect()
+}
+
+/// Makes a file of a body: its words as they were linked, each segment where it is in memory, and no sections.
+fn unlay(file: &mut [u8], program: &Resident<'_>) -> Option<()> {
+    let low = program.record.low;
+    for word in program.words() {
+        let at = usize::try_from(word.address.checked_sub(low)?).ok()?;
+        file.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&word.value.to_le_bytes());
+    }
+    let header = Header::parse(file).ok()?;
+    let size = usize::from(header.class.program_header_size());
+    for index in 0..usize::from(header.phnum) {
+        let at = usize::try_from(header.phoff).ok()?.checked_add(index.checked_mul(size)?)?.checked_add(P_OFFSET)?;
+        let address = u64::from_le_bytes(dispatch_core::bytes::array(file, at.checked_add(8)?)?);
+        // PT_GNU_STACK and the like have no place in the file.
+        if let Some(offset) = address.checked_sub(low) {
+            file.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&offset.to_le_bytes());
+        }
+    }
+    SECTIONS.into_iter().try_for_each(|field| file.get_mut(field).map(|field| field.fill(0)))
+}
+
+/// The bytes at `offset`, fewer than `len` at the end of the file.
+fn read(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// The last loadable segment of the ELF file that begins with `head`.
+fn payload_segment(head: &[u8]) -> Option<ProgramHeader> {
+    let header = Header::parse(head).ok()?;
+    let table = slice(head, header.phoff, header.program_headers_size())?;
+    header.program_headers(table).filter(|segment| segment.kind == PT_LOAD).last()
+}

@@ -1,0 +1,99 @@
+//! The programs that are to travel in an image: where they are found, and what is known of them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dispatch_core::table::Strategy;
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::failure::Failure;
+use crate::host;
+
+/// An emulator that is to be inside.
+#[derive(Clone, Debug)]
+pub struct Source<'t> {
+    /// The architecture that it is for.
+    pub architecture: &'t Architecture,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// Where emulators come from.
+#[derive(Clone, Debug)]
+pub enum From {
+    /// A directory that is searched for the table's file names.
+    Directory(PathBuf),
+    /// The file of an architecture.
+    File(String, PathBuf),
+}
+
+impl From {
+    /// Reads `PATH` or `ARCH=PATH`.
+    ///
+    /// # Errors
+    /// The path is no directory and has no architecture in front.
+    pub fn parse(text: &OsStr) -> Result<Self, String> {
+        let bytes = text.as_bytes();
+        if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
+            let name = String::from_utf8_lossy(&bytes[..equals]);
+            if !name.contains('/') {
+                return Ok(From::File(name.into_owned(), OsStr::from_bytes(&bytes[equals + 1..]).into()));
+            }
+        }
+        let path = PathBuf::from(text);
+        if path.is_dir() {
+            Ok(From::Directory(path))
+        } else {
+            Err(format!("{} is no directory; an emulator is given as ARCH=FILE", path.display()))
+        }
+    }
+}
+
+/// The emulators of `rows`, from the places given, or else from where the table says they are installed. Of several for
+/// one architecture the first one runs.
+///
+/// # Errors
+/// [`Failure::UnknownArchitecture`].
+pub fn find<'t>(table: &'t ArchTable, rows: &[&'t Architecture], from: &[From]) -> Result<Vec<Source<'t>>, Failure> {
+    let mut sources = Vec::new();
+    for place in from {
+        if let From::File(name, path) = place {
+            let architecture = table.find(name).ok_or_else(|| Failure::UnknownArchitecture(name.clone()))?;
+            sources.push(Source { architecture, path: path.clone() });
+        }
+    }
+    for architecture in rows.iter().filter(|architecture| architecture.strategy == Strategy::Map) {
+        let mut places = Vec::new();
+        for directory in
+            from.iter().filter_map(|place| if let From::Directory(path) = place { Some(path) } else { None })
+        {
+            places.extend(architecture.emulator_names().map(|name| directory.join(name)).find(|path| path.is_file()));
+        }
+        if from.is_empty() {
+            places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
+        }
+        sources.extend(places.into_iter().map(|path| Source { architecture, path }));
+    }
+    Ok(sources)
+}
+
+/// The architectures that an image is for when none is named: all that are foreign here.
+pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
+    table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
+}
+
+/// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
+/// Empty if it says nothing of the kind.
+pub fn version(path: &Path) -> String {
+    let output = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let output = match output {
+        Ok(output) if output.status.success() => output,
+        _ => return String::new(),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default();
+    let version = line.split_once(" version ").map_or("", |(_, version)| version);
+    version.chars().filter(|character| !character.is_control()).take(100).collect()
+}

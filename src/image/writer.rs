@@ -1,0 +1,225 @@
+//! Writes an image, program by program, so that only one of them is in memory at a time.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use dispatch_core::image::{
+    Extent, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, OriginRecord, ProgramRecord, SegmentRecord, WordRecord, checksum,
+};
+use dispatch_core::program::Host;
+use dispatch_core::record::Field;
+use dispatch_table::ArchTable;
+use sha2::{Digest, Sha256};
+
+use super::layout::{LaidOut, MAX_SEGMENTS};
+use super::source::{Source, version};
+use super::{ALIGN, interpreter};
+use crate::failure::Failure;
+use crate::host;
+
+/// Most words that a program has to have restored.
+const MAX_WORDS: usize = 3;
+/// Where prelinked programs go, on hosts with 47 bits of address space: above what guests ask for first, and below where
+/// the kernel puts programs (0x5555…), libraries and stacks (0x7f…).
+const BASES: std::ops::Range<u64> = 0x1000_0000_0000..0x4000_0000_0000;
+
+/// What goes into an image.
+#[derive(Debug)]
+pub struct Content<'c> {
+    /// The architectures.
+    pub table: &'c ArchTable,
+    /// The command, program 0.
+    pub command: Command,
+    /// The emulators.
+    pub emulators: &'c [Source<'c>],
+    /// Whether relocations are applied beforehand.
+    pub prelink: bool,
+    /// What addresses are drawn from.
+    pub seed: u64,
+}
+
+/// The command as a file.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What people are told it was.
+    pub path: String,
+}
+
+/// A payload that is being written to a file.
+struct Writer<'f> {
+    file: &'f File,
+    /// Where the payload begins in the file.
+    start: u64,
+    /// Everything but the bodies, from the start of the payload.
+    meta: Vec<u8>,
+    /// Where the next body goes, in bytes from the start of the payload.
+    next: u64,
+    records: Vec<ProgramRecord>,
+    origins: Vec<OriginRecord>,
+    host: Host,
+}
+
+/// Writes the image to `file`, which is empty. `progress` is told of each program before it is read.
+///
+/// # Errors
+/// A program cannot be inside, or a file cannot be read or written; then what `file` holds is no image.
+pub fn write(
+    content: &Content<'_>,
+    file: &File,
+    path: &Path,
+    progress: &mut dyn FnMut(usize, &Path),
+) -> Result<(), Failure> {
+    let failed = |error| Failure::io("write", path, error);
+    let host = host::host();
+    let count = content.emulators.len() + 1;
+    let compiled = content.table.compile_with(&numbers(content));
+    let json = content.table.json();
+    let strings: usize = content.emulators.iter().map(|source| 2 * source.path.as_os_str().len() + 256).sum();
+    let per_program =
+        ProgramRecord::SIZE + OriginRecord::SIZE + MAX_SEGMENTS * SegmentRecord::SIZE + MAX_WORDS * WordRecord::SIZE;
+    let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + 512 + count * per_program;
+    let mut writer = Writer {
+        file,
+        start: interpreter().len() as u64,
+        meta: vec![0; ImageHeader::SIZE],
+        next: (meta as u64).next_multiple_of(host::LARGEST_PAGE),
+        records: Vec::new(),
+        origins: Vec::new(),
+        host,
+    };
+    writer.start = writer.start.next_multiple_of(ALIGN);
+    let bodies = writer.next;
+    let table = writer.add(&compiled);
+
+    progress(0, Path::new(&content.command.path));
+    let command = (dispatch_core::NAME, content.command.path.as_str(), env!("CARGO_PKG_VERSION").to_owned());
+    writer.program(&content.command.bytes, command, base(content, 0))?;
+    for (index, source) in content.emulators.iter().enumerate() {
+        progress(index + 1, &source.path);
+        let bytes = std::fs::read(&source.path).map_err(|error| Failure::io("read", &source.path, error))?;
+        let name = source.path.file_name().unwrap_or_default().to_string_lossy();
+        let origin = (name.as_ref(), &*source.path.to_string_lossy(), version(&source.path));
+        writer.program(&bytes, origin, base(content, index as u64 + 1))?;
+    }
+    let json = writer.add(json.as_bytes());
+    let programs = writer.add_records(&writer.records.clone());
+    let origins = writer.add_records(&writer.origins.clone());
+    assert!(
+        writer.meta.len() as u64 <= bodies,
+        "the room for everything but bodies was computed as the most it can be"
+    );
+
+    let mut header = ImageHeader {
+        magic: IMAGE_MAGIC,
+        version: IMAGE_VERSION,
+        host: host.machine.0,
+        reserved: 0,
+        page: host::LARGEST_PAGE,
+        len: writer.next,
+        table,
+        programs,
+        origins,
+        json,
+        seed: content.seed,
+        checksum: 0,
+    };
+    header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
+    writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
+    let meta = std::mem::take(&mut writer.meta);
+    writer.put(0, &meta).map_err(failed)?;
+    // A payload without bodies ends in the middle of nowhere otherwise.
+    file.set_len(writer.start + writer.next).map_err(failed)?;
+    file.write_all_at(&super::attached(writer.next), 0).map_err(failed)
+}
+
+/// The numbers that the rows' emulators get: for each architecture that of its first one.
+fn numbers<'c>(content: &'c Content<'_>) -> Vec<(&'c str, u32)> {
+    let mut numbers: Vec<(&str, u32)> = Vec::new();
+    for (source, number) in content.emulators.iter().zip(1..) {
+        if !numbers.iter().any(|(name, _)| *name == source.architecture.name) {
+            numbers.push((&source.architecture.name, number));
+        }
+    }
+    numbers
+}
+
+/// Where program `number` is prelinked for; `None` if it is not to be.
+fn base(content: &Content<'_>, number: u64) -> Option<u64> {
+    // SplitMix64, whose results do not show how near their inputs are.
+    let mut mixed = content.seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    content.prelink.then(|| BASES.start + mixed % (BASES.end - BASES.start))
+}
+
+fn encode(record: &impl Field) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.write(&mut |part| bytes.extend(part));
+    bytes
+}
+
+impl Writer<'_> {
+    fn add(&mut self, bytes: &[u8]) -> Extent {
+        let offset = self.meta.len() as u64;
+        self.meta.extend(bytes);
+        Extent { offset, len: bytes.len() as u64 }
+    }
+
+    fn add_records(&mut self, records: &[impl Field]) -> Extent {
+        self.add(&records.iter().flat_map(encode).collect::<Vec<u8>>())
+    }
+
+    fn add_string(&mut self, string: &str) -> Extent {
+        self.add(&[string.as_bytes(), b"\0"].concat())
+    }
+
+    fn put(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.start + offset)
+    }
+
+    /// Adds a program: `origin` is its name, its path and its version.
+    fn program(
+        &mut self,
+        bytes: &[u8],
+        (name, path, version): (&str, &str, String),
+        base: Option<u64>,
+    ) -> Result<(), Failure> {
+        let refused = |fault| Failure::NotForImage { path: path.into(), fault };
+        let mut program = LaidOut::of(bytes, self.host, host::LARGEST_PAGE).map_err(refused)?;
+        let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base));
+        if base.is_none() && program.relocatable {
+            log::info!("{path}: not prelinked");
+        }
+        let body = Extent { offset: self.next, len: program.body.len() as u64 };
+        self.put(body.offset, &program.body).map_err(|error| Failure::io("write", Path::new("the image"), error))?;
+        self.next = (body.offset + body.len).next_multiple_of(host::LARGEST_PAGE);
+        let record = ProgramRecord {
+            name: self.add_string(name),
+            relocatable: program.relocatable.into(),
+            low: program.low,
+            high: program.high,
+            align: program.align,
+            base: base.unwrap_or(0),
+            entry: program.entry,
+            phdr: program.phdr,
+            phnum: program.phnum,
+            body,
+            segments: self.add_records(&program.segments),
+            words: self.add_records(&program.words),
+        };
+        let origin = OriginRecord {
+            path: self.add_string(path),
+            version: self.add_string(&version),
+            digest: Sha256::digest(bytes).into(),
+            size: bytes.len() as u64,
+        };
+        self.records.push(record);
+        self.origins.push(origin);
+        Ok(())
+    }
+}
