@@ -1,113 +1,211 @@
-//! The contestants, registered side by side in a private namespace.
+//! The contestants, and the processes in which they run.
 //!
-//! binfmt_misc entries can tell programs apart by what follows the last dot of their names, so that one registry holds
-//! all contestants and the same bytes under three names reach them.
+//! Each contestant has a worker: a process in a user namespace of its own, with a binfmt_misc where only that
+//! contestant is registered. What the workers run is the same files.
 
 use std::error::Error;
+use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use dispatch_table::ArchTable;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
+use dispatch_table::{ArchTable, Architecture};
 use tempfile::TempDir;
 
-/// What each contestant is called, in the order in which its times are kept.
-pub const NAMES: [&str; 3] = ["direct", "path", "exec"];
-/// What each one is.
-pub const MEANINGS: [&str; 3] = [
-    "QEMU registered directly",
-    "through the dispatcher: the emulator is mapped into the process",
-    "through the dispatcher: the emulator is executed (strategy exec)",
+use crate::sample::Sample;
+
+/// A way to start programs.
+pub struct Contestant {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is.
+    pub meaning: &'static str,
+    /// Whether it is there for the first architecture only.
+    pub once: bool,
+}
+
+const fn contestant(name: &'static str, meaning: &'static str) -> Contestant {
+    Contestant { name, meaning, once: false }
+}
+
+/// All of them. The first is what the others are compared with.
+pub const CONTESTANTS: [Contestant; 6] = [
+    contestant("direct", "QEMU registered directly"),
+    contestant("exec", "the dispatcher executes QEMU (strategy exec)"),
+    contestant("path", "the dispatcher maps QEMU from its path"),
+    contestant("image", "QEMU in the registered file, not prelinked"),
+    contestant("prelinked", "QEMU in the registered file, prelinked"),
+    Contestant { name: "single", meaning: "as prelinked, with no other emulator in the file", once: true },
 ];
 
-/// The architecture of the program.
-const ARCHITECTURE: &str = "aarch64";
-const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
+/// The architecture of the programs that do real work.
+pub const WORKER_ARCHITECTURE: &str = "aarch64";
+/// Those programs: names of scripts.
+pub const WORK: [&str; 2] = ["loop", "configure"];
+/// The programs that the scripts start.
+const APPLETS: [&str; 7] = ["cat", "expr", "grep", "sed", "test", "tr", "true"];
 
-/// The registered contestants.
+/// The tool that is measured.
+pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
+
+/// What a worker can be asked to run.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The probe of an architecture, which exits at once.
+    Start(String),
+    /// A script of [`WORK`].
+    Work(&'static str),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Start(architecture) => write!(f, "{architecture} exit(0)"),
+            Subject::Work("loop") => write!(f, "{WORKER_ARCHITECTURE} shell loop that starts 200 programs"),
+            Subject::Work(script) => write!(f, "{WORKER_ARCHITECTURE} shell script like {script}"),
+        }
+    }
+}
+
+impl Subject {
+    /// One word.
+    pub fn name(&self) -> &str {
+        match self {
+            Subject::Start(architecture) => architecture,
+            Subject::Work(script) => script,
+        }
+    }
+}
+
+/// Where an architecture's emulator is.
+pub fn emulator(row: &Architecture) -> Result<&str, Box<dyn Error>> {
+    let path = row.emulator_paths().find(|path| Path::new(path).is_file());
+    path.ok_or_else(|| format!("there is no emulator for {}: run ci/setup", row.name).into())
+}
+
+/// All contestants, ready to run.
 pub struct Contest {
-    /// The emulator that all of them start.
-    pub emulator: String,
-    programs: [PathBuf; 3],
+    workers: Vec<Worker>,
     _directory: TempDir,
 }
 
-impl Contest {
-    /// Enters the namespace, and registers.
-    pub fn prepare() -> Result<Self, Box<dyn Error>> {
-        let table = ArchTable::builtin();
-        let row = table.find(ARCHITECTURE).ok_or("the table has no such row")?;
-        let emulator = row.emulator_paths().find(|path| Path::new(path).is_file());
-        let emulator = emulator.ok_or_else(|| format!("there is no emulator for {ARCHITECTURE}: run ci/setup"))?;
+struct Worker {
+    process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
 
-        enter_namespace()?;
+impl Contest {
+    /// Writes the files that are to be registered and those that are to be run, and starts the workers.
+    pub fn prepare(architectures: &[String], work: bool) -> Result<Self, Box<dyn Error>> {
         let directory = TempDir::new()?;
         let at = |name: &str| directory.path().join(name);
-        let registry = at("registry");
-        fs::create_dir(&registry)?;
-        mount(Some("binfmt_misc"), &registry, Some("binfmt_misc"), MsFlags::empty(), None::<&str>)
-            .map_err(|errno| format!("cannot mount a binfmt_misc (Linux 6.7 or newer is needed): {errno}"))?;
+        let table = ArchTable::builtin();
 
-        let site = at("exec.json");
-        fs::write(&site, table_with_strategy_exec()?)?;
-        image(&at("image"), &[])?;
-        image(&at("image-exec"), &["--table".as_ref(), site.as_ref()])?;
+        fs::write(at("exec.json"), table_with_strategy_exec()?)?;
+        let exec = at("exec.json");
+        let installed = table.architectures.iter().filter(|row| emulator(row).is_ok()).map(|row| row.name.as_str());
+        let installed: Vec<&str> = installed.collect();
+        image(&at("exec"), &["--no-emulators", "--table", exec.to_str().ok_or("the path is not text")?])?;
+        image(&at("path"), &["--no-emulators"])?;
+        image(&at("image"), &[&["--no-prelink"], &installed[..]].concat())?;
+        image(&at("prelinked"), &[&["--seed", "1"], &installed[..]].concat())?;
+        image(&at("single"), &["--seed", "1", &architectures[0]])?;
 
-        let interpreters = [PathBuf::from(emulator), at("image"), at("image-exec")];
-        let programs = NAMES.map(|name| at(&format!("guest.{name}")));
-        for ((name, interpreter), program) in NAMES.iter().zip(interpreters).zip(&programs) {
-            fs::write(program, row.probe_elf())?;
-            fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
-            fs::write(registry.join("register"), format!(":{name}:E::{name}::{}:POF", interpreter.display()))
-                .map_err(|error| format!("{name}: cannot be registered: {error}"))?;
+        for name in architectures {
+            let row = table.find(name).ok_or("the table has no such row")?;
+            executable(&guest(directory.path(), name), &row.probe_elf())?;
         }
-        Ok(Contest { emulator: emulator.to_owned(), programs, _directory: directory })
+        if work {
+            prepare_work(directory.path())?;
+        }
+        let workers = CONTESTANTS.iter().map(|contestant| {
+            let architectures = if contestant.once { &architectures[..1] } else { architectures };
+            Worker::start(contestant, directory.path(), architectures)
+        });
+        Ok(Contest { workers: workers.collect::<Result<_, _>>()?, _directory: directory })
     }
 
-    /// How long the program takes from start to end.
-    pub fn start(&self, contestant: usize) -> Result<Duration, Box<dyn Error>> {
-        let mut command = Command::new(&self.programs[contestant]);
-        // The same little for everyone; the standard library uses posix_spawn(3).
-        command.env_clear();
-        let start = Instant::now();
-        let status = command.status();
-        let time = start.elapsed();
-        match status {
-            Ok(status) if status.success() => Ok(time),
-            Ok(status) => Err(format!("{}: {status}", NAMES[contestant]).into()),
-            Err(error) => Err(format!("{}: {error}", NAMES[contestant]).into()),
-        }
+    /// Runs the subject once.
+    pub fn run(&mut self, contestant: usize, subject: &Subject) -> Result<Sample, Box<dyn Error>> {
+        let Worker { orders, answers, .. } = &mut self.workers[contestant];
+        let kind = if let Subject::Start(_) = subject { "start" } else { "work" };
+        writeln!(orders, "{kind} {}", subject.name())?;
+        let mut answer = String::new();
+        answers.read_line(&mut answer)?;
+        // The worker has said on standard error what is wrong.
+        answer.parse().map_err(|_| format!("{}: {subject} did not run", CONTESTANTS[contestant].name).into())
     }
 }
 
-/// A user namespace has a binfmt_misc of its own; no other process sees it, and it ends with this one.
-fn enter_namespace() -> Result<(), Box<dyn Error>> {
-    let (uid, gid) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-        .map_err(|errno| format!("cannot make a user namespace: {errno}"))?;
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+impl Worker {
+    fn start(contestant: &Contestant, directory: &Path, architectures: &[String]) -> Result<Self, Box<dyn Error>> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("--worker").arg(contestant.name).arg("--directory").arg(directory).args(architectures);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let orders = process.stdin.take().ok_or("no pipe")?;
+        let answers = BufReader::new(process.stdout.take().ok_or("no pipe")?);
+        Ok(Worker { process, orders, answers })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The program of an architecture. Entries of the workers match what follows the dot, so that there can be one even for
+/// the machine's own architecture.
+pub fn guest(directory: &Path, architecture: &str) -> PathBuf {
+    directory.join(format!("guest.{architecture}"))
+}
+
+/// A script.
+pub fn script(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.sh"))
+}
+
+/// The shell that runs the scripts, and beside it what they start.
+pub fn shell(directory: &Path) -> PathBuf {
+    directory.join("bin/busybox")
+}
+
+fn prepare_work(directory: &Path) -> Result<(), Box<dyn Error>> {
+    let guests = std::env::var_os("BINFMT_DISPATCH_GUESTS").map(PathBuf::from);
+    let guests = guests.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/guests"));
+    let busybox = guests.join("arm64/bin/busybox");
+    let bytes = fs::read(&busybox)
+        .map_err(|error| format!("{}: {error}; run ci/setup, or give --work-rounds 0", busybox.display()))?;
+    fs::create_dir(directory.join("bin"))?;
+    executable(&shell(directory), &bytes)?;
+    for applet in APPLETS {
+        symlink("busybox", directory.join("bin").join(applet))?;
+    }
+    fs::write(script(directory, "loop"), include_str!("work/loop.sh"))?;
+    fs::write(script(directory, "configure"), include_str!("work/configure.sh"))?;
     Ok(())
 }
 
-/// The architecture's row, changed so that its emulator is executed.
+fn executable(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::write(path, bytes)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// The table, changed so that emulators are executed.
 fn table_with_strategy_exec() -> Result<String, Box<dyn Error>> {
     let mut table: serde_json::Value = serde_json::from_str(include_str!("../../arch-table.json"))?;
-    let rows = table["architectures"].as_array_mut().ok_or("the table has no rows")?;
-    rows.retain(|row| row["name"] == ARCHITECTURE);
-    rows[0]["strategy"] = "exec".into();
+    for row in table["architectures"].as_array_mut().ok_or("the table has no rows")? {
+        row["strategy"] = "exec".into();
+    }
     Ok(table.to_string())
 }
 
 /// Writes a registered file.
-fn image(path: &Path, options: &[&std::ffi::OsStr]) -> Result<(), Box<dyn Error>> {
-    let status = Command::new(TOOL).args(options).args(["image", "--output"]).arg(path).status()?;
+fn image(path: &Path, options: &[&str]) -> Result<(), Box<dyn Error>> {
+    let status = Command::new(TOOL).args(["image", "--output"]).arg(path).args(options).status()?;
     if status.success() { Ok(()) } else { Err(format!("the image cannot be written: {status}").into()) }
 }

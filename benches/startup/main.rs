@@ -1,11 +1,16 @@
-//! What the dispatcher adds to the start of a program, against QEMU registered directly with the same flags.
+//! What it costs to start a program of another architecture: QEMU registered directly, and the ways of the dispatcher,
+//! all with the same flags.
 //!
-//! The program is aarch64's probe, which exits at once, so that nothing but the start is measured. The contestants take
-//! turns within each round, because machines are shared and noisy: what disturbs one soon disturbs the others too.
+//! The contestants take turns within each round, in an order drawn anew, because machines are shared and noisy: what
+//! disturbs one soon disturbs the others too.
 
+mod chart;
+mod check;
 mod contest;
 mod report;
+mod sample;
 mod statistics;
+mod worker;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -13,82 +18,147 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use dispatch_table::ArchTable;
 
-use contest::Contest;
-use report::Report;
+use contest::{CONTESTANTS, Contest, Subject, WORK};
+use report::{Report, Results};
+use sample::Sample;
 
 /// Rounds that are not counted, while caches fill.
-const WARM_UP: usize = 10;
-/// With fewer rounds `--check` says nothing about anything.
-const ENOUGH_ROUNDS: usize = 300;
-/// What `--check` allows the dispatcher, as a multiple of QEMU's own time.
-const LIMIT: f64 = 1.05;
+const WARM_UP: u32 = 5;
+/// What is measured when nothing is named. QEMU runs programs of its host's architecture, too.
+const ARCHITECTURES: [&str; 6] = ["aarch64", "arm", "riscv64", "s390x", "ppc64le", "x86_64"];
 
-/// Measure how long a program of another architecture takes to start
+/// Measure how long programs of other architectures take to start
 #[derive(Parser)]
 #[command(name = "startup")]
 struct Options {
-    /// How often each contestant is run
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The architectures, by the table's names; of the first one more is measured
+    #[arg(value_name = "ARCH", default_values = ARCHITECTURES)]
+    architectures: Vec<String>,
+    /// Measure every architecture that has an emulator here
+    #[arg(long)]
+    all: bool,
+    /// How often each contestant starts each program
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Stop after so many seconds, with the rounds that there are
-    #[arg(long, value_name = "N", default_value_t = 120)]
+    /// How often each contestant does real work, which takes a second or two each time; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    work_rounds: u32,
+    /// Stop each of the two after so many seconds, with the rounds that there are
+    #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
     /// Write the figures to a file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Fail if the dispatcher takes more than 1.05 times as long as QEMU alone, or if there are fewer than 300 rounds
+    /// Draw a chart
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Fail if the dispatcher is slower than it has to be, or if there are too few rounds to tell
     #[arg(long)]
     check: bool,
+    /// Be the process of this contestant
+    #[arg(long, hide = true, requires = "directory")]
+    worker: Option<String>,
+    /// Where its files are
+    #[arg(long, hide = true)]
+    directory: Option<PathBuf>,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> ExitCode {
-    match run(&Options::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("startup: {error}");
-            ExitCode::from(125)
+    let options = Options::parse();
+    let done = match (&options.worker, &options.directory) {
+        (Some(contestant), Some(directory)) => {
+            worker::run(contestant, directory, &options.architectures).map(|()| ExitCode::SUCCESS)
         }
-    }
+        _ => run(options),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("startup: {error}");
+        ExitCode::from(125)
+    })
 }
 
-fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let contest = Contest::prepare()?;
-    let report = Report::new(&contest, &measure(&contest, options)?);
-    print!("{report}");
-    if let Some(path) = &options.json {
-        std::fs::write(path, report.json())
-            .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    if options.all {
+        let table = ArchTable::builtin();
+        let installed = table.architectures.iter().filter(|row| contest::emulator(row).is_ok());
+        options.architectures = installed.map(|row| row.name.clone()).collect();
     }
-    if options.check && (report.rounds < ENOUGH_ROUNDS || report.path_ratio() > LIMIT) {
-        eprintln!(
-            "startup: the dispatcher must take at most {LIMIT} times as long, in at least {ENOUGH_ROUNDS} rounds"
-        );
+    let mut contest = Contest::prepare(&options.architectures, options.work_rounds != 0)?;
+    let limit = Duration::from_secs(options.seconds);
+    let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
+    let starts = measure(&mut contest, starts, WARM_UP, options.rounds, limit)?;
+    let work = WORK.map(Subject::Work).to_vec();
+    let work = measure(&mut contest, work, options.work_rounds.min(1), options.work_rounds, limit)?;
+    let report = Report::new(&starts, &work, &options.architectures)?;
+    print!("{report}");
+    for (path, text) in [(&options.json, report.json()), (&options.svg, chart::svg(&report))] {
+        if let Some(path) = path {
+            std::fs::write(path, text).map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
+        }
+    }
+    let failures = check::failures(&report);
+    if options.check && !failures.is_empty() {
+        failures.iter().for_each(|failure| eprintln!("startup: {failure}"));
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The times of each round, in the order of [`contest::NAMES`].
-fn measure(contest: &Contest, options: &Options) -> Result<Vec<[Duration; 3]>, Box<dyn Error>> {
-    // Every order equally often: whoever comes after a slow one must not always be the same.
-    const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
-    let end = Instant::now() + Duration::from_secs(options.seconds);
-    let mut rounds = Vec::new();
-    for (number, order) in ORDERS.iter().cycle().enumerate().take(WARM_UP + options.rounds as usize) {
-        let mut times = [Duration::ZERO; 3];
-        for &contestant in order {
-            times[contestant] = contest.start(contestant)?;
+/// The samples of each subject, a list for each contestant.
+fn measure(
+    contest: &mut Contest,
+    subjects: Vec<Subject>,
+    warm_up: u32,
+    rounds: u32,
+    limit: Duration,
+) -> Result<Vec<Results>, Box<dyn Error>> {
+    let end = Instant::now() + limit;
+    let none = || CONTESTANTS.map(|_| Vec::<Sample>::new());
+    let mut results: Vec<Results> = subjects.into_iter().map(|subject| (subject, none())).collect();
+    let mut random = Random(1);
+    for round in 0..warm_up + rounds {
+        for (index, (subject, samples)) in results.iter_mut().enumerate() {
+            for contestant in random.order(CONTESTANTS.len()) {
+                if CONTESTANTS[contestant].once && (index != 0 || matches!(subject, Subject::Work(_))) {
+                    continue;
+                }
+                let sample = contest.run(contestant, subject)?;
+                if round >= warm_up {
+                    samples[contestant].push(sample);
+                }
+            }
         }
-        if number >= WARM_UP {
-            rounds.push(times);
-        }
-        if Instant::now() > end && !rounds.is_empty() {
+        if Instant::now() > end && round >= warm_up {
             break;
         }
     }
-    Ok(rounds)
+    results.retain(|(_, samples)| !samples[0].is_empty());
+    Ok(results)
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The numbers below `count`, shuffled: whoever comes after a slow one must not always be the same.
+    fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for last in (1..count).rev() {
+            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
+        }
+        order
+    }
 }
