@@ -185,3 +185,18 @@ fn nothing_names_the_machine_it_was_written_on() {
         .collect();
     assert!(found.is_empty(), "{found:?}");
 }
+
+#[test]
+fn the_image_format_is_documented_field_by_field() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).expect("it is there");
+    let (definition, page) = (read("crates/core/src/image.rs"), read("docs/image-format.md"));
+    let records = definition.split("record! {").skip(1).map(|rest| rest.split("\n}").next().unwrap_or_default());
+    let declared = records.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("pub "));
+    let names = declared.map(|rest| rest.trim_start_matches("struct ").split([':', ' ']).next().unwrap_or_default());
+    // Extent is a word of its own there.
+    let missing: Vec<&str> = names
+        .filter(|name| !["Extent", "offset"].contains(name))
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "docs/image-format.md does not tell of {missing:?}");
+}
