@@ -7,9 +7,11 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::refusal::EXIT_USAGE;
 use dispatch_table::ArchTable;
 
-use crate::commands::{self, explain, generate, list, register, run, status, unregister, unshare};
+use crate::commands::image::Contents;
+use crate::commands::{self, explain, generate, install, list, register, run, status, uninstall, unregister, unshare};
 use crate::failure::Failure;
-use crate::image::{self, Effective, OpenImage};
+use crate::image::{self, Effective, OpenImage, source};
+use crate::{defaults, registration};
 
 /// Runs programs of other architectures, and explains how.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ enum Command {
     /// Print the entries for systemd's binfmt.d, or as lines for the kernel
     Generate(generate::Args),
     Image(commands::image::Args),
+    Install(install::Args),
+    Uninstall(uninstall::Args),
     Register(register::Args),
     Unregister(unregister::Args),
     Status(status::Args),
@@ -57,28 +61,36 @@ impl Cli {
     /// # Errors
     /// What went wrong, for one line on standard error.
     pub fn run(self) -> Result<u8, Failure> {
-        // An image brings its own table, and emulators; a table of the command line's is for the image to come.
-        let own = image::own();
-        let table = own.as_ref().map_or_else(|| Ok(ArchTable::builtin()), OpenImage::table)?;
-        let (table, own) = match &self.table {
-            Some(path) => (merged(table, path)?, None),
-            None => (table, own),
-        };
-        let image = own.map_or_else(|| Effective::Table(table.compile()), Effective::Image);
-        let explain = self.explain.map(|file| Command::Explain(explain::Args { file, json: self.json }));
-        if explain.is_some() && self.command.is_some() {
+        if self.explain.is_some() && self.command.is_some() {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
-        match explain.or(self.command) {
+        // An image brings its own table, and emulators; a table of the command line's is for the image to come.
+        let own = image::own();
+        let mut table = own.as_ref().map_or_else(|| Ok(ArchTable::builtin()), OpenImage::table)?;
+        if let Some((contents, site)) = self.to_write() {
+            table = contents.site.merged(table, &site)?;
+        }
+        let (table, own) = match &self.table {
+            Some(path) => (source::merged(table, path)?, None),
+            None => (table, own),
+        };
+        let image = own.map_or_else(|| Effective::Table(table.compile()), Effective::Image);
+        // What is registered, or is to be, brings its own table too.
+        let given = self.table.is_some();
+        let table_of = |path: &Option<PathBuf>| registered(&table, path.as_deref(), given);
+        match self.explain.map(|file| Command::Explain(explain::Args { file, json: self.json })).or(self.command) {
             Some(Command::Explain(args)) => explain::run(&args, &image, &table),
             Some(Command::Run(args)) => run::run(&args, &image, &table),
-            Some(Command::List(args)) => list::run(&args, &table),
-            Some(Command::Generate(args)) => generate::run(&args, &table),
+            Some(Command::List(args)) => list::run(&args, &image, &table),
+            Some(Command::Generate(args)) if args.image.is_none() => generate::run(&args, &table),
+            Some(Command::Generate(args)) => generate::run(&args, &table_of(&args.image)?),
             Some(Command::Image(args)) => commands::image::run(&args, &table),
-            Some(Command::Register(args)) => register::run(&args, &table),
-            Some(Command::Unregister(args)) => unregister::run(&args, &table),
-            Some(Command::Status(args)) => status::run(&args, &table),
+            Some(Command::Install(args)) => install::run(&args, &table),
+            Some(Command::Uninstall(args)) => uninstall::run(&args, &table),
+            Some(Command::Register(args)) => register::run(&args, &table_of(&args.image)?),
+            Some(Command::Unregister(args)) => unregister::run(&args, &table_of(&args.image)?),
+            Some(Command::Status(args)) => status::run(&args, &table_of(&args.image)?),
             Some(Command::Unshare(args)) => unshare::run(&args, &table),
             None => {
                 eprintln!("{}", Self::command().render_help());
@@ -86,13 +98,25 @@ impl Cli {
             }
         }
     }
+
+    /// What is to go into an image, and where the site's tables for it are.
+    fn to_write(&self) -> Option<(&Contents, PathBuf)> {
+        match self.command.as_ref()? {
+            Command::Image(args) => Some((&args.contents, defaults::SITE.into())),
+            Command::Install(args) => Some((&args.contents, args.place.on_disk(Path::new(defaults::SITE)))),
+            _ => None,
+        }
+    }
 }
 
-/// `table` with the rows in the file at `path`.
-fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
-    let json =
-        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
-    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
+/// The table of the image at `path`, or at the default one; `table` if there is none, or if it was `given`.
+fn registered(table: &ArchTable, path: Option<&Path>, given: bool) -> Result<ArchTable, Failure> {
+    let path = registration::image_path(path)?;
+    match OpenImage::open(&path) {
+        Ok(Some(image)) if !given => image.table(),
+        // What is wrong with it is for the command to find.
+        _ => Ok(table.clone()),
+    }
 }
 
 #[cfg(test)]

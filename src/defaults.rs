@@ -4,5 +4,9 @@
 pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 /// The registered file: outside every PATH, since nobody calls it by name.
 pub const IMAGE: &str = "/usr/libexec/binfmt-dispatch/binfmt-dispatch";
+/// Where `install` puts things.
+pub const PREFIX: &str = "/usr";
+/// Tables of the site's own, which `image` and `install` add to the built-in one.
+pub const SITE: &str = "/etc/binfmt-dispatch";
 /// The command of `unshare` when there is neither one on the command line nor a SHELL.
 pub const SHELL: &str = "sh";

@@ -160,6 +160,11 @@ pub enum Failure {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A file of somebody else's is where one of ours belongs.
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// An image is not what its writer wrote.
     DamagedImage {
         /// The file.
@@ -347,6 +352,9 @@ impl fmt::Display for Failure {
             ),
             Failure::NoImage { path } => {
                 write!(f, "{0}: there is no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
+            }
+            Failure::InTheWay { path } => {
+                write!(f, "{}: left alone, as it is not ours: move it away", show(path.as_os_str()))
             }
             Failure::DamagedImage { path, fault } => {
                 write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))

@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
-pub use open::{Effective, OpenImage, own};
+pub use open::{Carried, Effective, OpenImage, own, own_path};
 pub use writer::{Command, Content, write};
 
 /// The interpreter, as build.rs built it.
@@ -130,6 +130,16 @@ impl Replacement {
         let file =
             tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory(path), create).map_err(failed)?;
         Ok(Replacement { file, path: path.to_owned() })
+    }
+
+    /// Where it is being written.
+    pub fn staged(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Where it is to be.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What is being written.

@@ -13,6 +13,7 @@ use dispatch_table::{ArchTable, Architecture, EntryRule};
 use crate::image::OpenImage;
 use crate::json::Bytes;
 use crate::registry::Entry;
+use crate::transaction::{Interrupted, NEW, OLD};
 
 /// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
@@ -51,6 +52,22 @@ pub fn look_up<'t>(table: &'t ArchTable, entries: &[Entry], image: &Path) -> Vec
 pub fn show(interpreter: &Bytes, ours: bool) -> String {
     let private = ours && Path::new(OsStr::from_bytes(interpreter.as_bytes())).starts_with(DESCRIPTORS);
     if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
+}
+
+/// What interrupted runs left in `entries`: new entries that are ours, and old ones on their way back, whose they may be.
+pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<Interrupted> {
+    let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
+    let mut found = Vec::new();
+    for described in table.architectures.iter().flat_map(Architecture::rules) {
+        for (ending, undoing) in [(NEW, false), (OLD, true)] {
+            let name = format!("{}{ending}", described.name);
+            let Some(entry) = entries.iter().find(|entry| *entry.name == *name) else { continue };
+            if undoing || is_private(entry, &described) || images.holds(&entry.interpreter) {
+                found.push(Interrupted { entry: entry.clone(), name: described.name.clone().into(), undoing });
+            }
+        }
+    }
+    found
 }
 
 /// Whether `unshare` made the entry.

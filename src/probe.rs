@@ -1,6 +1,7 @@
 //! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
@@ -64,15 +65,11 @@ impl fmt::Display for Fault {
 /// # Errors
 /// It did not exit with status 0.
 pub fn run(program: &[u8]) -> Result<(), Fault> {
-    // In memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given the open file
-    // (flag O) opens this path once more.
-    let file = memory::executable(c"probe", MFdFlags::empty());
-    let mut file = file.map_err(|errno| match errno {
-        Errno::EACCES => Fault::Forbidden,
-        errno => Fault::NotStarted(errno.into()),
+    let file = in_memory(program).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::EACCES as i32 => Fault::Forbidden,
+        _ => Fault::NotStarted(error),
     })?;
-    file.write_all(program).map_err(Fault::NotStarted)?;
-    let mut child = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
+    let mut child = Command::new(path(&file))
         // Whatever the caller has set for emulators is not what is proved here.
         .env_clear()
         .stdin(Stdio::null())
@@ -85,6 +82,19 @@ pub fn run(program: &[u8]) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::Ended { status, said: complaint(&mut child) })
+}
+
+/// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
+/// the open file (flag O) opens its path once more.
+pub fn in_memory(program: &[u8]) -> io::Result<File> {
+    let mut file = memory::executable(c"probe", MFdFlags::empty())?;
+    file.write_all(program)?;
+    Ok(file)
+}
+
+/// The path of an open file, for this process and those that it starts.
+pub fn path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 fn wait(child: &mut Child) -> Result<ExitStatus, Fault> {

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
 pub use entry::{Entry, Flags, Matcher};
@@ -33,6 +34,10 @@ const REMOVE: &[u8] = b"-1";
 pub struct Registry {
     directory: PathBuf,
 }
+
+/// Keeps other runs of this command from changing entries.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "it is released when dropped")] Flock<File>);
 
 impl Registry {
     /// The registry at `directory`, in general [`crate::defaults::REGISTRY`].
@@ -102,6 +107,18 @@ impl Registry {
             warn(format_args!("{}: is not understood: {:?}", path.display(), String::from_utf8_lossy(&text)));
         }
         Ok(entry)
+    }
+
+    /// Waits until nobody else changes entries in this way, and keeps others from it while the lock lives. Not by the
+    /// directory: anybody could open that, and make root wait.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub fn lock(&self) -> Result<Lock, Failure> {
+        let path = self.directory.join(REGISTER);
+        let file = self.open_to_write(&path)?;
+        let locked = Flock::lock(file, FlockArg::LockExclusive);
+        locked.map(Lock).map_err(|(_, errno)| Failure::io("lock", &path, errno.into()))
     }
 
     /// Adds an entry, which becomes the first that the kernel asks.

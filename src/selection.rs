@@ -1,5 +1,6 @@
 //! Which architectures are about to be registered, and as what: everything that is known before anything is written.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -11,6 +12,42 @@ use crate::registry::{Flags, Matcher, RegisterLine};
 
 /// Stands for every architecture.
 pub const ALL: &str = "all";
+
+/// Whether set-user-ID programs and file capabilities take effect.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Credentials {
+    /// Let set-user-ID programs and file capabilities take effect everywhere, not just where the emulator is inside the
+    /// image
+    #[arg(long)]
+    pub credentials: bool,
+    /// Let them take effect nowhere
+    #[arg(long, conflicts_with = "credentials")]
+    pub no_credentials: bool,
+}
+
+/// What is to be registered for all of the architectures that are chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Interpreter<'i> {
+    /// Its path.
+    pub path: &'i Path,
+    /// The architectures whose emulators are inside.
+    pub inside: &'i BTreeSet<String>,
+    /// For which of them flag C is wanted.
+    pub credentials: Credentials,
+}
+
+impl Interpreter<'_> {
+    /// Whether it has the emulator of `architecture` inside.
+    pub fn holds(&self, architecture: &Architecture) -> bool {
+        self.inside.contains(&architecture.name)
+    }
+
+    /// The flags that entries of `architecture` get: an emulator that is inside cannot be exchanged by anybody.
+    pub fn flags(&self, architecture: &Architecture) -> Flags {
+        let Credentials { credentials, no_credentials } = self.credentials;
+        Flags::ours(!no_credentials && (credentials || self.holds(architecture)))
+    }
+}
 
 /// The outcome of a choice.
 #[derive(Debug, Default)]
@@ -59,12 +96,12 @@ pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'
     Ok((!all).then(in_order))
 }
 
-/// Chooses among the architectures: those that are `named`, or every one that has an emulator and is not
-/// `native`. The lines are for `interpreter` and spare this machine's own programs.
+/// Chooses among the architectures: those that are `named`, or every one that has an emulator, inside the interpreter or
+/// installed, and is not `native`. The lines are for `interpreter` and spare this machine's own programs.
 pub fn select<'t>(
     table: &'t ArchTable,
     named: Option<&[&'t Architecture]>,
-    (interpreter, flags): (&Path, Flags),
+    interpreter: Interpreter<'_>,
     native: impl Fn(&Architecture) -> bool,
 ) -> Selection<'t> {
     let own = OwnPrograms::read();
@@ -73,13 +110,13 @@ pub fn select<'t>(
     for &architecture in named.unwrap_or(&every) {
         let obstacle = match native::emulator(architecture) {
             _ if native(architecture) => Some(Skipped::Native),
-            None => Some(Skipped::NoEmulator),
-            Some(_) => None,
+            None if !interpreter.holds(architecture) => Some(Skipped::NoEmulator),
+            _ => None,
         };
         match obstacle {
             Some(skipped) if named.is_none() => selection.skipped.push((architecture, skipped)),
             Some(skipped) => selection.failures.push(skipped.failure(architecture)),
-            None => match lines(architecture, interpreter, flags, &own) {
+            None => match lines(architecture, interpreter, &own) {
                 Ok(lines) => selection.chosen.push(Chosen { architecture, lines }),
                 Err(failure) => selection.failures.push(failure),
             },
@@ -90,14 +127,13 @@ pub fn select<'t>(
 
 fn lines(
     architecture: &Architecture,
-    interpreter: &Path,
-    flags: Flags,
+    interpreter: Interpreter<'_>,
     own: &OwnPrograms,
 ) -> Result<Vec<RegisterLine>, Failure> {
     let rules = architecture.rules().into_iter();
     let line = |rule: dispatch_table::EntryRule| {
         let name = OsStr::new(&rule.name);
-        let line = RegisterLine::new(name, Matcher::Rule(rule.rule), interpreter, flags)
+        let line = RegisterLine::new(name, Matcher::Rule(rule.rule), interpreter.path, interpreter.flags(architecture))
             .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
         own.spared_by(&line)?;
         Ok(line)
@@ -138,10 +174,35 @@ mod tests {
         assert!(matches!(names(&["all", "z80"]), Err(Failure::UnknownArchitecture(name)) if name == "z80"));
     }
 
+    fn interpreter(inside: &BTreeSet<String>) -> Interpreter<'_> {
+        Interpreter { path: Path::new("/i"), inside, credentials: Credentials::default() }
+    }
+
+    #[test]
+    fn emulators_inside_are_emulators_and_get_credentials() {
+        let mut table = ArchTable::builtin();
+        table.architectures.iter_mut().for_each(|row| row.emulators = vec!["/no/such".into()]);
+        let rows: Vec<_> = table.architectures.iter().collect();
+        let (inside, outside) = (rows[0], rows[1]);
+        let names = BTreeSet::from([inside.name.clone()]);
+        let with = interpreter(&names);
+        let selection = select(&table, Some(&rows[..2]), with, |_| false);
+        assert_eq!(selection.chosen.len(), 1);
+        assert!(matches!(selection.failures[..], [Failure::NoEmulator { .. }]));
+        let flags = |credentials, no_credentials| {
+            let with = Interpreter { credentials: Credentials { credentials, no_credentials }, ..with };
+            [inside, outside].map(|row| with.flags(row).to_string())
+        };
+        assert_eq!(flags(false, false), ["POCF", "POF"]);
+        assert_eq!(flags(true, false), ["POCF", "POCF"]);
+        assert_eq!(flags(false, true), ["POF", "POF"]);
+    }
+
     #[test]
     fn what_is_native_is_refused_by_name_and_skipped_otherwise() {
         let table = ArchTable::builtin();
-        let with = (Path::new("/i"), Flags::ours(false));
+        let nothing = BTreeSet::new();
+        let with = interpreter(&nothing);
         let all = select(&table, None, with, |_| true);
         assert_eq!((all.chosen.len(), all.failures.len()), (0, 0));
         assert!(all.skipped.iter().all(|(_, skipped)| *skipped == Skipped::Native));
@@ -158,7 +219,7 @@ mod tests {
             own.emulators = vec!["/bin/sh".into()];
             own.name.clone()
         });
-        let selection = select(&table, None, (Path::new("/i"), Flags::ours(false)), |_| false);
+        let selection = select(&table, None, interpreter(&BTreeSet::new()), |_| false);
         assert_eq!(own.is_some(), matches!(selection.failures[..], [Failure::CapturesHost { .. }]));
     }
 }

@@ -21,16 +21,56 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
-    contents: Contents,
+    pub contents: Contents,
+}
+
+/// Which of the site's tables are heeded.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Site {
+    /// Ignore the tables in /etc/binfmt-dispatch
+    #[arg(long)]
+    pub no_site: bool,
+}
+
+impl Site {
+    /// `table` with the rows in the files `*.json` of `directory`, in the order of their names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no table; the message names it, and the row.
+    pub fn merged(self, mut table: ArchTable, directory: &Path) -> Result<ArchTable, Failure> {
+        if self.no_site {
+            return Ok(table);
+        }
+        let failed = |error| Failure::io("read", directory, error);
+        let files = match std::fs::read_dir(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(table),
+            files => files.map_err(failed)?,
+        };
+        let mut paths = Vec::new();
+        for file in files {
+            let path = file.map_err(failed)?.path();
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden && path.extension().is_some_and(|extension| extension == "json") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        for path in paths {
+            table = source::merged(table, &path)?;
+        }
+        Ok(table)
+    }
 }
 
 /// What goes into an image.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Contents {
+    #[command(flatten)]
+    pub site: Site,
     /// Architectures whose emulators are to be inside, by any of their names; `all`, as without any, means those that are
     /// foreign here and whose emulator is found
     #[arg(value_name = "ARCH")]
-    architectures: Vec<String>,
+    pub architectures: Vec<String>,
     /// A directory with emulators, or ARCH=FILE; instead of the places in the table. May be repeated: of several for one
     /// architecture, the first runs
     #[arg(long, value_name = "DIR|ARCH=FILE")]
@@ -60,7 +100,17 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<(), Failure> {
-    let emulators = if contents.no_emulators { Vec::new() } else { contents.sources(table)? };
+    let replacement = Replacement::begin(output)?;
+    write_to(contents, table, &replacement)?;
+    replacement.finish()
+}
+
+/// Writes an image to a file that is not in its place yet.
+///
+/// # Errors
+/// As [`run`].
+pub fn write_to(contents: &Contents, table: &ArchTable, replacement: &Replacement) -> Result<(), Failure> {
+    let emulators = contents.sources(table)?;
     let content = Content {
         table,
         command: image::this_command()?,
@@ -68,7 +118,6 @@ pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<()
         prelink: !contents.no_prelink,
         seed: contents.seed.map_or_else(random, Ok)?,
     };
-    let replacement = Replacement::begin(output)?;
     let (total, visible) = (emulators.len() + 1, stderr().is_terminal());
     let mut progress = |index: usize, path: &Path| {
         if visible {
@@ -76,18 +125,23 @@ pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<()
             eprint!("\r\x1b[K[{}/{total}] {}", index + 1, path.display());
         }
     };
-    let written = image::write(&content, replacement.file(), output, &mut progress);
+    let written = image::write(&content, replacement.file(), replacement.path(), &mut progress);
     if visible {
         eprint!("\r\x1b[K");
         let _ = stderr().flush();
     }
-    written?;
-    replacement.finish()
+    written
 }
 
 impl Contents {
     /// The emulators that are to be inside.
-    fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<source::Source<'t>>, Failure> {
+    ///
+    /// # Errors
+    /// One that was asked for is not found.
+    pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<source::Source<'t>>, Failure> {
+        if self.no_emulators {
+            return Ok(Vec::new());
+        }
         let from = self.from.iter().map(|place| From::parse(place)).collect::<Result<Vec<_>, _>>();
         let from = from.map_err(Failure::Usage)?;
         let named = selection::named(table, &self.architectures)?;

@@ -1,13 +1,15 @@
-//! `list`: the table, and which emulators this host has.
+//! `list`: the table, and which emulators this host has; or what an image carries.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
 use crate::columns::{self, Columns};
 use crate::failure::Failure;
-use crate::{host, json, native, selection};
+use crate::image::{self, Effective, OpenImage};
+use crate::{host, json, native, registration, selection};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +20,29 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Show what the image FILE carries instead; without FILE, the image that this command was started from
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "architectures")]
+    image: Option<Option<PathBuf>>,
 }
+
+/// A program of an image, as JSON has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Program {
+    name: String,
+    /// What it was read from.
+    path: String,
+    version: String,
+    size: u64,
+    /// Address for which it is prelinked.
+    base: Option<u64>,
+    /// SHA-256.
+    digest: String,
+    /// The architectures whose programs it runs.
+    runs: Vec<String>,
+}
+
+/// Digits of a digest that tell files apart well enough for a person.
+const DIGEST: usize = 12;
 
 /// One row, as JSON has it.
 #[derive(Serialize)]
@@ -30,6 +54,8 @@ struct Listed<'a> {
     machines: Vec<u16>,
     entries: Vec<String>,
     emulator: Option<&'a str>,
+    /// Whether an emulator is inside the image that this command was started from.
+    inside: bool,
     may_be_native: bool,
     notes: &'a str,
 }
@@ -38,7 +64,14 @@ struct Listed<'a> {
 ///
 /// # Errors
 /// [`Failure::UnknownArchitecture`] and [`Failure::Output`].
-pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
+    if let Some(file) = &args.image {
+        return carried(file.as_deref(), args.json);
+    }
+    let inside = match image {
+        Effective::Image(image) => image.inside()?,
+        Effective::Table(_) => BTreeSet::new(),
+    };
     let rows = selection::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures.iter().collect());
     let listed: Vec<Listed<'_>> = rows
         .iter()
@@ -50,6 +83,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             machines: row.machine.iter().map(|machine| machine.number).collect(),
             entries: row.rules().into_iter().map(|rule| rule.name).collect(),
             emulator: native::emulator(row).and_then(Path::to_str),
+            inside: inside.contains(&row.name),
             may_be_native: host::may_be_native(row),
             notes: &row.notes,
         })
@@ -62,6 +96,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     for row in &listed {
         let emulator = match (row.emulator, row.may_be_native) {
             _ if row.name == host::row().name => "not needed: this machine",
+            _ if row.inside => "inside the image",
             (Some(path), _) => path,
             (None, true) => "none (may be native here)",
             (None, false) => "none",
@@ -71,4 +106,52 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     columns::print(text)?;
     Ok(0)
+}
+
+/// Prints what an image carries.
+fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+    let own = if file.is_none() { image::own() } else { None };
+    let image = match own {
+        Some(own) => own,
+        None => registration::open_image(&registration::image_path(file)?)?,
+    };
+    let programs = programs(&image)?;
+    if as_json {
+        json::print(&programs)?
+    } else {
+        columns::print(self::table(&programs))?
+    }
+    Ok(0)
+}
+
+/// What `image` carries.
+///
+/// # Errors
+/// [`Failure::DamagedImage`].
+pub fn programs(image: &OpenImage) -> Result<Vec<Program>, Failure> {
+    let program = |carried: image::Carried| Program {
+        name: carried.name,
+        path: carried.path,
+        version: carried.version,
+        size: carried.size,
+        base: carried.base,
+        digest: carried.digest,
+        runs: carried.runs,
+    };
+    Ok(image.carried()?.into_iter().map(program).collect())
+}
+
+/// The same for people.
+pub fn table(programs: &[Program]) -> Columns {
+    let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "RUNS"]);
+    for (number, program) in programs.iter().enumerate() {
+        let runs = match number {
+            0 => "when started by hand".to_owned(),
+            _ => program.runs.join(" "),
+        };
+        let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
+        let digest = program.digest.chars().take(DIGEST).collect();
+        columns.push([program.name.clone(), program.version.clone(), program.size.to_string(), base, digest, runs]);
+    }
+    columns
 }

@@ -3,9 +3,11 @@
 pub mod explain;
 pub mod generate;
 pub mod image;
+pub mod install;
 pub mod list;
 pub mod register;
 pub mod run;
 pub mod status;
+pub mod uninstall;
 pub mod unregister;
 pub mod unshare;

@@ -1,19 +1,17 @@
 //! `register`: the image becomes the interpreter of foreign programs, and each entry is proved.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
-use dispatch_table::{ArchTable, Architecture};
+use dispatch_table::ArchTable;
 
 use crate::columns::{Columns, print};
-use crate::failure::{Failure, show, warn};
-use crate::image::OpenImage;
-use crate::ownership::{self, Known};
-use crate::registry::{Entry, Flags, RegisterLine, Registry};
-use crate::selection::{self, Selection, Skipped};
-use crate::transaction::{Change, Uninterrupted, make_all};
-use crate::{defaults, native, probe};
+use crate::failure::Failure;
+use crate::registration::{self, Outcome, Plan, Replace, Request};
+use crate::selection::{self, Credentials, Interpreter, Skipped};
+use crate::transaction::Uninterrupted;
+use crate::{defaults, native};
 
 /// Register this machine's emulators with the kernel
 ///
@@ -24,12 +22,12 @@ pub struct Args {
     /// Architectures by any of their names, or `all`, which leaves out what cannot be registered
     #[arg(value_name = "ARCH")]
     architectures: Vec<String>,
-    /// The file to register, as `image` writes it; the kernel keeps it open, so a new one takes `--replace`
-    #[arg(long, value_name = "FILE", default_value = defaults::IMAGE)]
-    image: PathBuf,
-    /// Let set-user-ID programs and file capabilities take effect
-    #[arg(long)]
-    credentials: bool,
+    /// The file to register, as `image` writes it; the kernel keeps it open, so a new one takes `--replace`. Without it,
+    /// the image that this command was started from, or else /usr/libexec/binfmt-dispatch/binfmt-dispatch
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Register anew what is registered already, by whomever
     #[arg(long)]
     replace: bool,
@@ -44,138 +42,61 @@ pub struct Args {
     no_probe: bool,
 }
 
-/// What becomes of one architecture.
-struct Item<'t> {
-    architecture: &'t Architecture,
-    /// None where every entry is there already.
-    changes: Vec<Change>,
-}
-
 /// Registers; the result is an exit code.
 ///
 /// # Errors
 /// What prevents the whole; what prevents single architectures is reported as it is found, before anything is written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = selection::named(table, &args.architectures)?;
-    let interpreter = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
-    open_image(&interpreter)?;
-    let registry = Registry::open(&args.mount)?;
-    if !registry.enabled()? {
-        return Err(Failure::AllDisabled { directory: args.mount.clone() });
+    let path = registration::image_path(args.image.as_deref())?;
+    let inside = registration::open_image(&path)?.inside()?;
+    let interpreter = Interpreter { path: &path, inside: &inside, credentials: args.credentials };
+    let registry = registration::open_registry(&args.mount)?;
+    let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
+    if !args.dry_run {
+        registration::settle(&registry, table, &path)?;
     }
-    let entries = registry.entries()?;
-    let known = ownership::look_up(table, &entries, &interpreter);
-    let (ours, foreign): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| is_ours(&known, entry));
-
-    // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
-    let emulated = |program: &[u8]| ours.iter().any(|entry| entry.accepts(program));
-    let native = |architecture: &Architecture| {
-        !emulated(&architecture.probe_elf()) && native::runs(architecture, &foreign, !args.no_probe)
-    };
-    let flags = Flags::ours(args.credentials);
-    let Selection { chosen, skipped, mut failures } =
-        selection::select(table, named.as_deref(), (&interpreter, flags), native);
-    let mut items = Vec::new();
-    for chosen in chosen {
-        let changes = chosen.lines.into_iter().filter_map(|line| change(line, &known, args.replace).transpose());
-        match changes.collect() {
-            Ok(changes) => items.push(Item { architecture: chosen.architecture, changes }),
-            Err(failure) => failures.push(failure),
+    let replace = if args.replace { Replace::All } else { Replace::Different };
+    let request = Request { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
+    let plan = match registration::plan(&registry, request) {
+        Ok(plan) => plan,
+        Err(failures) => {
+            failures.iter().for_each(Failure::report);
+            return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
         }
-    }
-    if let Some(first) = failures.first() {
-        failures.iter().for_each(Failure::report);
-        return Ok(first.exit_code());
-    }
-
+    };
     if args.dry_run {
-        let lines = items.iter().flat_map(|item| &item.changes).map(|change| format!("{}\n", change.line));
-        print(lines.collect::<String>())?;
+        print(plan.changes().map(|change| format!("{}\n", change.line)).collect::<String>())?;
         return Ok(0);
     }
-    if args.credentials {
-        warn("set-user-ID programs are refused all the same, until their emulators are in the image");
-    }
-    warn_of_overlaps(&items, &foreign);
+    plan.warn(interpreter);
     let _uninterrupted = Uninterrupted::begin();
-    make_all(&registry, items.iter().flat_map(|item| &item.changes))?;
-    conclude(&registry, &items, &skipped, args.no_probe)
+    plan.make(&registry, || {})?;
+    let outcomes = plan.prove(&registry, !args.no_probe);
+    conclude(&plan, &outcomes, interpreter)
 }
 
-fn open_image(path: &Path) -> Result<OpenImage, Failure> {
-    match OpenImage::open(path) {
-        Ok(Some(image)) => Ok(image),
-        Ok(None) => Err(Failure::NotAnImage { path: path.to_owned() }),
-        Err(Failure::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::NoImage { path: path.to_owned() })
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-fn is_ours(known: &[Known<'_>], entry: &Entry) -> bool {
-    known.iter().any(|known| known.ours && known.registered.as_ref().is_some_and(|ours| ours.name == entry.name))
-}
-
-/// What has to change for `line` to be an entry: nothing if it is one.
-fn change(line: RegisterLine, known: &[Known<'_>], replace: bool) -> Result<Option<Change>, Failure> {
-    let known = known.iter().find(|known| *known.described.name == *line.name());
-    let before = known.and_then(|known| known.registered.clone());
-    match (&before, known) {
-        (Some(entry), _) if !replace && line.describes(entry) => Ok(None),
-        (Some(entry), Some(known)) if !replace && !known.ours => {
-            Err(Failure::EntryTaken { entry: entry.name.clone(), interpreter: entry.interpreter.clone() })
-        }
-        _ => Ok(Some(Change { line, before })),
-    }
-}
-
-fn warn_of_overlaps(items: &[Item<'_>], foreign: &[Entry]) {
-    for change in items.iter().flat_map(|item| &item.changes) {
-        let overlapping = |entry: &&Entry| {
-            let rules = change.line.rule().zip(entry.rule());
-            entry.enabled
-                && entry.name != change.line.name()
-                && rules.is_some_and(|(ours, theirs)| ours.overlaps(theirs))
-        };
-        for entry in foreign.iter().filter(overlapping) {
-            warn(format_args!(
-                "{}: from now on gets programs that {} ({}) got, as the newest entry wins",
-                show(change.line.name()),
-                show(&entry.name),
-                entry.interpreter.display(),
-            ));
-        }
-    }
-}
-
-/// Proves what is registered, takes back what does not work, and shows the outcome.
+/// Shows how it went.
 fn conclude(
-    registry: &Registry,
-    items: &[Item<'_>],
-    skipped: &[(&Architecture, Skipped)],
-    no_probe: bool,
+    plan: &Plan<'_>,
+    outcomes: &[(&registration::Item<'_>, Outcome)],
+    interpreter: Interpreter<'_>,
 ) -> Result<u8, Failure> {
     let mut columns = Columns::new(&["ARCHITECTURE", "RESULT", "EMULATOR"]);
-    let mut code = 0;
-    for Item { architecture, changes } in items {
-        let outcome = if no_probe { Ok(()) } else { probe::run(&architecture.probe_elf()) };
-        let kept = changes.is_empty();
+    for (item, outcome) in outcomes {
         let result = match outcome {
-            Ok(()) if kept => "already registered",
-            Ok(()) if no_probe => "registered",
-            Ok(()) => "ok",
-            Err(fault) => {
-                changes.iter().rev().for_each(|change| change.undo(registry));
-                Failure::ProbeFailed { architecture: architecture.name.clone(), fault, kept }.report();
-                code = EXIT_NO;
-                "failed"
-            }
+            Outcome::Ok => "ok",
+            Outcome::Registered => "registered",
+            Outcome::Kept => "already registered",
+            Outcome::Failed => "failed",
         };
-        let emulator = native::emulator(architecture).map(|path| path.display().to_string());
-        columns.push([architecture.name.clone(), result.to_owned(), emulator.unwrap_or_default()]);
+        let emulator = match native::emulator(item.architecture) {
+            _ if interpreter.holds(item.architecture) => "inside the image".to_owned(),
+            emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
+        };
+        columns.push([item.architecture.name.clone(), result.to_owned(), emulator]);
     }
-    for (architecture, reason) in skipped {
+    for (architecture, reason) in &plan.skipped {
         let reason = match reason {
             Skipped::Native => "left out: runs without",
             Skipped::NoEmulator => "left out: no emulator",
@@ -183,55 +104,6 @@ fn conclude(
         columns.push([architecture.name.clone(), reason.to_owned(), String::new()]);
     }
     print(columns)?;
-    Ok(code)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsStr;
-
-    use super::*;
-    use crate::registry::Matcher;
-
-    const OURS: &str = "/our/image";
-
-    fn entry(table: &ArchTable, interpreter: &str) -> Entry {
-        let described = table.architectures[0].rules().remove(0);
-        Entry {
-            name: described.name.into(),
-            enabled: true,
-            interpreter: interpreter.into(),
-            flags: Flags::ours(false),
-            matcher: Matcher::Rule(described.rule),
-        }
-    }
-
-    /// What a run would change, given this entry.
-    fn changes(entry: Entry, replace: bool) -> Result<Option<Change>, Failure> {
-        let table = ArchTable::builtin();
-        let described = table.architectures[0].rules().remove(0);
-        let name = OsStr::new(&described.name);
-        let line = RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::ours(false)).unwrap();
-        change(line, &ownership::look_up(&table, &[entry], Path::new(OURS)), replace)
-    }
-
-    #[test]
-    fn what_is_registered_already_stays() {
-        let table = ArchTable::builtin();
-        assert!(matches!(changes(entry(&table, OURS), false), Ok(None)));
-    }
-
-    #[test]
-    fn what_is_ours_and_differs_is_renewed() {
-        let table = ArchTable::builtin();
-        let entry = Entry { enabled: false, ..entry(&table, OURS) };
-        assert!(matches!(changes(entry, false), Ok(Some(Change { before: Some(_), .. }))));
-    }
-
-    #[test]
-    fn what_is_somebody_elses_is_replaced_only_on_request() {
-        let table = ArchTable::builtin();
-        assert!(matches!(changes(entry(&table, "/bin/true"), false), Err(Failure::EntryTaken { .. })));
-        assert!(matches!(changes(entry(&table, "/bin/true"), true), Ok(Some(Change { before: Some(_), .. }))));
-    }
+    let failed = outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Failed);
+    Ok(if failed { EXIT_NO } else { 0 })
 }

@@ -1,6 +1,6 @@
 //! `status`: what of the table is registered, by whom, and whether it can work.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use dispatch_core::NAME;
@@ -9,11 +9,14 @@ use dispatch_table::ArchTable;
 use serde::Serialize;
 
 use crate::columns::{Columns, print};
+use crate::commands::list::{self, Program};
 use crate::failure::Failure;
+use crate::image::OpenImage;
 use crate::json::{self, Bytes};
 use crate::ownership::{self, Known};
+use crate::pinned::{self, TRACED};
 use crate::registry::{Entry, Registry};
-use crate::{defaults, native};
+use crate::{defaults, native, registration};
 
 /// Show what is registered with the kernel, and by whom
 ///
@@ -24,8 +27,11 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     /// The file that was registered; needed if it is no longer there and was elsewhere
-    #[arg(long, value_name = "FILE", default_value = defaults::IMAGE)]
-    image: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Become the program at this path, to be looked at
+    #[arg(long = TRACED, value_name = "PATH", hide = true, exclusive = true)]
+    traced: Option<PathBuf>,
     /// Where binfmt_misc is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
@@ -39,6 +45,16 @@ struct Status {
     enabled: bool,
     entries: Vec<Row>,
     overlaps: Vec<Overlap>,
+    /// Temporary entries of runs that were interrupted.
+    interrupted: Vec<Bytes>,
+    image: Option<Image>,
+}
+
+/// The image on disk.
+#[derive(Serialize)]
+struct Image {
+    path: Bytes,
+    programs: Vec<Program>,
 }
 
 /// One entry of the table.
@@ -52,6 +68,10 @@ struct Row {
     flags: Option<String>,
     interpreter: Option<Bytes>,
     emulator: Option<Bytes>,
+    /// Whether the emulator is inside the image on disk.
+    inside: bool,
+    /// Whether the kernel has another file open than is at the interpreter's path; null where that cannot be told.
+    outdated: Option<bool>,
 }
 
 /// Two entries, of which the one that was registered later gets the programs that both accept.
@@ -67,7 +87,10 @@ struct Overlap {
 /// # Errors
 /// The registry cannot be read. That there is none is an answer with `--json`, and a failure otherwise.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let image = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
+    if let Some(path) = &args.traced {
+        return Err(pinned::become_traced(path));
+    }
+    let image = registration::image_path(args.image.as_deref())?;
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, table, &image)?,
         Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args),
@@ -84,19 +107,39 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 impl Status {
     fn unmounted(args: &Args) -> Self {
         let directory = Bytes::from(&args.mount);
-        Status { directory, mounted: false, enabled: false, entries: Vec::new(), overlaps: Vec::new() }
+        Status {
+            directory,
+            mounted: false,
+            enabled: false,
+            entries: Vec::new(),
+            overlaps: Vec::new(),
+            interrupted: Vec::new(),
+            image: None,
+        }
     }
 
     fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
         let entries = registry.entries()?;
         let known = ownership::look_up(table, &entries, image);
-        let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &entries)).collect();
+        let interrupted = ownership::interrupted(table, &entries, image);
+        let lasting: Vec<Entry> = entries
+            .iter()
+            .filter(|entry| !interrupted.iter().any(|interrupted| interrupted.entry.name == entry.name))
+            .cloned()
+            .collect();
+        let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &lasting)).collect();
+        // A damaged one is for `list` to complain about; what is registered may be a good one.
+        let open = OpenImage::open(image).ok().flatten();
+        let inside = open.as_ref().map_or_else(|| Ok(Default::default()), OpenImage::inside)?;
+        let image = open.map(|open| Ok::<_, Failure>(Image { path: image.into(), programs: list::programs(&open)? }));
         Ok(Status {
             directory: Bytes::from(registry.directory()),
             mounted: true,
             enabled: registry.enabled()?,
-            entries: known.iter().map(Row::new).collect(),
+            entries: known.iter().map(|known| Row::new(known, inside.contains(&known.architecture.name))).collect(),
             overlaps,
+            interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
+            image: image.transpose()?,
         })
     }
 
@@ -122,6 +165,7 @@ impl Status {
             let flags = row.flags.clone().unwrap_or_default();
             let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
             let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
+            let emulator = if row.inside { "inside the image".to_owned() } else { emulator };
             columns.push([row.entry.clone(), state.to_owned(), owner.to_owned(), flags, interpreter, emulator]);
         }
         let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
@@ -138,12 +182,25 @@ impl Status {
                 text += &format!("\n{} loses argv[0], as it lacks flag P: {again}\n", row.entry);
             }
         }
+        for name in &self.interrupted {
+            text += &format!("\n{name} was left by an interrupted run: `{NAME} register` ends it\n");
+        }
+        let outdated: Vec<&str> =
+            self.entries.iter().filter(|row| row.outdated == Some(true)).map(|row| row.entry.as_str()).collect();
+        if !outdated.is_empty() {
+            let names = outdated.join(", ");
+            text +=
+                &format!("\n{names}: the registered file is older than the one on disk: {NAME} register --replace\n");
+        }
+        if let Some(Image { path, programs }) = &self.image {
+            text += &format!("\n{path} carries:\n{}", list::table(programs));
+        }
         text
     }
 }
 
 impl Row {
-    fn new(known: &Known<'_>) -> Self {
+    fn new(known: &Known<'_>, inside: bool) -> Self {
         let entry = known.registered.as_ref();
         Row {
             entry: known.described.name.clone(),
@@ -154,6 +211,10 @@ impl Row {
             flags: entry.map(|entry| entry.flags.to_string()),
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: native::emulator(known.architecture).map(Bytes::from),
+            inside,
+            outdated: entry
+                .filter(|_| known.ours)
+                .and_then(|entry| pinned::is_outdated(entry, &known.architecture.probe_elf())),
         }
     }
 

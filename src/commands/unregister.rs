@@ -1,7 +1,7 @@
 //! `unregister`: removes what `register` made, and nothing else.
 
 use std::ffi::OsStr;
-use std::path::{PathBuf, absolute};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use dispatch_table::ArchTable;
@@ -10,7 +10,7 @@ use crate::columns::print;
 use crate::failure::Failure;
 use crate::ownership::{self, Known};
 use crate::registry::Registry;
-use crate::{defaults, selection};
+use crate::{defaults, registration, selection};
 
 /// Remove our entries from the kernel's registry
 ///
@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(long, conflicts_with = "architectures")]
     all: bool,
     /// The file that was registered; needed if it is no longer there and was elsewhere
-    #[arg(long, value_name = "FILE", default_value = defaults::IMAGE)]
-    image: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
     /// Where binfmt_misc is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
@@ -40,19 +40,28 @@ pub struct Args {
 /// What prevents the whole; what prevents single entries is reported, and the code is that of the first.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = selection::named(table, &args.architectures)?.filter(|_| !args.all);
-    let image = absolute(&args.image).map_err(|error| Failure::io("find", &args.image, error))?;
+    let image = registration::image_path(args.image.as_deref())?;
     let registry = Registry::open(&args.mount)?;
-    let known = ownership::look_up(table, &registry.entries()?, &image);
-    let (removable, mut failures) = match named {
+    let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
+    if !args.dry_run {
+        registration::settle(&registry, table, &image)?;
+    }
+    let entries = registry.entries()?;
+    let known = ownership::look_up(table, &entries, &image);
+    let (removable, mut failures): (Vec<&Known<'_>>, _) = match &named {
         None => (known.iter().filter(|known| known.ours).collect(), Vec::new()),
         Some(architectures) => {
             let asked = |architecture| known.iter().filter(move |known| std::ptr::eq(known.architecture, architecture));
-            sort(architectures.into_iter().map(|architecture| asked(architecture).collect()))
+            sort(architectures.iter().map(|architecture| asked(*architecture).collect()))
         }
     };
     let mut done = String::new();
-    for known in removable {
-        let name = &known.described.name;
+    let wanted = |name: &OsStr| removable.iter().any(|known: &&Known<'_>| *known.described.name == *name);
+    // Only where the change could not be ended, as without the file.
+    let left = ownership::interrupted(table, &entries, &image);
+    let left = left.into_iter().filter(|left| !left.undoing && (named.is_none() || wanted(&left.name)));
+    let left: Vec<String> = left.map(|left| left.entry.name.to_string_lossy().into_owned()).collect();
+    for name in removable.iter().map(|known| &known.described.name).chain(&left) {
         if args.dry_run {
             done += &format!("{name}: would be removed\n");
             continue;

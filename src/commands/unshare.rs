@@ -1,5 +1,6 @@
 //! `unshare`: foreign programs for one command and its children, without root and unseen by the rest of the machine.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -19,7 +20,8 @@ use nix::unistd::execv;
 use crate::failure::Failure;
 use crate::namespace;
 use crate::ownership::DESCRIPTORS;
-use crate::registry::{Flags, Registry};
+use crate::registry::Registry;
+use crate::selection::{Credentials, Interpreter};
 use crate::{defaults, image, memory, native, selection};
 
 /// Option that makes this command the helper of another one.
@@ -28,16 +30,15 @@ const WRITE_MAPS: &str = "write-maps";
 /// Run a command where foreign programs run, without root
 ///
 /// The command runs as root of a new user namespace that has its own binfmt_misc (Linux 6.7 and newer), in which
-/// every architecture with an installed emulator is registered. The host's own entries are not seen there. The exit
+/// every architecture with an emulator, inside the image or installed, is registered. The host's own entries are not seen there. The exit
 /// status is the command's.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// Register only this architecture, by any of its names; may be repeated
     #[arg(short, long = "arch", value_name = "ARCH")]
     architectures: Vec<String>,
-    /// Let set-user-ID programs and file capabilities take effect
-    #[arg(long)]
-    credentials: bool,
+    #[command(flatten)]
+    credentials: Credentials,
     /// The command and its arguments; $SHELL or sh without one
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
@@ -56,16 +57,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return namespace::write_maps(pid).map(|()| 0);
     }
     let named = selection::named(table, &args.architectures)?;
-    let image = image_to_register(table)?;
+    let (image, inside) = image_to_register(table)?;
     namespace::enter(mapper())?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
     // The kernel opens it now, and once (flag F); the path means nothing later.
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
-    let flags = Flags::ours(args.credentials);
+    let interpreter = Interpreter { path: &interpreter, inside: &inside, credentials: args.credentials };
     // There are no entries yet: what runs now runs by itself.
     let native = |architecture: &_| native::runs(architecture, &[], true);
-    let selection = selection::select(table, named.as_deref(), (&interpreter, flags), native);
+    let selection = selection::select(table, named.as_deref(), interpreter, native);
     if let Some(failure) = selection.failures.into_iter().next() {
         return Err(failure);
     }
@@ -87,12 +88,15 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Err(execute(&args.command))
 }
 
-/// The file to register: the image that this process was started from, or else one in memory, which exists until nobody
-/// has it open.
-fn image_to_register(table: &ArchTable) -> Result<File, Failure> {
+/// The file to register, and the architectures whose emulators are inside: the image that this process was started from,
+/// unless the table is another one, or else one in memory, which exists until nobody has it open.
+fn image_to_register(table: &ArchTable) -> Result<(File, BTreeSet<String>), Failure> {
     let path = Path::new("/proc/self/exe");
-    if image::own().is_some() {
-        return File::open(path).map_err(|error| Failure::io("read", path, error));
+    if let Some(own) = image::own() {
+        if own.table()? == *table {
+            let file = File::open(path).map_err(|error| Failure::io("read", path, error))?;
+            return Ok((file, own.inside()?));
+        }
     }
     let name = Path::new("a file in memory");
     let file = memory::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
@@ -100,7 +104,7 @@ fn image_to_register(table: &ArchTable) -> Result<File, Failure> {
         errno => Failure::io("make", name, errno.into()),
     })?;
     image::write(&image::bare(table)?, &file, name, &mut |_, _| {})?;
-    Ok(file)
+    Ok((file, BTreeSet::new()))
 }
 
 /// This program as the helper of this process.

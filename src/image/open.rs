@@ -1,8 +1,9 @@
 //! An image that is read: what it carries, and its programs as ELF files again.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dispatch_core::Table;
@@ -79,6 +80,15 @@ impl Effective {
 /// The image that this process was started from, if it was.
 pub fn own() -> Option<OpenImage> {
     OpenImage::open(Path::new("/proc/self/exe")).ok().flatten()
+}
+
+/// The path of the image that this process was started from, if it is still there.
+pub fn own_path() -> Option<PathBuf> {
+    own()?;
+    let link = Path::new("/proc/self/exe");
+    let path = fs::read_link(link).ok()?;
+    let [own, there] = [fs::metadata(link).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
+    (own == there).then_some(path)
 }
 
 impl OpenImage {
@@ -171,6 +181,14 @@ impl OpenImage {
             })
         });
         carried.collect()
+    }
+
+    /// Names of the architectures whose emulators are inside.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn inside(&self) -> Result<BTreeSet<String>, Failure> {
+        Ok(self.carried()?.into_iter().flat_map(|program| program.runs).collect())
     }
 
     /// A program as an ELF file that execve(2) starts: its memory, with program headers that say so.

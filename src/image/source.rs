@@ -84,6 +84,16 @@ pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
     table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
 }
 
+/// `table` with the rows in the file at `path`.
+///
+/// # Errors
+/// It cannot be read, or is no table.
+pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
+    let json =
+        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
+    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
+}
+
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
 /// Empty if it says nothing of the kind.
 pub fn version(path: &Path) -> String {

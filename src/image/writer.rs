@@ -78,10 +78,13 @@ pub fn write(
     let count = content.emulators.len() + 1;
     let compiled = content.table.compile_with(&numbers(content));
     let json = content.table.json();
-    let strings: usize = content.emulators.iter().map(|source| 2 * source.path.as_os_str().len() + 256).sum();
+    // Name and path of each, of which what is no UTF-8 may become three times as long, and a version of 100 characters.
+    let room = |path: &Path| 6 * path.as_os_str().len() + 512;
+    let strings: usize = content.emulators.iter().map(|source| room(&source.path)).sum();
+    let strings = strings + room(Path::new(&content.command.path));
     let per_program =
         ProgramRecord::SIZE + OriginRecord::SIZE + MAX_SEGMENTS * SegmentRecord::SIZE + MAX_WORDS * WordRecord::SIZE;
-    let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + 512 + count * per_program;
+    let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + count * per_program;
     let mut writer = Writer {
         file,
         start: interpreter().len() as u64,

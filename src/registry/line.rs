@@ -151,6 +151,19 @@ impl RegisterLine {
         }
     }
 
+    /// The same by another name.
+    ///
+    /// # Errors
+    /// As [`RegisterLine::new`].
+    pub fn renamed(&self, name: &OsStr) -> Result<Self, LineFault> {
+        RegisterLine::new(name, self.matcher.clone(), &self.interpreter, self.flags)
+    }
+
+    /// The letters.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
     /// The interpreter.
     pub fn interpreter(&self) -> &Path {
         &self.interpreter

@@ -1,0 +1,208 @@
+//! `install`: the image, the link that people call, the snippet for systemd, and the entries of the running kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use dispatch_core::refusal::EXIT_NO;
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::columns::{Columns, print};
+use crate::commands::generate::{MARK, binfmt_d};
+use crate::commands::image::{self, Contents};
+use crate::failure::Failure;
+use crate::image::{OpenImage, Replacement};
+use crate::installation::{Installation, LINK, Place};
+use crate::registration::{self, Outcome, Replace, Request};
+use crate::registry::{RegisterLine, Registry};
+use crate::selection::{self, Credentials, Interpreter};
+use crate::{defaults, host};
+
+/// Install an image with the emulators inside, and register it
+///
+/// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/binfmt-dispatch.conf
+/// below the prefix, registers the image in place of an older one, without a moment in which programs fail, and runs a
+/// tiny program of each architecture. If something fails before that, everything is as it was.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    pub contents: Contents,
+    #[command(flatten)]
+    pub place: Place,
+    /// Let set-user-ID programs and file capabilities take effect nowhere
+    #[arg(long)]
+    no_credentials: bool,
+    /// Leave the running kernel's registry alone, as with --root
+    #[arg(long)]
+    no_register: bool,
+    /// Replace entries that somebody else registered
+    #[arg(long)]
+    replace: bool,
+    /// Where binfmt_misc is mounted
+    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
+    mount: PathBuf,
+    /// Only say what would be written
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+/// Installs; the result is an exit code.
+///
+/// # Errors
+/// What prevents the whole; then everything is as it was.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    let place = &args.place;
+    place.check()?;
+    refuse_others(place)?;
+    let named = selection::named(table, &args.contents.architectures)?;
+    let path = place.image();
+    let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
+    let registry =
+        if args.no_register || place.root.is_some() { None } else { Some(registration::open_registry(&args.mount)?) };
+    if args.dry_run {
+        let inside = args.contents.sources(table)?.into_iter().map(|source| source.architecture.name.clone()).collect();
+        let interpreter = Interpreter { path: &path, inside: &inside, credentials };
+        let entries = entries(table, named.as_deref(), interpreter)?;
+        let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
+        let files: String = files.iter().map(|path| format!("{}: would be written\n", path.display())).collect();
+        print(files + &binfmt_d(&host::row().name, &entries))?;
+        return Ok(0);
+    }
+    let _lock = registry.as_ref().map(Registry::lock).transpose()?;
+
+    // First everything beside its place, where it does no harm.
+    let mut installation = Installation::default();
+    let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
+    files.iter().try_for_each(|file| installation.directory_of(file))?;
+    let [image, link, snippet] = &files;
+    let image = Replacement::begin(image)?;
+    image::write_to(&args.contents, table, &image)?;
+    let carried = Carried::read(image.staged())?;
+    let interpreter = Interpreter { path: &path, inside: &carried.inside, credentials };
+    let plan = match &registry {
+        None => None,
+        Some(registry) => {
+            registration::settle(registry, table, &path)?;
+            let replace = if args.replace { Replace::All } else { Replace::Ours };
+            let request = Request { table, named: named.as_deref(), interpreter, replace, probing: true };
+            match registration::plan(registry, request) {
+                Ok(plan) => Some((registry, plan)),
+                Err(failures) => {
+                    failures.iter().for_each(Failure::report);
+                    return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
+                }
+            }
+        }
+    };
+    let entries = match &plan {
+        Some((_, plan)) => plan.items.iter().map(|item| (item.architecture, item.lines.clone())).collect(),
+        None => entries(table, named.as_deref(), interpreter)?,
+    };
+    let text = binfmt_d(&host::row().name, &entries);
+    let snippet = Replacement::begin(snippet)?;
+    io::Write::write_all(&mut snippet.file(), text.as_bytes())
+        .map_err(|error| Failure::io("write", snippet.path(), error))?;
+
+    installation.file(image, 0o755)?;
+    installation.file(snippet, 0o644)?;
+    installation.link(LINK, link)?;
+    let mut outcomes = BTreeMap::new();
+    if let Some((registry, plan)) = &plan {
+        plan.warn(interpreter);
+        plan.make(registry, || installation.take_back())?;
+        for (item, outcome) in plan.prove(registry, true) {
+            outcomes.insert(item.architecture.name.as_str(), outcome);
+        }
+    }
+    installation.keep();
+    show(&entries, &outcomes, &carried)
+}
+
+/// What is inside the new image.
+struct Carried {
+    inside: BTreeSet<String>,
+    /// Name and version of the emulator, by architecture.
+    emulators: BTreeMap<String, String>,
+}
+
+impl Carried {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let image: OpenImage = registration::open_image(path)?;
+        let mut emulators = BTreeMap::new();
+        for program in image.carried()? {
+            let shown = format!("{} {}", program.name, program.version);
+            emulators.extend(program.runs.into_iter().map(|name| (name, shown.trim_end().to_owned())));
+        }
+        Ok(Carried { inside: image.inside()?, emulators })
+    }
+}
+
+/// Entries for a system that is not running: those that are wanted, or have an emulator and are foreign.
+fn entries<'t>(
+    table: &'t ArchTable,
+    named: Option<&[&'t Architecture]>,
+    interpreter: Interpreter<'_>,
+) -> Result<Vec<(&'t Architecture, Vec<RegisterLine>)>, Failure> {
+    let native = |architecture: &Architecture| match named {
+        // Whoever names one that may be native knows of a machine that cannot run it.
+        Some(_) => architecture.name == host::row().name,
+        None => host::may_be_native(architecture),
+    };
+    let selection = selection::select(table, named, interpreter, native);
+    match selection.failures.into_iter().next() {
+        Some(failure) => Err(failure),
+        None => Ok(selection.chosen.into_iter().map(|chosen| (chosen.architecture, chosen.lines)).collect()),
+    }
+}
+
+/// Refuses to replace what is not ours.
+fn refuse_others(place: &Place) -> Result<(), Failure> {
+    let [image, command, snippet] = [place.image(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
+    for (path, ours) in [(&image, is_image(&image)), (&command, is_link(&command)), (&snippet, is_snippet(&snippet))] {
+        if !ours && path.symlink_metadata().is_ok() {
+            return Err(Failure::InTheWay { path: path.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the file is an image, be it a damaged one.
+pub fn is_image(path: &Path) -> bool {
+    matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))
+}
+
+/// Whether the file is the link that [`run`] makes.
+pub fn is_link(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target == Path::new(LINK))
+}
+
+/// Whether the file is a snippet that [`run`] writes.
+pub fn is_snippet(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.lines().nth(1) == Some(MARK))
+}
+
+fn show(
+    entries: &[(&Architecture, Vec<RegisterLine>)],
+    outcomes: &BTreeMap<&str, Outcome>,
+    carried: &Carried,
+) -> Result<u8, Failure> {
+    let mut columns = Columns::new(&["ENTRY", "FLAGS", "EMULATOR", "PROBE"]);
+    for (architecture, lines) in entries {
+        let probe = match outcomes.get(architecture.name.as_str()) {
+            None => "not registered",
+            Some(Outcome::Failed) => "failed",
+            Some(_) => "ok",
+        };
+        let emulator = carried.emulators.get(&architecture.name).cloned();
+        let emulator =
+            emulator.or_else(|| crate::native::emulator(architecture).map(|path| path.display().to_string()));
+        for line in lines {
+            let name = line.name().to_string_lossy().into_owned();
+            columns.push([name, line.flags().to_string(), emulator.clone().unwrap_or_default(), probe.to_owned()]);
+        }
+    }
+    print(columns)?;
+    Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
+}

@@ -1,0 +1,109 @@
+//! `uninstall`: takes back what `install` did.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use dispatch_table::ArchTable;
+
+use crate::columns::print;
+use crate::commands::install::{is_image, is_link, is_snippet};
+use crate::failure::Failure;
+use crate::installation::Place;
+use crate::registry::Registry;
+use crate::{defaults, ownership, registration};
+
+/// Remove what `install` installed, and its entries from the kernel's registry
+///
+/// What is missing is passed over, and what is somebody else's is left alone.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// Where binfmt_misc is mounted
+    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
+    mount: PathBuf,
+    /// Only say what would be removed
+    #[arg(long, short = 'n')]
+    dry_run: bool,
+}
+
+/// Removes; the result is an exit code.
+///
+/// # Errors
+/// The prefix is wrong, or nothing can be printed; everything else is reported, and the code is that of the first.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    args.place.check()?;
+    let mut removal = Removal { dry_run: args.dry_run, done: String::new(), failures: Vec::new() };
+    if args.place.root.is_none() {
+        match Registry::open(&args.mount) {
+            Ok(registry) => removal.unregister(&registry, table, &args.place.image()),
+            // Then nothing is registered either.
+            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => {}
+            Err(failure) => removal.failures.push(failure),
+        }
+    }
+    let place = |path: PathBuf| args.place.on_disk(&path);
+    removal.file(&place(args.place.snippet()), is_snippet);
+    removal.file(&place(args.place.command()), is_link);
+    let image = place(args.place.image());
+    removal.file(&image, is_image);
+    if let Some(directory) = image.parent().filter(|_| !args.dry_run) {
+        // It is ours alone, unless somebody put something there.
+        let _ = fs::remove_dir(directory);
+    }
+    print(&removal.done)?;
+    removal.failures.iter().for_each(Failure::report);
+    Ok(removal.failures.first().map_or(0, Failure::exit_code))
+}
+
+struct Removal {
+    dry_run: bool,
+    done: String,
+    failures: Vec<Failure>,
+}
+
+impl Removal {
+    /// Removes the entries whose interpreter is `image`, however they came there.
+    fn unregister(&mut self, registry: &Registry, table: &ArchTable, image: &Path) {
+        // The image knows the entries that it was registered for.
+        let own = registration::open_image(image).and_then(|image| image.table());
+        let table = own.as_ref().unwrap_or(table);
+        let _lock = match (!self.dry_run).then(|| registry.lock()).transpose() {
+            Ok(lock) => lock,
+            Err(failure) => return self.failures.push(failure),
+        };
+        let entries = match registry.entries() {
+            Ok(entries) => entries,
+            Err(failure) => return self.failures.push(failure),
+        };
+        let known = ownership::look_up(table, &entries, image).into_iter().filter_map(|known| known.registered);
+        let left = ownership::interrupted(table, &entries, image).into_iter().map(|interrupted| interrupted.entry);
+        for entry in known.chain(left).filter(|entry| entry.interpreter == image) {
+            let removed = if self.dry_run { Ok(()) } else { registry.unregister(&entry.name) };
+            self.note(&entry.name.to_string_lossy(), removed);
+        }
+    }
+
+    fn file(&mut self, path: &Path, ours: impl Fn(&Path) -> bool) {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.failures.push(Failure::io("remove", path, error)),
+            Ok(_) if !ours(path) => self.failures.push(Failure::InTheWay { path: path.to_owned() }),
+            Ok(_) => {
+                let removed = if self.dry_run { Ok(()) } else { fs::remove_file(path) };
+                let removed = removed.map_err(|error| Failure::io("remove", path, error));
+                self.note(&path.display().to_string(), removed);
+            }
+        }
+    }
+
+    fn note(&mut self, name: &str, removed: Result<(), Failure>) {
+        match removed {
+            Ok(()) if self.dry_run => self.done += &format!("{name}: would be removed\n"),
+            Ok(()) => self.done += &format!("{name}: removed\n"),
+            Err(failure) => self.failures.push(failure),
+        }
+    }
+}

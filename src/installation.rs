@@ -1,0 +1,173 @@
+//! Where an installation is, and files that are put in their places together or not at all.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::defaults;
+use crate::failure::Failure;
+use crate::image::Replacement;
+
+/// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
+const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
+const COMMAND: &str = "bin/binfmt-dispatch";
+const SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
+/// What the command is a link to.
+pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
+
+/// Where an installation is.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Place {
+    /// The directory that has bin, lib and libexec
+    #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
+    prefix: PathBuf,
+    /// The root of another system, whose files alone are touched
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+impl Place {
+    /// # Errors
+    /// The prefix is not absolute.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.prefix.is_absolute() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!("{}: the prefix has to be an absolute path", self.prefix.display())))
+    }
+
+    /// The image, as the system that it is for sees it.
+    pub fn image(&self) -> PathBuf {
+        self.prefix.join(IMAGE)
+    }
+
+    /// The link that people call, likewise.
+    pub fn command(&self) -> PathBuf {
+        self.prefix.join(COMMAND)
+    }
+
+    /// The snippet for systemd, likewise.
+    pub fn snippet(&self) -> PathBuf {
+        self.prefix.join(SNIPPET)
+    }
+
+    /// Where a path of that system is from here.
+    pub fn on_disk(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// Files that are being put in their places. What is not kept goes away again, and what was there comes back.
+#[derive(Debug, Default)]
+pub struct Installation {
+    done: Vec<Step>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Directory(PathBuf),
+    New(PathBuf),
+    Replaced { path: PathBuf, before: PathBuf },
+}
+
+impl Installation {
+    /// Makes the directory of `path`, and those above it.
+    ///
+    /// # Errors
+    /// [`Failure::Io`].
+    pub fn directory_of(&mut self, path: &Path) -> Result<(), Failure> {
+        let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
+        for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
+            let made = fs::DirBuilder::new().mode(0o755).create(directory);
+            made.and_then(|()| permit(directory, 0o755)).map_err(|error| Failure::io("make", directory, error))?;
+            self.done.push(Step::Directory(directory.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Puts a file in its place, with this mode.
+    ///
+    /// # Errors
+    /// [`Failure::Io`]; then what was there is still there.
+    pub fn file(&mut self, file: Replacement, mode: u32) -> Result<(), Failure> {
+        let path = file.path().to_owned();
+        let failed = |error| Failure::io("write", &path, error);
+        file.file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
+        let step = if path.symlink_metadata().is_ok() {
+            let before = beside(&path);
+            // It may be left by a run that was killed.
+            let _ = fs::remove_file(&before);
+            fs::hard_link(&path, &before).or_else(|_| fs::copy(&path, &before).map(drop)).map_err(failed)?;
+            Step::Replaced { path: path.clone(), before }
+        } else {
+            Step::New(path.clone())
+        };
+        let finished = file.finish();
+        match (&finished, &step) {
+            (Err(_), Step::Replaced { before, .. }) => fs::remove_file(before).unwrap_or(()),
+            (Err(_), _) => {}
+            (Ok(()), _) => self.done.push(step),
+        }
+        finished
+    }
+
+    /// Makes a link to `target` at `path`, unless it is there.
+    ///
+    /// # Errors
+    /// [`Failure::Io`].
+    pub fn link(&mut self, target: &str, path: &Path) -> Result<(), Failure> {
+        if fs::read_link(path).is_ok_and(|found| found == Path::new(target)) {
+            return Ok(());
+        }
+        symlink(target, path).map_err(|error| Failure::io("write", path, error))?;
+        self.done.push(Step::New(path.to_owned()));
+        Ok(())
+    }
+
+    /// Leaves everything as it is now.
+    pub fn keep(mut self) {
+        for step in self.done.drain(..) {
+            if let Step::Replaced { before, .. } = step {
+                report(&before, fs::remove_file(&before));
+            }
+        }
+    }
+
+    /// Makes everything what it was.
+    pub fn take_back(&mut self) {
+        for step in self.done.drain(..).rev() {
+            match step {
+                Step::Directory(path) => report(&path, fs::remove_dir(&path)),
+                Step::New(path) => report(&path, fs::remove_file(&path)),
+                Step::Replaced { path, before } => report(&path, fs::rename(&before, &path)),
+            }
+        }
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+fn permit(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// A name for what was at `path`, on the same file system.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.before"))
+}
+
+/// A failure while something is taken back, or cleared away: the one that led here is what the caller is to know.
+fn report(path: &Path, result: io::Result<()>) {
+    if let Err(error) = result {
+        Failure::io("restore", path, error).report();
+    }
+}

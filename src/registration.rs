@@ -1,0 +1,290 @@
+//! What `register` and `install` have in common: an image becomes the interpreter of foreign programs.
+//!
+//! [`plan`] looks at everything and writes nothing; [`Plan::make`] writes; [`Plan::prove`] runs the probes and takes back
+//! what does not work.
+
+use std::path::{Path, PathBuf, absolute};
+
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::failure::{Failure, show, warn};
+use crate::image::{self, OpenImage};
+use crate::ownership::{self, Known};
+use crate::registry::{Entry, RegisterLine, Registry};
+use crate::selection::{self, Interpreter, Selection, Skipped};
+use crate::transaction::{Change, make_all};
+use crate::{defaults, native, probe};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r, 't> {
+    /// The architectures there are.
+    pub table: &'t ArchTable,
+    /// Those that are wanted; all without.
+    pub named: Option<&'r [&'t Architecture]>,
+    /// What is registered.
+    pub interpreter: Interpreter<'r>,
+    /// What of the entries there are is replaced.
+    pub replace: Replace,
+    /// Whether foreign programs may be started.
+    pub probing: bool,
+}
+
+/// Which entries are registered anew though there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// Those of ours that differ.
+    Different,
+    /// All that are ours, since the file is another one.
+    Ours,
+    /// All, whosever they are.
+    All,
+}
+
+/// What is about to be registered.
+#[derive(Debug)]
+pub struct Plan<'t> {
+    /// The architectures.
+    pub items: Vec<Item<'t>>,
+    /// Those that nobody asked for by name and that are left out.
+    pub skipped: Vec<(&'t Architecture, Skipped)>,
+    /// Entries that are not ours.
+    foreign: Vec<Entry>,
+}
+
+/// What becomes of one architecture.
+#[derive(Debug)]
+pub struct Item<'t> {
+    /// The architecture.
+    pub architecture: &'t Architecture,
+    /// Its entries as they will be.
+    pub lines: Vec<RegisterLine>,
+    /// None where every entry is there already.
+    pub changes: Vec<Change>,
+}
+
+/// How it went for one architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its probe ran, and something had to be registered for that.
+    Ok,
+    /// It was registered; no probe was run.
+    Registered,
+    /// It was there before.
+    Kept,
+    /// Its probe did not run.
+    Failed,
+}
+
+/// The file that a command is about: the one given, or the image that this process runs from, or the default.
+///
+/// # Errors
+/// The current directory is gone.
+pub fn image_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(path) => absolute(path).map_err(|error| Failure::io("find", path, error)),
+        None => Ok(image::own_path().unwrap_or_else(|| defaults::IMAGE.into())),
+    }
+}
+
+/// The image at `path`.
+///
+/// # Errors
+/// There is none, with what to do about it.
+pub fn open_image(path: &Path) -> Result<OpenImage, Failure> {
+    match OpenImage::open(path) {
+        Ok(Some(image)) => Ok(image),
+        Ok(None) => Err(Failure::NotAnImage { path: path.to_owned() }),
+        Err(Failure::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::NoImage { path: path.to_owned() })
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The registry, of which all entries together must not be off.
+///
+/// # Errors
+/// There is none, or they are.
+pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
+    let registry = Registry::open(mount)?;
+    if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
+}
+
+/// Ends what interrupted runs began. What does not work is only reported: the entries there are work as they did.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn settle(registry: &Registry, table: &ArchTable, image: &Path) -> Result<(), Failure> {
+    for interrupted in ownership::interrupted(table, &registry.entries()?, image) {
+        match interrupted.finish(registry) {
+            Ok(()) => log::info!("{}: ended what an interrupted run began", show(&interrupted.entry.name)),
+            Err(failure) => failure.report(),
+        }
+    }
+    Ok(())
+}
+
+/// Decides what is to be registered.
+///
+/// # Errors
+/// All that is wrong with the request.
+pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t>, Vec<Failure>> {
+    let Request { table, interpreter, probing, .. } = request;
+    let entries = registry.entries().map_err(|failure| vec![failure])?;
+    let known = ownership::look_up(table, &entries, interpreter.path);
+    let (ours, foreign): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| is_ours(&known, entry));
+
+    // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
+    let emulated = |program: &[u8]| ours.iter().any(|entry| entry.accepts(program));
+    let native = |architecture: &Architecture| {
+        !emulated(&architecture.probe_elf()) && native::runs(architecture, &foreign, probing)
+    };
+    let Selection { chosen, skipped, mut failures } = selection::select(table, request.named, interpreter, native);
+    let mut items = Vec::new();
+    for chosen in chosen {
+        let lines = chosen.lines;
+        let changes = lines.iter().filter_map(|line| change(line, &known, request.replace).transpose()).collect();
+        match changes {
+            Ok(changes) => items.push(Item { architecture: chosen.architecture, lines, changes }),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(Plan { items, skipped, foreign }) } else { Err(failures) }
+}
+
+fn is_ours(known: &[Known<'_>], entry: &Entry) -> bool {
+    known.iter().any(|known| known.ours && known.registered.as_ref().is_some_and(|ours| ours.name == entry.name))
+}
+
+/// What has to change for `line` to be an entry: nothing if it is one.
+fn change(line: &RegisterLine, known: &[Known<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
+    let known = known.iter().find(|known| *known.described.name == *line.name());
+    let before = known.and_then(|known| known.registered.clone());
+    match (&before, known) {
+        (Some(entry), _) if replace == Replace::Different && line.describes(entry) => Ok(None),
+        (Some(entry), Some(known)) if replace != Replace::All && !known.ours => {
+            Err(Failure::EntryTaken { entry: entry.name.clone(), interpreter: entry.interpreter.clone() })
+        }
+        _ => Ok(Some(Change { line: line.clone(), before })),
+    }
+}
+
+impl<'t> Plan<'t> {
+    /// Every change.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.items.iter().flat_map(|item| &item.changes)
+    }
+
+    /// Says what a person should know before it is made.
+    pub fn warn(&self, interpreter: Interpreter<'_>) {
+        let refused = |item: &Item<'_>| !interpreter.holds(item.architecture) && item.has_credentials();
+        if self.items.iter().any(refused) {
+            warn("set-user-ID programs are refused all the same, until their emulators are in the image");
+        }
+        for change in self.changes() {
+            let overlapping = |entry: &&Entry| {
+                let rules = change.line.rule().zip(entry.rule());
+                entry.enabled
+                    && entry.name != change.line.name()
+                    && rules.is_some_and(|(ours, theirs)| ours.overlaps(theirs))
+            };
+            for entry in self.foreign.iter().filter(overlapping) {
+                warn(format_args!(
+                    "{}: from now on gets programs that {} ({}) got, as the newest entry wins",
+                    show(change.line.name()),
+                    show(&entry.name),
+                    entry.interpreter.display(),
+                ));
+            }
+        }
+    }
+
+    /// Registers everything or nothing; `undoing` as in [`make_all`].
+    ///
+    /// # Errors
+    /// The first entry that failed.
+    pub fn make(&self, registry: &Registry, undoing: impl FnOnce()) -> Result<(), Failure> {
+        make_all(registry, self.changes(), undoing)
+    }
+
+    /// Runs the probe of every architecture, takes back what does not work, and says why.
+    pub fn prove(&self, registry: &Registry, probing: bool) -> Vec<(&Item<'t>, Outcome)> {
+        self.items.iter().map(|item| (item, item.prove(registry, probing))).collect()
+    }
+}
+
+impl Item<'_> {
+    fn has_credentials(&self) -> bool {
+        self.lines.iter().any(|line| line.flags().credentials)
+    }
+
+    fn prove(&self, registry: &Registry, probing: bool) -> Outcome {
+        let kept = self.changes.is_empty();
+        let outcome = if probing { probe::run(&self.architecture.probe_elf()) } else { Ok(()) };
+        match outcome {
+            Ok(()) if kept => Outcome::Kept,
+            Ok(()) if probing => Outcome::Ok,
+            Ok(()) => Outcome::Registered,
+            Err(fault) => {
+                self.changes.iter().rev().for_each(|change| change.undo(registry));
+                Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept }.report();
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::registry::{Flags, Matcher};
+
+    const OURS: &str = "/our/image";
+
+    fn entry(table: &ArchTable, interpreter: &str) -> Entry {
+        let described = table.architectures[0].rules().remove(0);
+        Entry {
+            name: described.name.into(),
+            enabled: true,
+            interpreter: interpreter.into(),
+            flags: Flags::ours(false),
+            matcher: Matcher::Rule(described.rule),
+        }
+    }
+
+    /// What a run would change, given this entry.
+    fn changes(entry: Entry, replace: Replace) -> Result<Option<Change>, Failure> {
+        let table = ArchTable::builtin();
+        let described = table.architectures[0].rules().remove(0);
+        let name = OsStr::new(&described.name);
+        let line = RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::ours(false)).unwrap();
+        change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS)), replace)
+    }
+
+    #[test]
+    fn what_is_registered_already_stays() {
+        let table = ArchTable::builtin();
+        assert!(matches!(changes(entry(&table, OURS), Replace::Different), Ok(None)));
+        assert!(matches!(changes(entry(&table, OURS), Replace::Ours), Ok(Some(Change { before: Some(_), .. }))));
+    }
+
+    #[test]
+    fn what_is_ours_and_differs_is_renewed() {
+        let table = ArchTable::builtin();
+        let entry = Entry { enabled: false, ..entry(&table, OURS) };
+        assert!(matches!(changes(entry, Replace::Different), Ok(Some(Change { before: Some(_), .. }))));
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_replaced_only_on_request() {
+        let table = ArchTable::builtin();
+        for replace in [Replace::Different, Replace::Ours] {
+            assert!(matches!(changes(entry(&table, "/bin/true"), replace), Err(Failure::EntryTaken { .. })));
+        }
+        let replaced = changes(entry(&table, "/bin/true"), Replace::All);
+        assert!(matches!(replaced, Ok(Some(Change { before: Some(_), .. }))));
+    }
+}

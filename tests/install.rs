@@ -1,0 +1,284 @@
+//! `install`, `uninstall`, upgrades and what is left when a run is interrupted, with a real kernel, in private
+//! namespaces. The emulators are those that this machine has installed; nothing outside of the scratch directory changes.
+
+#[allow(dead_code, unused_imports, reason = "the tests in tests/kernel use the rest")]
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Output};
+
+use support::{Need, Scratch, TOOL, have};
+
+/// Architectures whose emulators go into the images.
+const ROWS: &str = "aarch64 s390x";
+const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Runs a script in a namespace with an empty registry. Its variables: TOOL, REGISTRY, ROWS, and PREFIX, a place in the
+/// scratch directory, which also is the current one.
+#[track_caller]
+fn run(scratch: &Scratch, script: &str) -> Output {
+    let prelude = "set -u; mount -t binfmt_misc binfmt_misc $REGISTRY || exit 99";
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "300", "unshare", "-Urm", "bash", "-c", &format!("{prelude}\n{script}")])
+        .envs([("TOOL", TOOL), ("REGISTRY", REGISTRY), ("ROWS", ROWS), ("PREFIX", &scratch.at("prefix"))])
+        .current_dir(scratch.path())
+        .output()
+        .unwrap();
+    assert!(output.status.code() == Some(0), "{script}\n{}", shown(&output));
+    output
+}
+
+fn shown(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{}\nstdout:\n{out}\nstderr:\n{err}", output.status)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn ready() -> bool {
+    have(&[Need::Namespace, Need::Qemu])
+}
+
+#[test]
+fn into_a_root_and_back() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for name in ["arm", "riscv64"] {
+        scratch.probe(name, name);
+    }
+    let output = run(
+        &scratch,
+        r#"
+        umask 077
+        $TOOL install arm riscv64 --root r --seed 1 || exit 1
+        ls $REGISTRY
+        while IFS= read -r line; do
+            case $line in ''|'#'*) continue ;; esac
+            printf '%s' "${line/:\/usr/:$PWD/r/usr}" >$REGISTRY/register || exit 2
+        done <r/usr/lib/binfmt.d/binfmt-dispatch.conf
+        grep -h flags $REGISTRY/qemu-arm $REGISTRY/qemu-riscv64
+        ./arm && ./riscv64 || exit 3
+        r/usr/bin/binfmt-dispatch list --image --json >list || exit 4
+        r/usr/bin/binfmt-dispatch status | grep -c 'inside the image'
+        r/usr/bin/binfmt-dispatch unregister | wc -l
+        $TOOL uninstall --root r; echo "code $?"; find r -type f -o -type l
+        $TOOL uninstall --root r; echo "code $?"
+        "#,
+    );
+    let out = text(&output);
+    let expected = [
+        "ENTRY",
+        "qemu-arm ",
+        "qemu-arm-osabi65 ",
+        "qemu-arm-osabi97 ",
+        "qemu-riscv64 ",
+        "register",
+        "status",
+        "flags: POCF",
+        "flags: POCF",
+        "4",
+        "4",
+        "r/usr/lib/binfmt.d/binfmt-dispatch.conf: removed",
+        "r/usr/bin/binfmt-dispatch: removed",
+        "r/usr/libexec/binfmt-dispatch/binfmt-dispatch: removed",
+        "code 0",
+        "code 0",
+    ];
+    let lines: Vec<&str> = out.lines().collect();
+    let agree =
+        lines.len() == expected.len() && lines.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+    assert!(agree, "expected {expected:#?}\n{}", shown(&output));
+    assert!(lines[1].contains("POCF") && lines[1].ends_with("not registered"), "{}", lines[1]);
+    let list: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("list")).unwrap()).unwrap();
+    assert_eq!(list[0]["name"], "binfmt-dispatch");
+    assert_eq!(list[1]["runs"], serde_json::json!(["arm"]));
+    assert!(list[2]["base"].is_u64() && list[2]["digest"].as_str().unwrap().len() == 64, "{list:#}");
+}
+
+#[test]
+fn live_upgraded_and_back() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL install $ROWS --prefix $PREFIX --seed 1 || exit 1
+        $PREFIX/bin/binfmt-dispatch status | grep -c older
+        $PREFIX/bin/binfmt-dispatch image $ROWS -o $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --seed 2
+        $PREFIX/bin/binfmt-dispatch status | grep older
+        $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 >/dev/null || exit 2
+        $PREFIX/bin/binfmt-dispatch status | grep -c older
+        ls $REGISTRY
+        $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
+        grep -h flags $REGISTRY/qemu-aarch64
+        $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX; echo "code $?"
+        ls $REGISTRY
+        "#,
+    );
+    let out = text(&output);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{}", shown(&output));
+    let older = "qemu-aarch64, qemu-s390x: the registered file is older than the one on disk: \
+                 binfmt-dispatch register --replace";
+    assert_eq!(
+        lines[3..10],
+        ["0", older, "0", "qemu-aarch64", "qemu-s390x", "register", "status"],
+        "{}",
+        shown(&output)
+    );
+    assert_eq!(lines[10..13], ["flags: POF", "qemu-aarch64: removed", "qemu-s390x: removed"], "{}", shown(&output));
+    assert_eq!(lines[16..], ["code 0", "register", "status"], "{}", shown(&output));
+}
+
+#[test]
+fn what_is_somebody_elses_stays() {
+    let scratch = Scratch::new();
+    let install = |arguments: &[&str]| {
+        let mut command = Command::new(TOOL);
+        command.args(["install", "--root", &scratch.at("r"), "--no-emulators"]).args(arguments).output().unwrap()
+    };
+    for name in [
+        "usr/bin/binfmt-dispatch",
+        "usr/lib/binfmt.d/binfmt-dispatch.conf",
+        "usr/libexec/binfmt-dispatch/binfmt-dispatch",
+    ] {
+        let path = scratch.write(&format!("r/{name}"), "mine");
+        let output = install(&[]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && message.contains("as it is not ours"), "{}", shown(&output));
+        let output = Command::new(TOOL).args(["uninstall", "--root", &scratch.at("r")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        fs::remove_file(path).unwrap();
+    }
+    fs::remove_dir_all(scratch.at("r")).unwrap();
+    // Half of it cannot be written: nothing is there afterwards.
+    let output = Command::new(TOOL)
+        .args(["install", "--root", &scratch.at("r"), "--from", "aarch64=/etc/passwd"])
+        .output()
+        .unwrap();
+    assert_ne!(output.status.code(), Some(0), "{}", shown(&output));
+    assert!(!scratch.path().join("r").exists());
+    assert_eq!(install(&["-n"]).status.code(), Some(0));
+    assert!(!scratch.path().join("r").exists());
+}
+
+#[test]
+fn tables_of_the_site() {
+    let scratch = Scratch::new();
+    let row = |row: &str| format!(r#"{{"version": 1, "architectures": [{row}]}}"#);
+    scratch
+        .write("r/etc/binfmt-dispatch/10.json", row(r#"{"name": "alpha", "emulators": ["/bin/true"], "notes": "a"}"#));
+    scratch.write("r/etc/binfmt-dispatch/20.json", row(r#"{"name": "alpha", "notes": "b"}"#));
+    scratch.write("r/etc/binfmt-dispatch/README", "not a table");
+    let install = |arguments: &[&str]| {
+        let mut command = Command::new(TOOL);
+        command.args(["install", "--root", &scratch.at("r"), "--no-emulators"]).args(arguments).output().unwrap()
+    };
+    assert!(install(&[]).status.success());
+    let image = scratch.at("r/usr/bin/binfmt-dispatch");
+    let listed = || {
+        let output = Command::new(&image).args(["list", "--json", "alpha"]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()[0].clone()
+    };
+    assert_eq!((&listed()["emulator"], &listed()["notes"]), (&"/bin/true".into(), &"b".into()));
+    assert!(install(&["--no-site"]).status.success());
+    assert_ne!(listed()["notes"], "b");
+    scratch.write("r/etc/binfmt-dispatch/30.json", row(r#"{"name": "alpha", "emulators": ["a/b"]}"#));
+    let output = install(&[]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("30.json: architecture alpha: emulator"), "{}", shown(&output));
+}
+
+#[test]
+fn entries_are_replaced_without_a_gap() {
+    if !ready() || !have(&[Need::Strace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("guest", "aarch64");
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
+        worker() { n=0 bad=0; until [ -e stop ]; do ./guest 2>/dev/null || bad=$((bad + 1)); n=$((n + 1)); done; echo "$n $bad"; }
+        for i in 1 2 3 4; do worker >counts.$i & done
+        # A gap would last some microseconds; strace makes it 20 ms after each write to the registry.
+        slowly() { strace -qq -o trace -e trace=write -e inject=write:delay_exit=20000 "$@"; }
+        for i in {1..20}; do slowly $TOOL register aarch64 --image i --replace --no-probe >/dev/null || exit 2; done
+        touch stop; wait
+        ls $REGISTRY
+        "#,
+    );
+    assert_eq!(text(&output), "qemu-aarch64\nregister\nstatus\n");
+    let (mut started, mut failed) = (0, 0);
+    for worker in 1..=4 {
+        let counts = fs::read_to_string(scratch.at(&format!("counts.{worker}"))).unwrap();
+        let counts: Vec<u32> = counts.split_whitespace().map(|count| count.parse().unwrap()).collect();
+        (started, failed) = (started + counts[0], failed + counts[1]);
+    }
+    assert!(started > 40 && failed == 0, "{failed} of {started} failed");
+}
+
+#[test]
+fn interrupted_changes_are_ended() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("guest", "aarch64");
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
+        left() { sed "s/^:qemu-aarch64:/:qemu-aarch64.$1:/" line >$REGISTRY/register; }
+        $TOOL generate --image i --format register aarch64 >line
+        # Before the old entry is removed; after; while an old one is brought back.
+        left new; $TOOL status --image i | grep -o 'qemu-aarch64.new was left'
+        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep -c aarch64
+        left new; echo -1 >$REGISTRY/qemu-aarch64; ./guest || exit 2
+        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 3
+        left old; $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 4
+        left new; $TOOL unregister --image i; ls $REGISTRY
+        left new; rm i; $TOOL unregister --image i; ls $REGISTRY
+        "#,
+    );
+    let expected = "qemu-aarch64.new was left\n1\nqemu-aarch64\nqemu-aarch64\nqemu-aarch64: removed\nregister\nstatus\n\
+                    qemu-aarch64.new: removed\nregister\nstatus\n";
+    assert_eq!(text(&output), expected, "{}", shown(&output));
+}
+
+#[test]
+fn a_load_of_programs_during_an_install() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("aarch64", "aarch64");
+    scratch.probe("s390x", "s390x");
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL install $ROWS --prefix $PREFIX --seed 1 >/dev/null || exit 1
+        { for i in {1..1000}; do echo ./aarch64; echo ./s390x; done; } |
+            xargs -P 64 -n 1 sh -c '"$0" && echo done || echo failed' >counts &
+        while [ $(wc -l <counts) -lt 400 ]; do sleep 0.01; done
+        $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 2 >/dev/null || exit 2
+        [ $(wc -l <counts) -lt 2000 ] && echo in the middle
+        wait
+        grep -c done counts
+        "#,
+    );
+    assert_eq!(text(&output), "in the middle\n2000\n", "{}", shown(&output));
+    assert_eq!(
+        fs::metadata(scratch.at("prefix/libexec/binfmt-dispatch/binfmt-dispatch")).unwrap().mode() & 0o777,
+        0o755
+    );
+}
