@@ -1,6 +1,8 @@
 //! What can go wrong on the command line, situation by situation; each is one line that ends in what to do or in what
 //! the kernel said.
 
+mod message;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -266,148 +268,6 @@ impl Failure {
     /// Says it on standard error, for commands that go on.
     pub fn report(&self) {
         say(format_args!("{self}"));
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Io { doing, path, error } => {
-                write!(f, "{}: cannot {doing}: {}{}", show(path.as_os_str()), remedy(doing, error), text(error))
-            }
-            Failure::UnreadableTable { path, error } => {
-                write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy("read", error), text(error))
-            }
-            Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
-            Failure::Usage(message) => f.write_str(message),
-            Failure::BadTable { path, error } => write!(f, "{}: {error}", show(path.as_os_str())),
-            Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),
-            Failure::UnknownArchitecture(name) => {
-                write!(f, "{name}: is no known architecture: see `{NAME} list`")
-            }
-            Failure::Native { architecture } => {
-                write!(f, "{architecture}: not registered, as this machine runs such programs by itself: leave it out")
-            }
-            Failure::NoEmulator { architecture, tried } => {
-                write!(f, "{architecture}: no emulator: install one of {}", tried.join(", "))
-            }
-            Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
-            Failure::NotMounted { directory } => write!(
-                f,
-                "{0}: no binfmt_misc is mounted: as root, run `mount -t binfmt_misc binfmt_misc {0}`, or use `{NAME} unshare`",
-                show(directory.as_os_str()),
-            ),
-            Failure::AutomountFailed { directory } => write!(
-                f,
-                "{}: the automounter did not mount binfmt_misc: run `systemctl restart proc-sys-fs-binfmt_misc.automount`",
-                show(directory.as_os_str()),
-            ),
-            Failure::NotPermitted { directory, error } => write!(
-                f,
-                "{}: may not be written: become root, or use `{NAME} unshare`: {}",
-                show(directory.as_os_str()),
-                text(error),
-            ),
-            Failure::AllDisabled { directory } => {
-                let status = directory.join("status");
-                write!(f, "all entries are off: as root, run `echo 1 > {}`", show(status.as_os_str()))
-            }
-            Failure::EntryExists { entry } => {
-                write!(f, "{}: was registered by somebody else meanwhile: see `{NAME} status`", show(entry))
-            }
-            Failure::NotRegistered { entry } => write!(f, "{}: is not registered", show(entry)),
-            Failure::EntryTaken { entry, interpreter } => write!(
-                f,
-                "{}: is registered for {}: remove that package, or use `--replace`",
-                show(entry),
-                show(interpreter.as_os_str()),
-            ),
-            Failure::NotOurs { entry, interpreter } => write!(
-                f,
-                "{}: left alone, as it is registered for {}: use what registered it",
-                show(entry),
-                show(interpreter.as_os_str()),
-            ),
-            Failure::BadLine { entry, fault } => write!(f, "{}: {fault}", show(entry)),
-            Failure::LineRefused { line, error } => {
-                write!(f, "the kernel refused `{line}`: please report this: {}", text(error))
-            }
-            Failure::InterpreterRefused { entry, interpreter, error } => write!(
-                f,
-                "{}: the kernel cannot open {}: make it executable and nobody write to it: {}",
-                show(entry),
-                show(interpreter.as_os_str()),
-                text(error),
-            ),
-            Failure::CapturesHost { entry, program } => write!(
-                f,
-                "{}: would capture this machine's own {}: leave this architecture out",
-                show(entry),
-                show(program.as_os_str()),
-            ),
-            Failure::CapturesPrograms { entry, architecture } => write!(
-                f,
-                "{}: would capture programs that {architecture} hosts run by themselves: leave this architecture out",
-                show(entry),
-            ),
-            Failure::NoImage { path } => {
-                write!(f, "{0}: there is no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
-            }
-            Failure::InTheWay { path } => {
-                write!(f, "{}: left alone, as it is not ours: move it away", show(path.as_os_str()))
-            }
-            Failure::DamagedImage { path, fault } => {
-                write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))
-            }
-            Failure::NotForImage { path, fault } => {
-                let path = show(path.as_os_str());
-                write!(f, "{path}: cannot be inside an image, as it {fault}: leave it out, or get a static one")
-            }
-            Failure::NotAnImage { path } => {
-                write!(f, "{}: is no image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))
-            }
-            Failure::ProbeFailed { architecture, fault, kept: true } => {
-                write!(f, "{architecture}: registered before, but its probe {fault}: use `--replace`")
-            }
-            Failure::ProbeFailed { architecture, fault, kept: false } => {
-                write!(f, "{architecture}: taken back, as its probe {fault}")
-            }
-            Failure::KernelTooOld { release } => write!(
-                f,
-                "Linux {release} has one binfmt_misc for all: use Linux 6.7 or newer, or `{NAME} register` as root",
-            ),
-            Failure::NamespacesForbidden { setting, allowing } => {
-                write!(f, "{setting} forbids user namespaces: as root, run `sysctl -w {setting}={allowing}`")
-            }
-            Failure::MemoryForbidden => {
-                write!(f, "{0} forbids programs in memory: as root, run `sysctl -w {0}=1`", crate::memory::SETTING)
-            }
-            Failure::NothingRegistered => {
-                write!(f, "nothing was registered: install an emulator, `{NAME} list` shows which there are")
-            }
-            Failure::Namespace { step, error } => {
-                write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error),)
-            }
-            Failure::CommandNotFound { command } => write!(f, "{}: there is no such command", show(command)),
-            Failure::CommandRefused { command, error } => {
-                write!(f, "{}: cannot be executed: {}", show(command), text(error))
-            }
-        }
-    }
-}
-
-/// What to do about an error of a file, in front of what the kernel said; empty if that is all there is to say.
-fn remedy(doing: &str, error: &io::Error) -> &'static str {
-    use io::ErrorKind as Kind;
-    match (doing, error.kind()) {
-        (_, Kind::IsADirectory) => "name a file: ",
-        ("write", Kind::NotFound | Kind::NotADirectory) => "create the directory first: ",
-        (_, Kind::NotFound | Kind::NotADirectory) => "check the path: ",
-        ("write", Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
-        ("write", Kind::ReadOnlyFilesystem) => "choose another directory: ",
-        ("write", Kind::PermissionDenied) => "choose another directory or become root: ",
-        (_, Kind::PermissionDenied) => "make it readable or become root: ",
-        _ => "",
     }
 }
 

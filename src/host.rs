@@ -7,8 +7,6 @@ use dispatch_core::elf::Machine;
 use dispatch_core::program::Host;
 use dispatch_table::{ArchTable, Architecture};
 
-/// The largest pages that kernels of such machines use, in bytes: what images are aligned to.
-pub const LARGEST_PAGE: u64 = if cfg!(target_arch = "x86_64") { 0x1000 } else { 0x1_0000 };
 /// The built-in table.
 pub static BUILTIN: LazyLock<ArchTable> = LazyLock::new(ArchTable::builtin);
 

@@ -232,15 +232,11 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|index| dispatch_core::bytes::array(bytes, index * 8).map_or(0, u64::from_le_bytes))
 }
 
-/// The relocation type that adds the load address (psABIs); 0 where none is known, and so nothing is prelinked.
+/// The relocation type that adds the load address; 0 where none is known by the name that all psABIs give it, and so
+/// nothing is prelinked.
 fn relative(machine: u16) -> u32 {
-    use goblin::elf::header::{EM_AARCH64, EM_RISCV, EM_X86_64};
-    match machine {
-        EM_X86_64 => reloc::R_X86_64_RELATIVE,
-        EM_AARCH64 => reloc::R_AARCH64_RELATIVE,
-        EM_RISCV => reloc::R_RISCV_RELATIVE,
-        _ => 0,
-    }
+    let is_relative = |kind: &u32| reloc::r_to_str(*kind, machine).ends_with("_RELATIVE");
+    (0..=u32::from(u16::MAX)).find(is_relative).unwrap_or(0)
 }
 
 /// The segments up to `end`, and the gaps between them.

@@ -52,6 +52,8 @@ pub struct Command {
 /// A payload that is being written to a file.
 struct Writer<'f> {
     file: &'f File,
+    /// What people are told that it is.
+    path: &'f Path,
     /// Where the payload begins in the file.
     start: u64,
     /// Everything but the bodies, from the start of the payload.
@@ -87,9 +89,10 @@ pub fn write(
     let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + count * per_program;
     let mut writer = Writer {
         file,
+        path,
         start: interpreter().len() as u64,
         meta: vec![0; ImageHeader::SIZE],
-        next: (meta as u64).next_multiple_of(host::LARGEST_PAGE),
+        next: (meta as u64).next_multiple_of(host::page()),
         records: Vec::new(),
         origins: Vec::new(),
         host,
@@ -121,7 +124,7 @@ pub fn write(
         version: IMAGE_VERSION,
         host: host.machine.0,
         reserved: 0,
-        page: host::LARGEST_PAGE,
+        page: host::page(),
         len: writer.next,
         table,
         programs,
@@ -193,14 +196,14 @@ impl Writer<'_> {
         base: Option<u64>,
     ) -> Result<(), Failure> {
         let refused = |fault| Failure::NotForImage { path: path.into(), fault };
-        let mut program = LaidOut::of(bytes, self.host, host::LARGEST_PAGE).map_err(refused)?;
+        let mut program = LaidOut::of(bytes, self.host, host::page()).map_err(refused)?;
         let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base));
         if base.is_none() && program.relocatable {
             log::info!("{path}: not prelinked");
         }
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
-        self.put(body.offset, &program.body).map_err(|error| Failure::io("write", Path::new("the image"), error))?;
-        self.next = (body.offset + body.len).next_multiple_of(host::LARGEST_PAGE);
+        self.put(body.offset, &program.body).map_err(|error| Failure::io("write", self.path, error))?;
+        self.next = (body.offset + body.len).next_multiple_of(host::page());
         let record = ProgramRecord {
             name: self.add_string(name),
             relocatable: program.relocatable.into(),

@@ -1,5 +1,8 @@
 //! Registered files that are not what the tool writes: "we are broken", and nothing is run.
 
+use dispatch_core::image::{ImageHeader, ProgramRecord, checksum};
+use dispatch_core::record::Field;
+
 use crate::support::{Elf, Namespace, Need, Scratch, have, tool};
 
 /// The interpreter without a payload.
@@ -7,19 +10,14 @@ const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-in
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
 /// Offsets in the payload: `ImageHeader`, and behind it `TableHeader` and the first `RowRecord` of dispatch-core.
-const VERSION: usize = 8;
-const HOST: usize = 12;
-const LEN: usize = 16;
-const TABLE: usize = 24;
-const TABLE_LEN: usize = 32;
-const TABLE_MAGIC: usize = 40;
-const ROWS: usize = 48;
-const ROW_NAME: usize = 52;
+const LEN: usize = 24;
+/// Size of a page.
+const PAGE: usize = 4096;
 
 /// A good image, and the offset of its payload.
 fn image(scratch: &Scratch) -> (Elf, usize) {
     let path = scratch.at("image");
-    tool(&["image", "-o", &path]);
+    tool(&["image", "--no-emulators", "--seed", "0", "-o", &path]);
     let image = Elf(std::fs::read(path).unwrap());
     let last = *image.program_headers(PT_LOAD).last().unwrap();
     let payload = usize::try_from(image.word(last + 8)).unwrap();
@@ -38,6 +36,26 @@ fn namespace(scratch: &Scratch, image: &str) -> Namespace {
     Namespace::with_lines("with a damaged image", String::from_utf8(entry).unwrap())
 }
 
+/// Where the bodies begin in the file.
+fn meta(image: &Elf, payload: usize) -> usize {
+    let header = ImageHeader::read(&image.0[payload..]).unwrap();
+    let first = ProgramRecord::read(&image.0[payload + usize::try_from(header.programs.offset).unwrap()..]).unwrap();
+    payload + usize::try_from(first.body.offset).unwrap()
+}
+
+/// A good image whose header is changed, and fits its checksum again.
+fn with_header(good: &Elf, payload: usize, change: impl FnOnce(&mut ImageHeader)) -> Vec<u8> {
+    let mut header = ImageHeader::read(&good.0[payload..]).unwrap();
+    change(&mut header);
+    let encode = |header: &ImageHeader| {
+        let mut bytes = Vec::new();
+        header.write(&mut |part| bytes.extend_from_slice(part));
+        bytes
+    };
+    header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - 8]);
+    good.clone().with(payload, &encode(&header)).0
+}
+
 #[test]
 fn damaged_payloads() {
     if !have(&[Need::Namespace]) {
@@ -46,22 +64,25 @@ fn damaged_payloads() {
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
-    let many = [0xff; 8];
-    for (offset, bytes, problem) in [
-        (0, &[0; 8][..], "carries no architecture table"),
-        (VERSION, &[2], "has layout version 2, not 1"),
-        (HOST, &[183], "is for hosts of ELF machine 183"),
-        (LEN, &many, "is damaged"),
-        (LEN, &[0; 8], "is damaged"),
-        (TABLE, &many, "is damaged"),
-        (TABLE, &[0; 8], "is damaged"),
-        (TABLE_LEN, &many, "is damaged"),
-        (TABLE_LEN, &[0; 8], "is damaged"),
-        (TABLE_MAGIC, &[0], "is damaged"),
-        (ROWS, &many[..4], "is damaged"),
-        (ROW_NAME, &many, "is damaged"),
-    ] {
-        refused(&scratch, good.clone().with(payload + offset, bytes).0, problem);
+    type Change<'c> = (&'c dyn Fn(&mut ImageHeader), &'c str);
+    let changes: [Change<'_>; 9] = [
+        (&|header| header.magic[0] = 0, "carries no architecture table"),
+        (&|header| header.version = 2, "has layout version 2, not 1"),
+        (&|header| header.host = 183, "is for hosts of ELF machine 183"),
+        (&|header| header.len += 1, "is cut short"),
+        (&|header| header.len = 0, "is cut short"),
+        (&|header| header.table.offset = u64::MAX, "is damaged"),
+        (&|header| header.table.offset = 0, "is damaged"),
+        (&|header| header.table.len = 0, "is damaged"),
+        (&|header| header.programs.len = u64::MAX, "is damaged"),
+    ];
+    for (change, problem) in changes {
+        refused(&scratch, with_header(&good, payload, change), problem);
+    }
+    let table = payload + usize::try_from(ImageHeader::read(&good.0[payload..]).unwrap().table.offset).unwrap();
+    // Its magic, the number of its rows, and the place of the first one's name.
+    for (offset, bytes) in [(0, &[0; 1][..]), (8, &[0xff; 4]), (12, &[0xff; 8])] {
+        refused(&scratch, good.clone().with(table + offset, bytes).0, "is damaged");
     }
 }
 
@@ -78,43 +99,71 @@ fn payloads_that_are_not_all_there() {
     refused(&scratch, good.clone().with_load(last, 0, |word| word & !0xffff_ffff).0, "carries no architecture table");
     // p_filesz and p_memsz.
     let shortened = |len| good.clone().with_load(last, 32, |_| len).with_load(last, 40, |_| len).0;
+    refused(&scratch, shortened(0), "carries no architecture table");
     refused(&scratch, shortened(20), "carries no architecture table");
-    refused(&scratch, shortened(100), "is damaged");
+    refused(&scratch, shortened(0x1_0000), "is cut short");
 }
 
 #[test]
-fn a_file_that_was_cut_off() {
+fn a_file_that_was_cut_off_anywhere() {
     if !have(&[Need::Namespace]) {
         return;
     }
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
-    // Inside the payload's header: the rest of the file's last page reads as zeros.
-    refused(&scratch, &good.0[..payload + 4], "carries no architecture table");
+    let meta = meta(&good, payload);
+    let pages = (payload..=meta + 2 * PAGE).step_by(PAGE);
+    let about = [payload + 1, payload + 4, payload + 100, meta - 1, meta + 1, good.0.len() / 2, good.0.len() / 3];
+    for len in pages.chain(about).chain([good.0.len() - PAGE - 1, good.0.len() - PAGE]) {
+        refused(&scratch, &good.0[..len], "is cut short");
+    }
 }
 
 #[test]
-fn a_file_that_was_cut_off_by_pages_dies_as_any_program() {
+fn every_field_of_the_header_is_looked_at() {
     if !have(&[Need::Namespace]) {
         return;
     }
-    // The kernel maps what is not there, and sends SIGBUS to who reads it; `register` does not let it come to that.
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
-    for len in [payload, payload + 4096] {
-        scratch.write("damaged", &good.0[..len]);
+    // Every word of it once; tests of the reader change every byte.
+    for at in (0..ImageHeader::SIZE).step_by(8) {
+        let mut bad = good.clone();
+        bad.0[payload + at] ^= 0x10;
+        scratch.write("damaged", bad.0);
         let seen = namespace(&scratch, "damaged").run(&scratch, "./guest");
-        assert_eq!(seen.code(), 128 + 7, "{seen}");
+        let one_line =
+            seen.err().lines().count() == 1 && seen.err().starts_with("binfmt-dispatch: ./guest: the registered");
+        assert!(seen.code() == 125 && one_line && seen.stdout.is_empty(), "byte {at}: {seen}");
     }
 }
 
 #[test]
-fn an_image_started_by_hand_says_what_it_is() {
+fn an_image_started_by_hand_is_the_command() {
     let scratch = Scratch::new();
     image(&scratch);
-    let output = std::process::Command::new(scratch.at("image")).arg("argument").output().unwrap();
-    let said = "binfmt-dispatch: this file is for the kernel to start: use the command binfmt-dispatch, or register it with flag O\n";
-    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.as_slice()), (Some(2), 0, said.as_bytes()));
+    let output = std::process::Command::new(scratch.at("image")).arg("--version").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(output.stdout, tool(&["--version"]));
+}
+
+#[test]
+fn a_damaged_image_started_by_hand_says_so() {
+    let scratch = Scratch::new();
+    let (good, payload) = image(&scratch);
+    for (file, problem) in [
+        (&good.0[..payload + PAGE], "is cut short"),
+        (&good.clone().with(payload, &[0]).0, "carries no architecture table"),
+        (&good.clone().with(payload + LEN, &[1]).0, "is damaged"),
+        (INTERPRETER, "carries no architecture table"),
+    ] {
+        scratch.write("damaged", file);
+        let output = std::process::Command::new(scratch.at("damaged")).arg("--version").output().unwrap();
+        let line =
+            format!("binfmt-dispatch: the registered file {problem}: write it again with binfmt-dispatch image\n");
+        let found = (output.status.code(), String::from_utf8(output.stderr).unwrap(), output.stdout.len());
+        assert_eq!(found, (Some(125), line, 0));
+    }
 }

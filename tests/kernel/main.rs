@@ -4,11 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alone;
 mod counts;
 mod descriptors;
 mod exec;
 mod handover;
 mod images;
+mod inside;
 mod privileges;
 mod probes;
 mod processes;

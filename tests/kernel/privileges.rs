@@ -1,6 +1,7 @@
-//! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist: with flag C they are refused as long
-//! as emulators come from paths, without it they run unprivileged.
+//! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist: with flag C they run where the emulator
+//! is inside the registered file and are refused where it is opened by a path; without it they run unprivileged.
 
+use crate::inside::whole;
 use crate::support::{Kind, Namespace, Need, Report, Row, Scratch, build, have};
 
 const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler, Need::Root];
@@ -22,7 +23,7 @@ fn privileged_programs_are_refused() {
     }
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
-    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or a caller with different \
+    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different \
                 real and effective ids), and the emulator for aarch64 is not inside the registered file: register \
                 without the C flag, or drop the privileges first";
     for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
@@ -63,4 +64,56 @@ fn without_flag_c_they_run_without_privileges() {
         // AT_UID, AT_EUID, AT_GID, AT_EGID, AT_SECURE.
         report.is("aux.11", "1000").is("aux.12", "1000").is("aux.13", "1000").is("aux.14", "1000").is("aux.23", "0");
     }
+}
+
+#[test]
+fn with_the_emulator_inside_they_run_with_their_privileges() {
+    if !have(NEEDS) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
+        let scratch = Scratch::new();
+        scratch.write("emulator", build(kind));
+        scratch.probe("guest", "aarch64");
+        let from = format!("aarch64={}", scratch.at("emulator"));
+        let namespace = Namespace::with_image(&scratch, &["--from", &from]).flags("POCF").mapped();
+        let start = format!("export QEMU_LD_PREFIX=/ QEMU_ANY=1 OTHER=1; exec {AS_USER} ./guest");
+        let usual: u64 = Report::of(&namespace.run(&scratch, &start)).number("base");
+        for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
+            let script = format!("chown {uid}:{gid} guest; chmod {mode} guest; {start}");
+            let seen = namespace.run(&scratch, &script);
+            let report = Report::of(&seen);
+            whole(&report);
+            let effective =
+                |bit: &str, id: i32| if mode.starts_with(['6', bit.as_bytes()[0] as char]) { id } else { 1000 };
+            let (euid, egid) = (effective("4", uid).to_string(), effective("2", gid).to_string());
+            // AT_UID, AT_EUID, AT_GID, AT_EGID, AT_SECURE.
+            report.is("aux.11", "1000").is("aux.12", &euid).is("aux.13", "1000").is("aux.14", &egid).is("aux.23", "1");
+            let ids = format!(
+                r"Uid:\x091000\x09{euid}\x09{euid}\x09{euid}\x0aGid:\x091000\x09{egid}\x09{egid}\x09{egid}\x0a"
+            );
+            assert!(report.get("proc-status").contains(&ids), "{ids}: {seen}");
+            let environment = report.all("env");
+            assert!(environment.contains(&"OTHER=1".to_owned()), "{seen}");
+            assert!(!environment.iter().any(|variable| variable.starts_with("QEMU_")), "{seen}");
+            let base: u64 = report.number("base");
+            assert_eq!(base == usual, kind == Kind::Fixed, "{base:x}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn an_image_refuses_what_it_does_not_hold() {
+    if !have(NEEDS) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.probe("guest", "riscv64");
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let namespace = Namespace::with_image(&scratch, &["--from", &from]).flags("POCF").mapped();
+    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different real \
+                and effective ids), and the emulator for riscv64 is not inside the registered file: register without the C \
+                flag, or drop the privileges first";
+    namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).refused(126, line);
 }

@@ -24,13 +24,19 @@ fn rows() -> Vec<(Architecture, bool)> {
         .collect()
 }
 
+/// The names of those that it may not run by itself; all that should be there are.
+pub fn foreign() -> Vec<String> {
+    let names: Vec<String> = rows().into_iter().filter(|(_, native)| !native).map(|(row, _)| row.name).collect();
+    assert!(names.len() >= FOREIGN, "emulators are missing: run ci/setup; there are only those of {names:?}");
+    names
+}
+
 #[test]
 fn every_foreign_probe_runs_by_execution() {
     if !have(&[Need::Namespace, Need::Qemu]) {
         return;
     }
-    let names: Vec<String> = rows().into_iter().filter(|(_, native)| !native).map(|(row, _)| row.name).collect();
-    assert!(names.len() >= FOREIGN, "emulators are missing: run ci/setup; there are only those of {names:?}");
+    let names = foreign();
     let expected: String = names.iter().map(|name| format!("{name} 0\n")).collect();
     let run = |namespace: Namespace| {
         let scratch = Scratch::new();

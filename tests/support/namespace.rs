@@ -41,16 +41,40 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Every foreign architecture registered with the dispatcher.
+    /// Every foreign architecture registered with the dispatcher, which opens emulators by their paths.
     pub fn ours() -> Self {
         static LINES: OnceLock<String> = OnceLock::new();
         let make = || {
             let image = artefact("image", |path| {
-                tool(&["image", "-o", path]);
+                tool(&["image", "--no-emulators", "--seed", "0", "-o", path]);
             });
             lines(&["--interpreter", image.to_str().unwrap()])
         };
         Self::with_lines("through binfmt-dispatch", LINES.get_or_init(make).clone())
+    }
+
+    /// Every foreign architecture registered with an image that has all installed emulators inside.
+    pub fn full() -> Self {
+        static LINES: OnceLock<String> = OnceLock::new();
+        let make = || {
+            let image = artefact("full-image", |path| {
+                tool(&["image", "--seed", "0", "-o", path]);
+            });
+            lines(&["--interpreter", image.to_str().unwrap()])
+        };
+        Self::with_lines("through an image with all emulators", LINES.get_or_init(make).clone())
+    }
+
+    /// Every foreign architecture registered with the image that `image` writes with these arguments.
+    pub fn with_image(scratch: &Scratch, arguments: &[&str]) -> Self {
+        let image = scratch.at("image");
+        tool(&[&["image", "--seed", "0", "-o", &image], arguments].concat());
+        Self::of_image(&image)
+    }
+
+    /// Every foreign architecture registered with the file `image`.
+    pub fn of_image(image: &str) -> Self {
+        Self::with_lines("with emulators inside", lines(&["--interpreter", image]))
     }
 
     /// Every foreign architecture whose QEMU is installed registered with that, by the same rules and flags.
@@ -64,11 +88,11 @@ impl Namespace {
         Self::with_lines("QEMU registered directly", lines(&[&["--direct"], &names[..]].concat()))
     }
 
-    /// The dispatcher with rows of `table` (JSON) in place of the built-in ones.
+    /// The dispatcher with rows of `table` (JSON) in place of the built-in ones, and emulators by their paths.
     pub fn with_table(scratch: &Scratch, table: &str) -> Self {
         scratch.write("table.json", table);
         let (table, image) = (scratch.at("table.json"), scratch.at("image"));
-        tool(&["image", "--table", &table, "-o", &image]);
+        tool(&["image", "--table", &table, "--no-emulators", "--seed", "0", "-o", &image]);
         Self::with_lines("with a table of its own", lines(&["--table", &table, "--interpreter", &image]))
     }
 

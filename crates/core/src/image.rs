@@ -7,7 +7,7 @@
 use core::ffi::CStr;
 
 use crate::bytes::{self, Strings};
-use crate::elf::Machine;
+use crate::elf::{Machine, PF_W, PF_X};
 use crate::record::{Field, record};
 use crate::say::{Number, Out, Say, display, say};
 use crate::table::{Corrupt, Row, Table};
@@ -33,7 +33,7 @@ record! {
         pub host: u16,
         /// Keeps what follows at multiples of eight; zero.
         pub reserved: u16,
-        /// Largest page size of such hosts, in bytes: what bodies are aligned to.
+        /// Page size of the host that wrote it, in bytes: what bodies are aligned to.
         pub page: u64,
         /// Length of the whole payload.
         pub len: u64,
@@ -122,6 +122,8 @@ record! {
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
 pub const IMAGE_VERSION: u32 = 1;
+/// Largest `p_flags` of a segment: readable, writable, and executable are all there is.
+const MAX_FLAGS: u64 = 7;
 /// Number of the program that is the command.
 pub const COMMAND: u32 = 0;
 
@@ -201,7 +203,7 @@ impl ImageHeader {
 pub struct Image<'a> {
     /// The architectures.
     pub table: Table<'a>,
-    /// Largest page size of the hosts that it is for, in bytes.
+    /// Page size of the host that wrote it, in bytes.
     pub page: u64,
     /// Length of the payload.
     pub len: u64,
@@ -294,14 +296,27 @@ impl<'a> Image<'a> {
             && high.checked_sub(low)? <= crate::program::MAX_SPAN
             && align <= crate::program::MAX_SPAN
             && (low..end).contains(&record.entry)
-            && (low..end).contains(&record.phdr);
+            && (low..end).contains(&record.phdr)
+            && record.phnum <= u16::MAX.into()
+            && match record.relocatable {
+                0 => base == 0,
+                flag => flag == 1,
+            };
         let resident =
             Resident { name: string(record.name)?, record, segments: at(record.segments)?, words: at(record.words)? };
-        let within =
-            |address: u64, len: u64| low <= address && address.checked_add(len).is_some_and(|last| last <= end);
-        let placed = resident.segments().all(|s| aligned(s.address) && aligned(s.len) && within(s.address, s.len))
-            && resident.words().all(|word| word.address & 7 == 0 && within(word.address, 8));
-        (good && placed).then_some(resident)
+        let mut reached = low;
+        let placed = resident.segments().all(|segment| {
+            let SegmentRecord { address, len, flags } = segment;
+            let writable_code = u64::from(PF_W | PF_X);
+            let apart = address >= reached && aligned(address) && aligned(len);
+            let Some(past) = address.checked_add(len).filter(|past| apart && *past <= end) else { return false };
+            reached = past;
+            flags <= MAX_FLAGS && flags & writable_code != writable_code
+        });
+        // What is no part of any segment cannot be written to.
+        let restorable =
+            |word: WordRecord| word.address & 7 == 0 && resident.is_writable(word.address, u64::SIZE as u64);
+        (good && placed && resident.words().all(restorable)).then_some(resident)
     }
 }
 
@@ -309,6 +324,15 @@ impl<'a> Resident<'a> {
     /// The parts of the body that have permissions of their own.
     pub fn segments(&self) -> impl Iterator<Item = SegmentRecord> + Clone + use<'a> {
         self.segments.chunks_exact(SegmentRecord::SIZE).filter_map(SegmentRecord::read)
+    }
+
+    /// Whether the `len` bytes at `address` are all in one writable segment.
+    fn is_writable(&self, address: u64, len: u64) -> bool {
+        let holds = |segment: SegmentRecord| {
+            let within = address.checked_sub(segment.address).and_then(|offset| offset.checked_add(len));
+            segment.flags & u64::from(PF_W) != 0 && within.is_some_and(|last| last <= segment.len)
+        };
+        self.segments().any(holds)
     }
 
     /// What to write when it is not at its base.

@@ -128,10 +128,7 @@ impl Say for Refusal<'_> {
             }
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
             Refusal::Privileged { machine } => {
-                say!(
-                    out,
-                    "the kernel marked this start as privileged (set-id, capabilities, or a caller with different "
-                );
+                say!(out, "the kernel marked this start as privileged (set-id, capabilities, or different ");
                 say!(
                     out,
                     "real and effective ids), and the emulator for ",
@@ -196,11 +193,13 @@ impl Say for Errno {
             1 => "operation not permitted",
             2 => "no such file or directory",
             7 => "argument list too long: pass less",
+            8 => "exec format error",
             12 => "out of memory: raise the limit on address space (ulimit -v)",
             13 => "permission denied",
             17 => "its addresses are taken: use a position-independent one",
             21 => "is a directory",
             24 => "too many open files: raise the limit (ulimit -n)",
+            40 => "too many levels of symbolic links",
             other => return say!(out, "errno ", Number::Decimal(other.unsigned_abs().into())),
         });
     }

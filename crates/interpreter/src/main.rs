@@ -72,12 +72,11 @@ fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
 /// The payload of this file, all of it there.
 fn image(stack: &Stack) -> Result<Image<'static>, Refusal<'static>> {
     let payload = stack.payload();
-    let image = Image::read(payload, payload.len() as u64, cpu::HOST.machine).map_err(Refusal::BadImage)?;
     // Of a file that was cut short, the kernel maps more than there is; touching that would be a bus error.
-    if image.bytes().last().is_some_and(|last| !sys::is_readable(last)) {
+    if payload.last().is_some_and(|last| !sys::is_readable(last)) {
         return Err(Refusal::BadImage(image::Fault::CutShort));
     }
-    Ok(image)
+    Image::read(payload, payload.len() as u64, cpu::HOST.machine).map_err(Refusal::BadImage)
 }
 
 impl Start {

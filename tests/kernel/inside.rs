@@ -1,0 +1,260 @@
+//! Emulators that travel in the registered file, as they see it themselves: moved out of the image, prelinked or not.
+
+use std::fmt::Write;
+
+use dispatch_core::image::{ImageHeader, ProgramRecord};
+use dispatch_core::record::Field;
+
+use crate::support::{Elf, Kind, Namespace, Need, Observation, Report, Scratch, build, guests, have};
+
+const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
+/// Most system calls from the interpreter's first instruction to the jump.
+const SYSTEM_CALLS: usize = 16;
+/// How many more there are where a standard descriptor is closed, so that the guest has it and is moved.
+const MOVING: usize = 2;
+/// `p_type` of a segment to map.
+const PT_LOAD: u32 = 1;
+/// Largest memory that the interpreter may leave behind, in bytes.
+const LEFT_BEHIND: u64 = 64 * 1024;
+
+/// A directory with a guest, and an image with an emulator of `kind` for it, written with `options`.
+fn bench(kind: Kind, options: &[&str]) -> (Scratch, Namespace) {
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(kind));
+    scratch.probe("guest", "aarch64");
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let namespace = Namespace::with_image(&scratch, &[&["--from", &from], options].concat());
+    // By its path it could not be found any more.
+    std::fs::remove_file(scratch.at("emulator")).unwrap();
+    (scratch, namespace)
+}
+
+/// Asserts that the emulator is as its file says, and was told so.
+#[track_caller]
+pub fn whole(report: &Report) {
+    for fact in ["own-phdr", "own-phnum", "own-entry", "vdso", "random"] {
+        report.is(fact, "1");
+    }
+    report.is("bss-dirty-at-entry", "0").is("zeros-dirty", "0").is("data", "17 4711 42 12345");
+    report.is("words", "relocated pointers are right").is("writable-code", "0");
+    report.is("aux.7", "0").is("aux.8", "0").is("execfd-offset", "0").is("execfd-start", r"\x7fELF");
+}
+
+fn base(report: &Report) -> u64 {
+    report.number("base")
+}
+
+#[test]
+fn every_kind_is_as_its_file_says() {
+    if !have(NEEDS) {
+        return;
+    }
+    for (kind, align) in [(Kind::Pie, 0x1000), (Kind::Fixed, 0x1000), (Kind::Aligned, 0x20_0000)] {
+        for options in [&[][..], &["--no-prelink"]] {
+            let (scratch, namespace) = bench(kind, options);
+            let script =
+                "for i in 1 2 3; do $CALL ./guest zero -one 'two words' >report.$i || exit; done; cat report.1";
+            let first = Report::of(&namespace.run(&scratch, script));
+            whole(&first);
+            first.argv(&["emulator", "-0", "zero", "--", "./guest", "-one", "two words"]);
+            first.is("descriptors", "0 1 2 3").is("execfn", "./guest").is("proc-comm", r"guest\x0a");
+            first.is("proc-cmdline", r"zero\x00-one\x00two\x20words\x00".replace(r"\x20", " ").as_str());
+            for name in "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 xmm".split(' ') {
+                first.is(&format!("register.{name}"), "0");
+            }
+            assert_eq!(first.number::<u64>("register.rsp") % 16, 0);
+            assert_eq!(base(&first) % align, 0, "{kind:?}");
+            let others = [2, 3].map(|i| base(&Report::of(&namespace.run(&scratch, &format!("cat report.{i}")))));
+            // Prelinked it is always in the same place, and without that where the kernel likes.
+            let fixed = kind == Kind::Fixed || options.is_empty();
+            assert_eq!(others.iter().all(|&other| other == base(&first)), fixed, "{kind:?} {options:?}: {others:x?}");
+        }
+    }
+}
+
+#[test]
+fn where_its_addresses_are_taken_it_goes_elsewhere() {
+    if !have(NEEDS) {
+        return;
+    }
+    // Without randomness the vDSO is at the same place every time: say that the emulator is prelinked for that.
+    let (scratch, namespace) = bench(Kind::Pie, &[]);
+    let script = "setarch -R ./guest";
+    let before = Report::of(&namespace.run(&scratch, script));
+    let vdso = before.number::<u64>("aux.33") & !0xfff;
+    let mut image = Elf(std::fs::read(scratch.at("image")).unwrap());
+    let last = *image.program_headers(PT_LOAD).last().unwrap();
+    let payload = usize::try_from(image.word(last + 8)).unwrap();
+    let header = ImageHeader::read(&image.0[payload..]).unwrap();
+    let record = payload + usize::try_from(header.programs.offset).unwrap() + ProgramRecord::SIZE;
+    let program = ProgramRecord::read(&image.0[record..]).unwrap();
+    assert_eq!(program.base, base(&before));
+    let mut at = record;
+    ProgramRecord { base: vdso, ..program }.write(&mut |part| {
+        image.0[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    });
+    std::fs::remove_file(scratch.at("image")).unwrap();
+    scratch.write("image", &image.0);
+    let after = Report::of(&namespace.run(&scratch, script));
+    whole(&after);
+    assert!(base(&after) != vdso && base(&after) != program.base, "{:x}", base(&after));
+}
+
+#[test]
+fn a_fixed_program_whose_addresses_are_taken_is_refused() {
+    if !have(NEEDS) {
+        return;
+    }
+    let (scratch, namespace) = bench(Kind::Fixed, &[]);
+    let vdso: u64 = Report::of(&namespace.run(&scratch, "setarch -R ./guest")).number("aux.33");
+    let fixed = Elf(build(Kind::Fixed));
+    let loads = fixed.program_headers(PT_LOAD);
+    // p_vaddr, and e_entry.
+    let shift = (vdso & !0xfff) - fixed.word(loads[0] + 16);
+    let moved = (0..loads.len()).fold(fixed, |elf, nth| elf.with_load(nth, 16, |vaddr| vaddr + shift));
+    let entry = moved.word(24) + shift;
+    scratch.write("emulator", moved.with(24, &entry.to_le_bytes()).0);
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let namespace = Namespace::with_image(&scratch, &["--from", &from]);
+    let line = "./guest: cannot map the emulator emulator: its addresses are taken: use a position-independent one";
+    namespace.run(&scratch, "setarch -R ./guest").refused(126, line);
+}
+
+#[test]
+fn few_system_calls_lead_to_it() {
+    if !have(&[NEEDS, &[Need::Strace]].concat()) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
+        for options in [&[][..], &["--no-prelink"]] {
+            let (scratch, namespace) = bench(kind, options);
+            for (closed, most) in [("", SYSTEM_CALLS), ("<&-", SYSTEM_CALLS + MOVING)] {
+                let script = format!("strace -qq -o trace ./guest {closed} >/dev/null; {TO_THE_JUMP}");
+                counted(&namespace.run(&scratch, &script), most);
+            }
+        }
+    }
+}
+
+#[test]
+fn few_system_calls_lead_to_a_real_one() {
+    if !have(&[crate::programs::NEEDS, &[Need::Strace]].concat()) {
+        return;
+    }
+    let scratch = Scratch::new();
+    for guest in guests() {
+        let script = format!("strace -qq -o trace {} true; {TO_THE_JUMP}", guest.busybox.display());
+        counted(&Namespace::full().run(&scratch, &script), SYSTEM_CALLS);
+    }
+}
+
+/// The system calls up to the last one of ours, which unmaps the payload, after what /proc shows has been changed.
+const TO_THE_JUMP: &str = "awk 'NR > 1; /PR_SET_MM/ { last = 1 } last && /^munmap/ { exit }' trace";
+
+#[track_caller]
+fn counted(seen: &Observation, most: usize) {
+    let calls: Vec<&str> = seen.succeeded().out().lines().collect();
+    assert!(calls.last().is_some_and(|call| call.starts_with("munmap(") && call.ends_with("= 0")), "{seen}");
+    assert!(!calls.iter().any(|call| call.contains("/proc") || call.starts_with("open")), "{seen}");
+    assert!(calls.len() <= most, "{} system calls\n{seen}", calls.len());
+}
+
+#[test]
+fn few_system_calls_lead_to_it_with_privileges_too() {
+    if !have(&[NEEDS, &[Need::Strace, Need::Root]].concat()) {
+        return;
+    }
+    let (scratch, namespace) = bench(Kind::Pie, &[]);
+    let script = format!(
+        "chmod 4755 guest; chmod 777 .; strace -u nobody -qq -o trace ./guest >report
+        grep '^aux.23 1$' report >secure || exit; {TO_THE_JUMP}"
+    );
+    counted(&namespace.flags("POCF").mapped().run(&scratch, &script), SYSTEM_CALLS);
+}
+
+#[test]
+fn of_two_for_one_cpu_the_first_runs() {
+    if !have(NEEDS) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("old", build(Kind::Pie));
+    scratch.write("new", build(Kind::Fixed));
+    scratch.probe("guest", "aarch64");
+    let [old, new] = ["old", "new"].map(|name| format!("arm64={}", scratch.at(name)));
+    for (first, second, name) in [(&old, &new, "old"), (&new, &old, "new")] {
+        let namespace = Namespace::with_image(&scratch, &["--from", first, "--from", second]);
+        let report = Report::of(&namespace.run(&scratch, "./guest"));
+        whole(&report);
+        report.argv(&[name, "-0", "./guest", "--", "./guest"]);
+    }
+}
+
+#[test]
+fn limits_and_layouts_make_no_difference() {
+    if !have(NEEDS) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed] {
+        let (scratch, namespace) = bench(kind, &[]);
+        for script in [
+            "ulimit -s unlimited; exec ./guest",
+            "ulimit -s 256; exec ./guest",
+            "exec setarch -R ./guest",
+            "ulimit -s unlimited; exec setarch -R ./guest",
+            "exec setarch --addr-compat-layout ./guest",
+        ] {
+            whole(&Report::of(&namespace.run(&scratch, script)));
+        }
+    }
+}
+
+#[test]
+fn too_little_address_space_is_said() {
+    if !have(NEEDS) {
+        return;
+    }
+    for (kind, options) in [(Kind::Pie, &[][..]), (Kind::Pie, &["--no-prelink"]), (Kind::Fixed, &[])] {
+        let (scratch, namespace) = bench(kind, options);
+        let guest = scratch.at("guest");
+        // Enough for the kernel to map the image, which is its part, and not for the emulator besides.
+        let image = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024;
+        let line = format!(
+            "{guest}: cannot map the emulator emulator: out of memory: raise the limit on address space (ulimit -v)"
+        );
+        namespace.run(&scratch, &format!("ulimit -v {}; exec {guest}", image + 2500)).refused(126, &line);
+        whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -v {}; exec ./guest", image + 30_000))));
+    }
+}
+
+#[test]
+fn nothing_of_the_image_stays_that_is_not_needed() {
+    if !have(NEEDS) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
+        for options in [&[][..], &["--no-prelink"]] {
+            let (scratch, namespace) = bench(kind, options);
+            let seen = namespace.run(&scratch, "./guest");
+            let report = Report::of(&seen);
+            let elf = Elf(build(kind));
+            let loads = elf.program_headers(PT_LOAD);
+            let (first, last) = (loads[0], loads[loads.len() - 1]);
+            let span = elf.word(last + 16) + elf.word(last + 40) - (elf.word(first + 16) & !0xfff);
+            let inside = base(&report)..base(&report) + span;
+            let image = scratch.at("image");
+            let (mut left, mut own) = (0, String::new());
+            for line in report.get("proc-maps").split(r"\x0a").filter(|line| line.ends_with(&image)) {
+                let (range, _) = line.split_once(' ').unwrap();
+                let (start, end) = range.split_once('-').unwrap();
+                let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+                if !inside.contains(&start) {
+                    left += end - start;
+                    writeln!(own, "{line}").unwrap();
+                }
+            }
+            assert!(left <= LEFT_BEHIND, "{left} bytes:\n{own}\n{seen}");
+        }
+    }
+}
