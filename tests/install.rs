@@ -267,16 +267,16 @@ fn a_load_of_programs_during_an_install() {
         &scratch,
         r#"
         $TOOL install $ROWS --prefix $PREFIX --seed 1 >/dev/null || exit 1
-        { for i in {1..1000}; do echo ./aarch64; echo ./s390x; done; } |
+        { for i in {1..2500}; do echo ./aarch64; echo ./s390x; done; } |
             xargs -P 64 -n 1 sh -c '"$0" && echo done || echo failed' >counts &
         while [ $(wc -l <counts) -lt 400 ]; do sleep 0.01; done
         $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 2 >/dev/null || exit 2
-        [ $(wc -l <counts) -lt 2000 ] && echo in the middle
+        [ $(wc -l <counts) -lt 5000 ] && echo in the middle
         wait
         grep -c done counts
         "#,
     );
-    assert_eq!(text(&output), "in the middle\n2000\n", "{}", shown(&output));
+    assert_eq!(text(&output), "in the middle\n5000\n", "{}", shown(&output));
     assert_eq!(
         fs::metadata(scratch.at("prefix/libexec/binfmt-dispatch/binfmt-dispatch")).unwrap().mode() & 0o777,
         0o755
