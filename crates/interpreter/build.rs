@@ -14,8 +14,8 @@ fn main() {
         "-Wl,-z,norelro",
         "-Wl,--no-eh-frame-hdr",
         "-Wl,--no-undefined",
-        // `start` knows DT_RELA only.
-        "-Wl,-z,nopack-relative-relocs",
+        // What `start` expects: a few words instead of 24 bytes for each pointer.
+        "-Wl,-z,pack-relative-relocs",
     ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }

@@ -1,12 +1,11 @@
 //! The first Rust code of the process: self-relocation, then the pipeline.
 
-use crate::cpu;
 use crate::stack::Stack;
 
 /// `d_tag` values (gABI chapter 5).
 const DT_NULL: usize = 0;
-const DT_RELA: usize = 7;
-const DT_RELASZ: usize = 8;
+const DT_RELRSZ: usize = 35;
+const DT_RELR: usize = 36;
 
 /// `Elf64_Dyn`.
 #[repr(C)]
@@ -15,41 +14,43 @@ pub struct Dyn {
     value: usize,
 }
 
-/// `Elf64_Rela`.
-#[repr(C)]
-struct Rela {
-    offset: usize,
-    info: usize,
-    addend: usize,
-}
-
 /// Adds the load address `base` to every pointer in this file's data. The linker leaves only relative relocations in a
-/// static position-independent file without IFUNCs; a test holds that.
+/// static position-independent file without IFUNCs, in the packed form (gABI, "Relative Relocation Table"): an even word
+/// is the address of one, and each odd one after it a bitmap of the 63 words that follow. A test holds that.
 ///
 /// # Safety
 /// Called once, by `_start`, with the address of the ELF header and of the dynamic section.
 pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
-    let (mut rela, mut size) = (core::ptr::null::<Rela>(), 0);
+    let (mut relr, mut size) = (core::ptr::null::<usize>(), 0usize);
     loop {
         // SAFETY: the dynamic section ends with DT_NULL, where this loop does.
         let Dyn { tag, value } = unsafe { dynamic.read() };
         match tag {
             DT_NULL => break,
-            DT_RELA => rela = base.wrapping_add(value) as *const Rela,
-            DT_RELASZ => size = value,
+            DT_RELR => relr = base.wrapping_add(value) as *const usize,
+            DT_RELRSZ => size = value,
             _ => {}
         }
         // SAFETY: not yet at DT_NULL, so there is a next one.
         dynamic = unsafe { dynamic.add(1) };
     }
-    for index in 0..size.checked_div(size_of::<Rela>()).unwrap_or(0) {
-        // SAFETY: the linker made DT_RELA a table of DT_RELASZ bytes.
-        let entry = unsafe { rela.add(index) };
-        // SAFETY: as above.
-        let Rela { offset, info, addend } = unsafe { entry.read() };
-        if info == cpu::RELATIVE {
-            // SAFETY: the linker's offset lies in this file's writable data, which nothing has borrowed yet.
-            unsafe { (base.wrapping_add(offset) as *mut usize).write(base.wrapping_add(addend)) };
+    // Where the next bitmap begins.
+    let mut next = core::ptr::null_mut::<usize>();
+    for index in 0..size.checked_div(size_of::<usize>()).unwrap_or(0) {
+        // SAFETY: the linker made DT_RELR a table of DT_RELRSZ bytes.
+        let entry = unsafe { relr.add(index).read() };
+        let (mut at, mut pointers, words) =
+            if entry & 1 == 0 { (base.wrapping_add(entry) as *mut usize, 1, 1) } else { (next, entry >> 1, 63) };
+        next = at.wrapping_add(words);
+        while pointers != 0 {
+            if pointers & 1 != 0 {
+                // SAFETY: the linker says that a pointer of this file's writable data is there, and nothing has borrowed
+                // it yet.
+                let pointer = unsafe { &mut *at };
+                *pointer = pointer.wrapping_add(base);
+            }
+            pointers >>= 1;
+            at = at.wrapping_add(1);
         }
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! * `HOST`, what an emulator's ELF header must say;
 //! * `nr`, the numbers of the system calls used;
-//! * `RELATIVE`, the relocation type that adds the load address;
 //! * `syscall`, `with_room`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`,
 //!   `strlen`, which the compiler calls.
 

@@ -8,9 +8,6 @@ use dispatch_core::program::Host;
 /// What an emulator's ELF header must say.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 
-/// R_X86_64_RELATIVE.
-pub const RELATIVE: usize = 8;
-
 /// Numbers of the system calls (arch/x86/entry/syscalls/syscall_64.tbl).
 pub mod nr {
     pub const WRITE: usize = 1;
