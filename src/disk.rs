@@ -7,7 +7,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use dispatch_core::plan::LD_PREFIX;
 use dispatch_core::prepare::Files;
 
 use crate::guest;
@@ -79,7 +78,7 @@ impl Files for Disk {
         Path::new(OsStr::from_bytes(&joined)).exists()
     }
 
-    fn sysroot_chosen(&mut self) -> bool {
-        std::env::var_os(OsStr::from_bytes(LD_PREFIX)).is_some()
+    fn is_set(&mut self, name: &[u8]) -> bool {
+        std::env::var_os(OsStr::from_bytes(name)).is_some()
     }
 }

@@ -1,10 +1,12 @@
 //! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,11 +67,33 @@ impl fmt::Display for Fault {
 /// # Errors
 /// It did not exit with status 0.
 pub fn run(program: &[u8]) -> Result<(), Fault> {
-    let file = in_memory(program).map_err(|error| match error.raw_os_error() {
+    let file = prepared(program)?;
+    prove(&mut Command::new(path(&file)))
+}
+
+/// Runs `program` with `emulator`, which is given `options` and calls itself `name`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_by<O: AsRef<OsStr>>(
+    emulator: &Path,
+    name: &OsStr,
+    options: impl IntoIterator<Item = O>,
+    program: &[u8],
+) -> Result<(), Fault> {
+    let file = prepared(program)?;
+    prove(Command::new(emulator).arg0(name).args(options).arg("--").arg(path(&file)))
+}
+
+fn prepared(program: &[u8]) -> Result<File, Fault> {
+    in_memory(program).map_err(|error| match error.raw_os_error() {
         Some(code) if code == Errno::EACCES as i32 => Fault::Forbidden,
         _ => Fault::NotStarted(error),
-    })?;
-    let mut child = Command::new(path(&file))
+    })
+}
+
+fn prove(command: &mut Command) -> Result<(), Fault> {
+    let mut child = command
         // Whatever the caller has set for emulators is not what is proved here.
         .env_clear()
         .stdin(Stdio::null())

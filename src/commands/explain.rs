@@ -3,6 +3,7 @@
 //! Gathers an [`Explanation`], a value that JSON shows as it is and text renders; it carries out nothing.
 
 mod contents;
+mod cpu;
 mod gather;
 mod judge;
 mod text;
@@ -40,6 +41,8 @@ struct Explanation {
     kernel: Kernel,
     emulators: Vec<Tried>,
     plan: Option<Plan>,
+    /// Which CPU the program finds; none if nothing is to be said of it.
+    cpu: Option<Cpu>,
     /// What does not keep it from running, but deserves to be known.
     notes: Vec<String>,
     verdict: Verdict,
@@ -110,6 +113,19 @@ struct Plan {
     argv: Vec<Bytes>,
     environment: Environment,
     sysroot: Option<Bytes>,
+}
+
+/// The emulated CPU, and what the program says of it.
+#[derive(Debug, Serialize)]
+struct Cpu {
+    /// The model that the emulator is given; none if it chooses itself.
+    model: Option<Bytes>,
+    /// What the program says that it needs, or can use.
+    property: Vec<String>,
+    /// Whether it needs that.
+    required: bool,
+    /// What of it the model lacks, as far as the table knows.
+    lacks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]

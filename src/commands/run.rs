@@ -80,8 +80,11 @@ fn execute(program: &Program) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-/// A path by which an emulator that is inside the image can be executed.
-fn outside(resident: &Resident<'_>, image: &Effective) -> Result<CString, Failure> {
+/// A path by which an emulator that is inside the image can be executed, by this process and those that it starts.
+///
+/// # Errors
+/// It cannot be read, or no file be made of it.
+pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<CString, Failure> {
     let Effective::Image(image) = image else { return Ok(resident.name.to_owned()) };
     let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
     let failed = |error| Failure::io("make", name, error);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dispatch_core::table::Strategy;
-use dispatch_table::{ArchTable, Architecture};
+use dispatch_table::{ArchTable, Architecture, Tuned};
 
-use crate::failure::Failure;
-use crate::host;
+use crate::failure::{Failure, warn};
+use crate::{host, probe};
 
 /// An emulator that is to be inside.
 #[derive(Clone, Debug)]
@@ -94,9 +94,39 @@ pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
 }
 
+/// What is known of an emulator when it is put into an image.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// What it says its version is; may be empty.
+    pub version: String,
+    /// Whether it refuses the model or the options that the table has for its version, and is to be given none of them.
+    pub plain: bool,
+}
+
+/// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
+/// because of an option of ours.
+pub fn examine(source: &Source<'_>) -> Examined {
+    let version = version(&source.path);
+    let Tuned { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
+    let probe = source.architecture.probe_elf();
+    let mut models: Vec<Vec<&str>> = cpu.into_iter().chain(larger_cpu).map(|model| vec!["-cpu", model]).collect();
+    if models.is_empty() && !options.is_empty() {
+        models.push(Vec::new());
+    }
+    let refused = models.into_iter().find_map(|model| {
+        let given: Vec<&str> = model.into_iter().chain(options.iter().map(String::as_str)).collect();
+        let fault = probe::run_by(&source.path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
+        Some((given.join(" "), fault))
+    });
+    if let Some((given, fault)) = &refused {
+        warn(format!("{}: with {given}, the probe {fault}: it runs without", source.path.display()));
+    }
+    Examined { version, plain: refused.is_some() }
+}
+
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
 /// Empty if it says nothing of the kind.
-pub fn version(path: &Path) -> String {
+fn version(path: &Path) -> String {
     let output = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
     let output = match output {
         Ok(output) if output.status.success() => output,

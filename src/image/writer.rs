@@ -10,11 +10,11 @@ use dispatch_core::image::{
 };
 use dispatch_core::program::Host;
 use dispatch_core::record::Field;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Given};
 use sha2::{Digest, Sha256};
 
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use super::source::{Source, version};
+use super::source::{self, Examined, Source};
 use super::{ALIGN, interpreter};
 use crate::failure::Failure;
 use crate::host;
@@ -78,7 +78,8 @@ pub fn write(
     let failed = |error| Failure::io("write", path, error);
     let host = host::host();
     let count = content.emulators.len() + 1;
-    let compiled = content.table.compile_with(&numbers(content));
+    let examined: Vec<Examined> = content.emulators.iter().map(source::examine).collect();
+    let compiled = content.table.compile_with(&given(content, &examined));
     let json = content.table.json();
     // Name and path of each, of which what is no UTF-8 may become three times as long, and a version of 100 characters.
     let room = |path: &Path| 6 * path.as_os_str().len() + 512;
@@ -104,11 +105,11 @@ pub fn write(
     progress(0, Path::new(&content.command.path));
     let command = (dispatch_core::NAME, content.command.path.as_str(), env!("CARGO_PKG_VERSION").to_owned());
     writer.program(&content.command.bytes, command, base(content, 0))?;
-    for (index, source) in content.emulators.iter().enumerate() {
+    for (index, (source, examined)) in content.emulators.iter().zip(examined).enumerate() {
         progress(index + 1, &source.path);
         let bytes = std::fs::read(&source.path).map_err(|error| Failure::io("read", &source.path, error))?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let origin = (name.as_ref(), &*source.path.to_string_lossy(), version(&source.path));
+        let origin = (name.as_ref(), &*source.path.to_string_lossy(), examined.version);
         writer.program(&bytes, origin, base(content, index as u64 + 1))?;
     }
     let json = writer.add(json.as_bytes());
@@ -142,15 +143,16 @@ pub fn write(
     file.write_all_at(&super::attached(writer.next), 0).map_err(failed)
 }
 
-/// The numbers that the rows' emulators get: for each architecture that of its first one.
-fn numbers<'c>(content: &'c Content<'_>) -> Vec<(&'c str, u32)> {
-    let mut numbers: Vec<(&str, u32)> = Vec::new();
-    for (source, number) in content.emulators.iter().zip(1..) {
-        if !numbers.iter().any(|(name, _)| *name == source.architecture.name) {
-            numbers.push((&source.architecture.name, number));
+/// The emulators that the rows get: each architecture its first one.
+fn given<'c>(content: &'c Content<'_>, examined: &[Examined]) -> Vec<(&'c str, Given)> {
+    let mut all: Vec<(&str, Given)> = Vec::new();
+    for ((source, examined), program) in content.emulators.iter().zip(examined).zip(1..) {
+        if !all.iter().any(|(name, _)| *name == source.architecture.name) {
+            let given = Given { program, version: examined.version.parse().ok(), plain: examined.plain };
+            all.push((&source.architecture.name, given));
         }
     }
-    numbers
+    all
 }
 
 /// Where program `number` is prelinked for; `None` if it is not to be.

@@ -11,6 +11,7 @@ mod exec;
 mod handover;
 mod images;
 mod inside;
+mod models;
 mod privileges;
 mod probes;
 mod processes;

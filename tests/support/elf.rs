@@ -1,6 +1,6 @@
 //! ELF files made or damaged for the tests: 64-bit, little-endian (System V gABI, chapters 4 and 5).
 
-use dispatch_core::elf::{PF_R, PF_X, PT_INTERP, PT_LOAD, ProgramHeader};
+use dispatch_core::elf::{PF_R, PF_X, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
 
 /// Size of the header, in bytes.
 const HEADER: usize = 64;
@@ -41,6 +41,17 @@ impl Elf {
 
 /// The probe of a 64-bit little-endian row, with the dynamic linker `linker` added in front of its code's segment.
 pub fn dynamic_guest(probe: Vec<u8>, linker: &str) -> Vec<u8> {
+    guest_with(probe, PT_INTERP, &[linker.as_bytes(), b"\0"].concat())
+}
+
+/// The same with a note of one GNU property, a word.
+pub fn guest_with_property(probe: Vec<u8>, kind: u32, value: u32) -> Vec<u8> {
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    guest_with(probe, PT_GNU_PROPERTY, &[words(&[4, 16, 5]), b"GNU\0".to_vec(), words(&[kind, 4, value, 0])].concat())
+}
+
+/// The same with a segment of type `segment` that is `content`.
+fn guest_with(probe: Vec<u8>, segment: u32, content: &[u8]) -> Vec<u8> {
     let header = |kind, offset: usize, len: usize| ProgramHeader {
         kind,
         flags: PF_R | PF_X,
@@ -50,12 +61,16 @@ pub fn dynamic_guest(probe: Vec<u8>, linker: &str) -> Vec<u8> {
         memsz: len as u64,
         align: 1,
     };
-    let name = HEADER + 2 * PROGRAM_HEADER;
+    let start = HEADER + 2 * PROGRAM_HEADER;
+    let code = (start + content.len()).next_multiple_of(8);
+    let end = code + probe.len() - HEADER - PROGRAM_HEADER;
     let mut file = probe[..HEADER].to_vec();
     file[56] = 2; // e_phnum
-    file.extend(header(PT_INTERP, name, linker.len() + 1).to_elf64_le());
-    file.extend(ProgramHeader { align: 0x1_0000, ..header(PT_LOAD, 0, name + linker.len() + 1) }.to_elf64_le());
-    file.extend(linker.as_bytes());
-    file.push(0);
+    file.extend(header(segment, start, content.len()).to_elf64_le());
+    file.extend(ProgramHeader { align: 0x1_0000, ..header(PT_LOAD, 0, end) }.to_elf64_le());
+    file.extend(content);
+    file.resize(code, 0);
+    file.extend(&probe[HEADER + PROGRAM_HEADER..]);
+    file[24..32].copy_from_slice(&(0x1_0000 + code as u64).to_le_bytes()); // e_entry
     file
 }

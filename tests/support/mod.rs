@@ -12,7 +12,7 @@ mod row;
 mod scratch;
 mod tool;
 
-pub use elf::{Elf, dynamic_guest};
+pub use elf::{Elf, dynamic_guest, guest_with_property};
 pub use emulators::{Kind, build};
 pub use guests::{for_each, guests};
 pub use namespace::{Namespace, both};

@@ -31,10 +31,9 @@ impl<'a> Strings<'a> {
     pub fn iter(self) -> impl Iterator<Item = &'a CStr> + Clone {
         let mut rest = self.0;
         core::iter::from_fn(move || {
-            let nul = rest.iter().position(|&byte| byte == 0)?;
-            let (string, others) = rest.split_at_checked(nul.checked_add(1)?)?;
-            rest = others;
-            CStr::from_bytes_with_nul(string).ok()
+            let string = CStr::from_bytes_until_nul(rest).ok()?;
+            rest = rest.get(string.to_bytes_with_nul().len()..)?;
+            Some(string)
         })
     }
 

@@ -34,6 +34,8 @@ pub const ET_DYN: u16 = 3;
 pub const PT_LOAD: u32 = 1;
 /// `p_type` of the name of the dynamic linker.
 pub const PT_INTERP: u32 = 3;
+/// `p_type` of the note with GNU properties.
+pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 /// `p_type` that carries the stack's permissions.
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 /// `p_flags`: executable.
@@ -165,10 +167,10 @@ display!(Class, Data, Fault);
 
 /// Reads the fields of one record whose layout depends on class and byte order.
 #[derive(Clone, Copy)]
-struct Fields<'a> {
-    bytes: &'a [u8],
-    class: Class,
-    data: Data,
+pub(crate) struct Fields<'a> {
+    pub bytes: &'a [u8],
+    pub class: Class,
+    pub data: Data,
 }
 
 impl Fields<'_> {
@@ -180,7 +182,7 @@ impl Fields<'_> {
         })
     }
 
-    fn u32(self, offset: usize) -> Option<u32> {
+    pub fn u32(self, offset: usize) -> Option<u32> {
         let raw = bytes::array(self.bytes, offset)?;
         Some(match self.data {
             Data::Little => u32::from_le_bytes(raw),

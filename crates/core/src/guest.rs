@@ -2,10 +2,17 @@
 
 use core::ops::Range;
 
-use crate::elf::{Fault, Header, PT_INTERP};
+use crate::bytes;
+use crate::elf::{Class, Fault, Fields, Header};
 
 /// Longest `PT_INTERP` string that is looked at, its NUL included: PATH_MAX, as in the kernel's own loader.
 pub const MAX_INTERPRETER: usize = 4096;
+/// Longest note of GNU properties that is looked at, in bytes; they have some 50.
+pub const MAX_PROPERTIES: usize = 1024;
+/// What precedes the properties in their note: three words and the name "GNU".
+const NOTE_HEADER: usize = 16;
+/// `n_type` of that note, NT_GNU_PROPERTY_TYPE_0, and its `n_namesz` and name.
+const NOTE: (u32, u32, [u8; 4]) = (5, 4, *b"GNU\0");
 
 /// A program for another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +38,31 @@ impl Guest {
         }
     }
 
-    /// Where the name of the dynamic linker lies in the file, its NUL included, given the bytes of
-    /// [`Guest::program_headers`]; `None` for a static program and for a name that no kernel would accept.
-    pub fn dynamic_linker(&self, program_headers: &[u8]) -> Option<Range<u64>> {
-        let interp = self.header.program_headers(program_headers).find(|segment| segment.kind == PT_INTERP)?;
-        let end = interp.offset.checked_add(interp.filesz)?;
-        (2..=MAX_INTERPRETER as u64).contains(&interp.filesz).then_some(interp.offset..end)
+    /// Where the first segment of `kind` (`p_type`) lies in the file, given the bytes of [`Guest::program_headers`]; `None`
+    /// when there is none.
+    pub fn segment(&self, program_headers: &[u8], kind: u32) -> Option<Range<u64>> {
+        let segment = self.header.program_headers(program_headers).find(|segment| segment.kind == kind)?;
+        Some(segment.offset..segment.offset.checked_add(segment.filesz)?)
+    }
+
+    /// The property `kind`, whose data is four bytes, given the bytes of the guest's PT_GNU_PROPERTY. The note's descriptor
+    /// is a list of `pr_type`, `pr_datasz` and data, padded to eight bytes in class 64 and four in class 32 (Linux
+    /// Extensions to gABI, "Program Property").
+    pub fn property(&self, note: &[u8], kind: u32) -> Option<u32> {
+        let fields = |bytes| Fields { bytes, class: self.header.class, data: self.header.data };
+        let header = fields(note);
+        if (header.u32(8)?, header.u32(0)?, bytes::array(note, 12)?) != NOTE {
+            return None;
+        }
+        let mut rest = bytes::slice(note, NOTE_HEADER as u64, header.u32(4)?.into())?;
+        let word = if self.header.class == Class::Elf32 { 4 } else { 8 };
+        loop {
+            let property = fields(rest);
+            let (found, len) = (property.u32(0)?, property.u32(4)? as usize);
+            if found == kind && len == size_of::<u32>() {
+                return property.u32(8);
+            }
+            rest = rest.get(len.checked_next_multiple_of(word)?.checked_add(8)?..)?;
+        }
     }
 }

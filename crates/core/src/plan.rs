@@ -12,12 +12,16 @@ use crate::table::{Argv0, Row, Strategy};
 pub const STEERING: &[u8] = b"QEMU_";
 /// The variable by which a caller chooses the sysroot himself.
 pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
+/// The variable by which a caller chooses the CPU model himself.
+pub const CPU: &[u8] = b"QEMU_CPU";
 
 /// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a, A> {
     /// How the emulator learns the guest's argv\[0\].
     pub argv0: Argv0,
+    /// The CPU model for the emulator, if it is not to choose one itself.
+    pub cpu: Option<&'a CStr>,
     /// The row's options for the emulator.
     pub options: Strings<'a>,
     /// The row's settings for the emulator, `NAME=value`.
@@ -79,6 +83,11 @@ impl<'a, A: Copy> Plan<'a, A> {
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
         let Invocation { path, argv0, args } = self.invocation;
         push(Word::Ours(self.emulator));
+        // In front of the options, where one of the site's own would win.
+        if let Some(model) = self.cpu {
+            push(Word::Ours(c"-cpu"));
+            push(Word::Ours(model));
+        }
         for option in self.options.iter() {
             push(Word::Ours(option));
         }
@@ -146,7 +155,10 @@ pub(crate) mod tests {
             machines: &[],
             osabi: &[],
             paths: Strings::new(b"/first\0/second\0").unwrap(),
-            options: Strings::new(b"-cpu\0max\0").unwrap(),
+            cpus: Strings::EMPTY,
+            property: 0,
+            lacks: 0,
+            options: Strings::new(b"-B\x000\0").unwrap(),
             environment: Strings::new(b"QEMU_A=ours\0B=ours\0").unwrap(),
             sysroots: Strings::new(b"/one\0/two\0").unwrap(),
             argv0,
@@ -161,6 +173,7 @@ pub(crate) mod tests {
         let Row { options, environment: settings, .. } = row(argv0);
         Plan {
             argv0,
+            cpu: Some(c"max"),
             options,
             settings,
             emulator: c"/q",
@@ -182,9 +195,9 @@ pub(crate) mod tests {
     #[test]
     fn argv_follows_the_convention_and_never_lacks_the_dashes() {
         for (convention, expected) in [
-            (Argv0::DashZero, &["/q", "-cpu", "max", "-L", "/one", "-0", "zero", "--", "-E", "one"][..]),
-            (Argv0::Auxv, &["/q", "-cpu", "max", "-L", "/one", "--", "-E", "zero", "one"]),
-            (Argv0::None, &["/q", "-cpu", "max", "-L", "/one", "--", "-E", "one"]),
+            (Argv0::DashZero, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "-0", "zero", "--", "-E", "one"][..]),
+            (Argv0::Auxv, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "zero", "one"]),
+            (Argv0::None, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "one"]),
         ] {
             let mut argv = Vec::new();
             plan(convention, false).argv(&mut |word| argv.push(text(word)));
@@ -197,7 +210,7 @@ pub(crate) mod tests {
         let plan = Plan { strategy: Strategy::Exec, ..plan(Argv0::Auxv, false) };
         let mut argv = Vec::new();
         plan.argv(&mut |word| argv.push(text(word)));
-        assert_eq!(argv, ["/q", "-cpu", "max", "-L", "/one", "--", "-E", "one"]);
+        assert_eq!(argv, ["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "one"]);
         assert!(!plan.argv0_flag());
     }
 

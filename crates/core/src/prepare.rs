@@ -4,6 +4,7 @@ use core::ffi::CStr;
 use core::ops::Range;
 
 use crate::bytes::Strings;
+use crate::elf::{PT_GNU_PROPERTY, PT_INTERP};
 use crate::handoff::Invocation;
 use crate::image::{Image, Resident};
 use crate::plan::{self, Plan};
@@ -43,8 +44,8 @@ pub trait Files {
     fn len(&mut self, file: Self::File) -> Result<u64, i32>;
     /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
-    /// Whether the caller has chosen a sysroot, by [`plan::LD_PREFIX`].
-    fn sysroot_chosen(&mut self) -> bool;
+    /// Whether the caller has set the environment variable `name`.
+    fn is_set(&mut self, name: &[u8]) -> bool;
 }
 
 /// What a door knows of one exec.
@@ -109,10 +110,13 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
         None => outside(files, &row, &request, head)?,
     };
     let strategy = if let Emulator::Executed(_) = emulator { Strategy::Exec } else { Strategy::Map };
+    let mut look = Look { files, row: &row, guest: &guest, file, start };
+    // The variables of a privileged guest's caller never reach the emulator, so they choose nothing here either.
+    let cpu = if !secure && look.files.is_set(plan::CPU) { None } else { look.cpu() };
     // A privileged guest's libraries are where it says, or nowhere.
-    let sysroot = if secure { None } else { sysroot(files, &row, &guest, file, start) };
+    let sysroot = if secure { None } else { look.sysroot() };
     let Row { argv0, options, environment: settings, .. } = row;
-    let plan = Plan { argv0, options, settings, emulator: name, strategy, sysroot, secure, invocation };
+    let plan = Plan { argv0, cpu, options, settings, emulator: name, strategy, sysroot, secure, invocation };
     Ok(Prepared { plan, emulator })
 }
 
@@ -146,35 +150,70 @@ pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Ref
     move |errno| Refusal::System { doing, subject, errno }
 }
 
-/// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot be
-/// followed there is none, and the emulator will say why.
-#[inline(never)]
-fn sysroot<'a, F: Files>(files: &mut F, row: &Row<'a>, guest: &Guest, file: F::File, start: &[u8]) -> Option<&'a CStr> {
-    if row.sysroots.is_empty() {
-        return None;
-    }
-    let mut buffer = [0; GUEST_HEADERS];
-    let name = guest.dynamic_linker(part(files, file, start, &mut buffer, guest.program_headers())?)?;
-    let mut buffer = [0; guest::MAX_INTERPRETER];
-    let linker = Strings::new(part(files, file, start, &mut buffer, name)?)?.iter().next()?;
-    if files.sysroot_chosen() {
-        return None;
-    }
-    plan::choose_sysroot(row, linker, |root, path| files.exists(root, path))
+/// A closer look at the guest, for what its row leaves open.
+struct Look<'l, 'a, F: Files> {
+    files: &'l mut F,
+    row: &'l Row<'a>,
+    guest: &'l Guest,
+    file: F::File,
+    /// Its first bytes.
+    start: &'l [u8],
 }
 
-/// The guest's bytes in `range`: out of its `start`, or else read into `buffer`.
-fn part<'b, F: Files>(
-    files: &mut F,
-    file: F::File,
-    start: &'b [u8],
-    buffer: &'b mut [u8],
-    range: Range<u64>,
-) -> Option<&'b [u8]> {
-    let len = range.end.checked_sub(range.start)?;
-    if let Some(near) = bytes::slice(start, range.start, len) {
-        return Some(near);
+impl<'l, 'a, F: Files> Look<'l, 'a, F> {
+    /// The row's CPU model: the larger one if the guest says that it needs more than the usual one has.
+    #[inline(never)]
+    fn cpu(&mut self) -> Option<&'a CStr> {
+        let mut models = self.row.cpus.iter();
+        let usual = models.next()?;
+        let Some(larger) = models.next() else { return Some(usual) };
+        let needs = self.needs().unwrap_or(0);
+        Some(if needs & self.row.lacks == 0 { usual } else { larger })
     }
-    let buffer = buffer.get_mut(..usize::try_from(len).ok()?)?;
-    files.read_at(file, buffer, range.start).ok()
+
+    /// The bits of the guest's property that the row looks at.
+    fn needs(&mut self) -> Option<u32> {
+        let mut buffer = [0; guest::MAX_PROPERTIES];
+        let note = self.segment(PT_GNU_PROPERTY, &mut buffer)?;
+        self.guest.property(note, self.row.property)
+    }
+
+    /// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot
+    /// be followed there is none, and the emulator will say why.
+    #[inline(never)]
+    fn sysroot(&mut self) -> Option<&'a CStr> {
+        if self.row.sysroots.is_empty() {
+            return None;
+        }
+        let mut buffer = [0; guest::MAX_INTERPRETER];
+        let linker = Strings::new(self.segment(PT_INTERP, &mut buffer)?)?.iter().next()?;
+        if self.files.is_set(plan::LD_PREFIX) {
+            return None;
+        }
+        plan::choose_sysroot(self.row, linker, |root, path| self.files.exists(root, path))
+    }
+
+    /// The bytes of the guest's first segment of `kind`, if they fit into `buffer`.
+    #[inline(never)]
+    fn segment<'b>(&mut self, kind: u32, buffer: &'b mut [u8]) -> Option<&'b [u8]>
+    where
+        'l: 'b,
+    {
+        let mut headers = [0; GUEST_HEADERS];
+        let headers = self.part(self.guest.program_headers(), &mut headers)?;
+        self.part(self.guest.segment(headers, kind)?, buffer)
+    }
+
+    /// The guest's bytes in `range`: out of its start, or else read into `buffer`.
+    fn part<'b>(&mut self, range: Range<u64>, buffer: &'b mut [u8]) -> Option<&'b [u8]>
+    where
+        'l: 'b,
+    {
+        let len = range.end.checked_sub(range.start)?;
+        let buffer = buffer.get_mut(..usize::try_from(len).ok()?)?;
+        match bytes::slice(self.start, range.start, len) {
+            Some(near) => Some(near),
+            None => self.files.read_at(self.file, buffer, range.start).ok(),
+        }
+    }
 }

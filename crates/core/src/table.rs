@@ -51,6 +51,12 @@ record! {
         pub osabi: Extent,
         /// Absolute paths of emulators, in the order in which they are tried.
         pub paths: Extent,
+        /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that need it.
+        pub cpus: Extent,
+        /// `pr_type` of the GNU property that says what a program needs; 0 if nobody looks at it.
+        pub property: u32,
+        /// Its bits that the usual model lacks.
+        pub lacks: u32,
         /// Options for the emulator.
         pub options: Extent,
         /// `NAME=value` settings for the emulator.
@@ -63,7 +69,7 @@ record! {
 }
 
 /// First bytes of a compiled table; the last one is the version.
-pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x01";
+pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x02";
 /// Most bytes that one row's options and settings may have, NULs included.
 pub const MAX_ROW_STRINGS: usize = 4096;
 
@@ -154,6 +160,12 @@ pub struct Row<'a> {
     pub osabi: &'a [u8],
     /// Absolute paths of emulators, in the order in which they are tried.
     pub paths: Strings<'a>,
+    /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that need it.
+    pub cpus: Strings<'a>,
+    /// `pr_type` of the GNU property that says what a program needs; 0 if nobody looks at it.
+    pub property: u32,
+    /// Its bits that the usual model lacks.
+    pub lacks: u32,
     /// Options for the emulator.
     pub options: Strings<'a>,
     /// `NAME=value` settings for the emulator.
@@ -226,6 +238,9 @@ impl<'a> Table<'a> {
             machines: at(record.machines)?,
             osabi: at(record.osabi)?,
             paths: strings(record.paths)?,
+            cpus: strings(record.cpus)?,
+            property: record.property,
+            lacks: record.lacks,
             options: strings(record.options)?,
             environment: strings(record.environment)?,
             sysroots: strings(record.sysroots)?,

@@ -38,7 +38,7 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
     let mut next = core::ptr::null_mut::<usize>();
     for index in 0..size.checked_div(size_of::<usize>()).unwrap_or(0) {
         // SAFETY: the linker made DT_RELR a table of DT_RELRSZ bytes.
-        let entry = unsafe { relr.add(index).read() };
+        let entry = unsafe { relr.wrapping_add(index).read() };
         let (mut at, mut pointers, words) =
             if entry & 1 == 0 { (base.wrapping_add(entry) as *mut usize, 1, 1) } else { (next, entry >> 1, 63) };
         next = at.wrapping_add(words);

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use dispatch_core::plan::{LD_PREFIX, variable_name};
+use dispatch_core::plan::variable_name;
 use dispatch_core::prepare::Files;
 
 use crate::cpu::{self, nr};
@@ -142,9 +142,9 @@ impl Files for Kernel<'_> {
         plain(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]).is_ok()
     }
 
-    fn sysroot_chosen(&mut self) -> bool {
-        let name = |&address: &usize| variable_name(self.stack.string(address).to_bytes());
-        self.environment.iter().map(name).any(|name| name == LD_PREFIX)
+    #[inline(never)]
+    fn is_set(&mut self, name: &[u8]) -> bool {
+        self.environment.iter().any(|&address| variable_name(self.stack.string(address).to_bytes()) == name)
     }
 }
 

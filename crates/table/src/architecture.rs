@@ -6,7 +6,8 @@ use dispatch_core::table::{Argv0, Strategy};
 use dispatch_core::{Rule, Table};
 use serde::Deserialize;
 
-use crate::{compile, json, probe};
+use crate::compile::Given;
+use crate::{Property, Tuning, compile, json, probe};
 
 /// What precedes an architecture in an OCI platform ("linux/arm64").
 pub(crate) const OCI_SYSTEM: &str = "linux/";
@@ -37,6 +38,18 @@ pub struct Architecture {
     pub emulators: Vec<String>,
     /// Options for the emulator, in front of those that the dispatcher adds.
     pub options: Vec<String>,
+    /// What emulators of some versions are given besides; the first one that is for a version counts.
+    #[serde(default)]
+    pub versions: Vec<Tuning>,
+    /// The model for `-cpu` with emulators of all versions, in place of those in `versions`.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Models that are worth comparing.
+    #[serde(default)]
+    pub cpus: Vec<String>,
+    /// The GNU property by which programs say what they need of a CPU.
+    #[serde(default)]
+    pub property: Option<Property>,
     /// Settings for the emulator, name and value, in the order of the JSON.
     #[serde(deserialize_with = "json::environment")]
     pub environment: Vec<(String, String)>,
@@ -127,7 +140,7 @@ impl Architecture {
     /// them from it: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
     pub fn rules(&self) -> Vec<EntryRule> {
         // Through the compiled form, so that kernel and interpreter read the very same row.
-        let compiled = compile::compile(std::slice::from_ref(self), |_| 0);
+        let compiled = compile::compile(std::slice::from_ref(self), |_| Given::default());
         let rows = Table::read(&compiled).map(|table| table.rows());
         let derived: Vec<RowRule> = rows.into_iter().flatten().flatten().flat_map(|row| Rule::of_row(&row)).collect();
         let Some(&RowRule { machine: first_machine, osabi: first_osabi, .. }) = derived.first() else {

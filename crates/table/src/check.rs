@@ -7,7 +7,7 @@ use dispatch_core::table::{Argv0, MAX_ROW_STRINGS, Strategy};
 use dispatch_core::{Guest, Table};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
-use crate::compile;
+use crate::compile::{self, Given};
 use crate::error::{Error, Fault};
 
 /// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
@@ -51,6 +51,7 @@ fn one(architecture: &Architecture) -> Result<(), Fault> {
     flags(architecture)?;
     emulators(&architecture.emulators)?;
     strings(architecture)?;
+    tunings(architecture)?;
     sysroots(&architecture.sysroots)?;
     if architecture.argv0 == Argv0::Auxv && architecture.strategy == Strategy::Exec {
         return Err(Fault::AuxvByExec);
@@ -126,6 +127,39 @@ fn strings(architecture: &Architecture) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Models and options by version.
+fn tunings(architecture: &Architecture) -> Result<(), Fault> {
+    let models = architecture.cpus.iter().chain(&architecture.cpu);
+    let models =
+        models.chain(architecture.versions.iter().flat_map(|tuning| [&tuning.cpu, &tuning.larger_cpu]).flatten());
+    without_nul("cpu", models.clone())?;
+    if models.into_iter().any(String::is_empty) {
+        return Err(Fault::Empty { field: "cpu" });
+    }
+    distinct("cpus", &architecture.cpus)?;
+    let bits = architecture.property.as_ref().map_or(&[][..], |property| &property.bits);
+    distinct("bits", bits)?;
+    if bits.len() > 32 {
+        return Err(Fault::Bits { len: bits.len() });
+    }
+    for tuning in &architecture.versions {
+        without_nul("options", &tuning.options)?;
+        if let (Some(since), Some(before)) = (&tuning.since, &tuning.before) {
+            if since >= before {
+                return Err(Fault::Versions { since: since.to_string(), before: before.to_string() });
+            }
+        }
+        if let Some(lacking) = tuning.lacks.iter().find(|name| !bits.contains(name)) {
+            return Err(Fault::Lacks(lacking.clone()));
+        }
+        let required = architecture.property.as_ref().is_some_and(|property| property.required);
+        if tuning.larger_cpu.is_some() && (tuning.cpu.is_none() || tuning.lacks.is_empty() || !required) {
+            return Err(Fault::LargerCpu);
+        }
+    }
+    Ok(())
+}
+
 fn sysroots(sysroots: &[String]) -> Result<(), Fault> {
     without_nul("sysroots", sysroots)?;
     distinct("sysroots", sysroots)?;
@@ -142,7 +176,7 @@ fn probe(architecture: &Architecture) -> Result<(), Fault> {
     if !(1..=MAX_PROBE).contains(&len) {
         return Err(Fault::ProbeSize { len, max: MAX_PROBE });
     }
-    let compiled = compile::compile(std::slice::from_ref(architecture), |_| 0);
+    let compiled = compile::compile(std::slice::from_ref(architecture), |_| Given::default());
     let row = Table::read(&compiled).ok().and_then(|table| table.rows().next()?.ok());
     let guest = Guest::identify(&architecture.probe_elf()).ok();
     match (row, guest) {

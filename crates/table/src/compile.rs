@@ -6,7 +6,7 @@ use dispatch_core::image::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{RowRecord, TABLE_MAGIC, TableHeader};
 
-use crate::{Architecture, Flags};
+use crate::{Architecture, Flags, Tuned, Version};
 
 /// Bytes behind the records; equal ones, such as the list of no options, are there once.
 struct Pool {
@@ -35,21 +35,35 @@ fn list<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     strings.into_iter().flat_map(|string| string.bytes().chain([0])).collect()
 }
 
+/// The emulator that a row gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Its number among the programs of an image; 0 if it is not inside, and its path decides.
+    pub program: u32,
+    /// Its version, if that is known.
+    pub version: Option<Version>,
+    /// Whether it is given no model and no options but those that the row has for all versions.
+    pub plain: bool,
+}
+
 /// The settings of `architecture` as the environment has them.
 fn settings(architecture: &Architecture) -> Vec<String> {
     architecture.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// Bytes that options and settings take, NULs included.
+/// Bytes that options, models and settings take at most, NULs included.
 pub fn strings_len(architecture: &Architecture) -> usize {
     let settings = settings(architecture);
-    let strings = architecture.options.iter().chain(&settings);
+    let tunings = architecture.versions.iter().flat_map(|tuning| {
+        let models = tuning.cpu.iter().chain(&tuning.larger_cpu);
+        models.chain(&tuning.options)
+    });
+    let strings = architecture.options.iter().chain(&settings).chain(&architecture.cpu).chain(tunings);
     list(strings.map(String::as_str)).len()
 }
 
-/// The table of `architectures`, each of which has passed its checks; `program` tells the number of an architecture's
-/// emulator among the programs of an image, or 0.
-pub fn compile(architectures: &[Architecture], program: impl Fn(&Architecture) -> u32) -> Vec<u8> {
+/// The table of `architectures`, each of which has passed its checks; `given` tells the emulator of each.
+pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> Given) -> Vec<u8> {
     let start = TableHeader::SIZE + architectures.len() * RowRecord::SIZE;
     let mut pool = Pool { start, bytes: Vec::new(), known: HashMap::new() };
     let mut table = Vec::new();
@@ -57,14 +71,16 @@ pub fn compile(architectures: &[Architecture], program: impl Fn(&Architecture) -
     // As many as fit into memory are fewer than 2^32: a record has more than 100 bytes.
     TableHeader { magic: TABLE_MAGIC, rows: architectures.len() as u32 }.write(&mut write);
     for architecture in architectures {
-        record(architecture, program(architecture), &mut pool).write(&mut write);
+        record(architecture, &given(architecture), &mut pool).write(&mut write);
     }
     table.extend(pool.bytes);
     table
 }
 
-fn record(architecture: &Architecture, program: u32, pool: &mut Pool) -> RowRecord {
+fn record(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord {
     let flags = architecture.flags.unwrap_or(Flags { mask: 0, value: 0 });
+    let tuned = if given.plain { Tuned::default() } else { architecture.tuned(given.version.as_ref()) };
+    let required = architecture.property.as_ref().filter(|property| property.required);
     let machines = architecture.machine.iter().flat_map(|machine| machine.number.to_le_bytes()).collect();
     RowRecord {
         name: pool.strings([architecture.name.as_str()]),
@@ -77,9 +93,12 @@ fn record(architecture: &Architecture, program: u32, pool: &mut Pool) -> RowReco
         machines: pool.add(machines),
         osabi: pool.add(architecture.osabi.clone()),
         paths: pool.strings(architecture.emulator_paths()),
-        options: pool.strings(architecture.options.iter().map(String::as_str)),
+        cpus: pool.strings(tuned.cpu.into_iter().chain(tuned.larger_cpu)),
+        property: required.map_or(0, |property| property.kind),
+        lacks: tuned.lacks,
+        options: pool.strings(tuned.options.iter().chain(&architecture.options).map(String::as_str)),
         environment: pool.strings(settings(architecture).iter().map(String::as_str)),
         sysroots: pool.strings(architecture.sysroots.iter().map(String::as_str)),
-        program,
+        program: given.program,
     }
 }

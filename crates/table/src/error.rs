@@ -87,6 +87,22 @@ pub enum Fault {
         /// Most bytes that there may be.
         max: usize,
     },
+    /// A property has more bits than there are in a word.
+    Bits {
+        /// How many.
+        len: usize,
+    },
+    /// A range of versions that has none.
+    Versions {
+        /// Its first one.
+        since: String,
+        /// The first one after it.
+        before: String,
+    },
+    /// A model lacks what is no bit of the row's property.
+    Lacks(String),
+    /// A larger model that no program would get.
+    LargerCpu,
     /// A sysroot is not an absolute path.
     Sysroot(String),
     /// The emulator is to learn argv\[0\] from AT_FLAGS, which an exec does not set.
@@ -146,8 +162,16 @@ impl fmt::Display for Fault {
             }
             Fault::Variable(name) => write!(f, "environment has the name {name:?}, which is empty or contains ="),
             Fault::TooLong { len, max } => {
-                write!(f, "options and environment take {len} bytes, NULs included, more than {max}")
+                write!(f, "options, models and environment take {len} bytes, NULs included, more than {max}")
             }
+            Fault::Bits { len } => write!(f, "property has {len} bits, more than 32"),
+            Fault::Versions { since, before } => {
+                write!(f, "versions has since {since}, which is not below before {before}")
+            }
+            Fault::Lacks(name) => write!(f, "versions has lacks {name:?}, which is no bit of property"),
+            Fault::LargerCpu => f.write_str(
+                "versions has larger_cpu without cpu, lacks and a required property, so that no program would get it",
+            ),
             Fault::Sysroot(sysroot) => write!(f, "sysroot {sysroot:?} is not an absolute path"),
             Fault::AuxvByExec => f.write_str("argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS"),
             Fault::Host(host) => write!(f, "native_on has {host:?}, which is no architecture's name"),

@@ -15,11 +15,14 @@ mod json;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use serde_json::{Map, Value, json};
 
 pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
+pub use compile::Given;
 pub use error::{Error, Fault};
+pub use tuning::{Property, Tuned, Tuning, Version};
 
 /// The table that comes with the program: arch-table.json.
 pub const BUILTIN: &str = include_str!("../../../arch-table.json");
@@ -94,9 +97,9 @@ impl ArchTable {
         self.compile_with(&[])
     }
 
-    /// The table for an image: names of architectures, each with the number of its emulator among the image's programs.
-    pub fn compile_with(&self, programs: &[(&str, u32)]) -> Vec<u8> {
-        let number = |name: &str| programs.iter().find(|(other, _)| *other == name).map_or(0, |(_, number)| *number);
-        compile::compile(&self.architectures, |architecture| number(&architecture.name))
+    /// The table for an image: names of architectures, each with the emulator that it gets.
+    pub fn compile_with(&self, emulators: &[(&str, Given)]) -> Vec<u8> {
+        let given = |name: &str| emulators.iter().find(|(other, _)| *other == name).map(|(_, given)| given.clone());
+        compile::compile(&self.architectures, |architecture| given(&architecture.name).unwrap_or_default())
     }
 }

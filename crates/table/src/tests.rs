@@ -127,7 +127,7 @@ fn what_is_not_json_is_refused_with_its_place() {
         assert_eq!(refusal("\"0a0B\"", &format!("\"{code}\"")), message);
     }
     let fields = "expected one of `name`, `aliases`, `machine`, `class`, `data`, `flags`, `osabi`, `emulators`, `options`, \
-                  `environment`, `sysroots`, `native_on`, `argv0`, `strategy`, `probe`, `notes`";
+                  `versions`, `cpu`, `cpus`, `property`, `environment`, `sysroots`, `native_on`, `argv0`, `strategy`, `probe`, `notes`";
     assert_eq!(refusal("\"strategy\"", "\"stratgy\""), format!("line 7, column 83: unknown field `stratgy`, {fields}"));
     assert_eq!(refusal(", \"native_on\": []", ""), "line 13, column 54: missing field `native_on`");
     assert!(refusal("\"strategy\"", "\"a\\nb\"").contains("unknown field `a b`"));
@@ -171,7 +171,7 @@ fn each_field_is_checked() {
             r#"architecture one: environment has the name "Z=", which is empty or contains ="#,
         ),
         (refusal("\"Z\"", "\"A\""), r#"architecture one: environment has "A" twice"#),
-        (too_long, "architecture one: options and environment take 4097 bytes, NULs included, more than 4096"),
+        (too_long, "architecture one: options, models and environment take 4097 bytes, NULs included, more than 4096"),
         (refusal("[\"/one\"]", "[\"one\"]"), r#"architecture one: sysroot "one" is not an absolute path"#),
         (refusal("[\"/one\"]", "[\"\"]"), r#"architecture one: sysroot "" is not an absolute path"#),
         (refusal("[\"/one\"]", "[\"/one\", \"/one\"]"), r#"architecture one: sysroots has "/one" twice"#),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use dispatch_core::Guest;
-use dispatch_core::elf::{Class, Data, PT_INTERP, PT_LOAD, ProgramHeader};
+use dispatch_core::elf::{Class, Data, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::note::NoteDataIterator;
 
@@ -24,6 +24,8 @@ const SYSTEMS: [&str; 4] = ["NetBSD", "OpenBSD", "FreeBSD", "DragonFly"];
 pub struct Contents {
     /// The dynamic linker; none for a static program.
     pub linker: Option<Bytes>,
+    /// The note with its GNU properties; empty if it has none.
+    pub properties: Vec<u8>,
     /// Another system than Linux that the program is for, by its note.
     pub system: Option<&'static str>,
     /// Why nothing can run it.
@@ -63,6 +65,7 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
                 let need = end.map_or("more than any file".to_owned(), |end| end.to_string());
                 return damaged(format!("the file is cut short: it has {len} bytes and needs {need}"));
             }
+            (PT_GNU_PROPERTY, Some(range)) => contents.properties = piece(file, range)?.unwrap_or_default(),
             (PT_NOTE, Some(range)) => {
                 let notes = piece(file, range)?.unwrap_or_default();
                 contents.system = contents.system.or_else(|| system(guest, &segment, &notes));

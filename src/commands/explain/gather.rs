@@ -18,6 +18,7 @@ use nix::sys::prctl;
 use nix::unistd::{getegid, geteuid};
 
 use super::contents::{self, Contents};
+use super::cpu;
 use super::judge::Judge;
 use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
 use crate::commands::run::environment;
@@ -63,11 +64,12 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         kernel: Kernel { unavailable: None, may_have_entries: false, entries: Vec::new() },
         emulators: Vec::new(),
         plan: None,
+        cpu: None,
         notes: Vec::new(),
         verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
     };
     kernel(&mut explanation, start, table);
-    let planned = plan(&mut explanation, &program, guest.ok(), image, table)?;
+    let planned = plan(&mut explanation, &program, guest.ok(), &contents, image, table)?;
     explanation.verdict = Judge { explanation: &explanation, program: &program, contents: &contents, table }
         .verdict(planned.err(), start);
     Ok(explanation)
@@ -152,13 +154,15 @@ fn plan(
     explanation: &mut Explanation,
     program: &Program,
     guest: Option<Guest>,
+    contents: &Contents,
     effective: &Effective,
     table: &ArchTable,
 ) -> Result<Result<(), Unplanned>, Failure> {
     let image = registered(explanation);
-    let view = image.as_ref().unwrap_or(effective).view()?;
-    let row = guest.and_then(|guest| view.table.choose(&guest).ok());
-    let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
+    let image = image.as_ref().unwrap_or(effective);
+    let view = image.view()?;
+    let compiled = guest.and_then(|guest| view.table.choose(&guest).ok());
+    let row = compiled.and_then(|row| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
     if row.is_some_and(|row| row.name == host::row().name) {
@@ -190,6 +194,11 @@ fn plan(
     Ok(match prepared {
         Ok(prepared) => {
             explanation.plan = Some(describe(&prepared));
+            if let (Some(guest), Some(compiled), Some(row)) = (guest, compiled, row) {
+                let look = cpu::Look { guest: &guest, compiled: &compiled, row, prepared: &prepared, image };
+                explanation.cpu = look.cpu(&contents.properties);
+                explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
+            }
             Ok(())
         }
         Err(refusal) => Err(unplanned(&refusal, row)),

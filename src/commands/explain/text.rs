@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Explanation, Header, Plan, Row};
+use super::{Cpu, Explanation, Header, Plan, Row};
 use crate::json::Bytes;
 use crate::{guest, ownership};
 
@@ -36,6 +36,9 @@ pub fn render(explanation: &Explanation) -> String {
     }
     if let Some(found) = &explanation.plan {
         plan(&mut page, found);
+    }
+    if let Some(found) = &explanation.cpu {
+        page.line("cpu", &cpu(found));
     }
     for (index, note) in explanation.notes.iter().enumerate() {
         page.line(if index == 0 { "note" } else { "" }, note);
@@ -84,6 +87,19 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         let text = format!("entry {} takes it, with {interpreter} (flags {})", &entry.name, entry.flags);
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
+}
+
+fn cpu(cpu: &Cpu) -> String {
+    let model = cpu.model.as_ref().map_or("as the emulator chooses".to_owned(), Bytes::to_string);
+    if cpu.property.is_empty() {
+        return model;
+    }
+    let says = if cpu.required { "needs" } else { "can use" };
+    let lacks = match cpu.lacks.as_slice() {
+        [] => String::new(),
+        lacks => format!(", of which this lacks {}", lacks.join(", ")),
+    };
+    format!("{model}; the program says that it {says} {}{lacks}", cpu.property.join(", "))
 }
 
 fn plan(page: &mut Page, plan: &Plan) {

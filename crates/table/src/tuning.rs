@@ -1,0 +1,246 @@
+//! Which CPU model an emulator is given: by its version, and by what a program says that it needs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Unexpected};
+
+use crate::{Architecture, json};
+
+/// A version, by its leading numbers: that of "7.2.22 (Debian …)" is 7.2.22.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(Vec<u32>);
+
+impl FromStr for Version {
+    type Err = ();
+
+    /// Reads the numbers at the start of `text`, with points between them; what follows is of no importance.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+        let numbers: Vec<u32> = text[..end].split('.').map_while(|number| number.parse().ok()).collect();
+        if numbers.is_empty() { Err(()) } else { Ok(Version(numbers)) }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
+        f.write_str(&numbers.join("."))
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    /// A string of numbers and points, and nothing else.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let version: Option<Version> = text.parse().ok();
+        version
+            .filter(|version| version.to_string() == text)
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a version like \"7.2\""))
+    }
+}
+
+/// What emulators of some versions are given.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// The first version that it is for.
+    #[serde(default)]
+    pub since: Option<Version>,
+    /// The first version after that for which it is no more.
+    #[serde(default)]
+    pub before: Option<Version>,
+    /// The model for `-cpu`; without one, the emulator chooses.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Bits of the row's [`Property`] that this model lacks, by their names.
+    #[serde(default)]
+    pub lacks: Vec<String>,
+    /// The model for programs that need one of those.
+    #[serde(default)]
+    pub larger_cpu: Option<String>,
+    /// More options for the emulator.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// What a user should know of the model; may be empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl Tuning {
+    /// Whether it is for emulators of `version`; `None` is one that is not known.
+    fn is_for(&self, version: Option<&Version>) -> bool {
+        match version {
+            None => self.since.is_none() && self.before.is_none(),
+            Some(version) => {
+                self.since.as_ref().is_none_or(|since| version >= since)
+                    && self.before.as_ref().is_none_or(|before| version < before)
+            }
+        }
+    }
+}
+
+/// A GNU property (`PT_GNU_PROPERTY`) of an architecture's programs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Property {
+    /// `pr_type`.
+    #[serde(rename = "type", deserialize_with = "json::hex_number")]
+    pub kind: u32,
+    /// Names of its bits, the lowest first.
+    pub bits: Vec<String>,
+    /// Whether a program with a bit set does not run on a CPU without; otherwise it can use what the bit stands for.
+    pub required: bool,
+}
+
+impl Property {
+    /// The bits called `names`.
+    pub fn mask(&self, names: &[String]) -> u32 {
+        (0..).zip(&self.bits).filter(|(_, bit)| names.contains(bit)).fold(0, |mask, (index, _)| mask | 1 << index)
+    }
+
+    /// Names of the bits in `mask`; those without a name are left out.
+    pub fn names(&self, mask: u32) -> Vec<&str> {
+        let set = (0..).zip(&self.bits).filter(|(index, _)| mask >> index & 1 != 0);
+        set.map(|(_, name)| name.as_str()).collect()
+    }
+}
+
+/// What an emulator is given, all things considered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuned<'t> {
+    /// The model for `-cpu`.
+    pub cpu: Option<&'t str>,
+    /// The model for programs that need more.
+    pub larger_cpu: Option<&'t str>,
+    /// More options.
+    pub options: &'t [String],
+    /// Bits of the row's property that `cpu` lacks.
+    pub lacks: u32,
+}
+
+impl Architecture {
+    /// What an emulator of `version` is given: the first of the row's tunings that is for it, in which the row's own `cpu`
+    /// takes the place of the models.
+    pub fn tuned(&self, version: Option<&Version>) -> Tuned<'_> {
+        let tuning = self.versions.iter().find(|tuning| tuning.is_for(version));
+        let tuned = tuning.map_or(Tuned::default(), |tuning| Tuned {
+            cpu: tuning.cpu.as_deref(),
+            larger_cpu: tuning.larger_cpu.as_deref(),
+            options: &tuning.options,
+            lacks: self.property.as_ref().map_or(0, |property| property.mask(&tuning.lacks)),
+        });
+        match self.cpu.as_deref() {
+            Some(cpu) => Tuned { cpu: Some(cpu), larger_cpu: None, lacks: 0, ..tuned },
+            None => tuned,
+        }
+    }
+
+    /// The tunings that have `cpu` as their model.
+    pub fn with_model<'t>(&'t self, cpu: &str) -> impl Iterator<Item = &'t Tuning> {
+        self.versions.iter().filter(move |tuning| tuning.cpu.as_deref() == Some(cpu))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ArchTable, Given};
+    use dispatch_core::Table;
+
+    fn version(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    fn with(fields: &str) -> Result<ArchTable, String> {
+        let json = format!(r#"{{"version": 1, "architectures": [{{"name": "aarch64", {fields}}}]}}"#);
+        ArchTable::builtin().merge(&json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn versions_are_their_leading_numbers() {
+        assert_eq!(version("7.2.22 (Debian 1:7.2+dfsg-7)"), version("7.2.22"));
+        assert!(version("7.2") < version("7.2.22") && version("7.2.22") < version("10.0"));
+        assert!(version("10") < version("10.0") && version("10.0") < version("10.0.1"));
+        assert_eq!(version("11.0.50-rc1").to_string(), "11.0.50");
+        for text in ["", "unknown", ".7", "v8", "99999999999"] {
+            assert_eq!(text.parse::<Version>(), Err(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_tuning_for_a_version_counts() {
+        let table = with(
+            r#""versions": [{"since": "7.0", "before": "10.0", "cpu": "one", "options": ["-x"]},
+                {"since": "8.0", "cpu": "two"}, {"cpu": "any"}]"#,
+        )
+        .unwrap();
+        let row = table.find("aarch64").unwrap();
+        for (of, cpu) in
+            [(Some("7.2.22"), "one"), (Some("9.99"), "one"), (Some("10.0"), "two"), (Some("6"), "any"), (None, "any")]
+        {
+            let version = of.map(version);
+            assert_eq!(row.tuned(version.as_ref()).cpu, Some(cpu), "{of:?}");
+        }
+        let mut own = row.clone();
+        own.cpu = Some("mine".into());
+        let tuned = own.tuned(Some(&version("7.2")));
+        assert_eq!((tuned.cpu, tuned.options), (Some("mine"), &["-x".to_owned()][..]));
+    }
+
+    #[test]
+    fn the_compiled_row_has_what_its_emulator_is_given() {
+        let table = with(
+            r#""options": ["-y"], "property": {"type": "0x1", "bits": ["a", "b", "c"], "required": true},
+                "versions": [{"since": "7.0", "cpu": "one", "lacks": ["a", "c"], "larger_cpu": "two", "options": ["-x"]}]"#,
+        )
+        .unwrap();
+        let known = Given { program: 1, version: Some(version("7.2")), plain: false };
+        for (given, expected) in [
+            (known.clone(), (vec!["one", "two"], vec!["-x", "-y"], 0b101)),
+            (Given { plain: true, ..known }, (vec![], vec!["-y"], 0)),
+            (Given::default(), (vec![], vec!["-y"], 0)),
+        ] {
+            let compiled = table.compile_with(&[("aarch64", given)]);
+            let rows = Table::read(&compiled).unwrap().rows().map(Result::unwrap);
+            let row = rows.into_iter().find(|row| row.name == c"aarch64").unwrap();
+            let strings = |list: dispatch_core::bytes::Strings<'_>| -> Vec<String> {
+                list.iter().map(|string| string.to_str().unwrap().to_owned()).collect()
+            };
+            assert_eq!((strings(row.cpus), strings(row.options), row.lacks), {
+                let (cpus, options, lacks) = expected;
+                (cpus.into_iter().map(String::from).collect(), options.into_iter().map(String::from).collect(), lacks)
+            });
+            assert_eq!(row.property, 1);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let property = r#""property": {"type": "0x1", "bits": ["a"], "required": false}"#;
+        let larger =
+            "versions has larger_cpu without cpu, lacks and a required property, so that no program would get it";
+        for (fields, refusal) in [
+            (r#""cpu": """#.to_owned(), "cpu is empty"),
+            (r#""cpus": ["a", "a"]"#.to_owned(), "cpus has \"a\" twice"),
+            (r#""versions": [{"cpu": "a\u0000"}]"#.to_owned(), "cpu has a NUL in \"a\\0\""),
+            (
+                r#""versions": [{"since": "8", "before": "7.2"}]"#.to_owned(),
+                "versions has since 8, which is not below before 7.2",
+            ),
+            (
+                r#""versions": [{"since": "v8"}]"#.to_owned(),
+                "invalid value: string \"v8\", expected a version like \"7.2\"",
+            ),
+            (
+                format!(r#"{property}, "versions": [{{"lacks": ["b"]}}]"#),
+                "versions has lacks \"b\", which is no bit of property",
+            ),
+            (format!(r#"{property}, "versions": [{{"cpu": "c", "lacks": ["a"], "larger_cpu": "d"}}]"#), larger),
+            (r#""versions": [{"cpu": "c", "larger_cpu": "d"}]"#.to_owned(), larger),
+        ] {
+            assert_eq!(with(&fields).map(drop), Err(format!("architecture aarch64: {refusal}")), "{fields}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The CPU model that an emulator is given.
+
+use dispatch_table::ArchTable;
+use serde_json::json;
+
+use crate::support::{
+    Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, guest_with_property, have,
+};
+
+/// `pr_type` of the property in these tests.
+const PROPERTY: u32 = 0xc000_8002;
+
+/// A row with a usual model, and a larger one for programs that need bit "b" or "d".
+fn row(emulator: &str) -> Row {
+    Row::new("aarch64", emulator)
+        .with("options", json!(["-B", "0"]))
+        .with("property", json!({"type": "0xc0008002", "bits": ["a", "b", "c", "d"], "required": true}))
+        .with("versions", json!([{"cpu": "usual,x=on", "lacks": ["b", "d"], "larger_cpu": "larger"}]))
+}
+
+fn probe() -> Vec<u8> {
+    ArchTable::builtin().find("aarch64").unwrap().probe_elf()
+}
+
+/// The arguments in front of `-0`.
+#[track_caller]
+fn given(namespace: &Namespace, scratch: &Scratch, script: &str) -> String {
+    let report = Report::of(&namespace.run(scratch, script));
+    let argv = report.all("argv");
+    let end = argv.iter().position(|word| word == "-0").unwrap();
+    argv[1..end].join(" ")
+}
+
+#[test]
+fn it_comes_before_the_options() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.probe("guest", "aarch64");
+    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu usual,x=on -B 0");
+}
+
+#[test]
+fn the_callers_wins() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.probe("guest", "aarch64");
+    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    assert_eq!(given(&namespace, &scratch, "QEMU_CPU=mine ./guest"), "-B 0");
+    assert_eq!(given(&namespace, &scratch, "QEMU_CPU= ./guest"), "-B 0");
+    assert_eq!(given(&namespace, &scratch, "QEMU_CPUS=mine ./guest"), "-cpu usual,x=on -B 0");
+    // It reaches the emulator, and nothing of ours gets into the environment that the guest's children inherit.
+    let report = Report::of(&namespace.run(&scratch, "env -i QEMU_CPU=mine ./guest"));
+    assert_eq!(report.all("env"), ["QEMU_CPU=mine"]);
+    assert_eq!(Report::of(&namespace.run(&scratch, "env -i ./guest")).all("env"), [""; 0]);
+}
+
+#[test]
+fn a_program_that_needs_more_gets_the_larger_one() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    for (kind, value, model) in [
+        (PROPERTY, 0b0101, "usual,x=on"),
+        (PROPERTY, 0b0010, "larger"),
+        (PROPERTY, 0b1111, "larger"),
+        (PROPERTY + 1, 0b1111, "usual,x=on"),
+    ] {
+        scratch.write("guest", guest_with_property(probe(), kind, value));
+        assert_eq!(given(&namespace, &scratch, "./guest"), format!("-cpu {model} -B 0"), "{value:#b}");
+    }
+    // Notes that lead nowhere say nothing: cut short, of another name, of another size, outside the file.
+    let good = guest_with_property(probe(), PROPERTY, 0b1111);
+    // e_phnum 2: the header is followed by PT_GNU_PROPERTY, whose offset, size are at 8 and 32, and PT_LOAD.
+    let (header, note) = (64, 64 + 2 * 56);
+    for (at, bytes) in [
+        (note + 12, &b"gnu\0"[..]),
+        (note + 4, &[255, 255, 255, 255]),
+        (note + 4, &[8, 0, 0, 0]),
+        (note + 20, &[255, 255, 255, 255]),
+        (note + 20, &[2, 0, 0, 0]),
+        (header + 8, &[255; 8]),
+        (header + 32, &[255; 8]),
+        (header + 32, &[20, 0, 0, 0]),
+    ] {
+        let mut bad = good.clone();
+        bad[at..at + bytes.len()].copy_from_slice(bytes);
+        scratch.write("guest", bad);
+        assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu usual,x=on -B 0", "{at}: {bytes:?}");
+    }
+}
+
+#[test]
+fn a_privileged_program_gets_the_tables_whatever_its_caller_says() {
+    if !have(&[Need::Namespace, Need::Compiler, Need::Root]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.probe("guest", "aarch64");
+    scratch.write("table.json", row(&scratch.at("emulator")).table());
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    // The emulator of these tests has no version, so the tuning for all versions counts, inside as well.
+    let namespace = Namespace::with_image(&scratch, &["--table", &scratch.at("table.json"), "--from", &from]);
+    let script = "chmod 4755 guest; QEMU_CPU=mine exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest";
+    assert_eq!(given(&namespace.flags("POCF").mapped(), &scratch, script), "-cpu usual,x=on -B 0");
+}
+
+/// Writes an image with the installed QEMU for aarch64, which has `fields` in its row, and shows what it makes of a
+/// program that says it needs bit "b".
+fn shown(scratch: &Scratch, fields: &serde_json::Value, script: &str) -> Observation {
+    let mut row = json!({"name": "aarch64", "property": {"type": "0xc0008002", "bits": ["a", "b"], "required": true}});
+    row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    scratch.write("rows.json", json!({"version": 1, "architectures": [row]}).to_string());
+    scratch.write("guest", guest_with_property(probe(), PROPERTY, 0b10));
+    let script = format!("{TOOL} --table rows.json image --no-site -o image aarch64\n{script}");
+    Namespace::with_lines("nothing registered", String::new()).run(scratch, &script)
+}
+
+#[test]
+fn the_version_of_the_emulator_decides() {
+    if !have(&[Need::Namespace, Need::Qemu]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let versions = json!({"versions": [
+        {"before": "2.0", "cpu": "older"},
+        {"since": "2.0", "before": "1000", "cpu": "max", "lacks": ["b"], "note": "what to know"},
+        {"since": "1000", "cpu": "newer"},
+    ]});
+    let seen =
+        shown(&scratch, &versions, "./image explain ./guest | grep -e '-0' -e '^  cpu' -A 2; ./image run ./guest");
+    let (out, model) = (seen.succeeded().out(), "max; the program says that it needs b, of which this lacks b");
+    assert!(out.contains(" -cpu max -0 ./guest -- ./guest\n"), "{seen}");
+    assert!(
+        out.contains(&format!(
+            "  cpu         {model}\n  note        what to know\n              it may end with an illegal"
+        )),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_model_that_the_emulator_refuses_is_left_out() {
+    if !have(&[Need::Namespace, Need::Qemu]) {
+        return;
+    }
+    for fields in [
+        json!({"cpu": "no-such-model"}),
+        json!({"versions": [{"since": "2.0", "cpu": "max", "lacks": ["b"], "larger_cpu": "no-such-model"}]}),
+        json!({"versions": [{"since": "2.0", "options": ["-no-such-option"]}]}),
+    ] {
+        let scratch = Scratch::new();
+        let seen = shown(&scratch, &fields, "./image explain ./guest | grep -e '-0' -e -cpu; ./image run ./guest");
+        assert_eq!(seen.code(), 0, "{seen}");
+        let (warning, rest) = seen.err().split_once('\n').unwrap_or_default();
+        assert!(warning.starts_with("binfmt-dispatch: warning: /usr/bin/qemu-aarch64") && rest.is_empty(), "{seen}");
+        assert!(warning.contains(" no-such-model, ") || warning.contains(" -no-such-option, "), "{seen}");
+        assert!(warning.ends_with(": it runs without"), "{seen}");
+        assert!(!seen.out().contains("no-such") && !seen.out().contains("-cpu"), "{seen}");
+    }
+}
+
+#[test]
+fn the_callers_model_is_tried_when_it_is_explained() {
+    if !have(&[Need::Namespace, Need::Qemu]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let fields = json!({"cpu": "max"});
+    let explain = |model: &str| {
+        let seen = shown(&scratch, &fields, &format!("QEMU_CPU={model} ./image explain ./guest || [ $? = 1 ]"));
+        let out = seen.succeeded().out().to_owned();
+        assert!(out.contains(&format!("note        QEMU_CPU={model} is set, and wins over the table\n")), "{seen}");
+        assert!(out.contains(&format!("cpu         {model}; ")) && !out.contains(" -cpu max"), "{seen}");
+        out
+    };
+    let hint = "unable to find CPU model 'no-such-model'; unset it, or choose from what `qemu-aarch64";
+    assert!(explain("no-such-model").contains(hint));
+    assert!(!explain("max").contains("unset it"));
+}
