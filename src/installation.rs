@@ -19,7 +19,8 @@ pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 /// Where an installation is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// The directory that has bin, lib and libexec
+    /// The directory that has bin, lib and libexec; systemd looks below /usr and /usr/local only, so elsewhere nothing is
+    /// registered at boot
     #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
     prefix: PathBuf,
     /// The root of another system, whose files alone are touched

@@ -3,6 +3,7 @@
 //! [`plan`] looks at everything and writes nothing; [`Plan::make`] writes; [`Plan::prove`] runs the probes and takes back
 //! what does not work.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf, absolute};
 
 use dispatch_table::{ArchTable, Architecture};
@@ -48,7 +49,9 @@ pub struct Plan<'t> {
     pub items: Vec<Item<'t>>,
     /// Those that nobody asked for by name and that are left out.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
-    /// Entries that are not ours.
+    /// Entries that are ours.
+    ours: Vec<Entry>,
+    /// Entries that are not.
     foreign: Vec<Entry>,
 }
 
@@ -150,7 +153,7 @@ pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(Plan { items, skipped, foreign }) } else { Err(failures) }
+    if failures.is_empty() { Ok(Plan { items, skipped, ours, foreign }) } else { Err(failures) }
 }
 
 fn is_ours(known: &[Known<'_>], entry: &Entry) -> bool {
@@ -174,6 +177,18 @@ impl<'t> Plan<'t> {
     /// Every change.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.items.iter().flat_map(|item| &item.changes)
+    }
+
+    /// Names of the entries for the file at `image` that stay as they are: they are not asked for.
+    pub fn left<'p>(&'p self, image: &'p Path) -> impl Iterator<Item = &'p OsStr> {
+        let planned = |entry: &&Entry| {
+            let lines = self.items.iter().flat_map(|item| &item.lines);
+            lines.map(RegisterLine::name).any(|name| *name == *entry.name)
+        };
+        // Those of a row that the table does not have any more look like somebody else's.
+        let entries = self.ours.iter().chain(&self.foreign);
+        let left = entries.filter(move |entry| entry.interpreter == image && !planned(entry));
+        left.map(|entry| entry.name.as_os_str())
     }
 
     /// Says what a person should know before it is made.
@@ -204,7 +219,7 @@ impl<'t> Plan<'t> {
     ///
     /// # Errors
     /// The first entry that failed.
-    pub fn make(&self, registry: &Registry, undoing: impl FnOnce()) -> Result<(), Failure> {
+    pub fn make(&self, registry: &Registry, undoing: impl FnMut()) -> Result<(), Failure> {
         make_all(registry, self.changes(), undoing)
     }
 
@@ -237,8 +252,6 @@ impl Item<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-
     use super::*;
     use crate::registry::{Flags, Matcher};
 

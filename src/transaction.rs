@@ -49,11 +49,11 @@ pub struct Change {
 }
 
 impl Change {
-    /// Makes it.
+    /// Makes it. `undoing` is called before what was there is brought back: the kernel opens its interpreter anew.
     ///
     /// # Errors
     /// The kernel refuses; then the registry is as before.
-    pub fn make(&self, registry: &Registry) -> Result<(), Failure> {
+    pub fn make(&self, registry: &Registry, undoing: &mut dyn FnMut()) -> Result<(), Failure> {
         let Some(before) = &self.before else { return registry.register(&self.line) };
         let cover = self.cover(&self.line, NEW)?;
         registry.register(&cover).map_err(|failure| match failure {
@@ -65,6 +65,7 @@ impl Change {
         })?;
         let made = registry.unregister(self.line.name()).and_then(|()| {
             registry.register(&self.line).inspect_err(|_| {
+                undoing();
                 restore(registry, before).unwrap_or_else(|failure| failure.report());
             })
         });
@@ -146,18 +147,18 @@ impl Interrupted {
     }
 }
 
-/// Makes all changes or none. `undoing` is called before those that were made are taken back.
+/// Makes all changes or none. `undoing` is called before anything is taken back, and maybe more than once.
 ///
 /// # Errors
 /// The first change that failed.
 pub fn make_all<'c>(
     registry: &Registry,
     changes: impl IntoIterator<Item = &'c Change>,
-    undoing: impl FnOnce(),
+    mut undoing: impl FnMut(),
 ) -> Result<(), Failure> {
     let mut made: Vec<&Change> = Vec::new();
     for change in changes {
-        if let Err(failure) = change.make(registry) {
+        if let Err(failure) = change.make(registry, &mut undoing) {
             undoing();
             made.iter().rev().for_each(|change| change.undo(registry));
             return Err(failure);

@@ -12,10 +12,10 @@ use dispatch_table::{ArchTable, Architecture};
 use crate::columns::{Columns, print};
 use crate::commands::generate::{MARK, binfmt_d};
 use crate::commands::image::{self, Contents};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::image::{OpenImage, Replacement};
 use crate::installation::{Installation, LINK, Place};
-use crate::registration::{self, Outcome, Replace, Request};
+use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::{RegisterLine, Registry};
 use crate::selection::{self, Credentials, Interpreter};
 use crate::{defaults, host};
@@ -79,7 +79,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let [image, link, snippet] = &files;
     let image = Replacement::begin(image)?;
     image::write_to(&args.contents, table, &image)?;
-    let carried = Carried::read(image.staged())?;
+    let carried = Carried::read(&image.staged())?;
     let interpreter = Interpreter { path: &path, inside: &carried.inside, credentials };
     let plan = match &registry {
         None => None,
@@ -112,12 +112,25 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some((registry, plan)) = &plan {
         plan.warn(interpreter);
         plan.make(registry, || installation.take_back())?;
+        warn_of_left(plan, &path);
         for (item, outcome) in plan.prove(registry, true) {
             outcomes.insert(item.architecture.name.as_str(), outcome);
         }
     }
     installation.keep();
     show(&entries, &outcomes, &carried)
+}
+
+/// Entries for what an earlier installation had inside and this one has not go on with the earlier file: the kernel keeps
+/// it open. Taking them away would make programs fail that run now.
+fn warn_of_left(plan: &Plan<'_>, image: &Path) {
+    let names: Vec<String> = plan.left(image).map(|name| failure::show(name).to_string()).collect();
+    if !names.is_empty() {
+        failure::warn(format_args!(
+            "{}: not part of this installation: until the next boot, what was installed before stays in use for them",
+            names.join(", ")
+        ));
+    }
 }
 
 /// What is inside the new image.
