@@ -65,12 +65,14 @@ impl Cli {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
-        // An image brings its own table, and emulators; a table of the command line's is for the image to come.
+        // An image brings its own table, and emulators. What goes into the next one begins anew: a row that the site has taken
+        // out of its tables must not live on.
         let own = image::own();
-        let mut table = own.as_ref().map_or_else(|| Ok(ArchTable::builtin()), OpenImage::table)?;
-        if let Some((contents, site)) = self.to_write() {
-            table = contents.site.merged(table, &site)?;
-        }
+        let table = match (self.to_write(), &own) {
+            (Some((contents, site)), _) => contents.site.merged(ArchTable::builtin(), &site)?,
+            (None, Some(own)) => own.table()?,
+            (None, None) => ArchTable::builtin(),
+        };
         let (table, own) = match &self.table {
             Some(path) => (source::merged(table, path)?, None),
             None => (table, own),
