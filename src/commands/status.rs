@@ -1,5 +1,6 @@
 //! `status`: what of the table is registered, by whom, and whether it can work.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -93,7 +94,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = registration::image_path(args.image.as_deref())?;
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, table, &image)?,
-        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args),
+        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, &image)?,
         Err(failure) => return Err(failure),
     };
     if args.json {
@@ -105,17 +106,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 }
 
 impl Status {
-    fn unmounted(args: &Args) -> Self {
-        let directory = Bytes::from(&args.mount);
-        Status {
-            directory,
+    fn unmounted(args: &Args, image: &Path) -> Result<Self, Failure> {
+        Ok(Status {
+            directory: Bytes::from(&args.mount),
             mounted: false,
             enabled: false,
             entries: Vec::new(),
             overlaps: Vec::new(),
             interrupted: Vec::new(),
-            image: None,
-        }
+            image: Image::read(image)?.1,
+        })
     }
 
     fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
@@ -128,10 +128,7 @@ impl Status {
             .cloned()
             .collect();
         let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &lasting)).collect();
-        // A damaged one is for `list` to complain about; what is registered may be a good one.
-        let open = OpenImage::open(image).ok().flatten();
-        let inside = open.as_ref().map_or_else(|| Ok(Default::default()), OpenImage::inside)?;
-        let image = open.map(|open| Ok::<_, Failure>(Image { path: image.into(), programs: list::programs(&open)? }));
+        let (inside, image) = Image::read(image)?;
         Ok(Status {
             directory: Bytes::from(registry.directory()),
             mounted: true,
@@ -139,7 +136,7 @@ impl Status {
             entries: known.iter().map(|known| Row::new(known, inside.contains(&known.architecture.name))).collect(),
             overlaps,
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
-            image: image.transpose()?,
+            image,
         })
     }
 
@@ -185,17 +182,31 @@ impl Status {
         for name in &self.interrupted {
             text += &format!("\n{name} was left by an interrupted run: `{NAME} register` ends it\n");
         }
-        let outdated: Vec<&str> =
-            self.entries.iter().filter(|row| row.outdated == Some(true)).map(|row| row.entry.as_str()).collect();
+        let outdated: Vec<&Row> = self.entries.iter().filter(|row| row.outdated == Some(true)).collect();
         if !outdated.is_empty() {
-            let names = outdated.join(", ");
-            text +=
-                &format!("\n{names}: the registered file is older than the one on disk: {NAME} register --replace\n");
+            let entries = outdated.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
+            // Some architectures have several entries, next to each other.
+            let mut architectures: Vec<&str> = outdated.iter().map(|row| row.architecture.as_str()).collect();
+            architectures.dedup();
+            text += &format!(
+                "\n{entries}: the registered file is older than the one on disk: run `{NAME} register --replace {}`\n",
+                architectures.join(" ")
+            );
         }
         if let Some(Image { path, programs }) = &self.image {
             text += &format!("\n{path} carries:\n{}", list::table(programs));
         }
         text
+    }
+}
+
+impl Image {
+    /// The one at `path`, if it is one, and the architectures whose emulators are inside.
+    fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
+        // A damaged one is for `list` to complain about; what is registered may be a good one.
+        let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
+        let programs = list::programs(&open)?;
+        Ok((open.inside()?, Some(Image { path: path.into(), programs })))
     }
 }
 
