@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn read(bytes: &[u8]) {
     let Some(header) = ImageHeader::read(bytes) else { return };
-    let Ok(image) = Image::read(bytes, header.len, HOST) else { return };
+    let Ok(image) = Image::read(bytes, header.len, HOST, 0x1000) else { return };
     for row in image.table.rows().flatten() {
         let _ = image.emulator(&row);
         row.paths.iter().chain(row.options.iter()).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));

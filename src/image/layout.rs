@@ -71,7 +71,7 @@ pub struct LaidOut {
     pub phnum: u64,
     /// Memory from `low` on, in whole pages.
     pub body: Vec<u8>,
-    /// Permissions within the body.
+    /// Permissions, within the body and behind it.
     pub segments: Vec<SegmentRecord>,
     /// What to write when it is elsewhere than where it is prelinked for; empty before [`LaidOut::prelink`].
     pub words: Vec<WordRecord>,
@@ -114,7 +114,7 @@ impl LaidOut {
             body[to..to + count].copy_from_slice(&file[from..from + count]);
         }
         let dynamic = elf.program_headers.iter().find(|segment| segment.p_type == PT_DYNAMIC);
-        let segments = permissions(&mappings, body_end);
+        let segments = permissions(&mappings);
         if segments.len() > MAX_SEGMENTS {
             return Err(Fault::Segments);
         }
@@ -204,7 +204,9 @@ impl LaidOut {
             segment.address <= address
                 && address.checked_add(len).is_some_and(|end| end <= segment.address + segment.len)
         };
-        self.segments.iter().find(within).is_some_and(|segment| segment.flags & u64::from(PF_W) != 0)
+        // The last segment goes on behind the body.
+        let writable = self.segments.iter().find(within).is_some_and(|segment| segment.flags & u64::from(PF_W) != 0);
+        writable && self.offset(address, len).is_some()
     }
 
     fn write(&mut self, address: u64, value: u64) {
@@ -239,15 +241,15 @@ fn relative(machine: u16) -> u32 {
     (0..=u32::from(u16::MAX)).find(is_relative).unwrap_or(0)
 }
 
-/// The segments up to `end`, and the gaps between them.
-fn permissions(mappings: &[Mapping], end: u64) -> Vec<SegmentRecord> {
+/// The segments, and the gaps between them.
+fn permissions(mappings: &[Mapping]) -> Vec<SegmentRecord> {
     let mut segments = Vec::new();
-    let mut reached = mappings.first().map_or(end, |mapping| mapping.address);
+    let mut reached = mappings.first().map_or(0, |mapping| mapping.address);
     for mapping in mappings {
         if mapping.address > reached {
             segments.push(SegmentRecord { address: reached, len: mapping.address - reached, flags: 0 });
         }
-        let segment_end = (mapping.address + mapping.file_len + mapping.fresh_len).min(end);
+        let segment_end = mapping.address + mapping.file_len + mapping.fresh_len;
         if segment_end > mapping.address {
             let flags = (mapping.flags & (PF_R | PF_W | PF_X)).into();
             segments.push(SegmentRecord { address: mapping.address, len: segment_end - mapping.address, flags });

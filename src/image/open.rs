@@ -126,7 +126,7 @@ impl OpenImage {
     }
 
     fn image(&self) -> Result<Image<'_>, Fault> {
-        Image::read(&self.meta, self.len, host::host().machine)
+        Image::read(&self.meta, self.len, host::host().machine, host::page())
     }
 
     fn damaged(&self, fault: Fault) -> Failure {

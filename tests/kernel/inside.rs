@@ -14,6 +14,10 @@ const SYSTEM_CALLS: usize = 16;
 const MOVING: usize = 2;
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
+/// `p_flags` of a segment that is written to; its first byte.
+const PF_W: u8 = 2;
+/// What the emulator that reports asks for besides its file, in bytes, and then some.
+const OWN_DATA: u64 = 256 * 1024;
 /// Largest memory that the interpreter may leave behind, in bytes.
 const LEFT_BEHIND: u64 = 64 * 1024;
 
@@ -38,6 +42,11 @@ pub fn whole(report: &Report) {
     report.is("bss-dirty-at-entry", "0").is("zeros-dirty", "0").is("data", "17 4711 42 12345");
     report.is("words", "relocated pointers are right").is("writable-code", "0");
     report.is("aux.7", "0").is("aux.8", "0").is("execfd-offset", "0").is("execfd-start", r"\x7fELF");
+}
+
+fn out_of_memory(guest: &str) -> String {
+    let what_to_do = "raise the limits (ulimit -v, -d, or vm.overcommit_ratio)";
+    format!("{guest}: cannot map the emulator emulator: out of memory: {what_to_do}")
 }
 
 fn base(report: &Report) -> u64 {
@@ -220,12 +229,48 @@ fn too_little_address_space_is_said() {
         let guest = scratch.at("guest");
         // Enough for the kernel to map the image, which is its part, and not for the emulator besides.
         let image = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024;
-        let line = format!(
-            "{guest}: cannot map the emulator emulator: out of memory: raise the limit on address space (ulimit -v)"
-        );
+        let line = out_of_memory(&guest);
         namespace.run(&scratch, &format!("ulimit -v {}; exec {guest}", image + 2500)).refused(126, &line);
         whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -v {}; exec ./guest", image + 30_000))));
     }
+}
+
+#[test]
+fn what_is_only_read_is_not_counted_as_memory_in_use() {
+    if !have(NEEDS) {
+        return;
+    }
+    for (kind, options) in [(Kind::Pie, &[][..]), (Kind::Pie, &["--no-prelink"]), (Kind::Fixed, &[])] {
+        let (scratch, namespace) = bench(kind, options);
+        let elf = Elf(build(kind));
+        let loads = elf.program_headers(PT_LOAD);
+        let writable = |load: &&usize| elf.0[**load + 4] & PF_W != 0;
+        let size = |loads: &mut dyn Iterator<Item = &usize>| -> u64 { loads.map(|load| elf.word(load + 40)).sum() };
+        let (written, whole_of_it) = (size(&mut loads.iter().filter(writable)), size(&mut loads.iter()));
+        let limit = written + OWN_DATA;
+        assert!(whole_of_it > limit, "the emulator is too small for this test: {whole_of_it} bytes");
+        // RLIMIT_DATA counts what vm.overcommit_memory=2 does: private mappings that are writable.
+        whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -d {}; exec ./guest", limit / 1024))));
+        let too_little = format!("ulimit -d {}; exec ./guest", written / 2 / 1024);
+        namespace.run(&scratch, &too_little).refused(126, &out_of_memory(&scratch.at("guest")));
+    }
+}
+
+#[test]
+fn a_kernel_without_memory_is_said() {
+    if !have(&[NEEDS, &[Need::Strace]].concat()) {
+        return;
+    }
+    // As with vm.overcommit_memory=2 when all has been promised. What is reserved is tried at the prelinked address first.
+    let (scratch, namespace) = bench(Kind::Pie, &[]);
+    let without = |call: &str, which: &str| {
+        let script = format!("exec strace -qq -o trace -e inject={call}:error=ENOMEM:when={which} ./guest");
+        namespace.run(&scratch, &script)
+    };
+    for (call, which) in [("mmap", "1+"), ("mremap", "1"), ("mprotect", "1"), ("mprotect", "2"), ("mprotect", "3")] {
+        without(call, which).refused(126, &out_of_memory("./guest"));
+    }
+    whole(&Report::of(&without("mmap", "1")));
 }
 
 #[test]

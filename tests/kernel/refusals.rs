@@ -212,8 +212,9 @@ fn too_little_address_space() {
     scratch.probe("guest", "aarch64");
     let path = scratch.at("emulator");
     let guest = scratch.at("guest");
-    let line =
-        format!("{guest}: cannot map the emulator {path}: out of memory: raise the limit on address space (ulimit -v)");
+    let line = format!(
+        "{guest}: cannot map the emulator {path}: out of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)"
+    );
     let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
     for kind in [Kind::Pie, Kind::Fixed] {
         scratch.write("emulator", build(kind));

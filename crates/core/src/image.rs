@@ -97,7 +97,8 @@ record! {
 }
 
 record! {
-    /// Permissions of a part of a body, in whole pages. A part of no segment is readable and executable.
+    /// Permissions of a part of a program, in whole pages. A part of the body that is in no segment is readable and
+    /// executable; what is behind the body is zero, and not to be used unless it is in a segment.
     pub struct SegmentRecord {
         /// Where it begins.
         pub address: u64,
@@ -141,6 +142,8 @@ pub enum Fault {
     Version(u32),
     /// For another kind of host.
     Host(Machine),
+    /// For hosts whose pages are smaller.
+    Page,
     /// A field points outside.
     Corrupt,
     /// The file ends before it should.
@@ -161,6 +164,7 @@ impl Say for Fault {
                 say!(out, "has layout version ", Number::of(found), ", not ", Number::of(IMAGE_VERSION))
             }
             Fault::Host(Machine(machine)) => say!(out, "is for hosts of ELF machine ", Number::of(machine)),
+            Fault::Page => say!(out, "is for hosts with smaller pages"),
             Fault::Corrupt => say!(out, "is damaged"),
             Fault::CutShort => say!(out, "is cut short"),
         }
@@ -203,7 +207,7 @@ impl ImageHeader {
 pub struct Image<'a> {
     /// The architectures.
     pub table: Table<'a>,
-    /// Page size of the host that wrote it, in bytes.
+    /// Page size of this host, in bytes.
     pub page: u64,
     /// Length of the payload.
     pub len: u64,
@@ -223,24 +227,22 @@ pub struct Resident<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads a payload of `len` bytes for a host of `machine`, of which `bytes` need not have more than what comes before
-    /// the bodies.
+    /// Reads a payload of `len` bytes for a host of `machine` with pages of `page` bytes, a power of two. `bytes` need not
+    /// have more of it than what comes before the bodies.
     ///
     /// # Errors
     /// [`Fault`].
-    pub fn read(bytes: &'a [u8], len: u64, machine: Machine) -> Result<Self, Fault> {
+    pub fn read(bytes: &'a [u8], len: u64, machine: Machine, page: u64) -> Result<Self, Fault> {
         let header = ImageHeader::open(bytes, machine)?;
+        // What is aligned to larger pages is aligned to ours, too.
+        if header.page & page.wrapping_sub(1) != 0 {
+            return Err(Fault::Page);
+        }
         if header.len != len {
             return Err(Fault::CutShort);
         }
         let at = |extent: Extent| bytes::slice(bytes, extent.offset, extent.len).ok_or(Fault::Corrupt);
-        Ok(Image {
-            table: Table::read(at(header.table)?)?,
-            page: header.page,
-            len,
-            bytes,
-            programs: at(header.programs)?,
-        })
+        Ok(Image { table: Table::read(at(header.table)?)?, page, len, bytes, programs: at(header.programs)? })
     }
 
     /// No image, just a table: emulators are found by their paths.
@@ -288,7 +290,6 @@ impl<'a> Image<'a> {
         let aligned = |number: u64| number & page.wrapping_sub(1) == 0;
         let end = low.checked_add(body.len)?;
         let good = body.offset.checked_add(body.len)? <= self.len
-            && page.is_power_of_two()
             && align.is_power_of_two()
             && [low, high, base, body.offset, body.len].into_iter().all(aligned)
             && low < high
@@ -309,7 +310,7 @@ impl<'a> Image<'a> {
             let SegmentRecord { address, len, flags } = segment;
             let writable_code = u64::from(PF_W | PF_X);
             let apart = address >= reached && aligned(address) && aligned(len);
-            let Some(past) = address.checked_add(len).filter(|past| apart && *past <= end) else { return false };
+            let Some(past) = address.checked_add(len).filter(|past| apart && *past <= high) else { return false };
             reached = past;
             flags <= MAX_FLAGS && flags & writable_code != writable_code
         });
@@ -321,7 +322,7 @@ impl<'a> Image<'a> {
 }
 
 impl<'a> Resident<'a> {
-    /// The parts of the body that have permissions of their own.
+    /// The parts of the program that have permissions of their own.
     pub fn segments(&self) -> impl Iterator<Item = SegmentRecord> + Clone + use<'a> {
         self.segments.chunks_exact(SegmentRecord::SIZE).filter_map(SegmentRecord::read)
     }

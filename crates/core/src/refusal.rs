@@ -68,8 +68,6 @@ pub enum Refusal<'a> {
     NoPath,
     /// The stack is not what a kernel writes.
     BadStack,
-    /// A required auxiliary vector entry is missing.
-    NoAux(usize),
     /// The registered file's payload cannot be used.
     BadImage(image::Fault),
     /// The table in it cannot be used.
@@ -99,7 +97,7 @@ impl Refusal<'_> {
             | Refusal::Unreadable { .. }
             | Refusal::NoPath
             | Refusal::System { .. } => EXIT_CANNOT_RUN,
-            Refusal::BadStack | Refusal::NoAux(_) | Refusal::BadImage(_) | Refusal::CorruptTable => EXIT_BROKEN,
+            Refusal::BadStack | Refusal::BadImage(_) | Refusal::CorruptTable => EXIT_BROKEN,
         }
     }
 }
@@ -143,9 +141,6 @@ impl Say for Refusal<'_> {
             }
             Refusal::NoPath => say!(out, "the kernel passed no path: register with the P flag"),
             Refusal::BadStack => say!(out, "the initial stack is not what a kernel writes: report this"),
-            Refusal::NoAux(kind) => {
-                say!(out, "the kernel passed no auxiliary vector entry ", Number::of(kind as u64), ": report this")
-            }
             Refusal::BadImage(fault) => {
                 say!(out, "the registered file ", fault, ": write it again with binfmt-dispatch image")
             }
@@ -194,7 +189,7 @@ impl Say for Errno {
             2 => "no such file or directory",
             7 => "argument list too long: pass less",
             8 => "exec format error",
-            12 => "out of memory: raise the limit on address space (ulimit -v)",
+            12 => "out of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)",
             13 => "permission denied",
             17 => "its addresses are taken: use a position-independent one",
             21 => "is a directory",

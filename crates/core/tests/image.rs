@@ -149,7 +149,7 @@ fn seal(payload: &mut [u8], header: &ImageHeader) {
 
 /// Reads everything that there is, and asserts what is promised of what is read.
 fn read_all(payload: &[u8], len: u64) -> Result<usize, Fault> {
-    let image = Image::read(payload, len, HOST)?;
+    let image = Image::read(payload, len, HOST, PAGE)?;
     let mut found = 0;
     for program in image.programs() {
         holds(&image, &program?);
@@ -167,7 +167,7 @@ fn read_all(payload: &[u8], len: u64) -> Result<usize, Fault> {
 fn holds(image: &Image<'_>, program: &Resident<'_>) {
     let ProgramRecord { low, high, align, base, body, entry, phdr, phnum, relocatable, .. } = program.record;
     let page = image.page;
-    assert!(page.is_power_of_two() && align.is_power_of_two() && align <= MAX_SPAN);
+    assert!(page == PAGE && align.is_power_of_two() && align <= MAX_SPAN);
     assert!([low, high, base, body.offset, body.len].iter().all(|number| number % page == 0));
     assert!(body.offset.checked_add(body.len).unwrap() <= image.len);
     let end = low.checked_add(body.len).unwrap();
@@ -178,7 +178,7 @@ fn holds(image: &Image<'_>, program: &Resident<'_>) {
     for SegmentRecord { address, len, flags } in program.segments() {
         assert!(address >= reached && address % page == 0 && len % page == 0);
         reached = address.checked_add(len).unwrap();
-        assert!(reached <= end && flags <= 7 && flags & 3 != 3);
+        assert!(reached <= high && flags <= 7 && flags & 3 != 3);
     }
     for word in program.words() {
         let inside = |s: &SegmentRecord| s.address <= word.address && word.address + 8 <= s.address + s.len;
@@ -192,7 +192,7 @@ fn what_was_written_is_read() {
     let parts = Parts::good();
     let payload = parts.payload();
     assert_eq!(read_all(&payload, LEN), Ok(2));
-    let image = Image::read(&payload, LEN, HOST).unwrap();
+    let image = Image::read(&payload, LEN, HOST, PAGE).unwrap();
     let row = image.table.rows().next().unwrap().unwrap();
     let program = image.emulator(&row).unwrap().unwrap();
     assert_eq!((row.name, program.name), (c"aarch64", c"emulator"));
@@ -210,7 +210,7 @@ fn every_changed_byte_of_the_header_is_noticed() {
         for change in 1..=u8::MAX {
             let mut bad = good.clone();
             bad[at] ^= change;
-            assert!(Image::read(&bad, LEN, HOST).is_err(), "byte {at} xor {change}");
+            assert!(Image::read(&bad, LEN, HOST, PAGE).is_err(), "byte {at} xor {change}");
         }
     }
 }
@@ -247,6 +247,17 @@ fn fields_of_the_header_are_checked_for_themselves() {
     assert_eq!(header_with(&|header| header.host = 183), Err(Fault::Host(Machine(183))));
     assert_eq!(header_with(&|header| header.magic = [0; 8]), Err(Fault::NoPayload));
     assert_eq!(header_with(&|header| header.len = LEN + PAGE), Err(Fault::CutShort));
+    assert_eq!(header_with(&|header| header.page = PAGE / 2), Err(Fault::Page));
+    assert_eq!(header_with(&|header| header.page = 4 * PAGE), Ok(2));
+}
+
+#[test]
+fn the_pages_of_this_host_decide() {
+    let good = Parts::good().payload();
+    let found = |page| Image::read(&good, LEN, HOST, page).and_then(|image| image.program(1)).map(|_| ());
+    // An image for larger pages suits smaller ones.
+    assert_eq!([PAGE, PAGE / 2].map(found), [Ok(()), Ok(())]);
+    assert_eq!([4 * PAGE, 16 * PAGE].map(found), [Err(Fault::Page); 2]);
 }
 
 #[test]

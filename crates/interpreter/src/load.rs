@@ -63,9 +63,9 @@ impl Loaded {
 pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
     let len = program.high.saturating_sub(program.low) as usize;
     let start = if program.relocatable {
-        anywhere(len, program.align as usize, program.page() as usize, Protection::NONE)?
+        anywhere(len, program.align as usize, program.page() as usize)?
     } else {
-        exactly(program.low as usize, len, Protection::NONE)?
+        exactly(program.low as usize, len)?
     };
     let bias = Bias::of(start, program.low);
     let mut loaded = Loaded::new(bias, program.entry, program.phdr, program.phnum.into());
@@ -85,14 +85,12 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
 pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Result<Loaded, i32> {
     let record = program.record;
     let len = record.high.saturating_sub(record.low) as usize;
-    // What the body does not cover is the bss, and zero already.
-    let fresh = Protection::of_segment(PF_R | PF_W);
     let base = record.base as usize;
-    let prelinked = if secure || base == 0 { None } else { exactly(base, len, fresh).ok() };
+    let prelinked = if secure || base == 0 { None } else { exactly(base, len).ok() };
     let start = match prelinked {
         Some(start) => start,
-        None if record.relocatable == 0 => exactly(record.low as usize, len, fresh)?,
-        None => anywhere(len, record.align as usize, image.page as usize, fresh)?,
+        None if record.relocatable == 0 => exactly(record.low as usize, len)?,
+        None => anywhere(len, record.align as usize, image.page as usize)?,
     };
     let bias = Bias::of(start, record.low);
     let body = (image.bytes().as_ptr() as usize).saturating_add(record.body.offset as usize);
@@ -100,6 +98,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Resul
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
+    // Where a segment goes on behind the body is its bss, and zero already.
     for SegmentRecord { address, len, flags } in program.segments() {
         let (start, len, flags) = (bias.apply(address), len as usize, flags as u32);
         if flags != PF_R | PF_X {
@@ -124,10 +123,11 @@ pub fn clear_out(image: &Image<'_>) {
     unsafe { sys::unmap(payload.as_ptr() as usize, payload.len()) };
 }
 
-/// Reserves exactly this range, if nothing is there.
-fn exactly(low: usize, len: usize, protection: Protection) -> Result<usize, i32> {
+/// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for
+/// RLIMIT_DATA nor with vm.overcommit_memory=2.
+fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
-    let got = unsafe { sys::map(Place::IfFree(low), len, protection, None) }?;
+    let got = unsafe { sys::map(Place::IfFree(low), len, Protection::NONE, None) }?;
     if got == low {
         return Ok(low);
     }
@@ -137,11 +137,11 @@ fn exactly(low: usize, len: usize, protection: Protection) -> Result<usize, i32>
 }
 
 /// Reserves `len` bytes at a multiple of `align` that the kernel chooses.
-fn anywhere(len: usize, align: usize, page: usize, protection: Protection) -> Result<usize, i32> {
+fn anywhere(len: usize, align: usize, page: usize) -> Result<usize, i32> {
     // Room for every place of the first multiple, and back what is not used.
     let slack = align.saturating_sub(page);
     // SAFETY: replaces nothing.
-    let got = unsafe { sys::map(Place::Anywhere, len.saturating_add(slack), protection, None) }?;
+    let got = unsafe { sys::map(Place::Anywhere, len.saturating_add(slack), Protection::NONE, None) }?;
     let below = align.wrapping_sub(got) & align.wrapping_sub(1);
     let start = got.saturating_add(below);
     // SAFETY: reserved just now, and not part of the program's range.

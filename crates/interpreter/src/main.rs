@@ -53,7 +53,7 @@ fn main(stack: Stack) -> ! {
 /// The human door: the process becomes the command, which is program 0 of the image, on a stack as the kernel left it but
 /// for what the auxiliary vector says of the program.
 fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
-    let image = image(stack)?;
+    let image = image(stack, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
     let loaded = load::move_in(&image, &command, handoff.secure()).map_err(failed("start", command.name))?;
     let patch = Patch { phdr: loaded.phdr, phnum: loaded.phnum, entry: loaded.entry, ..Patch::of(handoff) };
@@ -70,13 +70,15 @@ fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
 }
 
 /// The payload of this file, all of it there.
-fn image(stack: &Stack) -> Result<Image<'static>, Refusal<'static>> {
+#[inline(never)]
+fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal<'static>> {
+    let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::BadStack)? as u64;
     let payload = stack.payload();
     // Of a file that was cut short, the kernel maps more than there is; touching that would be a bus error.
     if payload.last().is_some_and(|last| !sys::is_readable(last)) {
         return Err(Refusal::BadImage(image::Fault::CutShort));
     }
-    Image::read(payload, payload.len() as u64, cpu::HOST.machine).map_err(Refusal::BadImage)
+    Image::read(payload, payload.len() as u64, cpu::HOST.machine, page).map_err(Refusal::BadImage)
 }
 
 impl Start {
@@ -85,10 +87,10 @@ impl Start {
         let Start { stack, handoff, execfd } = self;
         let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
         let invocation = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
-        let image = image(stack)?;
-        let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::NoAux(handoff::aux::PAGESZ))? as u64;
+        let image = image(stack, handoff)?;
 
-        let request = Request { guest: *execfd, invocation, secure: handoff.secure(), host: cpu::HOST, page };
+        let secure = handoff.secure();
+        let request = Request { guest: *execfd, invocation, secure, host: cpu::HOST, page: image.page };
         let mut head = [0; program::HEAD];
         let mut files = sys::Kernel { stack, environment: handoff.envp };
         let Prepared { plan, emulator } = prepare(&mut files, &image, request, &mut head)?;
