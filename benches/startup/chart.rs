@@ -15,6 +15,9 @@ const BARS: [(&str, &str, &str); 4] = [
 const WIDTH: u32 = 760;
 const LEFT: u32 = 90;
 const UNIT: f64 = 460.0;
+/// Width of a character in the legend, if the font is a wide one, and of a figure.
+const CHARACTER: u32 = 8;
+const FIGURE: f64 = 30.0;
 /// Height of a bar with what is between it and the next, and of the space between architectures.
 const BAR: u32 = 14;
 const GAP: u32 = 14;
@@ -39,10 +42,11 @@ pub fn svg(report: &Report) -> String {
     add(format_args!(
         r#"<text class="title" x="16" y="26">Time to start a program, as a multiple of QEMU registered directly</text>"#
     ));
-    for (index, (name, ..)) in BARS.iter().enumerate() {
-        let x = 16 + index as u32 * 185;
+    let mut x = 16;
+    for (name, ..) in BARS {
         add(format_args!(r#"<rect class="{name}" x="{x}" y="44" width="11" height="11" rx="2"/>"#));
         add(format_args!(r#"<text x="{}" y="54">{}</text>"#, x + 17, legend(name)));
+        x += 17 + legend(name).len() as u32 * CHARACTER + 22;
     }
     add(format_args!(r#"<text class="small" x="{line}" y="84" text-anchor="middle">1.00</text>"#));
     for (index, table) in report.starts.iter().enumerate() {
@@ -64,7 +68,11 @@ fn one(table: &Table, name: &str, y: u32) -> String {
     let Some(ratio) = table.ratio(name) else { return String::new() };
     // What is far out ends at the edge; the figure still says how far.
     let width = (ratio * UNIT).min(f64::from(WIDTH - LEFT - 50));
-    let (end, base) = (f64::from(LEFT) + width + 6.0, y + 10);
+    let (mut end, base, line) = (f64::from(LEFT) + width + 6.0, y + 10, f64::from(LEFT) + UNIT);
+    // A figure that the line would cross goes behind it.
+    if (line - FIGURE..line + 4.0).contains(&end) {
+        end = line + 6.0;
+    }
     format!(
         r#"<rect class="{name}" x="{LEFT}" y="{y}" width="{width:.1}" height="{}" rx="2"/><text class="small" x="{end:.1}" y="{base}">{ratio:.2}</text>"#,
         BAR - 2

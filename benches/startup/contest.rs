@@ -42,8 +42,6 @@ pub const CONTESTANTS: [Contestant; 6] = [
 
 /// The architecture of the programs that do real work.
 pub const WORKER_ARCHITECTURE: &str = "aarch64";
-/// Those programs: names of scripts.
-pub const WORK: [&str; 2] = ["loop", "configure"];
 /// The programs that the scripts start.
 const APPLETS: [&str; 7] = ["cat", "expr", "grep", "sed", "test", "tr", "true"];
 
@@ -55,16 +53,20 @@ pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 pub enum Subject {
     /// The probe of an architecture, which exits at once.
     Start(String),
-    /// A script of [`WORK`].
-    Work(&'static str),
+    /// A shell loop that starts 200 programs.
+    Loop,
+    /// A shell script that looks for so many features.
+    Configure(u32),
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::Start(architecture) => write!(f, "{architecture} exit(0)"),
-            Subject::Work("loop") => write!(f, "{WORKER_ARCHITECTURE} shell loop that starts 200 programs"),
-            Subject::Work(script) => write!(f, "{WORKER_ARCHITECTURE} shell script like {script}"),
+            Subject::Loop => write!(f, "{WORKER_ARCHITECTURE} shell loop that starts 200 programs"),
+            Subject::Configure(checks) => {
+                write!(f, "{WORKER_ARCHITECTURE} shell script like configure, {checks} checks")
+            }
         }
     }
 }
@@ -74,7 +76,8 @@ impl Subject {
     pub fn name(&self) -> &str {
         match self {
             Subject::Start(architecture) => architecture,
-            Subject::Work(script) => script,
+            Subject::Loop => "loop",
+            Subject::Configure(_) => "configure",
         }
     }
 }
@@ -131,8 +134,11 @@ impl Contest {
     /// Runs the subject once.
     pub fn run(&mut self, contestant: usize, subject: &Subject) -> Result<Sample, Box<dyn Error>> {
         let Worker { orders, answers, .. } = &mut self.workers[contestant];
-        let kind = if let Subject::Start(_) = subject { "start" } else { "work" };
-        writeln!(orders, "{kind} {}", subject.name())?;
+        match subject {
+            Subject::Start(architecture) => writeln!(orders, "start {architecture}")?,
+            Subject::Loop => writeln!(orders, "work loop")?,
+            Subject::Configure(checks) => writeln!(orders, "work configure {checks}")?,
+        }
         let mut answer = String::new();
         answers.read_line(&mut answer)?;
         // The worker has said on standard error what is wrong.

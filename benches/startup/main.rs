@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use dispatch_table::ArchTable;
 
-use contest::{CONTESTANTS, Contest, Subject, WORK};
+use contest::{CONTESTANTS, Contest, Subject};
 use report::{Report, Results};
 use sample::Sample;
 
@@ -45,9 +45,15 @@ struct Options {
     /// How often each contestant does real work, which takes a second or two each time; 0 for not at all
     #[arg(long, value_name = "N", default_value_t = 10)]
     work_rounds: u32,
+    /// How many features the script like configure looks for; half a minute takes about 600
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
+    checks: u32,
     /// Stop each of the two after so many seconds, with the rounds that there are
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
+    /// Measure nothing: the figures are those that were written to this file with --json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "work_rounds", "checks", "seconds", "json"])]
+    figures: Option<PathBuf>,
     /// Write the figures to a file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -88,13 +94,14 @@ fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
         let installed = table.architectures.iter().filter(|row| contest::emulator(row).is_ok());
         options.architectures = installed.map(|row| row.name.clone()).collect();
     }
-    let mut contest = Contest::prepare(&options.architectures, options.work_rounds != 0)?;
-    let limit = Duration::from_secs(options.seconds);
-    let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
-    let starts = measure(&mut contest, starts, WARM_UP, options.rounds, limit)?;
-    let work = WORK.map(Subject::Work).to_vec();
-    let work = measure(&mut contest, work, options.work_rounds.min(1), options.work_rounds, limit)?;
-    let report = Report::new(&starts, &work, &options.architectures)?;
+    let report = match &options.figures {
+        Some(path) => {
+            let figures = std::fs::read_to_string(path);
+            let figures = figures.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+            Report::parse(&figures).ok_or_else(|| format!("{}: these are no figures of --json", path.display()))?
+        }
+        None => contend(&options)?,
+    };
     print!("{report}");
     for (path, text) in [(&options.json, report.json()), (&options.svg, chart::svg(&report))] {
         if let Some(path) = path {
@@ -107,6 +114,17 @@ fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::from(1));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Measures everything that is asked for.
+fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
+    let mut contest = Contest::prepare(&options.architectures, options.work_rounds != 0)?;
+    let limit = Duration::from_secs(options.seconds);
+    let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
+    let starts = measure(&mut contest, starts, WARM_UP, options.rounds, limit)?;
+    let work = vec![Subject::Loop, Subject::Configure(options.checks)];
+    let work = measure(&mut contest, work, options.work_rounds.min(1), options.work_rounds, limit)?;
+    Report::new(&starts, &work, &options.architectures)
 }
 
 /// The samples of each subject, a list for each contestant.
@@ -124,7 +142,7 @@ fn measure(
     for round in 0..warm_up + rounds {
         for (index, (subject, samples)) in results.iter_mut().enumerate() {
             for contestant in random.order(CONTESTANTS.len()) {
-                if CONTESTANTS[contestant].once && (index != 0 || matches!(subject, Subject::Work(_))) {
+                if CONTESTANTS[contestant].once && (index != 0 || !matches!(subject, Subject::Start(_))) {
                     continue;
                 }
                 let sample = contest.run(contestant, subject)?;

@@ -75,6 +75,24 @@ impl Report {
         })
     }
 
+    /// The figures of an earlier run, as [`Report::json`] writes them; `None` if they are something else.
+    pub fn parse(json: &str) -> Option<Self> {
+        let report: Value = serde_json::from_str(json).ok()?;
+        let machine = &report["machine"];
+        let text = |name: &str| machine[name].as_str().map(str::to_owned);
+        let tables = |name: &str| report[name].as_array()?.iter().map(Table::parse).collect::<Option<Vec<_>>>();
+        Some(Report {
+            machine: Machine {
+                cpu: text("cpu")?,
+                cpus: machine["cpus"].as_u64()? as usize,
+                kernel: text("kernel")?,
+                qemu: text("qemu")?,
+            },
+            starts: tables("start")?,
+            work: tables("work")?,
+        })
+    }
+
     /// All of it as JSON.
     pub fn json(&self) -> String {
         let Machine { cpu, cpus, kernel, qemu } = &self.machine;
@@ -130,6 +148,28 @@ impl Table {
             rows: present.map(row).collect(),
             subject: subject.to_string(),
         }
+    }
+
+    fn parse(table: &Value) -> Option<Self> {
+        let quartiles = |of: &Value| {
+            let [lower, median, upper] = [0, 1, 2].map(|nth| of[nth].as_f64());
+            Some(Quartiles { lower: lower?, median: median?, upper: upper? })
+        };
+        let row = |row: &Value| {
+            Some(Row {
+                contestant: CONTESTANTS.iter().find(|contestant| row["name"] == contestant.name)?,
+                milliseconds: quartiles(&row["milliseconds_quartiles"])?,
+                ratio: row["ratio_of_medians"].as_f64()?,
+                faults: row["minor_page_faults"].as_f64()?,
+                ratios: quartiles(&row["ratios_within_rounds_quartiles"])?,
+            })
+        };
+        Some(Table {
+            name: table["name"].as_str()?.to_owned(),
+            rounds: table["rounds"].as_u64()? as usize,
+            rows: table["contestants"].as_array()?.iter().map(row).collect::<Option<_>>()?,
+            subject: table["subject"].as_str()?.to_owned(),
+        })
     }
 
     /// The ratio of the contestant of that name.

@@ -26,12 +26,13 @@ pub fn run(contestant: &str, directory: &Path, architectures: &[String]) -> Resu
 
     for order in stdin().lock().lines() {
         let order = order?;
-        let (kind, name) = order.split_once(' ').ok_or("no order")?;
+        let mut words = order.split(' ');
+        let (kind, name) = words.next().zip(words.next()).ok_or("no order")?;
         let mut command = if kind == "start" {
             Command::new(guest(directory, name))
         } else {
             let mut command = Command::new(shell(directory));
-            command.arg("sh").arg(script(directory, name)).arg(directory.join("bin")).current_dir(&own);
+            command.arg("sh").arg(script(directory, name)).arg(directory.join("bin")).args(words).current_dir(&own);
             command
         };
         // The same little for everyone; the standard library uses posix_spawn(3).
