@@ -7,13 +7,16 @@ mod writer;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use dispatch_core::elf::{Header, PF_R, PF_X, PT_LOAD, ProgramHeader};
 use dispatch_table::ArchTable;
-use tempfile::NamedTempFile;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::unistd::linkat;
+use tempfile::{NamedTempFile, TempPath};
 
 use crate::failure::Failure;
 
@@ -107,7 +110,9 @@ pub fn bare<'c>(table: &'c ArchTable) -> Result<Content<'c>, Failure> {
 /// A file that appears at `path` at once, when it is complete, or not at all.
 #[derive(Debug)]
 pub struct Replacement {
-    file: NamedTempFile<File>,
+    file: File,
+    /// The name that it has meanwhile, where it has to have one.
+    name: Option<TempPath>,
     path: PathBuf,
 }
 
@@ -124,17 +129,25 @@ impl Replacement {
             Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("it is no regular file"))),
             _ => {}
         }
-        // Opened here, because the library's own opening words errors in its way. The umask applies, as it should for a
-        // program that a person writes.
-        let create = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).mode(0o755).open(path);
-        let file =
-            tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory(path), create).map_err(failed)?;
-        Ok(Replacement { file, path: path.to_owned() })
+        // The umask applies, as it should for a program that a person writes.
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o755);
+        // Without a name, nothing is left of it if this process is killed. Not every file system can do that.
+        let unnamed = options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(directory(path));
+        let (file, name) = match unnamed {
+            Ok(file) => (file, None),
+            Err(_) => {
+                let create = |path: &Path| options.create_new(true).open(path);
+                let (file, name) = beside(path, create).map_err(failed)?.into_parts();
+                (file, Some(name))
+            }
+        };
+        Ok(Replacement { file, name, path: path.to_owned() })
     }
 
     /// Where it is being written.
-    pub fn staged(&self) -> &Path {
-        self.file.path()
+    pub fn staged(&self) -> PathBuf {
+        self.name.as_ref().map_or_else(|| of_descriptor(&self.file), |name| name.to_path_buf())
     }
 
     /// Where it is to be.
@@ -144,7 +157,7 @@ impl Replacement {
 
     /// What is being written.
     pub fn file(&self) -> &File {
-        self.file.as_file()
+        &self.file
     }
 
     /// Puts the file in its place.
@@ -153,12 +166,30 @@ impl Replacement {
     /// [`Failure::Io`]; then what was there is still there.
     pub fn finish(self) -> Result<(), Failure> {
         let failed = |error| Failure::io("write", &self.path, error);
-        self.file.as_file().sync_all().map_err(failed)?;
-        self.file.persist(&self.path).map_err(|error| Failure::io("write", &self.path, error.error))?;
+        self.file.sync_all().map_err(failed)?;
+        let name = match self.name {
+            Some(name) => name,
+            None => {
+                let staged = of_descriptor(&self.file);
+                let link = |name: &Path| Ok(linkat(AT_FDCWD, &staged, AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)?);
+                beside(&self.path, link).map_err(failed)?.into_temp_path()
+            }
+        };
+        name.persist(&self.path).map_err(|error| failed(error.error))?;
         File::open(directory(&self.path))
             .and_then(|directory| directory.sync_all())
             .map_err(|error| Failure::io("write", &self.path, error))
     }
+}
+
+/// A path for a file that need not have one.
+fn of_descriptor(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Something with a name of its own beside `path`. Made here, because the library's own making words errors in its way.
+fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
+    tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory(path), make)
 }
 
 /// Where a file is; a bare name has the empty path as its parent.

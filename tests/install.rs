@@ -113,6 +113,7 @@ fn live_upgraded_and_back() {
         $PREFIX/bin/binfmt-dispatch status | grep -c older
         $PREFIX/bin/binfmt-dispatch image $ROWS -o $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --seed 2
         $PREFIX/bin/binfmt-dispatch status | grep older
+        $PREFIX/bin/binfmt-dispatch status --json >status.json
         $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 >/dev/null || exit 2
         $PREFIX/bin/binfmt-dispatch status | grep -c older
         ls $REGISTRY
@@ -126,15 +127,106 @@ fn live_upgraded_and_back() {
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{}", shown(&output));
     let older = "qemu-aarch64, qemu-s390x: the registered file is older than the one on disk: \
-                 binfmt-dispatch register --replace";
+                 run `binfmt-dispatch register --replace aarch64 s390x`";
     assert_eq!(
         lines[3..10],
         ["0", older, "0", "qemu-aarch64", "qemu-s390x", "register", "status"],
         "{}",
         shown(&output)
     );
+    let status: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("status.json")).unwrap()).unwrap();
+    let outdated = |name: &str| {
+        let mut entries = status["entries"].as_array().unwrap().iter();
+        entries.find(|entry| entry["entry"] == name).unwrap()["outdated"].clone()
+    };
+    let expected = [true.into(), true.into(), serde_json::Value::Null];
+    assert_eq!(["qemu-aarch64", "qemu-s390x", "qemu-alpha"].map(outdated), expected, "{status:#}");
     assert_eq!(lines[10..13], ["flags: POF", "qemu-aarch64: removed", "qemu-s390x: removed"], "{}", shown(&output));
     assert_eq!(lines[16..], ["code 0", "register", "status"], "{}", shown(&output));
+}
+
+#[test]
+fn below_usr_local() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let output = run(
+        &scratch,
+        r#"
+        # In this namespace only, it is an empty directory.
+        mkdir local && mount --bind local /usr/local || exit 1
+        $TOOL install $ROWS --prefix /usr/local >/dev/null || exit 2
+        IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
+        readlink -f /usr/local/bin/binfmt-dispatch
+        /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *inside the image$"
+        grep -c ":$IMAGE:POCF$" local/lib/binfmt.d/binfmt-dispatch.conf
+        /usr/local/bin/binfmt-dispatch uninstall --prefix /usr/local | sort
+        find local -type f -o -type l; ls $REGISTRY
+        "#,
+    );
+    let expected = "/usr/local/libexec/binfmt-dispatch/binfmt-dispatch\n2\n2\n\
+                    /usr/local/bin/binfmt-dispatch: removed\n\
+                    /usr/local/lib/binfmt.d/binfmt-dispatch.conf: removed\n\
+                    /usr/local/libexec/binfmt-dispatch/binfmt-dispatch: removed\n\
+                    qemu-aarch64: removed\nqemu-s390x: removed\nregister\nstatus\n";
+    assert_eq!(text(&output), expected, "{}", shown(&output));
+}
+
+#[test]
+fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
+    if !ready() || !have(&[Need::Strace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("arm", "arm");
+    scratch.probe("s390x", "s390x");
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
+        # A file that comes back is the same one: entries keep it open.
+        state() { find $PREFIX -printf '%p %i %s\n' | sort; ls $REGISTRY; }
+        state >before
+        # Four entries, for each of which two are registered and one is removed.
+        refused() {
+            strace -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:error=EIO:when=$2 \
+                $TOOL install arm s390x --prefix $PREFIX 2>error
+            echo "code $?" $(grep -c ": cannot write: i/o error$" error) $(wc -l <error)
+            state | cmp - before && ./arm && ./s390x || exit 2
+            $TOOL status --image $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --json >status.json || exit 3
+            grep -c '"outdated": false' status.json; grep -c '"outdated": true' status.json
+        }
+        for write in {1..8}; do refused register $write; done
+        for entry in arm arm-osabi65 arm-osabi97 s390x; do refused qemu-$entry 1; done
+        true
+        "#,
+    );
+    assert_eq!(text(&output), "code 1 1 1\n4\n0\n".repeat(12), "{}", shown(&output));
+}
+
+#[test]
+fn what_an_upgrade_leaves_out_goes_on() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("arm", "arm");
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
+        $PREFIX/bin/binfmt-dispatch install s390x --prefix $PREFIX >/dev/null && ./arm || exit 2
+        $PREFIX/bin/binfmt-dispatch status | grep older
+        $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
+        "#,
+    );
+    let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
+                until the next boot, what was installed before stays in use for them\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+    let older = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered file is older than the one on disk: \
+                 run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
+    assert_eq!(text(&output), older, "{}", shown(&output));
 }
 
 #[test]
@@ -195,6 +287,59 @@ fn tables_of_the_site() {
     let output = install(&[]);
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(message.contains("30.json: architecture alpha: emulator"), "{}", shown(&output));
+}
+
+#[test]
+fn nothing_is_left_of_what_is_interrupted() {
+    if !have(&[Need::Namespace, Need::Strace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let output = run(
+        &scratch,
+        r#"
+        mkdir new && cd new && echo old >i || exit 1
+        # After a write to the new file, of which there are three.
+        for write in 1 2 3; do
+            strace -qq -o ../trace -e inject=pwrite64:signal=KILL:when=$write $TOOL image --no-emulators -o i
+            echo "code $?" $(cat i); ls -A
+        done 2>/dev/null
+        "#,
+    );
+    assert_eq!(text(&output), "code 137 old\ni\n".repeat(3), "{}", shown(&output));
+}
+
+#[test]
+fn tables_of_this_machine() {
+    if !have(&[Need::Namespace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write(
+        "etc/binfmt-dispatch/a.json",
+        r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "site"}]}"#,
+    );
+    scratch.write("given.json", r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "given"}]}"#);
+    let output = run(
+        &scratch,
+        r#"
+        # In this namespace only, /etc is another directory.
+        mount --bind etc /etc || exit 1
+        notes() { "$@" -o i --no-emulators && ./i list --json alpha | sed -n 's/^ *"notes": "\(site\|given\)\?.*/\1,/p'; }
+        notes $TOOL image; notes $TOOL image --no-site; notes $TOOL image --table given.json; notes $TOOL image
+        # What is not there any more is not in the next image either.
+        rm etc/binfmt-dispatch/a.json; cp i j; ./j list --json alpha | grep -c site; notes ./j image
+        echo '{"version": 1, "architectures": [{"name": "alpha", "argv0": "x"}]}' >etc/binfmt-dispatch/b.json
+        notes $TOOL image 2>&1; echo "code $?"; notes $TOOL image --no-site
+        rm -r etc/binfmt-dispatch; echo >etc/binfmt-dispatch; notes $TOOL image 2>&1
+        true
+        "#,
+    );
+    let lines: Vec<_> = text(&output).lines().map(str::to_owned).collect();
+    assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{}", shown(&output));
+    assert!(lines[6].starts_with("binfmt-dispatch: /etc/binfmt-dispatch/b.json: "), "{}", shown(&output));
+    let refused = "binfmt-dispatch: /etc/binfmt-dispatch: cannot read: check the path: not a directory";
+    assert_eq!(lines[7..], ["code 2", ",", refused], "{}", shown(&output));
 }
 
 #[test]
