@@ -84,6 +84,7 @@ fn json_has_this_form() {
             "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "p"],
             "environment": {"removed": [], "added": ["QEMU_CPU=max"]}, "sysroot": null,
         },
+        "cpu": null,
         "notes": [],
         "verdict": {
             "runs": false, "exit_code": 1, "reason": "the kernel has no entry for it, and says `Exec format error`",
