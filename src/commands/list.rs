@@ -39,6 +39,8 @@ pub struct Program {
     digest: String,
     /// The architectures whose programs it runs.
     runs: Vec<String>,
+    /// The CPU models that it is given for them.
+    cpus: Vec<String>,
 }
 
 /// Digits of a digest that tell files apart well enough for a person.
@@ -137,13 +139,14 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Program>, Failure> {
         base: carried.base,
         digest: carried.digest,
         runs: carried.runs,
+        cpus: carried.cpus,
     };
     Ok(image.carried()?.into_iter().map(program).collect())
 }
 
 /// The same for people.
 pub fn table(programs: &[Program]) -> Columns {
-    let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "RUNS"]);
+    let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
     for (number, program) in programs.iter().enumerate() {
         let runs = match number {
             0 => "when started by hand".to_owned(),
@@ -151,7 +154,15 @@ pub fn table(programs: &[Program]) -> Columns {
         };
         let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
         let digest = program.digest.chars().take(DIGEST).collect();
-        columns.push([program.name.clone(), program.version.clone(), program.size.to_string(), base, digest, runs]);
+        columns.push([
+            program.name.clone(),
+            program.version.clone(),
+            program.size.to_string(),
+            base,
+            digest,
+            program.cpus.join(" "),
+            runs,
+        ]);
     }
     columns
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
 use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
-use dispatch_core::image::{Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
+use dispatch_core::image::{COMMAND, Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
 use dispatch_core::record::Field;
+use dispatch_core::table::Row;
 use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
@@ -52,6 +53,8 @@ pub struct Carried {
     pub base: Option<u64>,
     /// Names of the architectures whose programs it runs.
     pub runs: Vec<String>,
+    /// The CPU models that it is given for them; none where it chooses.
+    pub cpus: Vec<String>,
 }
 
 /// What decides about programs: an image, or just a table.
@@ -177,7 +180,10 @@ impl OpenImage {
                 digest: origin.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
                 size: origin.size,
                 base: Some(program.record.base).filter(|base| *base != 0),
-                runs: runs(&image.table, number),
+                runs: rows(&image.table, number).map(|row| row.name.to_string_lossy().into()).collect(),
+                cpus: rows(&image.table, number)
+                    .filter_map(|row| Some(row.cpus.iter().next()?.to_string_lossy().into()))
+                    .collect(),
             })
         });
         carried.collect()
@@ -212,10 +218,9 @@ impl OpenImage {
     }
 }
 
-/// Names of the rows whose emulator is program `number`; none for the command.
-fn runs(table: &Table<'_>, number: u32) -> Vec<String> {
-    let rows = table.rows().filter_map(Result::ok).filter(|row| number != 0 && row.program == number);
-    rows.map(|row| row.name.to_string_lossy().into_owned()).collect()
+/// The rows whose emulator is program `number`; none for the command.
+fn rows<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = Row<'t>> + use<'t> {
+    table.rows().filter_map(Result::ok).filter(move |row| number != COMMAND && row.program == number)
 }
 
 /// Makes a file of a body: its words as they were linked, each segment where it is in memory, and no sections.
