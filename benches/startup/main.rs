@@ -45,7 +45,7 @@ struct Options {
     /// How often each contestant does real work, which takes a second or two each time; 0 for not at all
     #[arg(long, value_name = "N", default_value_t = 10)]
     work_rounds: u32,
-    /// How many features the script like configure looks for; half a minute takes about 600
+    /// How many features the script like configure looks for, each with six programs; half a minute takes about 600
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     checks: u32,
     /// Stop each of the two after so many seconds, with the rounds that there are
@@ -145,9 +145,10 @@ fn measure(
                 if CONTESTANTS[contestant].once && (index != 0 || !matches!(subject, Subject::Start(_))) {
                     continue;
                 }
-                let sample = contest.run(contestant, subject)?;
-                if round >= warm_up {
-                    samples[contestant].push(sample);
+                if round < warm_up {
+                    contest.run(contestant, &subject.briefly())?;
+                } else {
+                    samples[contestant].push(contest.run(contestant, subject)?);
                 }
             }
         }
