@@ -246,6 +246,18 @@ fn replaces_a_file_and_nothing_else() {
 }
 
 #[test]
+fn status_shows_it_where_there_is_no_registry() {
+    let lab = Lab::new();
+    lab.bare("i").succeeded();
+    let run = lab.tool(["status", "--json", "--mount", ".", "--image", "i"]);
+    let status = run.code(1).json();
+    assert_eq!(status["mounted"], false, "{run}");
+    assert_eq!(status["image"]["programs"][0]["name"], "binfmt-dispatch", "{run}");
+    let none = lab.tool(["status", "--json", "--mount", ".", "--image", "none"]);
+    assert!(none.json()["image"].is_null(), "{none}");
+}
+
+#[test]
 fn leaves_the_old_file_where_there_is_no_room() {
     if !have_namespaces() {
         return;
