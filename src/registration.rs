@@ -197,6 +197,13 @@ impl<'t> Plan<'t> {
         if self.items.iter().any(refused) {
             warn("set-user-ID programs are refused all the same, until their emulators are in the image");
         }
+        let had_none = |change: &Change| change.before.as_ref().is_some_and(|before| !before.flags.credentials);
+        let asked_for = interpreter.credentials.credentials;
+        if !asked_for && self.changes().any(|change| change.line.flags().credentials && had_none(change)) {
+            warn(
+                "set-user-ID programs have their privileges from now on, as they had not before: --no-credentials prevents it",
+            );
+        }
         for change in self.changes() {
             let overlapping = |entry: &&Entry| {
                 let rules = change.line.rule().zip(entry.rule());

@@ -119,6 +119,7 @@ fn live_upgraded_and_back() {
         ls $REGISTRY
         $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
         grep -h flags $REGISTRY/qemu-aarch64
+        $PREFIX/bin/binfmt-dispatch register $ROWS --replace 2>&1 >/dev/null | grep -c 'privileges from now on'
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX; echo "code $?"
         ls $REGISTRY
         "#,
@@ -141,8 +142,13 @@ fn live_upgraded_and_back() {
     };
     let expected = [true.into(), true.into(), serde_json::Value::Null];
     assert_eq!(["qemu-aarch64", "qemu-s390x", "qemu-alpha"].map(outdated), expected, "{status:#}");
-    assert_eq!(lines[10..13], ["flags: POF", "qemu-aarch64: removed", "qemu-s390x: removed"], "{}", shown(&output));
-    assert_eq!(lines[16..], ["code 0", "register", "status"], "{}", shown(&output));
+    assert_eq!(
+        lines[10..14],
+        ["flags: POF", "1", "qemu-aarch64: removed", "qemu-s390x: removed"],
+        "{}",
+        shown(&output)
+    );
+    assert_eq!(lines[17..], ["code 0", "register", "status"], "{}", shown(&output));
 }
 
 #[test]
