@@ -1,7 +1,6 @@
 //! `install`, `uninstall`, upgrades and what is left when a run is interrupted, with a real kernel, in private
 //! namespaces. The emulators are those that this machine has installed; nothing outside of the scratch directory changes.
 
-#[allow(dead_code, unused_imports, reason = "the tests in tests/kernel use the rest")]
 mod support;
 
 use std::fs;

@@ -45,28 +45,30 @@ impl Kind {
 /// An emulator, as a file's bytes.
 pub fn build(kind: Kind) -> Vec<u8> {
     let source = "tests/support/emulators/report.c";
-    let path = artefact(kind.name(), |path| compile(source, &[kind.options(), &["-Wl,-e,first"]].concat(), path));
+    let path =
+        artefact(kind.name(), |path| compile("gcc", source, &[kind.options(), &["-Wl,-e,first"]].concat(), path));
     std::fs::read(path).unwrap()
 }
 
 /// The program that calls execve(2) with exactly what it is given.
 pub fn caller() -> PathBuf {
-    artefact("call", |path| compile("tests/support/callers/call.c", &["-static"], path))
+    artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))
 }
 
-fn compile(source: &str, options: &[&str], output: &str) {
-    let mut gcc = Command::new("gcc");
+/// Runs `compiler`, which has to succeed.
+pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
+    let mut gcc = Command::new(compiler);
     gcc.args(["-O1", "-Wall", "-o", output]).args(options).arg(source).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let done = gcc.output().expect("gcc is installed");
+    let done = gcc.output().unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(done.status.success(), "{gcc:?}\n{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// The file `name` that `make` writes, made once by each test process.
-pub fn artefact(name: &'static str, make: impl FnOnce(&str)) -> PathBuf {
-    static MADE: Mutex<Option<HashMap<&str, PathBuf>>> = Mutex::new(None);
+pub fn artefact(name: &str, make: impl FnOnce(&str)) -> PathBuf {
+    static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     // A failed making leaves nothing behind that could mislead the others.
     let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let path = made.get_or_insert_default().entry(name).or_insert_with(|| {
+    let path = made.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let fresh = path.with_extension(std::process::id().to_string());
         make(fresh.to_str().expect("the target directory has a plain name"));

@@ -1,12 +1,17 @@
 //! What the tests on a real kernel stand on: private namespaces with their own binfmt_misc, real foreign programs, and
 //! emulators that tell how they were started. Nothing here touches the machine's own registry.
 
+// Each kind of tests uses a part of it.
+#![allow(dead_code, unused_imports)]
+
 mod elf;
 mod emulators;
+mod foreign;
 mod guests;
 mod namespace;
 mod observation;
 mod prerequisites;
+mod releases;
 mod report;
 mod row;
 mod scratch;
@@ -14,10 +19,12 @@ mod tool;
 
 pub use elf::{Elf, dynamic_guest, guest_with_property};
 pub use emulators::{Kind, build};
+pub use foreign::Foreign;
 pub use guests::{for_each, guests};
 pub use namespace::{Namespace, both};
 pub use observation::Observation;
 pub use prerequisites::{Need, have};
+pub use releases::Release;
 pub use report::Report;
 pub use row::Row;
 pub use scratch::Scratch;

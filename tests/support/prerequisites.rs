@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use dispatch_table::ArchTable;
 
-use super::guests;
+use super::{Foreign, Release, guests};
 
 /// Something that `ci/setup` installs or the machine has to allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum Need {
     Guests,
     /// QEMU for all of them.
     Qemu,
+    /// QEMU of every [`Release`], whatever is installed.
+    BothQemus,
+    /// A C compiler for each [`Foreign`] architecture, with a static libc.
+    CrossCompilers,
     /// A C compiler with a static libc.
     Compiler,
     /// strace.
@@ -64,6 +68,16 @@ impl Need {
                 };
                 let guest = guests::guests().into_iter().find(|guest| absent(guest.debian))?;
                 Some(format!("no QEMU for {}: run ci/setup, which installs qemu-user-static", guest.debian))
+            }
+            Need::BothQemus => {
+                let all = Release::ALL.into_iter().flat_map(|release| Foreign::ALL.map(|foreign| (release, foreign)));
+                let mut paths = all.map(|(release, foreign)| release.qemu(foreign.name()));
+                let path = paths.find(|path| !path.is_file())?;
+                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_EMULATORS", path.display()))
+            }
+            Need::CrossCompilers => {
+                let foreign = Foreign::without_compiler()?;
+                Some(format!("no C compiler for {}: run ci/setup, which installs it", foreign.name()))
             }
             Need::Compiler => no_command("gcc", "--version", "gcc and libc6-dev"),
             Need::Strace => no_command("strace", "--version", "strace"),

@@ -1,0 +1,52 @@
+//! Foreign programs that are built for the tests, with Debian's cross compilers.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::emulators::{artefact, compile};
+
+/// An architecture that programs are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Foreign {
+    /// 64-bit, little-endian.
+    Aarch64,
+    /// 32-bit, little-endian.
+    Arm,
+    /// 64-bit, big-endian.
+    S390x,
+}
+
+impl Foreign {
+    /// All of them.
+    pub const ALL: [Foreign; 3] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x];
+
+    /// QEMU's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Foreign::Aarch64 => "aarch64",
+            Foreign::Arm => "arm",
+            Foreign::S390x => "s390x",
+        }
+    }
+
+    const fn compiler(self) -> &'static str {
+        match self {
+            Foreign::Aarch64 => "aarch64-linux-gnu-gcc",
+            Foreign::Arm => "arm-linux-gnueabihf-gcc",
+            Foreign::S390x => "s390x-linux-gnu-gcc",
+        }
+    }
+
+    /// A program out of the C file `source` (a path in the repository), static, made once by each test process.
+    pub fn build(self, source: &str) -> PathBuf {
+        let name = format!("{}-{}", source.trim_end_matches(".c").replace('/', "-"), self.name());
+        artefact(&name, |path| compile(self.compiler(), source, &["-static"], path))
+    }
+
+    /// One whose compiler is not there.
+    pub fn without_compiler() -> Option<Foreign> {
+        let works =
+            |command: &str| Command::new(command).arg("--version").output().is_ok_and(|out| out.status.success());
+        Foreign::ALL.into_iter().find(|foreign| !works(foreign.compiler()))
+    }
+}
