@@ -37,8 +37,12 @@ fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
         .current_dir(variable("CARGO_MANIFEST_DIR"))
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTFLAGS")
-        // Instead of the flags for the tool, which may include instrumentation.
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static\u{1f}-Cforce-unwind-tables=no");
+        // Instead of the flags for the tool, which may include instrumentation. There is nothing to protect after relocation
+        // that would be worth the padding.
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            "-Ctarget-feature=+crt-static\u{1f}-Cforce-unwind-tables=no\u{1f}-Crelro-level=off",
+        );
     let output = cargo.output().map_err(|error| format!("cannot start cargo for the interpreter: {error}"))?;
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));

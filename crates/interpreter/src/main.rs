@@ -45,7 +45,7 @@ fn main(stack: Stack) -> ! {
         line::refuse(None, &refusal)
     };
     let start = Start { stack, handoff, execfd: Fd(execfd) };
-    let Err(refusal) = start.dispatch();
+    let Err(refusal) = start.dispatch(&mut sys::Room::uninit());
     let guest = start.handoff.argv.get(1).map(|&path| start.stack.string(path));
     line::refuse(guest, &refusal)
 }
@@ -83,13 +83,18 @@ fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal
 
 impl Start {
     /// The pipeline: handoff, guest, emulator, plan, hand-over.
-    fn dispatch(&self) -> Never {
+    fn dispatch(&self, room: &mut sys::Room) -> Never {
         let Start { stack, handoff, execfd } = self;
         let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
-        let invocation = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
+        let mut invocation = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
+        // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the caller's may mean another file
+        // by now.
+        let secure = handoff.secure();
+        if secure {
+            invocation.path = sys::path(*execfd, room).unwrap_or(invocation.path);
+        }
         let image = image(stack, handoff)?;
 
-        let secure = handoff.secure();
         let request = Request { guest: *execfd, invocation, secure, host: cpu::HOST, page: image.page };
         let mut head = [0; program::HEAD];
         let mut files = sys::Kernel { stack, environment: handoff.envp };

@@ -1,6 +1,7 @@
 //! The system calls that are made, each with the types it deserves. Errors are the kernel's errno.
 
 use core::ffi::CStr;
+use core::mem::MaybeUninit;
 
 use dispatch_core::plan::variable_name;
 use dispatch_core::prepare::Files;
@@ -156,6 +157,33 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
     let moved = plain(nr::FCNTL, [fd.0 as usize, F_DUPFD, 3, 0, 0, 0])?;
     close(fd);
     Ok(Fd(moved as i32))
+}
+
+/// Room for the longest path (PATH_MAX), its NUL included.
+pub type Room = MaybeUninit<[u8; 4096]>;
+
+/// The path of the file behind `fd` as the kernel knows it now, put into `room`; its address, or `None` where /proc is not
+/// mounted.
+pub fn path(fd: Fd, room: &mut Room) -> Option<usize> {
+    // "/proc/self/fd/", the digits, and zeros: 16 bytes each, the first digit last to come and lowest.
+    let mut digits = 0u128;
+    let mut rest = fd.0.unsigned_abs();
+    loop {
+        digits = digits << 8 | u128::from(b'0'.wrapping_add((rest % 10) as u8));
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    let link = [*b"/proc/.//self/fd", (u128::from(b'/') | digits << 8).to_le_bytes()];
+    let link = (&raw const link) as usize;
+    let start = room.as_mut_ptr().cast::<u8>();
+    // One byte is kept for the NUL. Linux opens nothing by a longer name: what is cut off names nothing.
+    let most = size_of::<Room>().saturating_sub(1);
+    let len = plain(nr::READLINKAT, [AT_FDCWD, link, start as usize, most, 0, 0]).ok()?;
+    // SAFETY: the room is larger than what the kernel has written.
+    unsafe { start.wrapping_add(len).write(0) };
+    Some(start as usize)
 }
 
 /// The kernel's release, as `uname -r` prints it, passed to `judge`; an empty one if there is none.

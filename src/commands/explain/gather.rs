@@ -176,14 +176,17 @@ fn plan(
     }
 
     let argv0 = c_string(&program.argv0);
-    let path = c_string(program.path.as_os_str());
+    let secure = set_id && credentials;
+    // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
+    let own_path = if secure { program.path.canonicalize().ok() } else { None };
+    let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
     let args: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
     let args: Vec<&[u8]> = args.iter().map(|argument| argument.as_bytes()).collect();
     let mut disk = Disk::default();
     let request = Request {
         guest: disk.adopt(program.file.try_clone().map_err(unreadable)?),
         invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &args },
-        secure: set_id && credentials,
+        secure,
         host: host::host(),
         page: host::page(),
     };
