@@ -55,6 +55,12 @@ pub fn caller() -> PathBuf {
     artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))
 }
 
+/// A static program of this machine out of the C file `source`, as a file's bytes.
+pub fn native(source: &str) -> Vec<u8> {
+    let name = source.trim_end_matches(".c").replace('/', "-");
+    std::fs::read(artefact(&name, |path| compile("gcc", source, &["-static"], path))).unwrap()
+}
+
 /// Runs `compiler`, which has to succeed.
 pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
     let mut gcc = Command::new(compiler);

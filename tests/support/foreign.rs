@@ -43,6 +43,11 @@ impl Foreign {
         artefact(&name, |path| compile(self.compiler(), source, &["-static"], path))
     }
 
+    /// The same with other options, called `name`.
+    pub fn build_as(self, name: &str, source: &str, options: &[&str]) -> PathBuf {
+        artefact(&format!("{name}-{}", self.name()), |path| compile(self.compiler(), source, options, path))
+    }
+
     /// One whose compiler is not there.
     pub fn without_compiler() -> Option<Foreign> {
         let works =

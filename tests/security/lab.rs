@@ -1,0 +1,191 @@
+//! A directory with privileged programs and an attacker, an ordinary user, beside them.
+
+use std::fmt;
+
+use crate::support::{Foreign, Namespace, Need, Observation, Release, Row, Scratch, native, tool};
+
+/// What every attack needs.
+pub const NEEDS: &[Need] =
+    &[Need::Namespace, Need::Root, Need::Compiler, Need::CrossCompilers, Need::BothQemus];
+
+/// The architecture of the programs: what QEMU does with privileged ones is the same for all.
+pub const CPU: &str = "aarch64";
+
+/// The user who attacks.
+pub const ATTACKER: u32 = 1000;
+
+/// What becomes of an attack on QEMU registered directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directly {
+    /// It does what the attacker wants.
+    Succeeds,
+    /// It does not, and why.
+    Fails(&'static str),
+}
+
+/// One attack: a bash script of the attacker in a directory of his own. Beside that, as ../NAME, there are the privileged
+/// programs `victim` and `dynamic`, owned by root and set-user-ID, `plain` (the same without privileges), and for the attacker `evil` (what he
+/// wants to have run), `call`, `swap`, `debugger`. `victim` in it stands for "../victim >out 2>err".
+#[derive(Clone, Copy, Debug)]
+pub struct Attack<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What the script does.
+    pub script: &'a str,
+    /// A bash condition: the harm is done.
+    pub harm: &'a str,
+    /// QEMU 7.2 and 10.0.
+    pub directly: [Directly; 2],
+}
+
+/// How an attack ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its condition holds.
+    pub harmed: bool,
+    /// What the last program wrote into `out`.
+    pub out: String,
+    /// All of it.
+    pub seen: Observation,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.seen.fmt(f)
+    }
+}
+
+/// The directory, and what is registered.
+pub struct Lab {
+    /// The directory.
+    pub scratch: Scratch,
+    /// What is registered: aarch64, with the flags POCF.
+    pub namespace: Namespace,
+}
+
+impl Lab {
+    /// QEMU of `release` registered directly.
+    pub fn direct(release: Release) -> Self {
+        Self::with(|scratch| direct(scratch, release.qemu(CPU).to_str().unwrap()))
+    }
+
+    /// An image with the QEMU of `release` inside.
+    pub fn ours(release: Release) -> Self {
+        let from = format!("{CPU}={}", release.qemu(CPU).display());
+        Self::with(|scratch| Namespace::with_image(scratch, &["--from", &from]))
+    }
+
+    /// What `namespace` registers.
+    pub fn with(namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
+        let scratch = Scratch::new();
+        let namespace = namespace(&scratch).flags("POCF").mapped();
+        let programs = [
+            ("victim", victim("victim", &["-static"])),
+            ("plain", victim("victim", &["-static"])),
+            ("dynamic", victim("dynamic", DYNAMIC)),
+            ("ld.so", victim("ld.so", &["-static-pie", "-fPIE"])),
+            ("evil", victim("evil", &["-static-pie", "-fPIE", "-DEVIL"])),
+            ("call", native("tests/support/callers/call.c")),
+            ("swap", native("tests/security/programs/swap.c")),
+            ("debugger", native("tests/security/programs/debugger.c")),
+        ];
+        for (name, bytes) in programs {
+            scratch.write(name, bytes);
+        }
+        Lab { scratch, namespace }
+    }
+
+    /// Runs `root` as root and then `attacker` as the attacker, in a directory of his own.
+    #[track_caller]
+    pub fn run(&self, root: &str, attacker: &str) -> Observation {
+        self.scratch.write("attack", format!("{ATTACK}\n{attacker}"));
+        let mut seen = self.namespace.run(&self.scratch, &format!("{PREPARE}\n{root}\n{BECOME} bash ../attack"));
+        seen.command += &format!("\n--- ../attack\n{attacker}");
+        seen
+    }
+
+    /// Makes an attack.
+    #[track_caller]
+    pub fn make(&self, attack: &Attack<'_>) -> Outcome {
+        let Attack { script, harm, .. } = attack;
+        let verdict = format!("{script}\nif {harm}; then echo harmed; else echo unharmed; fi\ncat out");
+        let seen = self.run("", &verdict);
+        let (first, out) = seen.out().split_once('\n').unwrap_or_default();
+        assert!(["harmed", "unharmed"].contains(&first), "{seen}");
+        Outcome { harmed: first == "harmed", out: out.to_owned(), seen }
+    }
+}
+
+/// Makes each attack both ways, with both versions. Through us it must fail, and the privileged program has to run as it does
+/// without an attack.
+#[track_caller]
+pub fn attack<'a>(attacks: impl IntoIterator<Item = Attack<'a>>) {
+    let mut wrong = Vec::new();
+    for attack in attacks {
+        let Attack { name, .. } = attack;
+        for (release, directly) in Release::ALL.into_iter().zip(attack.directly) {
+            let direct = Lab::direct(release).make(&attack);
+            if direct.harmed != (directly == Directly::Succeeds) {
+                wrong.push(format!("{name}, {release:?}: it should be that the attack {directly:?}\n{direct}"));
+            }
+            let ours = Lab::ours(release).make(&attack);
+            if ours.harmed || !ours.undisturbed() {
+                wrong.push(format!("{name}, {release:?}: the attack makes a difference\n{ours}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+impl Outcome {
+    /// Whether the victim ran with its privileges, and nothing which steers an emulator reached it.
+    pub fn undisturbed(&self) -> bool {
+        let ids = format!("\nuid {ATTACKER}\neuid 0\ngid {ATTACKER}\negid {ATTACKER}\n");
+        let complete = self.out.starts_with("program the victim\n") && self.out.ends_with("end\n");
+        let privileged = self.out.contains(&ids) && self.out.contains("\nsecure 1\n");
+        let silent = self.seen.code() == 0 && self.seen.stderr.is_empty();
+        complete && privileged && silent && !self.out.contains("\nvariable QEMU_")
+    }
+}
+
+/// `emulator` registered by itself.
+pub fn direct(scratch: &Scratch, emulator: &str) -> Namespace {
+    let table = scratch.write("table.json", Row::new(CPU, emulator).table());
+    let table = ["--table", table.to_str().unwrap()];
+    let lines = tool(&[&["generate", "--format", "register", "--direct"], &table[..], &[CPU]].concat());
+    Namespace::with_lines("QEMU registered directly", String::from_utf8(lines).unwrap())
+}
+
+/// With a dynamic linker where [`PREPARE`] puts one.
+const DYNAMIC: &[&str] = &["-pie", "-fPIE", "-Wl,--dynamic-linker=/tmp/ld.so"];
+
+fn victim(name: &str, options: &[&str]) -> Vec<u8> {
+    let source = "tests/security/programs/victim.c";
+    let options = [&["-nostdlib", "-ffreestanding"], options].concat();
+    std::fs::read(Foreign::Aarch64.build_as(name, source, &options)).unwrap()
+}
+
+/// Owners and modes; a /tmp in which an attacker may do as he likes, and everything else in /mnt.
+const PREPARE: &str = "set -e
+chmod 4755 victim dynamic
+mkdir -p attacker
+chown 1000:1000 attacker
+mount --bind . /mnt
+mount -t tmpfs -o mode=1777 none /tmp
+cd /mnt
+cp ld.so /tmp
+echo password-of-root >secret
+chmod 600 secret
+cd attacker";
+
+/// Becomes the attacker.
+const BECOME: &str = "exec setpriv --reuid 1000 --regid 1000 --clear-groups env -i PATH=/usr/bin:/bin";
+
+/// What the attacker's scripts begin with.
+const ATTACK: &str = r#"
+ulimit -c 0
+victim() { ../victim "$@" >out 2>err </dev/null; }
+# Waits until a condition holds.
+until_true() { local i; for ((i = 0; i < 200; i++)); do eval "$1" && return; sleep 0.05; done; return 1; }
+# Who owns a file.
+owner() { stat -c %u "$1" 2>/dev/null; }"#;

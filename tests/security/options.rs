@@ -1,0 +1,78 @@
+//! Programs whose names are options of QEMU. A caller chooses the path; the emulator finds it where its options are, unless
+//! `--` stands before it.
+
+use crate::lab::Directly::{Fails, Succeeds};
+use crate::lab::{Attack, CPU, Lab, NEEDS, attack, direct};
+use crate::support::{Release, have};
+
+/// Runs the victim by a symbolic link that is named like an option, as execve(2) and execvp(3) with an empty element in PATH allow.
+fn named(link: &str, victim: &str, arguments: &str) -> String {
+    format!("ln -s ../{victim} ./{link}; umask 0; ../call {link} {arguments} >out 2>err </dev/null")
+}
+
+/// Makes the attacker's dynamic linker.
+const PREFIX: &str = "mkdir -p prefix/tmp; cp ../evil prefix/tmp/ld.so\n";
+
+/// Code of the attacker's has run, with the privileges of the program.
+pub const TAKEN_OVER: &str = "grep -q \"^program the attacker's\" out && grep -q '^euid 0' out";
+
+#[test]
+fn names_that_are_options() {
+    if !have(NEEDS) {
+        return;
+    }
+    let both = [Succeeds, Succeeds];
+    let attacks = [
+        ("-E", "victim", "INJECTED=1 x", "grep -q '^variable INJECTED=1' out", both),
+        ("-U", "victim", "PATH x", "grep -q '^program' out && ! grep -q '^variable PATH=' out", both),
+        ("-0", "victim", "chosen x argument", "grep -q '^program' out && ! grep -q '^argument x' out", both),
+        ("-D", "victim", "log -d page x", "[[ $(owner log) = 0 ]]", both),
+        ("-d", "victim", "strace x", "grep -q 'geteuid()' err", both),
+        ("-strace", "victim", "x", "grep -q 'geteuid()' err", both),
+        ("-L", "dynamic", "prefix x", TAKEN_OVER, both),
+    ];
+    let scripts = attacks.map(|(name, victim, arguments, ..)| format!("{PREFIX}{}", named(name, victim, arguments)));
+    let debugging = format!("umask 0; ln -s ../victim ./-g; {}", with_debugger("../call -g socket x"));
+    let attacks = attacks.iter().zip(&scripts);
+    let attacks = attacks.map(|(&(name, _, _, harm, directly), script)| Attack { name, script, harm, directly });
+    attack(attacks.chain([Attack { name: "-g", script: &debugging, harm: DEBUGGED, directly: both }]));
+}
+
+/// Starts the victim, and asks whatever waits at `socket` for a debugger.
+pub fn with_debugger(start: &str) -> String {
+    format!(
+        "{start} >out 2>err </dev/null &
+        until_true '[[ -S socket ]] || ! kill -0 $! 2>/dev/null'
+        ../debugger socket >answer 2>/dev/null || true
+        kill -9 $! 2>/dev/null; wait $! 2>/dev/null"
+    )
+}
+
+/// It answered that the program is stopped.
+pub const DEBUGGED: &str = "grep -q 'T05' answer";
+
+/// A program by the name of a registered emulator that ends in this is no emulator with options to Debian's QEMU: what
+/// follows is the path, whatever it is called.
+const DEBIANS_NAME: &str = "aarch64-binfmt-P";
+
+#[test]
+fn debians_own_entries_take_no_options_and_all_variables() {
+    if !have(NEEDS) {
+        return;
+    }
+    let script = |attack: &str| format!("{PREFIX}{attack}");
+    let option = script(&named("-L", "dynamic", "prefix x"));
+    let variable = script("QEMU_LD_PREFIX=prefix ../dynamic >out 2>err </dev/null");
+    for release in Release::ALL {
+        let lab = Lab::with(|scratch| {
+            std::os::unix::fs::symlink(release.qemu(CPU), scratch.at(DEBIANS_NAME)).unwrap();
+            direct(scratch, &scratch.at(DEBIANS_NAME))
+        });
+        let directly = [Fails("QEMU called by this name takes no options"); 2];
+        let seen = lab.make(&Attack { name: "-L", script: &option, harm: TAKEN_OVER, directly });
+        assert!(!seen.harmed && seen.undisturbed(), "{release:?}: {seen}");
+        let directly = [Succeeds; 2];
+        let seen = lab.make(&Attack { name: "QEMU_LD_PREFIX", script: &variable, harm: TAKEN_OVER, directly });
+        assert!(seen.harmed, "{release:?}: {seen}");
+    }
+}

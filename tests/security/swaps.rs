@@ -1,0 +1,67 @@
+//! A path that means another file from one moment to the next. The kernel gives the privileges of the file that it has
+//! opened; who opens the path again may get another one.
+
+use crate::lab::{Lab, NEEDS};
+use crate::support::{Observation, Release, have};
+
+/// How often an attacker tries who must fail. Where it is possible, one of ten attempts succeeds.
+const FEW: u32 = 60;
+/// The same, where he must succeed; the first success is the last attempt.
+const MANY: u32 = 1000;
+
+/// Starts `start` up to `attempts` times while `link` is changed from the victim to the attacker's program and back, until
+/// that has the victim's privileges; says how often it was which of them, as whom.
+fn swapping(start: &str, attempts: u32) -> String {
+    format!(
+        "ln -s ../victim link; ln -s ../evil other; ../swap link other &
+        for ((i = 0; i < {attempts}; i++)); do
+            {start} >out 2>/dev/null
+            awk '/^program/ {{ who = $3 }} /^euid/ {{ print who, $2 }}' out >>seen
+            ! grep -q \"^attacker's 0\" seen || break
+        done
+        kill $!
+        sort seen | uniq -c | awk '{{ print $2, $3, $1 }}'"
+    )
+}
+
+#[track_caller]
+fn count(seen: &Observation, who: &str, euid: u32) -> u32 {
+    let start = format!("{who} {euid} ");
+    let line = seen.out().lines().find_map(|line| line.strip_prefix(&start));
+    line.map_or(0, |count| count.parse().unwrap_or_else(|_| panic!("{seen}")))
+}
+
+/// Directly, the attacker's program gets the victim's privileges with the versions that are `vulnerable`; through us with none,
+/// while each program runs as it should.
+fn swap(start: &str, vulnerable: [bool; 2]) {
+    for (release, vulnerable) in Release::ALL.into_iter().zip(vulnerable) {
+        let attempts = if vulnerable { MANY } else { FEW };
+        let direct = Lab::direct(release).run("", &swapping(start, attempts));
+        assert_eq!(count(&direct, "attacker's", 0) > 0, vulnerable, "{release:?}: {direct}");
+        let ours = Lab::ours(release).run("", &swapping(start, FEW));
+        assert_eq!(count(&ours, "attacker's", 0), 0, "{release:?}: {ours}");
+        // Both have run, so there was something to confuse.
+        assert!(count(&ours, "attacker's", 1000) > 0 && count(&ours, "victim", 0) > 0, "{release:?}: {ours}");
+        assert_eq!(count(&ours, "victim", 1000), 0, "{release:?}: {ours}");
+    }
+}
+
+#[test]
+fn between_exec_and_load() {
+    if !have(NEEDS) {
+        return;
+    }
+    // By descriptor there is nothing to confuse.
+    swap("./link", [false, false]);
+    // Without standard input the program's descriptor is 0, which QEMU before 10 takes for none.
+    swap("./link <&-", [true, false]);
+}
+
+#[test]
+fn when_the_program_starts_itself_again() {
+    if !have(NEEDS) {
+        return;
+    }
+    // QEMU's /proc/self/exe is the path that it was given.
+    swap("./link again", [true, true]);
+}

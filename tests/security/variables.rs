@@ -1,0 +1,151 @@
+//! The variables by which a caller steers QEMU. `VARIABLES` knows all that the tested versions read, and a test looks into the
+//! emulators themselves for others.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::lab::Directly::{Fails, Succeeds};
+use crate::lab::{Attack, Directly, NEEDS, attack};
+use crate::options::{DEBUGGED, TAKEN_OVER, with_debugger};
+use crate::support::{Release, have};
+
+/// A variable, and what can be done with it.
+struct Variable {
+    name: &'static str,
+    /// What is set.
+    settings: &'static str,
+    /// See [`Attack`].
+    harm: &'static str,
+    directly: [Directly; 2],
+}
+
+impl Variable {
+    /// The attack with it.
+    fn script(&self) -> String {
+        let victim = if self.settings.ends_with("../dynamic") { "" } else { "../victim" };
+        format!(
+            "mkdir -p prefix/tmp; cp ../evil prefix/tmp/ld.so; umask 0
+            env {} {victim} >out 2>err </dev/null",
+            self.settings
+        )
+    }
+}
+
+const fn succeeds(name: &'static str, settings: &'static str, harm: &'static str) -> Variable {
+    Variable { name, settings, harm, directly: [Succeeds, Succeeds] }
+}
+
+const fn only_new(name: &'static str, settings: &'static str, harm: &'static str) -> Variable {
+    Variable { name, settings, harm, directly: [Fails("QEMU 7.2 does not know it"), Succeeds] }
+}
+
+const fn only_old(name: &'static str, settings: &'static str, harm: &'static str, why: &'static str) -> Variable {
+    Variable { name, settings, harm, directly: [Succeeds, Fails(why)] }
+}
+
+const fn neither(name: &'static str, settings: &'static str, harm: &'static str, why: &'static str) -> Variable {
+    Variable { name, settings, harm, directly: [Fails(why), Fails(why)] }
+}
+
+/// The program did not even begin.
+const STOPPED: &str = "! grep -q '^program' out";
+/// It was told something else than without the variable.
+const LOGGED: &str = "[[ -s err ]]";
+
+const VARIABLES: &[Variable] = &[
+    // Files that root writes where the attacker likes, through a symbolic link anywhere; with a mode that he chooses.
+    succeeds("QEMU_LOG_FILENAME", "QEMU_LOG=page QEMU_LOG_FILENAME=log", "[[ $(owner log) = 0 ]]"),
+    succeeds("QEMU_TRACE", "QEMU_TRACE=enable=*,file=log", "[[ $(owner log) = 0 ]]"),
+    only_new("QEMU_PERFMAP", "QEMU_PERFMAP=1", "[[ $(owner /tmp/perf-*.map) = 0 ]]"),
+    only_new("QEMU_JITDUMP", "QEMU_JITDUMP=1", "[[ $(owner jit-*.dump) = 0 ]]"),
+    // Files that only root may read.
+    succeeds("QEMU_TRACE", "QEMU_TRACE=events=../secret", "grep -q 'password-of-root' err"),
+    // Code of the attacker with the privileges of the program.
+    Variable {
+        name: "QEMU_LD_PREFIX",
+        settings: "QEMU_LD_PREFIX=prefix ../dynamic",
+        harm: TAKEN_OVER,
+        directly: [Succeeds, Succeeds],
+    },
+    // What the program is told.
+    succeeds("QEMU_SET_ENV", "QEMU_SET_ENV=LD_PRELOAD=evil", "grep -q '^variable LD_PRELOAD=evil' out"),
+    succeeds("QEMU_UNSET_ENV", "QEMU_UNSET_ENV=PATH", "! grep -q '^variable PATH=' out"),
+    succeeds("QEMU_ARGV0", "QEMU_ARGV0=chosen", "grep -q '^argument chosen' out"),
+    succeeds("QEMU_UNAME", "QEMU_UNAME=9.9", "grep -q '^release 9.9' out"),
+    // The random bytes of which stack protectors are made.
+    succeeds("QEMU_RAND_SEED", "QEMU_RAND_SEED=1", "grep -q '^random f5b165224a58b791df6af1d8303e61cd' out"),
+    // What the program does, for everybody to see, even if its file cannot be read.
+    succeeds("QEMU_STRACE", "QEMU_STRACE=1", "grep -q 'geteuid()' err"),
+    succeeds("QEMU_LOG", "QEMU_LOG=in_asm", "grep -q '^IN:' err"),
+    succeeds("QEMU_DFILTER", "QEMU_LOG=in_asm QEMU_DFILTER=0x400000+0x100000", "grep -q '^IN:' err"),
+    // Where it lies in memory.
+    succeeds("QEMU_GUEST_BASE", "QEMU_LOG=page QEMU_GUEST_BASE=0x10000000", "grep -q 'guest_base  0x10000000' err"),
+    // It dies in the middle of its work, or does not begin.
+    succeeds("QEMU_STACK_SIZE", "QEMU_STACK_SIZE=4096", STOPPED),
+    succeeds("QEMU_CPU", "QEMU_CPU=none", STOPPED),
+    succeeds("QEMU_VERSION", "QEMU_VERSION=1", STOPPED),
+    only_old("QEMU_RESERVED_VA", "QEMU_RESERVED_VA=1", STOPPED, "what is below a page counts as nothing in QEMU 10"),
+    only_old("QEMU_PAGESIZE", "QEMU_PAGESIZE=3", STOPPED, "QEMU 10 only warns"),
+    Variable {
+        name: "QEMU_PAGESIZE",
+        settings: "QEMU_PAGESIZE=8192",
+        harm: LOGGED,
+        directly: [Fails("QEMU 7.2 takes it without a word"), Succeeds],
+    },
+    only_new("QEMU_TB_SIZE", "QEMU_TB_SIZE=none", STOPPED),
+    only_new("QEMU_RTSIG_MAP", "QEMU_RTSIG_MAP=none", STOPPED),
+    // One instruction at a time: seen in the log.
+    only_old(
+        "QEMU_SINGLESTEP",
+        "QEMU_LOG=in_asm QEMU_SINGLESTEP=1",
+        "[[ $(grep -c '^IN:' err) -gt 200 ]]",
+        "it has another name since QEMU 8.1",
+    ),
+    only_new(
+        "QEMU_ONE_INSN_PER_TB",
+        "QEMU_LOG=in_asm QEMU_ONE_INSN_PER_TB=1",
+        "[[ $(grep -c '^IN:' err) -gt 200 ]]",
+    ),
+    neither("QEMU_PLUGIN", "QEMU_PLUGIN=none", STOPPED, "Debian's static QEMU is built without plugins"),
+    neither("QEMU_MODULE_DIR", "QEMU_MODULE_DIR=.", STOPPED, "a static QEMU loads no modules"),
+    neither("QEMU_XTENSA_ABI_CALL0", "QEMU_XTENSA_ABI_CALL0=1", STOPPED, "only QEMU for Xtensa reads it"),
+];
+
+#[test]
+fn variables_that_steer_qemu() {
+    if !have(NEEDS) {
+        return;
+    }
+    let scripts: Vec<String> = VARIABLES.iter().map(Variable::script).collect();
+    let attacks = VARIABLES.iter().zip(&scripts);
+    let attacks = attacks.map(|(&Variable { name, harm, directly, .. }, script)| Attack { name, script, harm, directly });
+    let debugging = format!("umask 0; {}", with_debugger("env QEMU_GDB=socket ../victim"));
+    attack(attacks.chain([Attack { name: "QEMU_GDB", script: &debugging, harm: DEBUGGED, directly: [Succeeds; 2] }]));
+}
+
+/// What begins like a variable in the emulators and is none: parts of messages, and names of numbers.
+const NO_VARIABLES: &[&str] = &["QEMU_", "QEMU_AES_", "QEMU_ERESTARTSYS", "QEMU_ESIGRETURN", "QEMU_IS_ALIGNED"];
+/// The same, as prefixes.
+const NO_VARIABLES_WITH: &[&str] = &["QEMU_IFLA", "QEMU_OPT_"];
+
+#[test]
+fn every_name_in_the_emulators_is_known() {
+    if !have(&[crate::support::Need::BothQemus]) {
+        return;
+    }
+    let known: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).chain(["QEMU_GDB"]).collect();
+    let mut read = BTreeSet::new();
+    for release in Release::ALL {
+        let emulators = release.qemu(crate::lab::CPU).parent().unwrap().to_owned();
+        let mut grep = Command::new("grep");
+        grep.args(["-r", "-a", "-o", "-h", "QEMU_[A-Z0-9_]*"]).arg(&emulators);
+        let output = grep.output().unwrap();
+        assert!(output.status.success(), "{grep:?}");
+        read.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
+    }
+    let other = |name: &str| NO_VARIABLES.contains(&name) || NO_VARIABLES_WITH.iter().any(|with| name.starts_with(with));
+    let unknown: Vec<_> = read.iter().filter(|name| !known.contains(name.as_str()) && !other(name)).collect();
+    assert!(unknown.is_empty(), "the table does not know {unknown:?}");
+    let absent: Vec<_> = known.into_iter().filter(|&name| !read.contains(name)).collect();
+    assert_eq!(absent, ["QEMU_MODULE_DIR", "QEMU_PLUGIN"], "these are not read by any of them");
+}
