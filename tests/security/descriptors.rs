@@ -12,12 +12,11 @@ fn complaints_written_into_the_programs_own_file() {
     if !have(NEEDS) {
         return;
     }
-    let attacks = [
-        ("2 closed", "2>&-", [Succeeds; 2]),
-        ("0 and 2 closed", "<&- 2>&-", [Fails(FILLED); 2]),
-    ];
+    let attacks = [("2 closed", "2>&-", [Succeeds; 2]), ("0 and 2 closed", "<&- 2>&-", [Fails(FILLED); 2])];
     let scripts = attacks.map(|(_, closed, _)| {
-        format!("bash -c 'exec ../victim append log root::0:0 >out 2>err {closed}'; [[ $? = [3-9] ]] || echo reused >>out")
+        format!(
+            "bash -c 'exec ../victim append log root::0:0 >out 2>err {closed}'; [[ $? = [3-9] ]] || echo reused >>out"
+        )
     });
     let attacks = attacks.iter().zip(&scripts);
     let harm = "[[ $(owner log) = 0 ]] && grep -q 'root::0:0' log";

@@ -5,8 +5,7 @@ use std::fmt;
 use crate::support::{Foreign, Namespace, Need, Observation, Release, Row, Scratch, native, tool};
 
 /// What every attack needs.
-pub const NEEDS: &[Need] =
-    &[Need::Namespace, Need::Root, Need::Compiler, Need::CrossCompilers, Need::BothQemus];
+pub const NEEDS: &[Need] = &[Need::Namespace, Need::Root, Need::Compiler, Need::CrossCompilers, Need::BothQemus];
 
 /// The architecture of the programs: what QEMU does with privileged ones is the same for all.
 pub const CPU: &str = "aarch64";
@@ -77,8 +76,13 @@ impl Lab {
 
     /// What `namespace` registers.
     pub fn with(namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
+        Self::with_flags("POCF", namespace)
+    }
+
+    /// The same with these flags.
+    pub fn with_flags(flags: &str, namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
         let scratch = Scratch::new();
-        let namespace = namespace(&scratch).flags("POCF").mapped();
+        let namespace = namespace(&scratch).flags(flags).mapped();
         let programs = [
             ("victim", victim("victim", &["-static"])),
             ("plain", victim("victim", &["-static"])),

@@ -7,11 +7,11 @@ mod support;
 
 mod descriptors;
 mod lab;
-//mod limits;
-//mod loader;
-//mod memory;
+mod limits;
+mod loader;
+mod memory;
 mod options;
-//mod places;
+mod places;
 //mod promises;
 mod swaps;
 mod variables;

@@ -101,11 +101,7 @@ const VARIABLES: &[Variable] = &[
         "[[ $(grep -c '^IN:' err) -gt 200 ]]",
         "it has another name since QEMU 8.1",
     ),
-    only_new(
-        "QEMU_ONE_INSN_PER_TB",
-        "QEMU_LOG=in_asm QEMU_ONE_INSN_PER_TB=1",
-        "[[ $(grep -c '^IN:' err) -gt 200 ]]",
-    ),
+    only_new("QEMU_ONE_INSN_PER_TB", "QEMU_LOG=in_asm QEMU_ONE_INSN_PER_TB=1", "[[ $(grep -c '^IN:' err) -gt 200 ]]"),
     neither("QEMU_PLUGIN", "QEMU_PLUGIN=none", STOPPED, "Debian's static QEMU is built without plugins"),
     neither("QEMU_MODULE_DIR", "QEMU_MODULE_DIR=.", STOPPED, "a static QEMU loads no modules"),
     neither("QEMU_XTENSA_ABI_CALL0", "QEMU_XTENSA_ABI_CALL0=1", STOPPED, "only QEMU for Xtensa reads it"),
@@ -118,7 +114,8 @@ fn variables_that_steer_qemu() {
     }
     let scripts: Vec<String> = VARIABLES.iter().map(Variable::script).collect();
     let attacks = VARIABLES.iter().zip(&scripts);
-    let attacks = attacks.map(|(&Variable { name, harm, directly, .. }, script)| Attack { name, script, harm, directly });
+    let attacks =
+        attacks.map(|(&Variable { name, harm, directly, .. }, script)| Attack { name, script, harm, directly });
     let debugging = format!("umask 0; {}", with_debugger("env QEMU_GDB=socket ../victim"));
     attack(attacks.chain([Attack { name: "QEMU_GDB", script: &debugging, harm: DEBUGGED, directly: [Succeeds; 2] }]));
 }
@@ -143,7 +140,8 @@ fn every_name_in_the_emulators_is_known() {
         assert!(output.status.success(), "{grep:?}");
         read.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
     }
-    let other = |name: &str| NO_VARIABLES.contains(&name) || NO_VARIABLES_WITH.iter().any(|with| name.starts_with(with));
+    let other =
+        |name: &str| NO_VARIABLES.contains(&name) || NO_VARIABLES_WITH.iter().any(|with| name.starts_with(with));
     let unknown: Vec<_> = read.iter().filter(|name| !known.contains(name.as_str()) && !other(name)).collect();
     assert!(unknown.is_empty(), "the table does not know {unknown:?}");
     let absent: Vec<_> = known.into_iter().filter(|&name| !read.contains(name)).collect();

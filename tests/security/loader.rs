@@ -1,0 +1,58 @@
+//! The variables by which a caller steers dynamic linkers and C libraries: the emulator's own, which is static, and the guest's.
+
+use crate::lab::Directly::{Fails, Succeeds};
+use crate::lab::{Attack, Lab, NEEDS, attack};
+use crate::support::{Foreign, Release, have};
+
+#[test]
+fn variables_for_libraries_do_not_reach_the_program() {
+    if !have(NEEDS) {
+        return;
+    }
+    let removed = [Fails("the libc of a static QEMU removes them from its environment, which the guest gets"); 2];
+    let harm = "grep -q '^variable [A-Z_]*=chosen' out";
+    let attacks = [
+        (
+            "LD_*",
+            "LD_PRELOAD=chosen LD_LIBRARY_PATH=chosen LD_AUDIT=chosen LD_DEBUG_OUTPUT=chosen LD_PROFILE=chosen",
+            harm,
+            removed,
+        ),
+        ("GLIBC_TUNABLES", "GLIBC_TUNABLES=chosen", harm, removed),
+        ("others", "TMPDIR=chosen GCONV_PATH=chosen LOCPATH=chosen NLSPATH=chosen MALLOC_TRACE=chosen", harm, removed),
+        ("behind QEMU_SET_ENV", "QEMU_SET_ENV=GLIBC_TUNABLES=chosen,LD_PRELOAD=chosen", harm, [Succeeds; 2]),
+    ];
+    let scripts = attacks.map(|(_, settings, ..)| format!("(export {settings}; victim)"));
+    let attacks = attacks.iter().zip(&scripts);
+    attack(attacks.map(|(&(name, _, harm, directly), script)| Attack { name, script, harm, directly }));
+}
+
+/// Where the cross compiler's libraries are.
+const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
+
+#[test]
+fn no_library_of_the_callers_is_loaded() {
+    if !have(NEEDS) {
+        return;
+    }
+    let linker = format!("-Wl,--dynamic-linker={LIBRARIES}/ld-linux-aarch64.so.1");
+    let search = format!("-Wl,--enable-new-dtags,-rpath,{LIBRARIES}");
+    let program = Foreign::Aarch64.build_as("ordinary", "tests/security/programs/ordinary.c", &[&linker, &search]);
+    let library = Foreign::Aarch64.build_as("library", "tests/security/programs/library.c", &["-shared", "-fPIC"]);
+    let attacker = "for program in ../unprivileged ../privileged; do
+            LD_PRELOAD=/mnt/library.so $program
+            LD_LIBRARY_PATH=/mnt/attacker LD_AUDIT=/mnt/library.so $program
+            GLIBC_TUNABLES=glibc.rtld.optional_static_tls=x LD_SHOW_AUXV=1 LD_DEBUG=all $program 2>&1 | tail -n 2
+        done";
+    for release in Release::ALL {
+        let lab = Lab::ours(release);
+        lab.scratch.write("unprivileged", std::fs::read(&program).unwrap());
+        lab.scratch.write("privileged", std::fs::read(&program).unwrap());
+        lab.scratch.write("library.so", std::fs::read(&library).unwrap());
+        let seen = lab.run("chmod 4755 ../privileged", attacker);
+        // The attack works where there is nothing to gain.
+        let (unprivileged, privileged) = seen.out().split_at(seen.out().find("euid 0").unwrap_or(0));
+        assert!(unprivileged.contains("library loaded\n"), "{seen}");
+        assert_eq!(privileged, "euid 0\nend\n".repeat(3), "{seen}");
+    }
+}

@@ -1,0 +1,101 @@
+//! An emulator that the attacker puts where one is expected: in a root directory of his own, or in a namespace of his own.
+
+use crate::lab::{CPU, Lab, NEEDS, direct};
+use crate::support::{Namespace, Observation, Release, have, native};
+
+/// A root directory that belongs to the attacker, with the victim in it, and his program wherever an emulator may be looked for.
+/// What is run there as the attacker writes to `out`.
+fn jail(lab: &Lab, emulators: &[&str]) -> Observation {
+    lab.scratch.write("planted", native("tests/security/programs/planted.c"));
+    let plant: String = emulators
+        .iter()
+        .map(|path| format!("install -D planted jail/{path}; install -D planted jail/{path}-static\n"))
+        .collect();
+    let root = format!(
+        "cd ..; mkdir jail; {plant} cp secret jail; chown -R 1000:1000 jail; chown 0:0 jail/secret
+        cp -p victim jail; chmod 4755 jail/victim
+        exec chroot --userspec=1000:1000 --groups= jail /victim"
+    );
+    lab.run(&root, "")
+}
+
+fn taken_over(seen: &Observation) -> bool {
+    seen.out().starts_with("program the attacker's\n") && seen.out().contains("password-of-root")
+}
+
+fn ran_with_privileges(seen: &Observation) -> bool {
+    seen.out().starts_with("program the victim\n") && seen.out().contains("\neuid 0\n") && seen.code() == 0
+}
+
+#[test]
+fn planted_in_a_root_directory() {
+    if !have(NEEDS) {
+        return;
+    }
+    for release in Release::ALL {
+        let emulator = release.qemu(CPU);
+        let emulator = emulator.to_str().unwrap();
+        // Without flag F the kernel looks for the emulator there.
+        let lab = Lab::with_flags("POC", |scratch| direct(scratch, emulator));
+        let seen = jail(&lab, &[emulator]);
+        assert!(taken_over(&seen), "{seen}");
+        // What is registered with F is open already. All our lines have it.
+        let seen = jail(&Lab::direct(release), &[emulator]);
+        assert!(ran_with_privileges(&seen), "{seen}");
+        let lab = Lab::ours(release);
+        let image = lab.scratch.at("image");
+        let seen =
+            jail(&lab, &[emulator, &image, "/usr/bin/qemu-aarch64", "/usr/libexec/binfmt-dispatch/binfmt-dispatch"]);
+        assert!(ran_with_privileges(&seen), "{seen}");
+    }
+}
+
+#[test]
+fn an_image_without_the_emulator_takes_none_from_there() {
+    if !have(NEEDS) {
+        return;
+    }
+    let lab = Lab::with(|scratch| Namespace::with_image(scratch, &["--no-emulators"]));
+    let line = "/victim: the kernel marked this start as privileged (set-id, capabilities, or different real and effective \
+                ids), and the emulator for aarch64 is not inside the registered file: register without the C flag, or drop \
+                the privileges first";
+    jail(&lab, &["/usr/bin/qemu-aarch64"]).refused(126, line);
+}
+
+#[test]
+fn every_generated_line_has_flag_f() {
+    for arguments in [&["generate", "--format", "register"][..], &["generate", "--format", "register", "--direct"]] {
+        let lines = String::from_utf8(crate::support::tool(arguments)).unwrap();
+        assert!(lines.lines().count() > 30, "{lines}");
+        let without: Vec<_> = lines.lines().filter(|line| !line.rsplit(':').next().unwrap().contains('F')).collect();
+        assert!(without.is_empty(), "{without:?}");
+    }
+}
+
+#[test]
+fn planted_in_a_namespace() {
+    if !have(NEEDS) {
+        return;
+    }
+    // As root of a namespace of his own, the attacker puts his program over the emulator and over the image, and registers it
+    // himself. The kernel gives no privileges of ids that do not exist there, however that is registered.
+    for release in Release::ALL {
+        let emulator = release.qemu(CPU);
+        for lab in [Lab::direct(release), Lab::ours(release)] {
+            lab.scratch.write("planted", native("tests/security/programs/planted.c"));
+            let hidden =
+                if lab.scratch.path().join("image").exists() { "../image" } else { emulator.to_str().unwrap() };
+            let line = r":mine:M:18:\xb7\x00::/mnt/planted:POCF";
+            let attack = format!(
+                "unshare -Urm bash -c '
+                    mount --bind ../planted {hidden} && ../victim >hidden
+                    mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+                    echo \"{line}\" >/proc/sys/fs/binfmt_misc/register && ../victim >registered'
+                cat hidden registered"
+            );
+            let seen = lab.run("", &attack);
+            let registered = seen.out().contains("program the attacker's\n");
+            assert!(registered && !seen.out().contains("password-of-root"), "{seen}");
+        }
+    }
+}
