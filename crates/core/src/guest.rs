@@ -24,6 +24,9 @@ pub struct Guest {
 impl Guest {
     /// Identifies the program whose first bytes are `head` (at least the header; more does no harm).
     ///
+    /// Security rule 5: nothing of a guest is trusted. Every field that is used is checked, here and where it is used; lints
+    /// forbid whatever could panic or overflow, and nothing is allocated.
+    ///
     /// # Errors
     /// What QEMU's loader would refuse in the header as well.
     pub fn identify(head: &[u8]) -> Result<Self, Fault> {

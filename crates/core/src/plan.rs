@@ -15,6 +15,9 @@ pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
 /// The variable by which a caller chooses the CPU model himself.
 pub const CPU: &[u8] = b"QEMU_CPU";
 
+/// Security rule 4: this always stands before the path, so that a guest called `-L` is no option.
+const END_OF_OPTIONS: &CStr = c"--";
+
 /// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a, A> {
@@ -78,8 +81,7 @@ pub fn choose_sysroot<'a>(
 }
 
 impl<'a, A: Copy> Plan<'a, A> {
-    /// Passes the emulator's argv to `push`, by the row's convention. `--` always stands before the path (security
-    /// rule 4), so that a guest called `-L` is no option.
+    /// Passes the emulator's argv to `push`, by the row's convention.
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
         let Invocation { path, argv0, args } = self.invocation;
         push(Word::Ours(self.emulator));
@@ -99,7 +101,7 @@ impl<'a, A: Copy> Plan<'a, A> {
             push(Word::Ours(c"-0"));
             push(Word::Callers(argv0));
         }
-        push(Word::Ours(c"--"));
+        push(Word::Ours(END_OF_OPTIONS));
         push(Word::Callers(path));
         if self.argv0_flag() {
             push(Word::Callers(argv0));
@@ -109,11 +111,10 @@ impl<'a, A: Copy> Plan<'a, A> {
         }
     }
 
-    /// Passes the emulator's environment to `push`: `callers`, without every `QEMU_*` when the guest is privileged
-    /// (security rule 2), then the row's settings that the caller has not made. `bytes` reads a variable
-    /// (`NAME=value`).
+    /// Passes the emulator's environment to `push`: those of `callers` that may reach it, then the row's settings that
+    /// the caller has not made. `bytes` reads a variable (`NAME=value`).
     pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Word<'a, A>)) {
-        let keeps = |variable: A| !self.secure || !bytes(variable).starts_with(STEERING);
+        let keeps = |variable: A| may_reach_emulator(self.secure, bytes(variable));
         for &variable in callers {
             if keeps(variable) {
                 push(Word::Callers(variable));
@@ -132,6 +133,12 @@ impl<'a, A: Copy> Plan<'a, A> {
     pub fn argv0_flag(&self) -> bool {
         self.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
     }
+}
+
+/// Security rule 2: no variable that steers QEMU reaches it when the guest is privileged. QEMU itself never looks at
+/// AT_SECURE.
+fn may_reach_emulator(secure: bool, variable: &[u8]) -> bool {
+    !(secure && variable.starts_with(STEERING))
 }
 
 /// The name in `NAME=value`; all of it when there is no `=`.

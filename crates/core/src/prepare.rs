@@ -105,15 +105,13 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
 
     let (name, emulator) = match image.emulator(&row).map_err(Refusal::BadImage)? {
         Some(resident) => (resident.name, Emulator::Inside(resident)),
-        // Security rule 1: with AT_SECURE set, no path chooses what runs.
-        None if secure => return Err(Refusal::Privileged { machine: row.name }),
         None => outside(files, &row, &request, head)?,
     };
     let strategy = if let Emulator::Executed(_) = emulator { Strategy::Exec } else { Strategy::Map };
     let mut look = Look { files, row: &row, guest: &guest, file, start };
-    // The variables of a privileged guest's caller never reach the emulator, so they choose nothing here either.
+    // Security rule 2 again: what may not reach the emulator chooses nothing here either.
     let cpu = if !secure && look.files.is_set(plan::CPU) { None } else { look.cpu() };
-    // A privileged guest's libraries are where it says, or nowhere.
+    // Security rule 1 again: a privileged guest's libraries are where it says, or nowhere.
     let sysroot = if secure { None } else { look.sysroot() };
     let Row { argv0, options, environment: settings, .. } = row;
     let plan = Plan { argv0, cpu, options, settings, emulator: name, strategy, sysroot, secure, invocation };
@@ -128,6 +126,10 @@ fn outside<'a, 'h, A, F: Files>(
     request: &Request<'a, A, F::File>,
     head: &'h mut Head,
 ) -> Result<(&'a CStr, Emulator<'a, 'h, F::File>), Refusal<'a>> {
+    // Security rule 1: what runs with privileges comes from the image. Who gains them may control what a path leads to.
+    if request.secure {
+        return Err(Refusal::Privileged { machine: row.name });
+    }
     let (path, file) = plan::find_emulator(row, |path| match files.open(path) {
         Ok(file) => Ok(Some(file)),
         Err(ENOENT | ENOTDIR) => Ok(None),
@@ -214,6 +216,59 @@ impl<'l, 'a, F: Files> Look<'l, 'a, F> {
         match bytes::slice(self.start, range.start, len) {
             Some(near) => Some(near),
             None => self.files.read_at(self.file, buffer, range.start).ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::{Class, Data, Machine};
+    use crate::table::Argv0;
+    use std::vec::Vec;
+
+    /// Notes which files are looked for, and has none.
+    struct Nothing(Vec<std::string::String>);
+
+    impl Files for Nothing {
+        type File = ();
+
+        fn open(&mut self, path: &CStr) -> Result<(), i32> {
+            self.0.push(path.to_str().unwrap().into());
+            Err(ENOENT)
+        }
+
+        fn read_at<'b>(&mut self, (): (), _: &'b mut [u8], _: u64) -> Result<&'b [u8], i32> {
+            Err(ENOENT)
+        }
+
+        fn len(&mut self, (): ()) -> Result<u64, i32> {
+            Err(ENOENT)
+        }
+
+        fn exists(&mut self, _: &CStr, path: &CStr) -> bool {
+            self.0.push(path.to_str().unwrap().into());
+            false
+        }
+
+        fn is_set(&mut self, _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn for_privileged_guests_no_path_is_even_tried() {
+        let row = plan::tests::row(Argv0::DashZero);
+        let host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
+        for (secure, refusal, tried) in [
+            (true, Refusal::Privileged { machine: c"cpu" }, &[][..]),
+            (false, Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") }, &["/first", "/second"]),
+        ] {
+            let invocation = Invocation { path: &b"guest"[..], argv0: b"guest", args: &[] };
+            let request = Request { guest: (), invocation, secure, host, page: 4096 };
+            let (mut files, mut head) = (Nothing(Vec::new()), [0; program::HEAD]);
+            assert_eq!(outside(&mut files, &row, &request, &mut head).err(), Some(refusal));
+            assert_eq!(files.0, tried);
         }
     }
 }

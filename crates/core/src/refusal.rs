@@ -84,7 +84,8 @@ pub enum Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// The exit code, as documented in the README.
+    /// The exit code, as documented in the README. Security rule 7: what is not understood is refused, and nothing weaker is
+    /// tried.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Refusal::UnknownMachine(_) | Refusal::UnknownVariant { .. } | Refusal::NoEmulator { .. } => {

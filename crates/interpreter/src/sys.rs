@@ -85,6 +85,8 @@ pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
     same
 }
 
+/// Security rule 6: emulators are opened, by the paths in the image's table, and a guest that is executed, to compare it.
+/// There is no configuration file.
 fn open(path: &CStr) -> Result<Fd> {
     let fd = plain(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?;
     Ok(Fd(fd as i32))
@@ -165,7 +167,7 @@ pub type Room = MaybeUninit<[u8; 4096]>;
 /// The path of the file behind `fd` as the kernel knows it now, put into `room`; its address, or `None` where /proc is not
 /// mounted.
 pub fn path(fd: Fd, room: &mut Room) -> Option<usize> {
-    // "/proc/self/fd/", the digits, and zeros: 16 bytes each, the first digit last to come and lowest.
+    // From the last digit to the first, which is the lowest byte then.
     let mut digits = 0u128;
     let mut rest = fd.0.unsigned_abs();
     loop {
@@ -175,7 +177,7 @@ pub fn path(fd: Fd, room: &mut Room) -> Option<usize> {
             break;
         }
     }
-    let link = [*b"/proc/.//self/fd", (u128::from(b'/') | digits << 8).to_le_bytes()];
+    let link = [*b"/proc/self/./fd/", digits.to_le_bytes()];
     let link = (&raw const link) as usize;
     let start = room.as_mut_ptr().cast::<u8>();
     // One byte is kept for the NUL. Linux opens nothing by a longer name: what is cut off names nothing.
