@@ -12,6 +12,6 @@ mod loader;
 mod memory;
 mod options;
 mod places;
-//mod promises;
+mod promises;
 mod swaps;
 mod variables;
