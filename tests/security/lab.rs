@@ -111,9 +111,15 @@ impl Lab {
     /// Makes an attack.
     #[track_caller]
     pub fn make(&self, attack: &Attack<'_>) -> Outcome {
+        self.make_after("", attack)
+    }
+
+    /// Makes an attack, after what root does.
+    #[track_caller]
+    pub fn make_after(&self, root: &str, attack: &Attack<'_>) -> Outcome {
         let Attack { script, harm, .. } = attack;
         let verdict = format!("{script}\nif {harm}; then echo harmed; else echo unharmed; fi\ncat out");
-        let seen = self.run("", &verdict);
+        let seen = self.run(root, &verdict);
         let (first, out) = seen.out().split_once('\n').unwrap_or_default();
         assert!(["harmed", "unharmed"].contains(&first), "{seen}");
         Outcome { harmed: first == "harmed", out: out.to_owned(), seen }

@@ -16,26 +16,48 @@ const PREFIX: &str = "mkdir -p prefix/tmp; cp ../evil prefix/tmp/ld.so\n";
 /// Code of the attacker's has run, with the privileges of the program.
 pub const TAKEN_OVER: &str = "grep -q \"^program the attacker's\" out && grep -q '^euid 0' out";
 
+/// Option, victim, argv from argv\[0\] on, and the harm. QEMU registered directly takes argv\[0\] for the option's value.
+const NAMES: [(&str, &str, &str, &str); 7] = [
+    ("-E", "victim", "INJECTED=1 x", "grep -q '^variable INJECTED=1' out"),
+    ("-U", "victim", "PATH x", "grep -q '^program' out && ! grep -q '^variable PATH=' out"),
+    ("-0", "victim", "chosen x argument", "grep -q '^program' out && ! grep -q '^argument x' out"),
+    ("-D", "victim", "log -d page x", "[[ $(owner log) = 0 ]]"),
+    ("-d", "victim", "strace x", "grep -q 'geteuid()' err"),
+    ("-strace", "victim", "x", "grep -q 'geteuid()' err"),
+    ("-L", "dynamic", "prefix x", TAKEN_OVER),
+];
+
 #[test]
 fn names_that_are_options() {
     if !have(NEEDS) {
         return;
     }
-    let both = [Succeeds, Succeeds];
-    let attacks = [
-        ("-E", "victim", "INJECTED=1 x", "grep -q '^variable INJECTED=1' out", both),
-        ("-U", "victim", "PATH x", "grep -q '^program' out && ! grep -q '^variable PATH=' out", both),
-        ("-0", "victim", "chosen x argument", "grep -q '^program' out && ! grep -q '^argument x' out", both),
-        ("-D", "victim", "log -d page x", "[[ $(owner log) = 0 ]]", both),
-        ("-d", "victim", "strace x", "grep -q 'geteuid()' err", both),
-        ("-strace", "victim", "x", "grep -q 'geteuid()' err", both),
-        ("-L", "dynamic", "prefix x", TAKEN_OVER, both),
-    ];
-    let scripts = attacks.map(|(name, victim, arguments, ..)| format!("{PREFIX}{}", named(name, victim, arguments)));
+    let directly = [Succeeds; 2];
+    let scripts = NAMES.map(|(name, victim, arguments, _)| format!("{PREFIX}{}", named(name, victim, arguments)));
+    let attacks = NAMES.iter().zip(&scripts);
+    let attacks = attacks.map(|(&(name, _, _, harm), script)| Attack { name, script, harm, directly });
     let debugging = format!("umask 0; ln -s ../victim ./-g; {}", with_debugger("../call -g socket x"));
-    let attacks = attacks.iter().zip(&scripts);
-    let attacks = attacks.map(|(&(name, _, _, harm, directly), script)| Attack { name, script, harm, directly });
-    attack(attacks.chain([Attack { name: "-g", script: &debugging, harm: DEBUGGED, directly: both }]));
+    attack(attacks.chain([Attack { name: "-g", script: &debugging, harm: DEBUGGED, directly }]));
+}
+
+/// Nothing of the kernel's is in /proc any more.
+const NO_PROC: &str = "mount -t tmpfs none /proc";
+
+#[test]
+fn names_that_would_be_options_without_the_dashes() {
+    if !have(NEEDS) {
+        return;
+    }
+    // We pass argv[0] before the path, so that it is the arguments that would follow the option. Without /proc the path is the
+    // caller's; with it, it is the kernel's, and is no option anyway.
+    let directly = [Fails("QEMU takes argv[0] for the value, which is another one here"); 2];
+    for (name, victim, arguments, harm) in NAMES {
+        let script = format!("{PREFIX}{}", named(name, victim, &format!("zero {arguments}")));
+        for release in Release::ALL {
+            let seen = Lab::ours(release).make_after(NO_PROC, &Attack { name, script: &script, harm, directly });
+            assert!(!seen.harmed && seen.undisturbed(), "{name}, {release:?}: {seen}");
+        }
+    }
 }
 
 /// Starts the victim, and asks whatever waits at `socket` for a debugger.
