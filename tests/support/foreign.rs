@@ -29,6 +29,15 @@ impl Foreign {
         }
     }
 
+    /// Debian's name of it.
+    pub const fn debian(self) -> &'static str {
+        match self {
+            Foreign::Aarch64 => "arm64",
+            Foreign::Arm => "armhf",
+            Foreign::S390x => "s390x",
+        }
+    }
+
     const fn compiler(self) -> &'static str {
         match self {
             Foreign::Aarch64 => "aarch64-linux-gnu-gcc",
@@ -40,7 +49,7 @@ impl Foreign {
     /// A program out of the C file `source` (a path in the repository), static, made once by each test process.
     pub fn build(self, source: &str) -> PathBuf {
         let name = format!("{}-{}", source.trim_end_matches(".c").replace('/', "-"), self.name());
-        artefact(&name, |path| compile(self.compiler(), source, &["-static"], path))
+        artefact(&name, |path| compile(self.compiler(), source, &["-static", "-pthread"], path))
     }
 
     /// The same with other options, called `name`.

@@ -29,6 +29,8 @@ pub enum Need {
     Compiler,
     /// strace.
     Strace,
+    /// setcap.
+    Capabilities,
 }
 
 /// Whether everything in `needs` is here.
@@ -80,6 +82,7 @@ impl Need {
                 Some(format!("no C compiler for {}: run ci/setup, which installs it", foreign.name()))
             }
             Need::Compiler => no_command("gcc", "--version", "gcc and libc6-dev"),
+            Need::Capabilities => no_command("setcap", "-h", "libcap2-bin"),
             Need::Strace => no_command("strace", "--version", "strace"),
         }
     }

@@ -23,6 +23,14 @@ impl Release {
         }
     }
 
+    /// The version of its QEMU.
+    pub const fn version(self) -> &'static str {
+        match self {
+            Release::Bookworm => "7.2",
+            Release::Trixie => "10.0",
+        }
+    }
+
     /// The QEMU for what QEMU calls `cpu`.
     pub fn qemu(self, cpu: &str) -> PathBuf {
         let suffix = match self {

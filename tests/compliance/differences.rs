@@ -1,0 +1,205 @@
+//! Every known difference, each with its reason. One that is not here fails the tests, and so does one that is no more.
+
+use std::fmt;
+
+use crate::seen::Found;
+use crate::support::Release;
+
+/// What a difference is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Better than with QEMU registered directly.
+    Improvement,
+    /// It cannot be otherwise.
+    Unavoidable,
+    /// Between the two QEMUs, and the same when they are registered directly.
+    Qemu,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Improvement => "improvement",
+            Kind::Unavoidable => "unavoidable",
+            Kind::Qemu => "QEMU",
+        })
+    }
+}
+
+/// A known difference.
+#[derive(Clone, Copy, Debug)]
+pub struct Difference {
+    /// The fields, each of which has to differ; `*` stands for any.
+    pub fields: &'static [&'static str],
+    /// The cases, in each of which it has to show; if there are none, it may show in any.
+    pub cases: &'static [&'static str],
+    /// Through which QEMU.
+    pub with: &'static [Release],
+    /// What it is worth.
+    pub kind: Kind,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl Difference {
+    /// Whether it is this one.
+    pub fn covers(&self, found: &Found) -> bool {
+        let field = self.fields.iter().any(|field| *field == "*" || *field == found.field);
+        field && (self.cases.is_empty() || self.cases.contains(&found.case))
+    }
+
+    /// The fields and cases of it that are not among `found`.
+    pub fn lacks(&self, found: &[&Found]) -> Vec<String> {
+        let any_case = [""];
+        let cases = if self.cases.is_empty() { &any_case[..] } else { self.cases };
+        let pairs = self.fields.iter().flat_map(|field| cases.iter().map(move |case| (*field, *case)));
+        let differs = |(field, case): &(&str, &str)| {
+            found.iter().any(|found| ["*", &found.field].contains(field) && ["", found.case].contains(case))
+        };
+        pairs.filter(|pair| !differs(pair)).map(|(field, case)| format!("{field} {case}")).collect()
+    }
+
+    /// Its row in docs/compliance.md.
+    pub fn row(&self) -> String {
+        let list = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<String>>().join(", ");
+        let cases = if self.cases.is_empty() { "any".to_owned() } else { list(self.cases) };
+        let with: Vec<&str> = self.with.iter().map(|release| release.version()).collect();
+        format!("| {} | {cases} | {} | {} | {} |", list(self.fields), with.join(", "), self.kind, self.reason)
+    }
+}
+
+const BOTH: &[Release] = &Release::ALL;
+
+/// Between QEMU registered directly and through us.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        fields: &["host.cmdline"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "`ps` shows the program's own arguments, instead of QEMU's path and the program's in front of them.",
+    },
+    Difference {
+        fields: &["host.exe"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Unavoidable,
+        reason: "The kernel points the link to the registered file, which is the image instead of QEMU; changing it takes privileges.",
+    },
+    Difference {
+        fields: &["comm", "proc.comm", "proc.status.Name", "host.comm", "host.status.Name"],
+        cases: &["descriptor", "memfd"],
+        with: BOTH,
+        kind: Kind::Unavoidable,
+        reason: "For a program without a path the kernel names the process after the registered file.",
+    },
+    Difference {
+        fields: &["*"],
+        cases: &["name-E", "name-L", "name-version", "name-two-hyphens"],
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "The program runs as it was called. Registered directly, QEMU takes its path for an option of its own: sets variables, looks elsewhere for libraries, starts what is named behind it, or says its version.",
+    },
+    Difference {
+        fields: &["env", "release"],
+        cases: &["setuid-qemu"],
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "No `QEMU_*` variable of the caller reaches a privileged start.",
+    },
+    Difference {
+        fields: &["descriptor"],
+        cases: &["closed-0", "closed-0-1", "closed-0-2", "closed-0-1-2", "setuid-closed-0-1-2"],
+        with: &[Release::Bookworm],
+        kind: Kind::Improvement,
+        reason: "What was closed stays closed. QEMU 7.2 takes the program's descriptor 0 for none, opens the program's path anew, and leaves the program itself open as its standard input.",
+    },
+    Difference {
+        fields: &["code", "reports"],
+        cases: &["mode-0111-closed-0"],
+        with: &[Release::Bookworm],
+        kind: Kind::Improvement,
+        reason: "The program runs. QEMU 7.2 takes descriptor 0 for none, and cannot open a program that may not be read.",
+    },
+];
+
+/// Between QEMU 7.2 and QEMU 10.0, both through us.
+pub const QEMU_DIFFERENCES: &[Difference] = &[
+    Difference {
+        fields: &["aux.16", "aux.26"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "AT_HWCAP, AT_HWCAP2: the newer one emulates more of the CPU, or tells more of it.",
+    },
+    Difference {
+        fields: &["aux.33"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "AT_SYSINFO_EHDR: the newer one has a vDSO for its programs.",
+    },
+    Difference {
+        fields: &["cpuinfo"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "/proc/cpuinfo: the newer one shows the emulated CPU, the older one the host's, but for a few architectures.",
+    },
+    Difference {
+        fields: &["env"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "The older one hands the environment over in reverse order.",
+    },
+    Difference {
+        fields: &["host.environ"],
+        cases: &["foreign-shell"],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "What a foreign shell hands on is in the order in which it got it.",
+    },
+    Difference {
+        fields: &["descriptor"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "O_LARGEFILE among the flags of a descriptor: the newer one tells of it.",
+    },
+    Difference {
+        fields: &["proc.status.SigCgt", "host.status.SigCgt"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "The newer one catches only the signals that it needs itself.",
+    },
+    Difference {
+        fields: &["proc.status.SigIgn", "host.status.SigIgn"],
+        cases: &["signals"],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "What is ignored the older one catches and drops; the newer one leaves it ignored.",
+    },
+    Difference {
+        fields: &["signal-blocked"],
+        cases: &["signals"],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "They map real-time signals in different ways.",
+    },
+    Difference {
+        fields: &["proc.exe"],
+        cases: &["deleted", "memfd", "memfd-path"],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "For a file that has no path any more the older one fails, the newer one tells what the kernel tells.",
+    },
+    Difference {
+        fields: &["host.exe"],
+        cases: &[],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "Each is in an image of its own.",
+    },
+];

@@ -1,0 +1,101 @@
+//! Compliance: nobody can tell a program that was started through us from one that QEMU, registered directly, was
+//! started for, but for the differences in `differences.rs`. A foreign program reports what it sees of itself, and an
+//! observer what others see of it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cases;
+mod differences;
+mod run;
+mod seen;
+
+use crate::differences::{DIFFERENCES, Difference, Kind, QEMU_DIFFERENCES};
+use crate::run::{Way, run};
+use crate::seen::{Found, Seen, compare};
+use crate::support::{Foreign, Need, Release, Scratch, have};
+
+const NEEDS: &[Need] = &[
+    Need::Namespace,
+    Need::Root,
+    Need::Guests,
+    Need::BothQemus,
+    Need::Compiler,
+    Need::CrossCompilers,
+    Need::Strace,
+    Need::Capabilities,
+];
+
+#[test]
+fn programs_of_a_64_bit_architecture() {
+    check(Foreign::Aarch64);
+}
+
+#[test]
+fn programs_of_a_32_bit_architecture() {
+    check(Foreign::Arm);
+}
+
+#[test]
+fn programs_of_a_big_endian_architecture() {
+    check(Foreign::S390x);
+}
+
+/// Runs all cases for `foreign`, through us and directly, with both QEMUs, and looks for differences that are not told.
+fn check(foreign: Foreign) {
+    if !have(NEEDS) {
+        return;
+    }
+    // The paths are the same in all runs.
+    let scratch = Scratch::new();
+    let observe = |release, way| {
+        scratch.clear();
+        run(&scratch, release, way, foreign)
+    };
+    let of_release = |release| (observe(release, Way::Direct), observe(release, Way::Ours));
+    let [old, new] = Release::ALL.map(of_release);
+    let problems = [
+        old.1.iter().chain(&new.1).filter_map(Seen::problem).collect(),
+        told(["7.2 directly", "7.2 through us"], [&old.0, &old.1], DIFFERENCES, Release::Bookworm),
+        told(["10.0 directly", "10.0 through us"], [&new.0, &new.1], DIFFERENCES, Release::Trixie),
+        told(["7.2 through us", "10.0 through us"], [&old.1, &new.1], QEMU_DIFFERENCES, Release::Trixie),
+    ]
+    .concat();
+    assert!(problems.is_empty(), "{}: {} problems\n{}", foreign.name(), problems.len(), problems.join("\n"));
+}
+
+/// Differences that `table` does not tell of, and entries of it for which nothing differs.
+fn told(names: [&str; 2], runs: [&[Seen]; 2], table: &[Difference], with: Release) -> Vec<String> {
+    let found: Vec<Found> = runs[0].iter().zip(runs[1]).flat_map(|(left, right)| compare(left, right)).collect();
+    let known: Vec<&Difference> = table.iter().filter(|known| known.with.contains(&with)).collect();
+    let new = found.iter().filter(|found| !known.iter().any(|known| known.covers(found)));
+    let new = new.map(|found| format!("a difference that is not told, {names:?}: {found:?}"));
+    let gone = known.iter().flat_map(|known| known.lacks(&found.iter().collect::<Vec<&Found>>()));
+    let gone = gone.map(|what| format!("differs no more, {names:?}: {what}"));
+    new.chain(gone).collect()
+}
+
+#[test]
+fn each_difference_is_documented() {
+    let page = include_str!("../../docs/compliance.md");
+    let rows = DIFFERENCES.iter().chain(QEMU_DIFFERENCES).map(Difference::row);
+    let missing: Vec<String> = rows.filter(|row| !page.contains(row.as_str())).collect();
+    assert!(missing.is_empty(), "docs/compliance.md lacks\n{}", missing.join("\n"));
+    let told = page.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(told, DIFFERENCES.len() + QEMU_DIFFERENCES.len(), "docs/compliance.md has rows that are in no table");
+}
+
+#[test]
+fn differences_name_cases_that_exist() {
+    let cases = cases::all();
+    for known in DIFFERENCES.iter().chain(QEMU_DIFFERENCES) {
+        for name in known.cases {
+            assert!(cases.iter().any(|case| case.name == *name), "{name}");
+        }
+    }
+    assert!(DIFFERENCES.iter().all(|known| known.kind != Kind::Qemu));
+    assert!(QEMU_DIFFERENCES.iter().all(|known| known.kind == Kind::Qemu));
+    let mut names: Vec<&str> = cases.iter().map(|case| case.name).collect();
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "two cases of the same name: {names:?}");
+}

@@ -1,0 +1,132 @@
+//! What is seen of a case, and how two of these differ.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::cases::Case;
+
+/// One report: the guest's or the observer's.
+#[derive(Debug, Default)]
+struct Report {
+    title: String,
+    fields: BTreeMap<String, Vec<String>>,
+}
+
+/// All that is seen of one case.
+#[derive(Debug)]
+pub struct Seen {
+    case: Case,
+    reports: Vec<Report>,
+    /// How many of them are the observer's.
+    looked_at: usize,
+    outcome: Report,
+}
+
+/// A field with two values.
+#[derive(Debug)]
+pub struct Found {
+    /// The case's name.
+    pub case: &'static str,
+    /// The title of the report that it is in.
+    pub report: String,
+    /// The field's name.
+    pub field: String,
+    /// Its value in the first way.
+    pub left: String,
+    /// Its value in the second.
+    pub right: String,
+}
+
+impl Seen {
+    /// Out of the directory of a case.
+    pub fn read(directory: &Path, case: Case) -> Self {
+        let read = |name: &str| {
+            let bytes = fs::read(directory.join(name)).unwrap_or_else(|error| panic!("{}: {name}: {error}", case.name));
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let mut reports = parse(&read("report"));
+        let outside = parse(&read("host"));
+        let looked_at = outside.len();
+        let count = vec![reports.len().to_string()];
+        reports.extend(outside);
+        let lines = |name: &str| read(name).lines().map(str::to_owned).collect();
+        let fields = [("code", lines("code")), ("out", lines("out")), ("err", lines("err")), ("reports", count)];
+        let fields = fields.map(|(name, values): (&str, Vec<String>)| (name.to_owned(), values)).into();
+        Seen { looked_at, reports, outcome: Report { title: "the outcome".into(), fields }, case }
+    }
+
+    /// The outcome and all reports.
+    fn all(&self) -> impl Iterator<Item = &Report> {
+        std::iter::once(&self.outcome).chain(&self.reports)
+    }
+
+    /// How it did not come to what its case says.
+    pub fn problem(&self) -> Option<String> {
+        let Seen { case, reports, looked_at, outcome } = self;
+        let err = outcome.fields["err"].join("\n");
+        let as_told = reports.len() - looked_at == case.reports
+            && *looked_at == usize::from(case.reports > 0)
+            && outcome.fields["code"] == [case.code.to_string()]
+            && err.contains(case.err)
+            && err.is_empty() == case.err.is_empty();
+        if !as_told {
+            return Some(format!("{case:?} came to {outcome:?}, seen from the outside {looked_at} times"));
+        }
+        let value = |report: &Report, field: &str| show(report.fields.get(field));
+        let without = |(field, expected): &&(&str, &str)| !self.all().any(|report| value(report, field) == *expected);
+        if let Some((field, expected)) = case.facts.iter().find(without) {
+            let values: Vec<String> = self.all().map(|report| value(report, field)).collect();
+            return Some(format!("{}: {field} should be {expected}: {values:?}", case.name));
+        }
+        // What others see of its arguments is what it sees itself.
+        let (first, last) = (reports.first()?, reports.last()?);
+        let (own, others) = (value(first, "proc.cmdline"), value(last, "host.cmdline"));
+        (own != others).then(|| format!("{}: command line {own} is seen as {others}", case.name))
+    }
+}
+
+fn parse(text: &str) -> Vec<Report> {
+    let mut reports: Vec<Report> = Vec::new();
+    for line in text.lines() {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        if key == "begin" {
+            reports.push(Report { title: value.to_owned(), ..Report::default() });
+        } else {
+            let report = reports.last_mut().expect("a report begins with its title");
+            report.fields.entry(key.to_owned()).or_default().push(value.to_owned());
+        }
+    }
+    assert!(reports.iter().all(|report| report.fields.contains_key("end")), "a report is cut short:\n{text}");
+    reports
+}
+
+/// Where two runs of the same case differ.
+pub fn compare(left: &Seen, right: &Seen) -> Vec<Found> {
+    assert_eq!(left.case.name, right.case.name);
+    let mut found = Vec::new();
+    // More reports on one side show as a difference of their number.
+    for (one, other) in left.all().zip(right.all()) {
+        let mut fields: Vec<&String> = one.fields.keys().chain(other.fields.keys()).collect();
+        fields.sort();
+        fields.dedup();
+        for field in fields {
+            let (first, second) = (one.fields.get(field), other.fields.get(field));
+            if first != second {
+                found.push(Found {
+                    case: left.case.name,
+                    report: one.title.clone(),
+                    field: field.clone(),
+                    left: show(first),
+                    right: show(second),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The values of a field as one text.
+fn show(values: Option<&Vec<String>>) -> String {
+    values.map_or("absent".into(), |values| values.join(" | "))
+}
