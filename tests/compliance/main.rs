@@ -69,7 +69,7 @@ fn told(names: [&str; 2], runs: [&[Seen]; 2], table: &[Difference], with: Releas
     let found: Vec<Found> = runs[0].iter().zip(runs[1]).flat_map(|(left, right)| compare(left, right)).collect();
     let known: Vec<&Difference> = table.iter().filter(|known| known.with.contains(&with)).collect();
     let new = found.iter().filter(|found| !known.iter().any(|known| known.covers(found)));
-    let new = new.map(|found| format!("a difference that is not told, {names:?}: {found:?}"));
+    let new = new.map(|found| format!("a difference that is not told, {names:?}: {found}"));
     let gone = known.iter().flat_map(|known| known.lacks(&found.iter().collect::<Vec<&Found>>()));
     let gone = gone.map(|what| format!("differs no more, {names:?}: {what}"));
     new.chain(gone).collect()

@@ -1,6 +1,7 @@
 //! What is seen of a case, and how two of these differ.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -36,6 +37,13 @@ pub struct Found {
     pub left: String,
     /// Its value in the second.
     pub right: String,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Found { case, report, field, left, right } = self;
+        write!(f, "{case}, {report}: {field} is\n    {left}\nand\n    {right}")
+    }
 }
 
 impl Seen {
