@@ -3,9 +3,6 @@
 //! Its order cannot be read back. The kernel asks the newest entry first and shows the entries as files without a
 //! date, so of two that accept the same program one can only say that the later registered one gets it.
 
-mod entry;
-mod line;
-
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,17 +12,13 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
-pub use entry::{Entry, Flags, Matcher};
-pub use line::{LineFault, RegisterLine};
+pub use dispatch_entry::{Entry, Flags, LineFault, Matcher, RegisterLine};
+use dispatch_entry::{REGISTER, STATUS};
 
 use crate::failure::{Failure, warn};
 
 /// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
-/// Name of the file that makes entries.
-const REGISTER: &str = "register";
-/// Name of the file that turns all entries on and off.
-const STATUS: &str = "status";
 /// What removes the entry to whose file it is written; `0` and `1` turn it off and on.
 const REMOVE: &[u8] = b"-1";
 

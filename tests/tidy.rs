@@ -112,13 +112,15 @@ fn packages_name_only_those_below_them() {
     let table = dependencies("dispatch-table", &shipped);
     let allowed = ["dispatch-core", "serde", "serde_json"].map(str::to_owned).into();
     assert!(table.is_subset(&allowed), "{table:?}");
+    let entry = dependencies("dispatch-entry", &shipped);
+    assert_eq!(entry, ["dispatch-core".to_owned()].into(), "entries are text, and need no kernel");
     let tool = dependencies("binfmt-dispatch", &all);
     assert!(!tool.contains("dispatch-interpreter"), "the tool embeds the interpreter and does not link it");
 }
 
 #[test]
-fn core_and_table_forbid_unsafe_code() {
-    for manifest in ["crates/core/Cargo.toml", "crates/table/Cargo.toml"] {
+fn libraries_forbid_unsafe_code() {
+    for manifest in ["crates/core/Cargo.toml", "crates/entry/Cargo.toml", "crates/table/Cargo.toml"] {
         let text = fs::read_to_string(Path::new(ROOT).join(manifest)).unwrap();
         assert!(text.contains("\nunsafe_code = \"forbid\"\n"), "{manifest}");
     }

@@ -2,8 +2,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use proptest::prelude::*;
 
-use super::grammar::{self, Fault};
 use super::*;
+use crate::grammar::{self, Fault};
 
 const FLAGS: Flags = Flags { preserve_argv0: true, open_binary: true, credentials: false, fix_binary: true };
 

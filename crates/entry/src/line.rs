@@ -16,16 +16,16 @@ use std::path::{Path, PathBuf};
 use dispatch_core::Rule;
 use dispatch_core::rule::Escaped;
 
-use super::entry::{Entry, Flags, Matcher};
+use crate::entry::{Entry, Flags, Matcher};
 
 /// Shortest line that the kernel reads, in bytes.
-const MIN_LINE: usize = 11;
+pub(crate) const MIN_LINE: usize = 11;
 /// MAX_REGISTER_LENGTH: longest line that the kernel reads, in bytes.
-const MAX_LINE: usize = 1920;
+pub(crate) const MAX_LINE: usize = 1920;
 /// NAME_MAX: longest name of a file, in bytes.
 const MAX_NAME: usize = 255;
 /// Files of the mount that are not entries.
-const RESERVED: [&str; 2] = [super::REGISTER, super::STATUS];
+const RESERVED: [&str; 2] = [crate::REGISTER, crate::STATUS];
 
 /// One entry to be: what one write(2) says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +192,5 @@ fn usable(text: &OsStr, longest: usize) -> bool {
     (1..=longest).contains(&bytes.len()) && !bytes.iter().any(|byte| b"/\n\0".contains(byte))
 }
 
-#[cfg(test)]
-pub mod grammar;
 #[cfg(test)]
 mod tests;

@@ -151,7 +151,7 @@ fn hex(digits: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The byte that exactly two hexadecimal digits stand for.
-pub(super) fn hex_byte(pair: &[u8]) -> Option<u8> {
+pub(crate) fn hex_byte(pair: &[u8]) -> Option<u8> {
     let &[high, low] = pair else { return None };
     let digit = |digit: u8| char::from(digit).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()

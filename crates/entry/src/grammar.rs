@@ -1,4 +1,4 @@
-//! The kernel's side of a line, for tests: what it makes of the text that is written to it.
+//! The kernel's side of a line: what it makes of the text that is written to it. What we write is held against this.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use dispatch_core::Rule;
 
-use super::super::entry::{Flags, Matcher, hex_byte};
-use super::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
+use crate::entry::{Flags, Matcher, hex_byte};
+use crate::line::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
 
 /// Why the kernel refuses a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
