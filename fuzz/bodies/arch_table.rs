@@ -1,0 +1,56 @@
+//! A table as JSON, given anything: refused in one line, or what it is compiled into says the same.
+
+use std::sync::OnceLock;
+
+use dispatch_core::{Rule, Table};
+use dispatch_table::{ArchTable, Error};
+
+/// Whether it is a table by itself or with the built-in one.
+pub fn run(bytes: &[u8]) -> bool {
+    let Ok(json) = std::str::from_utf8(bytes) else { return false };
+    let alone = ArchTable::parse(json);
+    // What is no JSON is none for both.
+    if matches!(alone, Err(Error::Json { .. })) {
+        return check(alone);
+    }
+    static BUILTIN: OnceLock<ArchTable> = OnceLock::new();
+    let merged = BUILTIN.get_or_init(ArchTable::builtin).clone().merge(json);
+    check(alone) | check(merged)
+}
+
+fn check(table: Result<ArchTable, Error>) -> bool {
+    let table = match table {
+        Ok(table) => table,
+        Err(error) => {
+            assert!(!error.to_string().contains(char::is_control), "{error:?}");
+            return false;
+        }
+    };
+    assert_eq!(ArchTable::parse(&table.json()).as_ref(), Ok(&table));
+    let compiled = table.compile();
+    let read = Table::read(&compiled).expect("it has just been written");
+    assert_eq!(read.rows().count(), table.architectures.len());
+    let mut rules: Vec<Rule> = Vec::new();
+    for (row, architecture) in read.rows().zip(&table.architectures) {
+        let row = row.expect("it has just been written");
+        assert_eq!(row.name.to_str(), Ok(architecture.name.as_str()));
+        assert_eq!((row.class, row.data, row.argv0), (architecture.class, architecture.data, architecture.argv0));
+        assert_eq!((row.osabi, row.strategy), (&architecture.osabi[..], architecture.strategy));
+        assert!(row.machines().map(|machine| machine.0).eq(architecture.machine.iter().map(|machine| machine.number)));
+        let texts = |list: dispatch_core::bytes::Strings<'_>| {
+            list.iter().map(|text| text.to_str().expect("JSON is UTF-8").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(row.options), architecture.options);
+        assert_eq!(texts(row.sysroots), architecture.sysroots);
+        assert!(texts(row.paths).iter().map(String::as_str).eq(architecture.emulator_paths()));
+        let settings = architecture.environment.iter().map(|(name, value)| format!("{name}={value}"));
+        assert!(texts(row.environment).into_iter().eq(settings));
+        assert!(table.find(&architecture.name).is_some_and(|found| found.name == architecture.name));
+        architecture.probe_elf();
+        let own: Vec<Rule> = Rule::of_row(&row).map(|rule| rule.rule).collect();
+        assert!(!own.is_empty());
+        assert!(!rules.iter().any(|rule| own.iter().any(|other| other.overlaps(rule))), "{}", architecture.name);
+        rules.extend(own);
+    }
+    true
+}

@@ -1,0 +1,125 @@
+//! A foreign program, given anything: its header is read or refused, the table's choice is the one that the kernel's
+//! rules make, and the plan never opens a path for a privileged guest.
+
+use std::ffi::CStr;
+use std::sync::OnceLock;
+
+use dispatch_core::elf::{Class, Data, Machine};
+use dispatch_core::handoff::Invocation;
+use dispatch_core::image::Image;
+use dispatch_core::prepare::{Emulator, Files, Request, prepare};
+use dispatch_core::program::{HEAD, Host};
+use dispatch_core::{Guest, Refusal, Row, Rule, Table};
+use dispatch_table::ArchTable;
+
+const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
+/// How much of a program the interpreter reads at once, in bytes.
+const READ: usize = 1024;
+
+fn table() -> &'static [u8] {
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
+    TABLE.get_or_init(|| ArchTable::builtin().compile())
+}
+
+/// The kernel's rules, with the rows that they are for.
+fn rules() -> &'static [(Row<'static>, Rule)] {
+    static RULES: OnceLock<Vec<(Row<'static>, Rule)>> = OnceLock::new();
+    RULES.get_or_init(|| {
+        let rows = Table::read(table()).expect("the compiler's own").rows().map(|row| row.expect("the compiler's own"));
+        rows.flat_map(|row| Rule::of_row(&row).map(move |rule| (row, rule.rule))).collect()
+    })
+}
+
+/// Whether a row of the table takes it.
+pub fn run(bytes: &[u8]) -> bool {
+    let table = Table::read(table()).expect("the compiler's own");
+    let chosen = Guest::identify(&bytes[..bytes.len().min(READ)]).map_err(Refusal::BadHeader).and_then(|guest| {
+        let headers = guest.program_headers();
+        assert!(headers.start <= headers.end);
+        let rest = bytes.get(usize::try_from(headers.start).unwrap_or(usize::MAX)..).unwrap_or_default();
+        if let Some(name) = guest.dynamic_linker(rest) {
+            assert!((2..=4096).contains(&(name.end - name.start)));
+        }
+        table.choose(&guest)
+    });
+    // The kernel would pass on exactly what has a row, but for headers that are wrong in what it does not look at.
+    let rows: Vec<Row<'_>> = rules().iter().filter(|(_, rule)| rule.accepts(bytes)).map(|(row, _)| *row).collect();
+    match chosen {
+        Ok(row) => assert_eq!(rows, [row]),
+        Err(Refusal::BadHeader(_)) => assert!(rows.len() <= 1),
+        Err(_) => assert!(rows.is_empty(), "{rows:?}"),
+    }
+    for secure in [false, true] {
+        plan(bytes, table, secure, chosen.is_ok());
+    }
+    chosen.is_ok()
+}
+
+fn plan(bytes: &[u8], table: Table<'_>, secure: bool, known: bool) {
+    let mut files = Disk { guest: bytes, opened: 0 };
+    let invocation = Invocation { path: 1, argv0: 2, args: &[3] };
+    let request = Request { guest: File::Guest, invocation, secure, host: HOST, page: 4096 };
+    let mut head = [0; HEAD];
+    match prepare(&mut files, &Image::without_programs(table), request, &mut head) {
+        Ok(prepared) => {
+            assert!(known && !secure && matches!(prepared.emulator, Emulator::Mapped(File::Emulator, _)));
+        }
+        Err(refusal) => {
+            assert_eq!(known, secure && matches!(refusal, Refusal::Privileged { .. }));
+            assert!((125..=127).contains(&refusal.exit_code()));
+            assert!(!refusal.to_string().contains(char::is_control), "{refusal}");
+        }
+    }
+    assert!(!secure || files.opened == 0, "security rule 1: no path chooses what a privileged guest runs");
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum File {
+    Guest,
+    Emulator,
+}
+
+/// The guest, an emulator by every path, and a dynamic linker below every sysroot.
+struct Disk<'g> {
+    guest: &'g [u8],
+    opened: usize,
+}
+
+impl Files for Disk<'_> {
+    type File = File;
+
+    fn open(&mut self, _: &CStr) -> Result<File, i32> {
+        self.opened += 1;
+        Ok(File::Emulator)
+    }
+
+    fn read_at<'b>(&mut self, file: File, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32> {
+        let bytes = if file == File::Guest { self.guest } else { emulator() };
+        let rest = bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(&buffer[..len])
+    }
+
+    fn len(&mut self, _: File) -> Result<u64, i32> {
+        Ok(emulator().len() as u64)
+    }
+
+    fn exists(&mut self, root: &CStr, _: &CStr) -> bool {
+        !root.is_empty()
+    }
+
+    fn is_set(&mut self, _: &[u8]) -> bool {
+        false
+    }
+}
+
+/// The smallest program for this host: the probe of its row.
+fn emulator() -> &'static [u8] {
+    static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
+    PROBE.get_or_init(|| {
+        let table = ArchTable::builtin();
+        let row = table.architectures.iter().find(|row| row.machine[0].number == HOST.machine.0);
+        row.expect("the table has this host").probe_elf()
+    })
+}

@@ -1,0 +1,59 @@
+//! Lines for `register`, and what the kernel shows of an entry, given anything: what is understood of either comes back
+//! the same from the other.
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+
+use dispatch_entry::{Entry, RegisterLine, grammar};
+
+/// Longest line that the kernel reads, in bytes.
+const LONGEST: usize = 1920;
+
+/// Whether it is a line or the text of an entry.
+pub fn run(bytes: &[u8]) -> bool {
+    let line = grammar::parse(bytes);
+    if let Ok(line) = &line {
+        check(line);
+    }
+    let entry = Entry::parse(OsStr::new("entry"), bytes);
+    if let Some(entry) = &entry {
+        if let Ok(line) = RegisterLine::of_entry(entry) {
+            check(&line);
+            assert_eq!(line.describes(entry), entry.enabled);
+        }
+    }
+    line.is_ok() || entry.is_some()
+}
+
+fn check(line: &RegisterLine) {
+    let written = line.bytes();
+    assert!(written.len() <= LONGEST && !written.contains(&0) && !written.contains(&b'\n'), "{line}");
+    assert_eq!(grammar::parse(&written).as_ref(), Ok(line));
+    let shown = Entry::parse(line.name(), &shown(line));
+    assert!(shown.is_some_and(|entry| line.describes(&entry)), "{line}");
+}
+
+/// What the kernel shows of an entry that the line makes (fs/binfmt_misc.c, `entry_status`).
+fn shown(line: &RegisterLine) -> Vec<u8> {
+    let mut text = b"enabled\ninterpreter ".to_vec();
+    text.extend(line.interpreter().as_os_str().as_encoded_bytes());
+    text.extend(format!("\nflags: {}\n", line.flags()).bytes());
+    match line.rule() {
+        Some(rule) => {
+            let hex = |bytes: &[u8]| {
+                bytes.iter().fold(String::new(), |mut text, byte| {
+                    write!(text, "{byte:02x}").expect("a string takes everything");
+                    text
+                })
+            };
+            text.extend(format!("offset 0\nmagic {}\nmask {}\n", hex(rule.magic()), hex(rule.mask())).bytes());
+        }
+        None => {
+            // The extension stands in the fourth field.
+            let written = line.bytes();
+            let field = written.split(|byte| *byte == written[0]).nth(4).expect("a line has seven fields");
+            text.extend([b"extension .", field, b"\n"].concat());
+        }
+    }
+    text
+}

@@ -1,0 +1,56 @@
+//! The reader of compiled tables, given anything: it refuses or reads, and at most one row is chosen.
+
+use dispatch_core::elf::{Class, Data, Header, Machine};
+use dispatch_core::record::Field;
+use dispatch_core::table::{TABLE_MAGIC, Table, TableHeader};
+use dispatch_core::{Guest, Refusal, Rule};
+
+/// Most EI_OSABI values of a row for which its rules are derived: the writer's, which are distinct, are fewer.
+const OSABI: usize = 256;
+
+/// Whether it is a table whose rows can all be read.
+pub fn run(bytes: &[u8]) -> bool {
+    // Few inputs begin with the magic by chance.
+    let mut bytes = bytes.to_vec();
+    if let Some(magic) = bytes.get_mut(..TABLE_MAGIC.len()) {
+        magic.copy_from_slice(&TABLE_MAGIC);
+    }
+    let Ok(table) = Table::read(&bytes) else { return false };
+    assert!(TableHeader::read(&bytes).is_some_and(|header| table.rows().count() == header.rows as usize));
+    for row in table.rows().flatten() {
+        let lists = [row.paths, row.options, row.environment, row.sysroots];
+        let strings = lists.into_iter().flat_map(|list| list.iter());
+        strings.chain([row.name]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
+        for machine in row.machines().take(3) {
+            choose(&table, &row.osabi[..row.osabi.len().min(3)], machine, row.class, row.data, row.flags_value);
+            choose(&table, &[77], machine, row.class, row.data, !row.flags_value);
+        }
+        if row.osabi.len() <= OSABI && row.machines().count() == 1 {
+            let blocks: Vec<_> = Rule::of_row(&row).map(|rule| rule.osabi).collect();
+            let osabi: Vec<u8> = (0..=255).filter(|&value| blocks.iter().any(|block| block.accepts(value))).collect();
+            assert!(osabi.iter().all(|value| row.osabi.contains(value)), "the kernel would pass on too much");
+            assert!(row.osabi.iter().all(|value| osabi.contains(value)), "the kernel would pass on too little");
+        }
+    }
+    table.rows().all(|row| row.is_ok())
+}
+
+fn choose(table: &Table<'_>, osabi: &[u8], machine: Machine, class: Class, data: Data, flags: u32) {
+    for &osabi in osabi {
+        let header = Header { class, data, osabi, kind: 2, machine, entry: 0, phoff: 0, flags, phnum: 0 };
+        let guest = Guest { header };
+        match table.choose(&guest) {
+            Ok(row) => assert!(row.accepts(&guest)),
+            Err(refusal) => {
+                let fits = table.rows().take_while(|row| row.is_ok()).flatten().any(|row| row.accepts(&guest));
+                assert!(!fits, "{refusal}");
+                // A row of no OSABI is for nobody, and the message has none to name.
+                let bad = table.rows().any(|row| row.is_err());
+                let empty = table.rows().flatten().any(|row| row.osabi.is_empty());
+                let corrupt = matches!(refusal, Refusal::CorruptTable);
+                assert!(if bad { corrupt } else { empty || !corrupt }, "{refusal}");
+                assert!(!refusal.to_string().contains(char::is_control), "{refusal}");
+            }
+        }
+    }
+}
