@@ -59,9 +59,15 @@ pub fn exit(code: u8) -> ! {
     }
 }
 
-/// Writes to the standard error stream; there is nobody to tell if it fails.
-pub fn complain(bytes: &[u8]) {
-    let _ = plain(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]);
+/// Writes to the standard error stream, which may take less than it is given; there is nobody to tell if it fails.
+pub fn complain(mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match plain(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) {
+            Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(EINTR) => {}
+            _ => break,
+        }
+    }
 }
 
 /// Closes a descriptor.
