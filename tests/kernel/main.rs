@@ -8,6 +8,7 @@ mod alone;
 mod counts;
 mod descriptors;
 mod exec;
+mod faults;
 mod handover;
 mod images;
 mod inside;

@@ -55,6 +55,11 @@ pub fn caller() -> PathBuf {
     artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))
 }
 
+/// The program that makes the interpreter's system calls fail.
+pub fn injector() -> PathBuf {
+    artefact("inject", |path| compile("gcc", "tests/support/callers/inject.c", &["-static"], path))
+}
+
 /// A static program of this machine out of the C file `source`, as a file's bytes.
 pub fn native(source: &str) -> Vec<u8> {
     let name = source.trim_end_matches(".c").replace('/', "-");

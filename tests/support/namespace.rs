@@ -115,18 +115,20 @@ impl Namespace {
     }
 
     /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: GUESTS, the directory of the
-    /// foreign programs; ARCHITECTURES, theirs; CALL, a program that calls execve(2) exactly.
+    /// foreign programs; ARCHITECTURES, theirs; CALL, a program that calls execve(2) exactly; INJECT, one that makes
+    /// the interpreter's system calls fail.
     #[track_caller]
     pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {
         let control = Scratch::new();
         let lines = control.write("lines", &self.lines);
         let names = guests::for_each(|guest| format!("{} ", guest.debian));
-        let caller = if script.contains("$CALL") { emulators::caller() } else { PathBuf::new() };
+        let wanted = |name, build: fn() -> PathBuf| if script.contains(name) { build() } else { PathBuf::new() };
         let variables = format!(
-            "GUESTS='{}' ARCHITECTURES='{}' CALL='{}'",
+            "GUESTS='{}' ARCHITECTURES='{}' CALL='{}' INJECT='{}'",
             guests::directory().display(),
             names.trim_end(),
-            caller.display()
+            wanted("$CALL", emulators::caller).display(),
+            wanted("$INJECT", emulators::injector).display()
         );
         let script = format!("{variables}\n{script}");
         let mut command = Command::new("timeout");

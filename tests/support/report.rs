@@ -1,6 +1,6 @@
 //! What emulators/report.c tells.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::Observation;
@@ -8,7 +8,7 @@ use super::Observation;
 /// Lines "key value", by key and in their order.
 #[derive(Debug)]
 pub struct Report {
-    lines: HashMap<String, Vec<String>>,
+    lines: BTreeMap<String, Vec<String>>,
     shown: String,
 }
 
@@ -17,13 +17,24 @@ impl Report {
     #[track_caller]
     pub fn of(observation: &Observation) -> Self {
         observation.succeeded();
-        let mut lines: HashMap<String, Vec<String>> = HashMap::new();
-        for line in observation.out().lines() {
+        Self::read(observation.out(), observation.to_string())
+    }
+
+    /// Out of its text; `shown` is for messages.
+    #[track_caller]
+    pub fn read(text: &str, shown: String) -> Self {
+        let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for line in text.lines() {
             let (key, value) = line.split_once(' ').unwrap_or((line, ""));
             lines.entry(key.to_owned()).or_default().push(value.to_owned());
         }
-        assert!(lines.contains_key("end"), "the report is cut short\n{observation}");
-        Report { lines, shown: observation.to_string() }
+        assert!(lines.contains_key("end"), "the report is cut short\n{shown}");
+        Report { lines, shown }
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
     }
 
     /// All values of `key`. Control characters, backslashes, and bytes outside ASCII are written `\xHH`.

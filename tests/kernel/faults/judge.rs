@@ -1,0 +1,162 @@
+//! Whether what came of a run is what should have come of it.
+
+use super::calls::Outcome::{Lost, Nothing, Refused, Runs, WithoutSysroot};
+use super::calls::{Call, FORBIDDEN, Outcome, Role, entry, nr};
+use super::injector::{End, Injection, Run};
+use super::scenarios::Scenario;
+use crate::support::Report;
+
+/// AT_SECURE, and the ids: AT_UID, AT_EUID, AT_GID, AT_EGID.
+const CREDENTIALS: [&str; 5] = ["aux.23", "aux.11", "aux.12", "aux.13", "aux.14"];
+const MAP_FIXED_NOREPLACE: i64 = 0x10_0000;
+/// An address where nothing is.
+const ELSEWHERE: i64 = 0x1234_0000_0000;
+/// How much a call does that does a part of what it is asked for.
+const PART: i64 = 7;
+
+/// Ways for the call to do something else than what it is asked for, without failing.
+pub fn partly(index: usize, call: &Call, role: Role) -> Vec<Injection> {
+    match role {
+        // The end of the file, and fewer bytes than there are.
+        Role::GuestStart | Role::GuestHeaders | Role::EmulatorHeaders | Role::Line => {
+            vec![Injection::Returns(index, 0), Injection::With(index, 2, PART)]
+        }
+        // Kernels before 4.17 take the address for a wish.
+        Role::Prelinked | Role::Room if call.arguments[3] & MAP_FIXED_NOREPLACE != 0 => {
+            vec![Injection::With(index, 0, ELSEWHERE)]
+        }
+        Role::Payload => vec![Injection::Returns(index, 0)],
+        _ => Vec::new(),
+    }
+}
+
+/// What comes of that.
+fn outcome_of_part(role: Role, call: &Call, injection: Injection) -> Outcome {
+    match (role, injection) {
+        // What has been read before that is all there is.
+        (Role::GuestStart, Injection::Returns(..)) if call.arguments[3] > 0 => Runs,
+        (Role::GuestStart, Injection::Returns(..)) => Refused(126, "not an ELF file"),
+        (Role::GuestHeaders, Injection::Returns(..)) => WithoutSysroot,
+        (Role::EmulatorHeaders, Injection::Returns(..)) => Refused(126, "is damaged (not an ELF file)"),
+        (Role::Line, Injection::Returns(..)) => Lost,
+        (Role::Room, Injection::With(..)) => Refused(126, "its addresses are taken"),
+        _ => Runs,
+    }
+}
+
+impl Scenario {
+    /// Asserts that the run went as the table says, given what was done to it; `baseline` is the one without any fault.
+    #[track_caller]
+    pub fn judge(&self, baseline: &Run, run: &Run, injections: &[Injection]) {
+        self.keeps_the_rules(run);
+        let (outcome, lost) = self.expected(run, injections);
+        if let Refused(code, words) = outcome {
+            let words = if self.command { words.replace("map the emulator", "start") } else { words.to_owned() };
+            assert!(!run.entered && run.end == End::Exit(code), "expected exit code {code}, not started\n{run}");
+            assert!(run.stdout.is_empty(), "expected nothing on standard output\n{run}");
+            let name = if self.command { "" } else { "./guest: " };
+            let line = run.stderr.strip_suffix('\n').unwrap_or_default();
+            let good = line.starts_with(&format!("binfmt-dispatch: {name}")) && line.contains(&words);
+            let one = good && !line.contains('\n');
+            assert!(if lost { run.stderr.is_empty() } else { one }, "expected {words:?} (lost: {lost})\n{run}");
+            return;
+        }
+        assert!(run.entered && run.end == End::Exit(0), "expected it to run\n{run}");
+        assert!(run.stderr.is_empty(), "expected nothing on standard error\n{run}");
+        if self.command {
+            assert_eq!(run.stdout, baseline.stdout, "{run}");
+            return;
+        }
+        self.compare(baseline, run, outcome == WithoutSysroot);
+    }
+
+    /// What is promised of every run.
+    #[track_caller]
+    fn keeps_the_rules(&self, run: &Run) {
+        self.roles(run);
+        if self.secure {
+            // Security rule 1: with AT_SECURE set, the emulator comes from the registered file, and not by a path.
+            let path = run.calls.iter().any(|call| [nr::OPENAT, nr::EXECVE].contains(&call.nr));
+            assert!(!path, "a privileged guest's emulator by a path\n{run}");
+            // Its addresses are not those that everybody knows, unless it has no others.
+            let known = run.calls.iter().any(|call| {
+                call.nr == nr::MMAP && call.arguments[3] & MAP_FIXED_NOREPLACE != 0 && call.arguments[0] >= 1 << 32
+            });
+            assert!(!known, "a privileged guest's emulator at addresses that are known\n{run}");
+        }
+    }
+
+    /// What should come of the run, and whether the line of a refusal is lost.
+    fn expected(&self, run: &Run, injections: &[Injection]) -> (Outcome, bool) {
+        let roles = self.roles(run);
+        let (mut injected, mut lost) = (Runs, false);
+        for (index, (call, role)) in run.calls.iter().zip(&roles).enumerate() {
+            for &injection in injections {
+                let outcome = match injection {
+                    Injection::Returns(at, _) | Injection::With(at, ..) if at == index => {
+                        outcome_of_part(*role, call, injection)
+                    }
+                    _ => match injection.errno(index, call) {
+                        // Another one may be there.
+                        Some(errno) if *role == Role::Emulator && roles.get(index + 1) == Some(role) => {
+                            let outcome = entry(*role).outcome_of(errno);
+                            assert!(matches!(outcome, Refused(127, _)), "passed over silently\n{run}");
+                            Runs
+                        }
+                        Some(errno) => entry(*role).outcome_of(errno),
+                        None => continue,
+                    },
+                };
+                match outcome {
+                    Lost => lost = true,
+                    Nothing | Runs => {}
+                    outcome if !matches!(injected, Refused(..)) => injected = outcome,
+                    _ => {}
+                }
+            }
+        }
+        match (injected, self.refused) {
+            (Refused(..), _) | (_, None) => (injected, lost),
+            (_, Some((code, words))) => (Refused(code, words), lost),
+        }
+    }
+
+    /// Asserts that the emulator was started as in the baseline.
+    #[track_caller]
+    fn compare(&self, baseline: &Run, run: &Run, perhaps_without_sysroot: bool) {
+        let [expected, found] = [baseline, run].map(|run| Report::read(&run.stdout, run.to_string()));
+        // A descriptor that was not closed is still there.
+        let unclosed = run
+            .calls
+            .iter()
+            .any(|call| call.nr == nr::CLOSE && FORBIDDEN.iter().any(|errno| call.result == Some(-(*errno as i64))));
+        let executed = run.calls.iter().any(|call| call.nr == nr::EXECVE);
+        let differs = |key: &str| match key {
+            "descriptors" => unclosed,
+            "proc-comm" => false,
+            // A dynamic linker has been there before.
+            "rflags" => executed,
+            // Addresses are others each time, and /proc shows others when the kernel was not told.
+            "register.rsp" | "base" => true,
+            _ if key.starts_with("register.") => executed,
+            _ => key.starts_with("proc-") || key.starts_with("aux.") && !CREDENTIALS.contains(&key),
+        };
+        assert!(expected.keys().eq(found.keys()), "the report has other lines\n{run}");
+        for key in expected.keys().filter(|key| !differs(key)) {
+            let mut wanted = expected.all(key).to_vec();
+            if perhaps_without_sysroot && ["argv", "argc"].contains(&key) && expected.all(key) != found.all(key) {
+                let sysroot = self.sysroot();
+                match key {
+                    "argv" => wanted.retain(|argument| *argument != "-L" && *argument != sysroot),
+                    _ => wanted = vec![(wanted[0].parse::<usize>().expect("a number") - 2).to_string()],
+                }
+            }
+            assert_eq!(found.all(key), wanted, "{key}\n{run}");
+        }
+        if self.secure {
+            found.is("aux.23", "1");
+            let steering = found.all("env").iter().any(|variable| variable.starts_with("QEMU_"));
+            assert!(!steering, "security rule 2: no QEMU_* reaches the emulator\n{run}");
+        }
+    }
+}
