@@ -98,6 +98,20 @@ fn a_line_is_written_at_once_and_stays_one_line() {
 }
 
 #[test]
+fn the_exit_code_stands_where_nobody_reads_the_line() {
+    if !have(&[Need::Namespace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
+    scratch.write("guest", probe.with(E_VERSION, &[2]).0);
+    // A pipe without a reader; a full device; none at all.
+    let script = "mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; ./guest 2>&4; echo $?; ./guest 2>/dev/full; echo $?
+        ./guest 2>&-; echo $?";
+    Namespace::ours().run(&scratch, script).printed("126\n126\n126\n");
+}
+
+#[test]
 fn a_missing_emulator() {
     if !have(&[Need::Namespace]) {
         return;

@@ -32,6 +32,9 @@ const MAP_FIXED_NOREPLACE: usize = 0x100000;
 const PR_SET_MM: usize = 35;
 const PR_SET_MM_MAP: usize = 14;
 
+const SIG_BLOCK: usize = 0;
+const SIGPIPE: u32 = 13;
+
 type Result<T> = core::result::Result<T, i32>;
 
 /// # Safety
@@ -61,6 +64,9 @@ pub fn exit(code: u8) -> ! {
 
 /// Writes to the standard error stream, which may take less than it is given; there is nobody to tell if it fails.
 pub fn complain(mut bytes: &[u8]) {
+    // A reader that has gone away must not take the exit code with it.
+    let pipe = 1usize << (SIGPIPE - 1);
+    let _ = plain(nr::RT_SIGPROCMASK, [SIG_BLOCK, (&raw const pipe) as usize, 0, size_of_val(&pipe), 0, 0]);
     while !bytes.is_empty() {
         match plain(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) {
             Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),

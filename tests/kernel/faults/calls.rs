@@ -77,6 +77,8 @@ pub enum Role {
     Describe,
     /// `munmap`: the payload.
     ClearOut,
+    /// `rt_sigprocmask`: no death by a pipe that nobody reads.
+    HoldBack,
     /// `write`: the line.
     Line,
     /// `exit_group`.
@@ -165,6 +167,8 @@ pub const TABLE: &[Entry] = &[
         because: "kernels without CONFIG_CHECKPOINT_RESTORE refuse; only what /proc shows depends on it" },
     Entry { role: Role::ClearOut, errors: MUNMAP, outcome: Runs, except: &[],
         because: "it stays mapped; everybody may read the registered file" },
+    Entry { role: Role::HoldBack, errors: errors!(EFAULT EINVAL), outcome: Runs, except: &[],
+        because: "it is refused already, and the line is written all the same" },
     Entry { role: Role::Line, errors: WRITE, outcome: Lost, except: &[(Errno::EINTR, Runs)],
         because: "there is nobody to tell; the exit code stands" },
     Entry { role: Role::Exit, errors: &[], outcome: Nothing, except: &[], because: "it cannot fail, exit_group(2)" },
@@ -242,6 +246,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
         nr::EXECVE => Role::Execute,
         nr::BRK => Role::Heap,
         nr::PRCTL if a == PR_SET_MM => Role::Describe,
+        nr::RT_SIGPROCMASK => Role::HoldBack,
         nr::WRITE if a == 2 => Role::Line,
         nr::EXIT_GROUP => Role::Exit,
         _ => return None,
@@ -257,6 +262,7 @@ pub mod nr {
     pub const MPROTECT: i64 = 10;
     pub const MUNMAP: i64 = 11;
     pub const BRK: i64 = 12;
+    pub const RT_SIGPROCMASK: i64 = 14;
     pub const PREAD64: i64 = 17;
     pub const MREMAP: i64 = 25;
     pub const EXECVE: i64 = 59;
