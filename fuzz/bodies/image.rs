@@ -2,7 +2,8 @@
 //! panics.
 
 use dispatch_core::elf::Machine;
-use dispatch_core::image::{Image, ImageHeader, checksum};
+use dispatch_core::image::{Image, ImageHeader, ProgramRecord, Resident, checksum};
+use dispatch_core::program::MAX_SPAN;
 use dispatch_core::record::Field;
 
 /// EM_X86_64, so that inputs that are right in all else get past the header.
@@ -35,13 +36,21 @@ fn read(bytes: &[u8]) -> bool {
         let _ = image.emulator(&row);
         row.paths.iter().chain(row.options.iter()).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
     }
-    for program in image.programs().flatten() {
-        let end = program.record.low + program.record.body.len;
-        assert!(program.record.body.offset + program.record.body.len <= header.len);
-        program
-            .segments()
-            .for_each(|part| assert!(program.record.low <= part.address && part.address + part.len <= end));
-        program.words().for_each(|word| assert!(program.record.low <= word.address && word.address + 8 <= end));
-    }
+    image.programs().flatten().for_each(|program| check(&program, &header));
     true
+}
+
+/// What the interpreter relies on when it moves a program in.
+fn check(program: &Resident<'_>, header: &ImageHeader) {
+    let ProgramRecord { relocatable, low, high, align, base, entry, phdr, body, .. } = program.record;
+    let end = low + body.len;
+    assert!(body.offset + body.len <= header.len && end <= high && high - low <= MAX_SPAN);
+    assert!(align.is_power_of_two() && [low, high, base, body.offset, body.len].iter().all(|n| n % header.page == 0));
+    assert!((low..end).contains(&entry) && (low..end).contains(&phdr) && relocatable + u64::from(base == 0) > 0);
+    let mut reached = low;
+    for part in program.segments() {
+        assert!(reached <= part.address && part.address + part.len <= end && part.flags & 3 != 3);
+        reached = part.address + part.len;
+    }
+    program.words().for_each(|word| assert!(low <= word.address && word.address + 8 <= end));
 }

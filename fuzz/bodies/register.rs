@@ -28,6 +28,9 @@ pub fn run(bytes: &[u8]) -> bool {
 fn check(line: &RegisterLine) {
     let written = line.bytes();
     assert!(written.len() <= LONGEST && !written.contains(&0) && !written.contains(&b'\n'), "{line}");
+    let name = line.name().as_encoded_bytes();
+    let reserved: [&[u8]; 5] = [b"", b".", b"..", b"register", b"status"];
+    assert!(!reserved.contains(&name) && !name.contains(&b'/') && line.interpreter().is_absolute(), "{line}");
     assert_eq!(grammar::parse(&written).as_ref(), Ok(line));
     let shown = Entry::parse(line.name(), &shown(line));
     assert!(shown.is_some_and(|entry| line.describes(&entry)), "{line}");
