@@ -40,7 +40,10 @@ fn check(table: Result<ArchTable, Error>) -> bool {
         let texts = |list: dispatch_core::bytes::Strings<'_>| {
             list.iter().map(|text| text.to_str().expect("JSON is UTF-8").to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(texts(row.options), architecture.options);
+        let tuned = architecture.tuned(None);
+        assert!(texts(row.options).iter().eq(tuned.options.iter().chain(&architecture.options)));
+        let models: Vec<&str> = tuned.cpu.into_iter().chain(tuned.larger_cpu).collect();
+        assert_eq!((texts(row.cpus), row.lacks), (models.into_iter().map(str::to_owned).collect(), tuned.lacks));
         assert_eq!(texts(row.sysroots), architecture.sysroots);
         assert!(texts(row.paths).iter().map(String::as_str).eq(architecture.emulator_paths()));
         let settings = architecture.environment.iter().map(|(name, value)| format!("{name}={value}"));

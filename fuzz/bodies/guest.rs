@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
-use dispatch_core::elf::{Class, Data, Machine};
+use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
 use dispatch_core::prepare::{Emulator, Files, Request, prepare};
@@ -15,10 +15,14 @@ use dispatch_table::ArchTable;
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 /// How much of a program the interpreter reads at once, in bytes.
 const READ: usize = 1024;
+/// A row with a larger model, so that programs are asked what they need.
+const MODELS: &str = r#"{"version": 1, "architectures": [{"name": "aarch64",
+    "property": {"type": "0xc0000000", "bits": ["one", "two"], "required": true},
+    "versions": [{"cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}]}]}"#;
 
 fn table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
-    TABLE.get_or_init(|| ArchTable::builtin().compile())
+    TABLE.get_or_init(|| ArchTable::builtin().merge(MODELS).expect("a good row").compile())
 }
 
 /// The kernel's rules, with the rows that they are for.
@@ -37,9 +41,10 @@ pub fn run(bytes: &[u8]) -> bool {
         let headers = guest.program_headers();
         assert!(headers.start <= headers.end);
         let rest = bytes.get(usize::try_from(headers.start).unwrap_or(usize::MAX)..).unwrap_or_default();
-        if let Some(name) = guest.dynamic_linker(rest) {
-            assert!((2..=4096).contains(&(name.end - name.start)));
+        for kind in [PT_INTERP, PT_GNU_PROPERTY] {
+            assert!(guest.segment(rest, kind).is_none_or(|segment| segment.start <= segment.end));
         }
+        let _ = guest.property(bytes, 0xc000_0000);
         table.choose(&guest)
     });
     // The kernel would pass on exactly what has a row, but for headers that are wrong in what it does not look at.

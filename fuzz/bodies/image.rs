@@ -8,6 +8,8 @@ use dispatch_core::record::Field;
 
 /// EM_X86_64, so that inputs that are right in all else get past the header.
 const HOST: Machine = Machine(62);
+/// Page size of this host, in bytes.
+const PAGE: u64 = 0x1000;
 
 /// Whether it is an image, once its checksum is right.
 pub fn run(bytes: &[u8]) -> bool {
@@ -25,7 +27,7 @@ pub fn run(bytes: &[u8]) -> bool {
 
 fn read(bytes: &[u8]) -> bool {
     let Some(header) = ImageHeader::read(bytes) else { return false };
-    let image = match Image::read(bytes, header.len, HOST, 0x1000) {
+    let image = match Image::read(bytes, header.len, HOST, PAGE) {
         Ok(image) => image,
         Err(fault) => {
             assert!(!fault.to_string().contains(char::is_control), "{fault}");
@@ -45,11 +47,11 @@ fn check(program: &Resident<'_>, header: &ImageHeader) {
     let ProgramRecord { relocatable, low, high, align, base, entry, phdr, body, .. } = program.record;
     let end = low + body.len;
     assert!(body.offset + body.len <= header.len && end <= high && high - low <= MAX_SPAN);
-    assert!(align.is_power_of_two() && [low, high, base, body.offset, body.len].iter().all(|n| n % header.page == 0));
+    assert!(align.is_power_of_two() && [low, high, base, body.offset, body.len].iter().all(|n| n % PAGE == 0));
     assert!((low..end).contains(&entry) && (low..end).contains(&phdr) && relocatable + u64::from(base == 0) > 0);
     let mut reached = low;
     for part in program.segments() {
-        assert!(reached <= part.address && part.address + part.len <= end && part.flags & 3 != 3);
+        assert!(reached <= part.address && part.address + part.len <= high && part.flags & 3 != 3);
         reached = part.address + part.len;
     }
     program.words().for_each(|word| assert!(low <= word.address && word.address + 8 <= end));

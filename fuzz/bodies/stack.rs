@@ -26,6 +26,7 @@ static ADDRESSES: [usize; 1 << 13] = {
 const OURS: usize = 0x7fff_0000;
 const OPTIONS: [&[u8]; 3] = [b"", b"-cpu\0max\0", b"-E\0\0--\0"];
 const SETTINGS: [&[u8]; 3] = [b"", b"QEMU_CPU=max\0", b"A=1\0QEMU_A=2\0A\0=\0"];
+const CPUS: [Option<&CStr>; 2] = [None, Some(c"max")];
 const SYSROOTS: [Option<&CStr>; 2] = [None, Some(c"/usr/other")];
 const CONVENTIONS: [Argv0; 3] = [Argv0::DashZero, Argv0::Auxv, Argv0::None];
 const STRATEGIES: [Strategy; 2] = [Strategy::Map, Strategy::Exec];
@@ -106,13 +107,15 @@ impl Scene {
         let list = |bytes| Strings::new(bytes).expect("each ends with NUL");
         let (options, settings) = (list(OPTIONS[choose(3)]), list(SETTINGS[choose(3)]));
         let (sysroot, argv0, strategy) = (SYSROOTS[choose(2)], CONVENTIONS[choose(3)], STRATEGIES[choose(2)]);
+        let cpu = CPUS[choose(2)];
         // The plan's addresses live as long as the program, as the kernel's do; the vector of this scene does not.
         let Some(invocation) = Handoff { argv, envp, auxv: &[] }.invocation(handoff.argv0_flag()) else {
             assert!(argc < 2, "{self:?}");
             return false;
         };
         let secure = handoff.secure();
-        let plan = Plan { argv0, options, settings, emulator: c"/emulator", strategy, sysroot, secure, invocation };
+        let plan =
+            Plan { argv0, cpu, options, settings, emulator: c"/emulator", strategy, sysroot, secure, invocation };
         let patch = Patch { phdr: 1, phnum: 2, entry: 3, execfd: Some(4), argv0_flag: plan.argv0_flag() };
         let read = |address| self.string(address);
         let contents = Contents {
@@ -130,6 +133,7 @@ impl Scene {
         let texts = |strings: Strings<'_>| strings.iter().map(|text| text.to_bytes().to_vec()).collect::<Vec<_>>();
         let callers = |address: usize| self.string(address).to_vec();
         let mut argv = vec![b"/emulator".to_vec()];
+        argv.extend(plan.cpu.iter().flat_map(|model| [b"-cpu".to_vec(), model.to_bytes().to_vec()]));
         argv.extend(texts(plan.options));
         argv.extend(plan.sysroot.iter().flat_map(|root| [b"-L".to_vec(), root.to_bytes().to_vec()]));
         if plan.argv0 == Argv0::DashZero {

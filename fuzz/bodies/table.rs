@@ -18,7 +18,7 @@ pub fn run(bytes: &[u8]) -> bool {
     let Ok(table) = Table::read(&bytes) else { return false };
     assert!(TableHeader::read(&bytes).is_some_and(|header| table.rows().count() == header.rows as usize));
     for row in table.rows().flatten() {
-        let lists = [row.paths, row.options, row.environment, row.sysroots];
+        let lists = [row.paths, row.cpus, row.options, row.environment, row.sysroots];
         let strings = lists.into_iter().flat_map(|list| list.iter());
         strings.chain([row.name]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
         for machine in row.machines().take(3) {
