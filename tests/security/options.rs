@@ -40,9 +40,6 @@ fn names_that_are_options() {
     attack(attacks.chain([Attack { name: "-g", script: &debugging, harm: DEBUGGED, directly }]));
 }
 
-/// Nothing of the kernel's is in /proc any more.
-const NO_PROC: &str = "mount -t tmpfs none /proc";
-
 #[test]
 fn names_that_would_be_options_without_the_dashes() {
     if !have(NEEDS) {

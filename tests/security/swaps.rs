@@ -1,7 +1,7 @@
 //! A path that means another file from one moment to the next. The kernel gives the privileges of the file that it has
 //! opened; who opens the path again may get another one.
 
-use crate::lab::{Lab, NEEDS};
+use crate::lab::{Lab, NEEDS, NO_PROC};
 use crate::support::{Observation, Release, have};
 
 /// How often an attacker tries who must fail. Where it is possible, one of ten attempts succeeds.
@@ -64,4 +64,19 @@ fn when_the_program_starts_itself_again() {
     }
     // QEMU's /proc/self/exe is the path that it was given.
     swap("./link again", [true, true]);
+}
+
+#[test]
+fn when_the_program_starts_itself_again_without_proc() {
+    if !have(NEEDS) {
+        return;
+    }
+    // QEMU makes up /proc/self/exe where nothing tells us the program's own path.
+    for release in Release::ALL {
+        let direct = Lab::direct(release).run(NO_PROC, &swapping("./link again", MANY));
+        assert!(count(&direct, "attacker's", 0) > 0, "{release:?}: {direct}");
+        let ours = Lab::ours(release).run(NO_PROC, &swapping("./link again", FEW));
+        assert_eq!(count(&ours, "attacker's", 0), 0, "{release:?}: {ours}");
+        assert!(count(&ours, "attacker's", 1000) > 0, "{release:?}: {ours}");
+    }
 }

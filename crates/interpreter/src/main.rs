@@ -15,6 +15,7 @@ mod start;
 mod sys;
 
 use core::convert::Infallible;
+use core::ffi::CStr;
 
 use dispatch_core::block::{Contents, Patch};
 use dispatch_core::image::{self, COMMAND, Image};
@@ -26,6 +27,9 @@ use dispatch_core::{Handoff, Refusal, handoff};
 use crate::load::Loaded;
 use crate::stack::{Block, Stack, Then};
 use crate::sys::{Description, Fd};
+
+/// The path of a privileged guest whose own cannot be found out: nobody's program, and not the caller's to change.
+const NOBODYS: &CStr = c"/";
 
 /// What the kernel gave us.
 struct Start {
@@ -91,7 +95,7 @@ impl Start {
         // by now.
         let secure = handoff.secure();
         if secure {
-            invocation.path = sys::path(*execfd, room).unwrap_or(invocation.path);
+            invocation.path = sys::path(*execfd, room).unwrap_or(NOBODYS.as_ptr() as usize);
         }
         let image = image(stack, handoff)?;
 

@@ -35,6 +35,8 @@ pub enum Outcome {
 pub enum Role {
     /// `uname`: whether the kernel is one that sets AT_FLAGS.
     Release,
+    /// `readlinkat`: the path of a privileged guest.
+    OwnPath,
     /// `faccessat`: whether the last byte of the payload is there.
     Payload,
     /// `pread64`: the guest's first bytes.
@@ -128,6 +130,8 @@ const UNREADABLE: Outcome = Refused(126, "has to open the program by its path, a
 pub const TABLE: &[Entry] = &[
     Entry { role: Role::Release, errors: errors!(EFAULT), outcome: Runs, except: &[],
         because: "a kernel whose release is unknown counts as new" },
+    Entry { role: Role::OwnPath, errors: errors!(EACCES EBADF EFAULT EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR),
+        outcome: Runs, except: &[], because: "/ stands for its path then, which is nobody's program" },
     Entry { role: Role::Payload, errors: ACCESS, outcome: Runs,
         except: &[(Errno::EFAULT, Refused(125, "the registered file is cut short"))],
         because: "any other error says that the kernel could read the byte" },
@@ -205,6 +209,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     let end = c + d;
     Some(match call.nr {
         nr::UNAME if before.is_empty() => Role::Release,
+        nr::READLINKAT => Role::OwnPath,
         nr::FACCESSAT if a == -1 => Role::Payload,
         nr::FACCESSAT => Role::Linker,
         nr::PREAD64 if Some(a) == guest && end == GUEST_HEAD => Role::GuestStart,
@@ -271,5 +276,6 @@ pub mod nr {
     pub const PRCTL: i64 = 157;
     pub const EXIT_GROUP: i64 = 231;
     pub const OPENAT: i64 = 257;
+    pub const READLINKAT: i64 = 267;
     pub const FACCESSAT: i64 = 269;
 }
