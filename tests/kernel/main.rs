@@ -18,3 +18,4 @@ mod processes;
 mod programs;
 mod refusals;
 mod sysroots;
+mod tune;
