@@ -81,6 +81,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if !args.root.is_dir() {
         return Err(Failure::io("read", &args.root, std::io::ErrorKind::NotADirectory.into()));
     }
+    let site = site::path(Path::new(defaults::SITE));
+    if args.write {
+        // Better now than after all the measuring.
+        site::read(&site, table)?;
+    }
     let measured = measure_apart()?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let said = Emulator { name: file, version: source::version(&emulator) };
@@ -94,9 +99,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return Ok(EXIT_NO);
     }
     if let Some(cpu) = report.fastest().filter(|_| args.write) {
-        let path = site::path(Path::new(defaults::SITE));
-        site::write(&path, table, &architecture.name, cpu)?;
-        columns::print(format_args!("Written to {}; the next `{NAME} install` or `image` heeds it\n", path.display()))?;
+        site::write(&site, table, &architecture.name, cpu)?;
+        columns::print(format_args!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display()))?;
     }
     Ok(0)
 }

@@ -23,18 +23,26 @@ pub fn path(directory: &Path) -> PathBuf {
 /// # Errors
 /// The file is no table, so that it is left alone, or cannot be written.
 pub fn write(path: &Path, table: &ArchTable, name: &str, cpu: &str) -> Result<(), Failure> {
-    let old = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::UnreadableTable { path: path.to_owned(), error }),
-        Ok(text) => Some(text),
-    };
-    let bad = |error| Failure::BadTable { path: path.to_owned(), error };
-    if let Some(old) = &old {
-        table.clone().merge(old).map_err(bad)?;
-    }
-    let text = with_model(old.as_deref(), name, cpu);
-    table.clone().merge(&text).map_err(bad)?;
+    let text = with_model(read(path, table)?.as_deref(), name, cpu);
+    check(path, table, &text)?;
     replace(path, text.as_bytes()).map_err(|error| Failure::io("write", path, error))
+}
+
+/// The text of the file at `path`, if there is one.
+///
+/// # Errors
+/// It is no table.
+pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::UnreadableTable { path: path.to_owned(), error }),
+        Ok(text) => check(path, table, &text).map(|()| Some(text)),
+    }
+}
+
+fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
+    let bad = |error| Failure::BadTable { path: path.to_owned(), error };
+    table.clone().merge(text).map(|_| ()).map_err(bad)
 }
 
 /// The text of a table with the model of one row changed; `old` is a valid table.
