@@ -8,7 +8,9 @@ use dispatch_core::refusal::EXIT_USAGE;
 use dispatch_table::ArchTable;
 
 use crate::commands::image::Contents;
-use crate::commands::{self, explain, generate, install, list, register, run, status, uninstall, unregister, unshare};
+use crate::commands::{
+    self, explain, generate, install, list, register, run, status, tune, uninstall, unregister, unshare,
+};
 use crate::failure::Failure;
 use crate::image::{self, Effective, OpenImage, source};
 use crate::{defaults, registration};
@@ -53,6 +55,7 @@ enum Command {
     Unregister(unregister::Args),
     Status(status::Args),
     Unshare(unshare::Args),
+    Tune(tune::Args),
 }
 
 impl Cli {
@@ -94,6 +97,7 @@ impl Cli {
             Some(Command::Unregister(args)) => unregister::run(&args, &table_of(&args.image)?),
             Some(Command::Status(args)) => status::run(&args, &table_of(&args.image)?),
             Some(Command::Unshare(args)) => unshare::run(&args, &table),
+            Some(Command::Tune(args)) => tune::run(&args, &table),
             None => {
                 eprintln!("{}", Self::command().render_help());
                 Ok(EXIT_USAGE)

@@ -28,3 +28,4 @@ mod registration;
 mod registry;
 mod selection;
 mod transaction;
+mod tune;

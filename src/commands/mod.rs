@@ -8,6 +8,7 @@ pub mod list;
 pub mod register;
 pub mod run;
 pub mod status;
+pub mod tune;
 pub mod uninstall;
 pub mod unregister;
 pub mod unshare;

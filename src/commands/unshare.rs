@@ -108,7 +108,7 @@ fn image_to_register(table: &ArchTable) -> Result<(File, BTreeSet<String>), Fail
 }
 
 /// This program as the helper of this process.
-fn mapper() -> Command {
+pub fn mapper() -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg0(NAME).args(["unshare", &format!("--{WRITE_MAPS}"), &namespace::own_pid().to_string()]);
     command

@@ -12,3 +12,4 @@ mod list;
 mod options;
 mod run;
 mod scripts;
+mod tune;

@@ -19,3 +19,4 @@ mod processes;
 mod programs;
 mod refusals;
 mod sysroots;
+mod tune;

@@ -118,7 +118,8 @@ fn a_privileged_program_gets_the_tables_whatever_its_caller_says() {
 /// Writes an image with the installed QEMU for aarch64, which has `fields` in its row, and shows what it makes of a
 /// program that says it needs bit "b".
 fn shown(scratch: &Scratch, fields: &serde_json::Value, script: &str) -> Observation {
-    let mut row = json!({"name": "aarch64", "property": {"type": "0xc0008002", "bits": ["a", "b"], "required": true}});
+    let property = json!({"type": "0xc0008002", "bits": ["a", "b"], "required": true});
+    let mut row = json!({"name": "aarch64", "property": property, "versions": []});
     row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     scratch.write("rows.json", json!({"version": 1, "architectures": [row]}).to_string());
     scratch.write("guest", guest_with_property(probe(), PROPERTY, 0b10));

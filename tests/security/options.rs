@@ -2,7 +2,7 @@
 //! `--` stands before it.
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, CPU, Lab, NEEDS, attack, direct};
+use crate::lab::{Attack, CPU, Lab, NEEDS, NO_PROC, attack, direct};
 use crate::support::{Release, have};
 
 /// Runs the victim by a symbolic link that is named like an option, as execve(2) and execvp(3) with an empty element in PATH allow.

@@ -1,0 +1,141 @@
+//! The charts: SVG files that go with light and dark pages.
+
+use std::fmt::Write;
+
+use crate::results::Measured;
+
+/// In pixels.
+const WIDTH: u32 = 760;
+const LEFT: f64 = 150.0;
+const RIGHT: f64 = 50.0;
+const TOP: u32 = 84;
+const LINE: u32 = 24;
+const BAR: u32 = 12;
+const GAP: u32 = 10;
+/// Colours of the bars on light and on dark pages.
+const COLOURS: [(&str, &str); 4] =
+    [("#2f7ed8", "#5aa0ee"), ("#1a9850", "#3fb86f"), ("#d98a1f", "#e8a94f"), ("#8a63c9", "#a98be0")];
+/// Ends and marks of the logarithmic axis.
+const AXIS: (f64, f64) = (0.7, 20.0);
+const MARKS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
+
+/// How many times faster each workload is with the model that the table chooses.
+pub fn workloads(models: &[Measured]) -> String {
+    let shown: Vec<(&Measured, usize)> =
+        (models.iter()).filter_map(|one| Some((one, one.place(one.chosen.as_deref()?)?))).take(COLOURS.len()).collect();
+    let names: Vec<&str> = shown
+        .first()
+        .map_or(Vec::new(), |(one, _)| one.workloads.iter().map(|workload| workload.name.as_str()).collect());
+    let group = shown.len() as u32 * BAR + GAP;
+    let height = TOP + group * names.len() as u32 + 40;
+    let mut svg = begin("How many times faster programs run with the CPU model of the table", height);
+    for (index, (one, _)) in shown.iter().enumerate() {
+        let x = 16 + index * 180;
+        let _ = writeln!(svg, r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#);
+        let _ = writeln!(svg, r#"<text x="{}" y="50">{}, QEMU {}</text>"#, x + 17, one.debian, one.version());
+    }
+    axis(&mut svg, height);
+    for (row, name) in names.iter().enumerate() {
+        let top = TOP + row as u32 * group;
+        let middle = top + group / 2;
+        let _ = writeln!(svg, r#"<text x="{}" y="{middle}" text-anchor="end">{name}</text>"#, LEFT - 10.0);
+        for (index, (one, place)) in shown.iter().enumerate() {
+            let workload = one.workloads.iter().find(|workload| workload.name == *name);
+            let Some(ratio) = workload.and_then(|workload| workload.ratio(*place)) else { continue };
+            let y = top + index as u32 * BAR;
+            let (from, to) = (position(1.0).min(position(ratio)), position(1.0).max(position(ratio)));
+            let _ = writeln!(
+                svg,
+                r#"<rect class="c{index}" x="{from:.1}" y="{y}" width="{:.1}" height="{}" rx="2"/><text class="small" x="{:.1}" y="{}">{ratio:.2}</text>"#,
+                (to - from).max(1.0),
+                BAR - 2,
+                to + 5.0,
+                y + 9
+            );
+        }
+    }
+    end(svg, models, height)
+}
+
+/// The geometric means of all models that were measured, for each architecture and emulator; what the table chooses
+/// stands out.
+pub fn models(models: &[Measured]) -> String {
+    let height = TOP + LINE * models.len() as u32 + 40;
+    let mut svg = begin("All models that were measured: geometric mean of the workloads", height);
+    svg += "<circle class=\"c1\" cx=\"22\" cy=\"46\" r=\"6\"/><text x=\"34\" y=\"50\">what the table chooses</text>\n";
+    svg += "<circle class=\"other\" cx=\"222\" cy=\"46\" r=\"4\"/><text x=\"234\" y=\"50\">another model, by its name</text>\n";
+    axis(&mut svg, height);
+    for (row, one) in models.iter().enumerate() {
+        let y = TOP + row as u32 * LINE + LINE / 2;
+        let _ = writeln!(
+            svg,
+            r#"<text x="{}" y="{}" text-anchor="end">{}, {}</text>"#,
+            LEFT - 10.0,
+            y + 4,
+            one.debian,
+            one.version()
+        );
+        let default = one.chosen.is_none();
+        for (index, contestant) in one.present().enumerate() {
+            let Some(mean) = contestant.mean else { continue };
+            let chosen = one.chosen.as_deref() == Some(&contestant.name) || (default && index == 0);
+            let (class, radius) = if chosen { ("c1", 6) } else { ("other", 4) };
+            let _ = writeln!(
+                svg,
+                r#"<circle class="{class}" cx="{:.1}" cy="{y}" r="{radius}"><title>{} {mean:.2}</title></circle>"#,
+                position(mean),
+                contestant.name
+            );
+        }
+    }
+    end(svg, models, height)
+}
+
+/// Where a ratio is on the axis.
+fn position(ratio: f64) -> f64 {
+    let (low, high) = (AXIS.0.ln(), AXIS.1.ln());
+    let share = (ratio.clamp(AXIS.0, AXIS.1).ln() - low) / (high - low);
+    LEFT + share * (f64::from(WIDTH) - LEFT - RIGHT)
+}
+
+fn axis(svg: &mut String, height: u32) {
+    for mark in MARKS {
+        let x = position(mark);
+        let class = if mark == 1.0 { "one" } else { "grid" };
+        let _ = writeln!(svg, r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}×</text>"#);
+        let _ = writeln!(svg, r#"<line class="{class}" x1="{x:.1}" y1="80" x2="{x:.1}" y2="{}"/>"#, height - 34);
+    }
+}
+
+fn begin(title: &str, height: u32) -> String {
+    let fills = |dark: bool| -> String {
+        let colour = |(index, (light, night)): (usize, &(&str, &str))| {
+            format!(".c{index}{{fill:{}}}", if dark { night } else { light })
+        };
+        COLOURS.iter().enumerate().map(colour).collect()
+    };
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
+         <title>{title}</title>\n\
+         <style>text{{font:13px system-ui,sans-serif;fill:#1f2328}}.title{{font-size:16px;font-weight:600}}\
+         .small{{font-size:11px;fill:#59636e}}.one{{stroke:#1f2328;stroke-dasharray:4 3}}.grid{{stroke:#d1d9e0}}.other{{fill:#9a9a9a}}{}\
+         @media(prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.small{{fill:#9198a1}}.one{{stroke:#f0f6fc}}.grid{{stroke:#3d444d}}{}}}</style>\n\
+         <text class=\"title\" x=\"16\" y=\"26\">{title}</text>\n",
+        fills(false),
+        fills(true)
+    )
+}
+
+fn end(mut svg: String, models: &[Measured], height: u32) -> String {
+    if let Some(Measured { machine, .. }) = models.first() {
+        let kernel = machine.kernel.split('-').next().unwrap_or(&machine.kernel);
+        let _ = writeln!(
+            svg,
+            r#"<text class="small" x="16" y="{}">CPU time, medians, against the emulator's default; {} CPUs ({}), Linux {kernel}; logarithmic</text>"#,
+            height - 12,
+            machine.cpus,
+            machine.cpu
+        );
+    }
+    svg + "</svg>\n"
+}

@@ -1,0 +1,68 @@
+//! Draws what ci/tune has measured: charts, and the tables of docs/performance.md.
+
+mod chart;
+mod results;
+mod tables;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use results::Measured;
+
+/// What is replaced in the page.
+const BEGIN: &str = "<!-- written by ci/tune -->\n";
+const END: &str = "<!-- up to here -->\n";
+
+/// Draw the measurements of CPU models
+#[derive(Parser)]
+#[command(name = "cpu")]
+struct Options {
+    /// Where the measurements are
+    #[arg(long, value_name = "DIR", default_value = "benches/results")]
+    results: PathBuf,
+    /// Where the page and its charts are
+    #[arg(long, value_name = "DIR", default_value = "docs")]
+    docs: PathBuf,
+    /// Cargo says that this is a benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cpu: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    let models = Measured::all(&options.results, "cpu-")?;
+    let compared = Measured::all(&options.results, "table-")?;
+    if models.is_empty() {
+        return Err(format!("{} has no cpu-*.json: run ci/tune", options.results.display()).into());
+    }
+    let write = |name: &str, text: String| fs::write(options.docs.join(name), text);
+    write("cpu-workloads.svg", chart::workloads(&models))?;
+    write("cpu-models.svg", chart::models(&models))?;
+    let tables = tables::all(&models, &compared, &options.results)?;
+    put(&options.docs.join("performance.md"), &tables)
+}
+
+/// Puts `tables` between the marks of the page.
+fn put(page: &Path, tables: &str) -> Result<(), Box<dyn Error>> {
+    let text = fs::read_to_string(page)?;
+    let (Some((before, rest)), Some((_, after))) = (text.split_once(BEGIN), text.split_once(END)) else {
+        return Err(format!("{} lacks the marks between which the tables belong", page.display()).into());
+    };
+    if !rest.contains(END) {
+        return Err(format!("{} has its marks in the wrong order", page.display()).into());
+    }
+    Ok(fs::write(page, format!("{before}{BEGIN}{tables}{END}{after}"))?)
+}

@@ -1,0 +1,141 @@
+//! The tables, as Markdown.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::results::Measured;
+
+/// Two ways to do the same.
+#[derive(Deserialize)]
+struct Pair {
+    direct: Vec<Took>,
+    image: Vec<Took>,
+}
+
+#[derive(Deserialize)]
+struct Took {
+    cpu: f64,
+    wall: f64,
+}
+
+#[derive(Deserialize)]
+struct Builds {
+    root: Pair,
+    project: Pair,
+}
+
+/// All tables.
+pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Result<String, Box<dyn Error>> {
+    let mut text = String::new();
+    if let Some(Measured { machine, .. }) = models.first() {
+        let kernel = machine.kernel.split('-').next().unwrap_or(&machine.kernel);
+        writeln!(text, "{} CPUs ({}), a virtual machine, Linux {kernel}.\n", machine.cpus, machine.cpu)?;
+    }
+    if !compared.is_empty() {
+        text += "### With the table as it stands\n\nHow many times faster programs run through an image of binfmt-dispatch than with QEMU registered directly.\n\n";
+        table(&mut text, compared, |one| one.place("binfmt-dispatch"))?;
+    }
+    for name in builds(directory)? {
+        let path = directory.join(&name);
+        let Builds { root, project } = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        let who = name.trim_start_matches("builds-").trim_end_matches(".json").replacen('-', ", QEMU ", 1);
+        writeln!(text, "Longer work, {who}, seconds from start to end (of the CPU):\n")?;
+        text += "| work | QEMU directly | binfmt-dispatch | share |\n|---|---|---|---|\n";
+        line(&mut text, "minimal root directory by mmdebstrap", &root)?;
+        line(&mut text, "configure and make of GNU hello", &project)?;
+        text.push('\n');
+    }
+    text += "### All models\n\nGeometric means over all workloads; **bold** is what the table chooses, where it chooses one.\n\n";
+    text += "| architecture | QEMU | model: times faster than the default (least of the workloads) |\n|---|---|---|\n";
+    for one in models {
+        let cell = |contestant: &crate::results::Contestant| {
+            let (mean, least) = (contestant.mean?, contestant.least?);
+            let bold = if one.chosen.as_deref() == Some(&contestant.name) { "**" } else { "" };
+            Some(format!("{bold}`{}` {mean:.2} ({least:.2}){bold}", contestant.name))
+        };
+        let cells: Vec<String> = one.present().skip(1).filter_map(cell).collect();
+        let refused = one.contestants.iter().filter(|contestant| contestant.refused.is_some());
+        let refused: Vec<String> = refused.map(|contestant| format!("`{}` refused", contestant.name)).collect();
+        writeln!(text, "| {} | {} | {} |", one.debian, one.version(), [cells, refused].concat().join(", "))?;
+    }
+    text += "\n### What the table chooses, by workload\n\nSeconds of CPU time with the emulator's default, and how many times faster the table's model is.\n\n";
+    let chosen: Vec<&Measured> = models.iter().filter(|one| one.chosen.is_some()).collect();
+    table(&mut text, chosen, |one| one.place(one.chosen.as_deref()?))?;
+    Ok(text)
+}
+
+/// A column for each measurement, a row for each workload.
+fn table<'m>(
+    text: &mut String,
+    all: impl IntoIterator<Item = &'m Measured>,
+    place: impl Fn(&Measured) -> Option<usize>,
+) -> std::fmt::Result {
+    let columns: Vec<(&Measured, usize)> = all.into_iter().filter_map(|one| Some((one, place(one)?))).collect();
+    write!(text, "| workload |")?;
+    for (one, _) in &columns {
+        write!(text, " {}, {} |", one.debian, one.version())?;
+    }
+    writeln!(text, "\n|---|{}", "---|".repeat(columns.len()))?;
+    let mut names: Vec<&str> = Vec::new();
+    for workload in columns.iter().flat_map(|(one, _)| &one.workloads) {
+        if !names.contains(&workload.name.as_str()) {
+            names.push(&workload.name);
+        }
+    }
+    for name in names {
+        write!(text, "| {name} |")?;
+        for (one, place) in &columns {
+            let workload = one.workloads.iter().find(|workload| workload.name == name);
+            match workload.and_then(|workload| Some((workload.median(0)?, workload.ratio(*place)?))) {
+                Some((seconds, ratio)) => write!(text, " {seconds:.2} s, {ratio:.2}× |")?,
+                None => write!(text, " – |")?,
+            }
+        }
+        text.push('\n');
+    }
+    write!(text, "| geometric mean |")?;
+    for (one, place) in &columns {
+        match one.present().nth(*place).and_then(|contestant| contestant.mean) {
+            Some(mean) => write!(text, " **{mean:.2}×** |")?,
+            None => write!(text, " – |")?,
+        }
+    }
+    text.push_str("\n\n");
+    Ok(())
+}
+
+fn builds(directory: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(directory)? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("builds-") && name.ends_with(".json") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn line(text: &mut String, what: &str, pair: &Pair) -> std::fmt::Result {
+    let middle = |took: &[Took], of: fn(&Took) -> f64| {
+        let mut values: Vec<f64> = took.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let wall = |took: &[Took]| middle(took, |took| took.wall);
+    let cpu = |took: &[Took]| middle(took, |took| took.cpu);
+    writeln!(
+        text,
+        "| {what} | {:.1} ({:.1}) | {:.1} ({:.1}) | {:.2} ({:.2}) |",
+        wall(&pair.direct),
+        cpu(&pair.direct),
+        wall(&pair.image),
+        cpu(&pair.image),
+        wall(&pair.image) / wall(&pair.direct),
+        cpu(&pair.image) / cpu(&pair.direct),
+    )
+}

@@ -1,0 +1,193 @@
+//! `tune`: measures which CPU model of an emulator is the fastest here, with programs of the user's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dispatch_core::NAME;
+use dispatch_core::refusal::EXIT_NO;
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::columns;
+use crate::commands::unshare::mapper;
+use crate::failure::Failure;
+use crate::image::source;
+use crate::tune::contest::{self, Bounds};
+use crate::tune::report::{Emulator, Report};
+use crate::tune::workload::{WORKLOADS, Workload};
+use crate::tune::{Contestant, Measurements, arena, site};
+use crate::{defaults, native};
+
+/// Option that makes this command the process that measures.
+const MEASURE: &str = "measure";
+
+/// Find the CPU model with which an emulator runs programs fastest on this machine
+///
+/// Programs in a root directory of the architecture (bash, perl, gcc, whatever of them is there) are run with the
+/// emulator as it is, and with each model in turn, in namespaces of their own: nothing outside sees it, and nothing in
+/// the root directory changes. CPU time is compared, as it hardly depends on what else the machine does.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The architecture, by any of its names
+    #[arg(value_name = "ARCH")]
+    architecture: String,
+    /// A root directory with programs of the architecture, as of a chroot or a container
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    /// The emulator, or a directory with emulators, instead of the installed one
+    #[arg(long, value_name = "FILE|DIR")]
+    emulator: Option<PathBuf>,
+    /// A CPU model to try, as for the emulator's option -cpu, instead of those in the table; may be repeated
+    #[arg(long = "cpu", value_name = "MODEL")]
+    cpus: Vec<String>,
+    /// Compare the emulator registered directly with an image of the table as it stands, instead of models
+    #[arg(long, conflicts_with_all = ["cpus", "write"])]
+    compare: bool,
+    /// Rounds; every model has its turn in each
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Begin nothing more after so many seconds
+    #[arg(long, value_name = "NUMBER", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86400))]
+    seconds: u32,
+    /// Run only this: one of functions, starts, perl, python, gzip, xz, sha256, sort, grep, gcc, awk, float, threads; may
+    /// be repeated
+    #[arg(long = "workload", value_name = "NAME")]
+    workloads: Vec<String>,
+    /// Write all that was measured to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Put the fastest model into the table of this machine, /etc/binfmt-dispatch/tune.json, for the next image
+    #[arg(long)]
+    write: bool,
+    /// Be the process that measures
+    #[arg(long = MEASURE, hide = true)]
+    measure: bool,
+}
+
+/// Measures and tells.
+///
+/// # Errors
+/// What prevents programs from being run at all, or results from being written.
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+    let unknown = || Failure::UnknownArchitecture(args.architecture.clone());
+    let architecture = table.find(&args.architecture).ok_or_else(unknown)?;
+    let workloads = args.chosen_workloads()?;
+    let contestants = args.contestants(architecture)?;
+    let emulator = args.emulator(architecture)?;
+    if args.measure {
+        return measure(args, table, architecture, contestants, &workloads, &emulator);
+    }
+    if !args.root.is_dir() {
+        return Err(Failure::io("read", &args.root, std::io::ErrorKind::NotADirectory.into()));
+    }
+    let site = site::path(Path::new(defaults::SITE));
+    if args.write {
+        // Better now than after all the measuring.
+        site::read(&site, table)?;
+    }
+    let measured = measure_apart()?;
+    let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let said = Emulator { name: file, version: source::version(&emulator) };
+    let report = Report::new(measured, &architecture.name, said, &args.root);
+    columns::print(&report)?;
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::Output(error.into()))?;
+        fs::write(path, json + "\n").map_err(|error| Failure::io("write", path, error))?;
+    }
+    if report.nothing().is_some() {
+        return Ok(EXIT_NO);
+    }
+    if let Some(cpu) = report.fastest().filter(|_| args.write) {
+        site::write(&site, table, &architecture.name, cpu)?;
+        columns::print(format_args!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display()))?;
+    }
+    Ok(0)
+}
+
+impl Args {
+    fn chosen_workloads(&self) -> Result<Vec<Workload>, Failure> {
+        let find = |name: &String| {
+            Workload::find(name)
+                .ok_or_else(|| Failure::Usage(format!("{name}: is no workload: see `{NAME} tune --help`")))
+        };
+        match &self.workloads[..] {
+            [] => Ok(WORKLOADS.to_vec()),
+            named => named.iter().map(find).collect(),
+        }
+    }
+
+    /// Who takes part; the emulator as it is comes first.
+    fn contestants(&self, architecture: &Architecture) -> Result<Vec<Contestant>, Failure> {
+        let mut contestants = vec![Contestant::plain()];
+        if self.compare {
+            contestants.push(Contestant::image());
+            return Ok(contestants);
+        }
+        for cpu in if self.cpus.is_empty() { &architecture.cpus } else { &self.cpus } {
+            let contestant = Contestant::model(cpu);
+            if !contestants.contains(&contestant) {
+                contestants.push(contestant);
+            }
+        }
+        match contestants.len() {
+            1 => Err(Failure::Usage(format!(
+                "{}: the table has no models to compare: give some with --cpu",
+                architecture.name
+            ))),
+            _ => Ok(contestants),
+        }
+    }
+
+    fn emulator(&self, architecture: &Architecture) -> Result<PathBuf, Failure> {
+        let missing = |tried| Failure::NoEmulator { architecture: architecture.name.clone(), tried };
+        match &self.emulator {
+            Some(directory) if directory.is_dir() => {
+                let paths: Vec<PathBuf> = architecture.emulator_names().map(|name| directory.join(name)).collect();
+                let tried = || paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+                paths.iter().find(|path| path.is_file()).cloned().ok_or_else(|| missing(tried()))
+            }
+            Some(path) => Ok(path.clone()),
+            None => {
+                let tried = || architecture.emulator_paths().map(str::to_owned).collect();
+                native::emulator(architecture).map(Path::to_owned).ok_or_else(|| missing(tried()))
+            }
+        }
+    }
+}
+
+/// Has another process measure, since this one is to stay where it is.
+fn measure_apart() -> Result<Measurements, Failure> {
+    let own = Path::new("/proc/self/exe");
+    let output = Command::new(own)
+        .args(std::env::args_os().skip(1))
+        .arg(format!("--{MEASURE}"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::io("execute", own, error))?;
+    match serde_json::from_slice(&output.stdout) {
+        Ok(measured) if output.status.success() => Ok(measured),
+        // It has said why.
+        _ => std::process::exit(output.status.code().unwrap_or(i32::from(EXIT_NO))),
+    }
+}
+
+fn measure(
+    args: &Args,
+    table: &ArchTable,
+    architecture: &Architecture,
+    contestants: Vec<Contestant>,
+    workloads: &[Workload],
+    emulator: &Path,
+) -> Result<u8, Failure> {
+    let direct = arena::direct(emulator)?;
+    let image = args.compare.then(|| arena::image(table, architecture, emulator)).transpose()?;
+    let mut arena = arena::enter(architecture, &args.root, direct, image, mapper())?;
+    let end = Instant::now() + Duration::from_secs(args.seconds.into());
+    let bounds = Bounds { rounds: args.rounds as usize, end };
+    let measured = contest::measure(&mut arena, &architecture.probe_elf(), contestants, workloads, bounds)?;
+    let json = serde_json::to_string(&measured).map_err(|error| Failure::Output(error.into()))?;
+    columns::print(json)?;
+    Ok(0)
+}

@@ -1,0 +1,156 @@
+//! Where programs run while they are measured: in namespaces of their own, with the user's root directory as `/`.
+//!
+//! True before: the process has one thread. True after [`enter`]: the process is in the root directory; its registry is
+//! empty and nobody else's; `/tmp` is empty, writable and seen by nobody else. Nothing in the root directory itself is
+//! changed.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dispatch_table::{ArchTable, Architecture};
+use nix::mount::{MsFlags, mount};
+use nix::sys::memfd::MFdFlags;
+use nix::unistd::chroot;
+
+use super::workload::{SOURCES, WORKLOADS, noise, text};
+use crate::failure::Failure;
+use crate::image::source::Source;
+use crate::image::{self, Content};
+use crate::ownership::DESCRIPTORS;
+use crate::registry::{Flags, Matcher, RegisterLine, Registry};
+use crate::{defaults, memory, namespace};
+
+/// EI_OSABI within the ELF header.
+const OSABI: u64 = 7;
+/// ELFOSABI_STANDALONE: no row accepts it, and the kernel does not look at it (fs/binfmt_elf.c).
+const STANDALONE: u8 = 255;
+
+/// The programs' directory for what is theirs alone.
+pub const SCRATCH: &str = "/tmp";
+
+/// The namespaces, entered.
+#[derive(Debug)]
+pub struct Arena<'t> {
+    architecture: &'t Architecture,
+    registry: Registry,
+    /// The emulator.
+    direct: File,
+    /// The image with the emulator inside, if it takes part.
+    image: Option<File>,
+    /// Whether the image is what is registered, if anything is.
+    registered: Option<bool>,
+}
+
+/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such EI_OSABI.
+fn spared(file: File) -> Result<File, Failure> {
+    let failed = |error| Failure::io("write", Path::new("a file in memory"), error);
+    file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;
+    Ok(file)
+}
+
+fn in_memory() -> Result<File, Failure> {
+    memory::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC)
+        .map_err(|errno| Failure::io("make", Path::new("a file in memory"), errno.into()))
+}
+
+/// The emulator at `path`, as it is to be registered.
+///
+/// # Errors
+/// It cannot be read.
+pub fn direct(path: &Path) -> Result<File, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::io("read", path, error))?;
+    let mut file = in_memory()?;
+    file.write_all(&bytes).map_err(|error| Failure::io("write", Path::new("a file in memory"), error))?;
+    spared(file)
+}
+
+/// An image of `table` with the emulator at `path` inside.
+///
+/// # Errors
+/// As [`image::write`].
+pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Result<File, Failure> {
+    let file = in_memory()?;
+    let emulators = [Source { architecture, path: path.to_owned() }];
+    let content = Content { table, command: image::this_command()?, emulators: &emulators, prelink: true, seed: 0 };
+    image::write(&content, &file, Path::new("a file in memory"), &mut |_, _| {})?;
+    spared(file)
+}
+
+/// Enters the namespaces, and `root`.
+///
+/// # Errors
+/// The system does not let us, or `root` is no root directory.
+pub fn enter<'t>(
+    architecture: &'t Architecture,
+    root: &Path,
+    direct: File,
+    image: Option<File>,
+    mapper: Command,
+) -> Result<Arena<'t>, Failure> {
+    let root = fs::canonicalize(root).map_err(|error| Failure::io("read", root, error))?;
+    namespace::enter(mapper)?;
+    let nothing = None::<&str>;
+    let mounted =
+        |place: PathBuf, result: nix::Result<()>| result.map_err(|errno| Failure::io("mount", &place, errno.into()));
+    for shared in ["proc", "dev"] {
+        let (source, target) = (Path::new("/").join(shared), root.join(shared));
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
+        mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
+    }
+    let scratch = root.join(SCRATCH.trim_start_matches('/'));
+    mounted(scratch.clone(), mount(Some("tmpfs"), &scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
+    chroot(&root).map_err(|errno| Failure::io("enter", &root, errno.into()))?;
+    std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io("enter", Path::new(SCRATCH), error))?;
+    furnish().map_err(|error| Failure::io("write", Path::new(SCRATCH), error))?;
+    let registry = Registry::open(Path::new(defaults::REGISTRY))?;
+    Ok(Arena { architecture, registry, direct, image, registered: None })
+}
+
+/// Puts the workloads and their input where they look for them.
+fn furnish() -> io::Result<()> {
+    let scratch = Path::new(SCRATCH);
+    fs::write(scratch.join("text"), text())?;
+    fs::write(scratch.join("noise"), noise())?;
+    for (name, source) in SOURCES {
+        fs::write(scratch.join(name), source)?;
+    }
+    for workload in WORKLOADS {
+        let path = scratch.join(workload.name);
+        fs::write(&path, workload.script())?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+impl Arena<'_> {
+    /// Makes the emulator, or the image, what runs the programs.
+    ///
+    /// # Errors
+    /// The kernel does not take the entries.
+    pub fn register(&mut self, image: bool) -> Result<(), Failure> {
+        if self.registered == Some(image) {
+            return Ok(());
+        }
+        let file = if image { self.image.as_ref().unwrap_or(&self.direct) } else { &self.direct };
+        let path = PathBuf::from(format!("{DESCRIPTORS}/{}", file.as_raw_fd()));
+        // As distributions register QEMU; argv[0] is left out, for the sake of QEMU before 5.2.
+        let plain = Flags { fix_binary: true, ..Flags::default() };
+        let flags = if image { Flags::ours(true) } else { plain };
+        for rule in self.architecture.rules() {
+            let name = OsStr::new(&rule.name);
+            let line = RegisterLine::new(name, Matcher::Rule(rule.rule), &path, flags)
+                .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
+            if self.registered.is_some() {
+                self.registry.unregister(name)?;
+            }
+            self.registry.register(&line)?;
+        }
+        self.registered = Some(image);
+        Ok(())
+    }
+}

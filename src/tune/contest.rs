@@ -1,0 +1,224 @@
+//! The rounds: every workload with every contestant, one after the other, so that what disturbs this machine disturbs
+//! all of them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+use super::arena::{Arena, SCRATCH};
+use super::workload::Workload;
+use super::{Contestant, Measurements, Sample};
+use crate::failure::{Failure, text};
+
+/// What most people have; on some emulators it makes a difference to all that a program does afterwards.
+const LOCALE: &str = "C.UTF-8";
+/// How long one run may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at whether a run has ended; its CPU time is exact all the same.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// Most characters of a complaint that are repeated.
+const LONGEST_COMPLAINT: usize = 200;
+
+/// Bounds of the measuring.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Rounds.
+    pub rounds: usize,
+    /// When no workload is begun any more.
+    pub end: Instant,
+}
+
+/// What one run left behind.
+struct Run {
+    sample: Sample,
+    output: Vec<u8>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// Nothing can be registered; what cannot be run is no error, and told of.
+pub fn measure(
+    arena: &mut Arena<'_>,
+    probe: &[u8],
+    contestants: Vec<Contestant>,
+    workloads: &[Workload],
+    bounds: Bounds,
+) -> Result<Measurements, Failure> {
+    let mut measured = Measurements::default();
+    let probe_path = Path::new(SCRATCH).join("probe");
+    write_program(&probe_path, probe)?;
+    let mut present = Vec::new();
+    for contestant in contestants {
+        arena.register(contestant.image)?;
+        let refused = run(&probe_path, &[], &contestant).err();
+        if refused.is_none() {
+            present.push(contestant.clone());
+        }
+        measured.contestants.push((contestant, refused));
+    }
+    if measured.contestants.first().is_some_and(|first| first.1.is_some()) {
+        return Ok(measured);
+    }
+    let mut chosen = Vec::new();
+    for workload in workloads {
+        match prepare(arena, workload)? {
+            None => chosen.push(*workload),
+            Some(reason) => measured.left_out.push((workload.name.into(), reason)),
+        }
+    }
+    let mut results: Vec<_> = chosen.iter().map(|_| vec![Ok(Vec::new()); present.len()]).collect();
+    for round in 0..bounds.rounds {
+        for (workload, results) in chosen.iter().zip(&mut results) {
+            if Instant::now() >= bounds.end {
+                break;
+            }
+            log::info!("round {} of {}: {}", round + 1, bounds.rounds, workload.name);
+            one_round(arena, workload, round, &present, results)?;
+        }
+    }
+    for (workload, results) in chosen.iter().zip(results) {
+        match results.first() {
+            Some(Err(reason)) => measured.left_out.push((workload.name.into(), reason.clone())),
+            Some(Ok(samples)) if samples.is_empty() => {
+                measured.left_out.push((workload.name.into(), "there was no time for it".into()));
+            }
+            _ => measured.workloads.push((workload.name.into(), results)),
+        }
+    }
+    Ok(measured)
+}
+
+/// Runs a workload once with everybody whom it has not failed yet, beginning with another one each time. Whoever gets
+/// another result than the first contestant is out.
+fn one_round(
+    arena: &mut Arena<'_>,
+    workload: &Workload,
+    round: usize,
+    contestants: &[Contestant],
+    results: &mut [Result<Vec<Sample>, String>],
+) -> Result<(), Failure> {
+    let mut outputs = vec![None; contestants.len()];
+    for turn in 0..contestants.len() {
+        let index = (turn + round) % contestants.len();
+        if results[index].is_err() {
+            continue;
+        }
+        arena.register(contestants[index].image)?;
+        match run(&Path::new(SCRATCH).join(workload.name), &[], &contestants[index]) {
+            Err(reason) => results[index] = Err(reason),
+            Ok(Run { sample, output }) => {
+                if let Ok(samples) = &mut results[index] {
+                    samples.push(sample);
+                }
+                outputs[index] = Some(output);
+            }
+        }
+    }
+    let expected = outputs.first().cloned().flatten();
+    for (result, output) in results.iter_mut().zip(outputs) {
+        if output.is_some() && expected.is_some() && output != expected {
+            *result = Err("computes something else".into());
+        }
+    }
+    Ok(())
+}
+
+/// Sees to what a workload needs; why it cannot be measured, if something is missing.
+fn prepare(arena: &mut Arena<'_>, workload: &Workload) -> Result<Option<String>, Failure> {
+    if let Some(missing) = workload.needs().find(|program| !Path::new(program).exists()) {
+        return Ok(Some(format!("there is no {missing} in the root directory")));
+    }
+    let Some(source) = workload.compiles() else { return Ok(None) };
+    arena.register(false)?;
+    let program = format!("{SCRATCH}/{source}.out");
+    let arguments = ["-O2", "-pthread", "-o", &program, &format!("{SCRATCH}/{source}")];
+    let outcome = run(Path::new("/usr/bin/gcc"), &arguments, &Contestant::plain());
+    Ok(outcome.err().map(|reason| format!("{source} is not compiled: {reason}")))
+}
+
+fn write_program(path: &Path, program: &[u8]) -> Result<(), Failure> {
+    fs::write(path, program)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+        .map_err(|error| Failure::io("write", path, error))
+}
+
+/// Runs a program, and says why not if it does not end well.
+fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Run, String> {
+    let scratch = Path::new(SCRATCH);
+    let (out, err) = (scratch.join("out"), scratch.join("err"));
+    let create = |path: &Path| File::create(path).map_err(|error| text(&error));
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", LOCALE).env("HOME", SCRATCH);
+    if let Some(cpu) = &contestant.cpu {
+        command.env("QEMU_CPU", cpu);
+    }
+    command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+    let (before, begin) = (children_time()?, Instant::now());
+    let status = wait(&mut command)?;
+    let wall = begin.elapsed().as_secs_f64();
+    let cpu = children_time()? - before;
+    if !status.success() {
+        return Err(complaint(status, &fs::read(&err).unwrap_or_default()));
+    }
+    let output = fs::read(&out).map_err(|error| text(&error))?;
+    Ok(Run { sample: Sample { cpu, wall }, output })
+}
+
+fn wait(command: &mut Command) -> Result<ExitStatus, String> {
+    let mut child = command.spawn().map_err(|error| text(&error))?;
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| text(&error))? {
+            return Ok(status);
+        }
+        if begin.elapsed() > PATIENCE {
+            // That it has just ended is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("did not end within {} seconds", PATIENCE.as_secs()));
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// CPU time of all children that have ended, and of theirs, in seconds.
+fn children_time() -> Result<f64, String> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|errno| text(&errno.into()))?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+/// How a program ended, and the first line that it wrote on standard error.
+fn complaint(status: ExitStatus, said: &[u8]) -> String {
+    let ended = match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("was killed by signal {signal}"),
+        (None, code) => format!("exited with {}", code.unwrap_or_default()),
+    };
+    let said = String::from_utf8_lossy(said);
+    let line: String = said.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+    match line.chars().take(LONGEST_COMPLAINT).collect::<String>() {
+        line if line.is_empty() => ended,
+        line => format!("{ended}: {line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_are_one_short_line() {
+        let said = format!("first \x1b[1m{}\nsecond\n", "x".repeat(1000));
+        let complaint = complaint(ExitStatus::from_raw(127 << 8), said.as_bytes());
+        assert!(complaint.starts_with("exited with 127: first [1mxxx"), "{complaint}");
+        assert!(complaint.len() < 250 && !complaint.contains('\n'));
+        assert_eq!(super::complaint(ExitStatus::from_raw(11), b""), "was killed by signal 11");
+    }
+}

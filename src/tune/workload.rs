@@ -1,0 +1,137 @@
+//! What is run: programs that every distribution has, on input that is the same everywhere.
+
+use std::fmt::Write;
+
+/// A script that a foreign interpreter runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name, and that of its file.
+    pub name: &'static str,
+    script: &'static str,
+}
+
+macro_rules! workloads {
+    ($($name:literal),+ $(,)?) => {
+        /// All of them.
+        pub const WORKLOADS: &[Workload] =
+            &[$(Workload { name: $name, script: include_str!(concat!("workloads/", $name)) }),+];
+    };
+}
+
+workloads![
+    "functions",
+    "starts",
+    "perl",
+    "python",
+    "gzip",
+    "xz",
+    "sha256",
+    "sort",
+    "grep",
+    "gcc",
+    "awk",
+    "float",
+    "threads",
+];
+
+/// Sources in C that workloads compile, or have compiled.
+pub const SOURCES: [(&str, &str); 3] = [
+    ("code.c", include_str!("workloads/code.c")),
+    ("float.c", include_str!("workloads/float.c")),
+    ("threads.c", include_str!("workloads/threads.c")),
+];
+
+/// How much text there is, in bytes.
+const TEXT: usize = 2_000_000;
+
+impl Workload {
+    /// The one with this name.
+    pub fn find(name: &str) -> Option<Self> {
+        WORKLOADS.iter().find(|workload| workload.name == name).copied()
+    }
+
+    /// The script.
+    pub fn script(&self) -> &'static str {
+        self.script
+    }
+
+    /// The programs without which it cannot run: its interpreter, and what a comment names.
+    pub fn needs(&self) -> impl Iterator<Item = &'static str> {
+        let interpreter = self.script.lines().next().and_then(|line| line.strip_prefix("#!"));
+        interpreter.into_iter().chain(self.named("# Needs: "))
+    }
+
+    /// The source that is to be compiled beforehand, if there is one.
+    pub fn compiles(&self) -> Option<&'static str> {
+        self.named("# Compiles: ").next()
+    }
+
+    fn named(&self, what: &'static str) -> impl Iterator<Item = &'static str> {
+        self.script.lines().filter_map(move |line| line.strip_prefix(what)).flat_map(str::split_whitespace)
+    }
+}
+
+/// How much noise there is, in bytes.
+const NOISE: usize = 2_000_000;
+
+/// Numbers below a bound, always the same ones.
+fn numbers() -> impl FnMut(usize) -> usize {
+    let mut state = 7_u64;
+    // Knuth's MMIX; the upper bits are the good ones.
+    move |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    }
+}
+
+/// Letters without any order, in lines: what an encoded archive or a digest looks like.
+pub fn noise() -> String {
+    let mut below = numbers();
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
+    (1..=NOISE).map(|index| if index % 76 == 0 { '\n' } else { letters[below(letters.len())] }).collect()
+}
+
+/// Lines of words and numbers, always the same: neither as regular as to compress to nothing, nor noise.
+pub fn text() -> String {
+    const SYLLABLES: [&str; 11] = ["so", "ta", "mi", "ra", "q", "ef", "bo", "cad", "z", "lun", "be"];
+    let mut below = numbers();
+    let words: Vec<String> =
+        (0..3000).map(|_| (0..=below(4)).map(|_| SYLLABLES[below(SYLLABLES.len())]).collect()).collect();
+    let mut text = String::new();
+    while text.len() < TEXT {
+        let _ = write!(text, "{:08x}", below(1 << 31));
+        for _ in 0..3 + below(6) {
+            let _ = write!(text, " {}", words[below(words.len())]);
+        }
+        let _ = writeln!(text, " {}", below(100_000));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_workload_says_what_it_needs() {
+        for workload in WORKLOADS {
+            assert!(workload.needs().all(|path| path.starts_with('/')), "{}", workload.name);
+            assert!(workload.needs().next().is_some(), "{}", workload.name);
+            assert_eq!(Workload::find(workload.name), Some(*workload));
+            let source = workload.compiles();
+            assert!(source.is_none_or(|name| SOURCES.iter().any(|source| source.0 == name)), "{source:?}");
+        }
+        assert_eq!(Workload::find("float").and_then(|float| float.compiles()), Some("float.c"));
+        assert_eq!(Workload::find("nothing"), None);
+    }
+
+    #[test]
+    fn the_text_is_always_the_same() {
+        let text = text();
+        assert!(text.len() >= TEXT && text.ends_with('\n'));
+        assert_eq!(text, super::text());
+        assert_eq!(noise().len(), NOISE);
+        let lines: std::collections::BTreeSet<&str> = text.lines().collect();
+        assert!(lines.len() * 10 > text.lines().count() * 9, "nearly no line twice");
+    }
+}

@@ -1,0 +1,35 @@
+//! `tune`, as far as nothing is measured.
+
+use crate::lab::Lab;
+
+#[test]
+fn what_cannot_be_measured_is_told() {
+    let lab = Lab::new();
+    let directory = lab.at("");
+    for (arguments, code, part) in [
+        (&["z80", "--cpu", "max"][..], 2, "z80: is no known architecture"),
+        (&["arm64", "--cpu", "max", "--workload", "chess"], 2, "chess: is no workload"),
+        (&["hexagon"], 2, "hexagon: the table has no models to compare: give some with --cpu"),
+        (&["arm64", "--cpu", "max", "--emulator", &directory], 127, "aarch64: no emulator: install one of"),
+        (&["arm64", "--cpu", "max", "--rounds", "0"], 2, "invalid value '0'"),
+        (&["arm64", "--compare", "--cpu", "max"], 2, "cannot be used with"),
+        (&["arm64", "--compare", "--write"], 2, "cannot be used with"),
+    ] {
+        let run = lab.tool([&["tune", "--root", &directory], arguments].concat());
+        assert!(run.err().contains(part), "{part}\n{run}");
+        assert!(run.code(code).out().is_empty(), "{run}");
+    }
+    let root = lab.at("nothing");
+    let run = lab.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &root]);
+    assert!(run.code(1).err().contains("nothing"), "{run}");
+}
+
+#[test]
+fn the_table_has_models_that_are_worth_comparing() {
+    let table = dispatch_table::ArchTable::builtin();
+    let chosen = |row: &&dispatch_table::Architecture| row.versions.iter().any(|tuning| tuning.cpu.is_some());
+    for row in table.architectures.iter().filter(chosen) {
+        let newest = row.versions.first().and_then(|tuning| tuning.cpu.as_ref());
+        assert!(newest.is_some_and(|cpu| row.cpus.contains(cpu)), "{}: {:?}", row.name, row.cpus);
+    }
+}
