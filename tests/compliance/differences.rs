@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::seen::Found;
-use crate::support::Release;
+use crate::support::{Foreign, Release};
 
 /// What a difference is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Difference {
     pub fields: &'static [&'static str],
     /// The cases, in each of which it has to show; if there are none, it may show in any.
     pub cases: &'static [&'static str],
+    /// For programs of which architectures.
+    pub on: &'static [Foreign],
     /// Through which QEMU.
     pub with: &'static [Release],
     /// What it is worth.
@@ -63,18 +65,38 @@ impl Difference {
     pub fn row(&self) -> String {
         let list = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<String>>().join(", ");
         let cases = if self.cases.is_empty() { "any".to_owned() } else { list(self.cases) };
+        let of = self.on.iter().map(|foreign| foreign.name()).collect::<Vec<_>>().join(", ");
+        let cases = if self.on == ALL { cases } else { format!("{cases}, of {of}") };
         let with: Vec<&str> = self.with.iter().map(|release| release.version()).collect();
         format!("| {} | {cases} | {} | {} | {} |", list(self.fields), with.join(", "), self.kind, self.reason)
     }
 }
 
 const BOTH: &[Release] = &Release::ALL;
+const ALL: &[Foreign] = &Foreign::ALL;
 
 /// Between QEMU registered directly and through us.
 pub const DIFFERENCES: &[Difference] = &[
     Difference {
+        fields: &["aux.16", "aux.26"],
+        cases: &[],
+        on: &[Foreign::Aarch64],
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "AT_HWCAP, AT_HWCAP2: the table gives the emulator a CPU model with which programs run several times faster.",
+    },
+    Difference {
+        fields: &["cpuinfo"],
+        cases: &[],
+        on: &[Foreign::Aarch64],
+        with: &[Release::Trixie],
+        kind: Kind::Improvement,
+        reason: "/proc/cpuinfo shows that model.",
+    },
+    Difference {
         fields: &["host.cmdline"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
         reason: "`ps` shows the program's own arguments, instead of QEMU's path and the program's in front of them.",
@@ -82,6 +104,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["host.exe"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
         reason: "The kernel points the link to the registered file, which is the image instead of QEMU; changing it takes privileges.",
@@ -89,6 +112,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["comm", "proc.comm", "proc.status.Name", "host.comm", "host.status.Name"],
         cases: &["descriptor", "memfd"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
         reason: "For a program without a path the kernel names the process after the registered file.",
@@ -96,6 +120,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["*"],
         cases: &["name-E", "name-L", "name-version", "name-two-hyphens"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
         reason: "The program runs as it was called. Registered directly, QEMU takes its path for an option of its own: sets variables, looks elsewhere for libraries, starts what is named behind it, or says its version.",
@@ -119,6 +144,7 @@ pub const DIFFERENCES: &[Difference] = &[
             "setuid-stack-unlimited",
             "setuid-unreadable",
         ],
+        on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
         reason: "The path of a privileged program is the kernel's. What the caller wrote may mean another file a moment later, which QEMU would start with privileges in place of `/proc/self/exe`.",
@@ -126,6 +152,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["env", "release"],
         cases: &["setuid-qemu"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
         reason: "No `QEMU_*` variable of the caller reaches a privileged start.",
@@ -133,6 +160,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["descriptor"],
         cases: &["closed-0", "closed-0-1", "closed-0-2", "closed-0-1-2", "setuid-closed-0-1-2"],
+        on: ALL,
         with: &[Release::Bookworm],
         kind: Kind::Improvement,
         reason: "What was closed stays closed. QEMU 7.2 takes the program's descriptor 0 for none, opens the program's path anew, and leaves the program itself open as its standard input.",
@@ -140,6 +168,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["code", "reports"],
         cases: &["mode-0111-closed-0"],
+        on: ALL,
         with: &[Release::Bookworm],
         kind: Kind::Improvement,
         reason: "The program runs. QEMU 7.2 takes descriptor 0 for none, and cannot open a program that may not be read.",
@@ -149,15 +178,25 @@ pub const DIFFERENCES: &[Difference] = &[
 /// Between QEMU 7.2 and QEMU 10.0, both through us.
 pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
-        fields: &["aux.16", "aux.26"],
+        fields: &["aux.16"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "AT_HWCAP, AT_HWCAP2: the newer one emulates more of the CPU, or tells more of it.",
+        reason: "AT_HWCAP: the newer one emulates more of the CPU, or tells more of it.",
+    },
+    Difference {
+        fields: &["aux.26"],
+        cases: &[],
+        on: &[Foreign::Arm, Foreign::S390x],
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "AT_HWCAP2: the same.",
     },
     Difference {
         fields: &["aux.33"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "AT_SYSINFO_EHDR: the newer one has a vDSO for its programs.",
@@ -165,6 +204,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["cpuinfo"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "/proc/cpuinfo: the newer one shows the emulated CPU, the older one the host's, but for a few architectures.",
@@ -172,6 +212,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["env"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "The older one hands the environment over in reverse order.",
@@ -179,6 +220,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["host.environ"],
         cases: &["foreign-shell"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "What a foreign shell hands on is in the order in which it got it.",
@@ -186,6 +228,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["descriptor"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "O_LARGEFILE among the flags of a descriptor: the newer one tells of it.",
@@ -193,6 +236,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["proc.status.SigCgt", "host.status.SigCgt"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "The newer one catches only the signals that it needs itself.",
@@ -200,6 +244,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["proc.status.SigIgn", "host.status.SigIgn"],
         cases: &["signals"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "What is ignored the older one catches and drops; the newer one leaves it ignored.",
@@ -207,6 +252,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["signal-blocked"],
         cases: &["signals"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "They map real-time signals in different ways.",
@@ -214,6 +260,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["proc.exe"],
         cases: &["deleted", "memfd", "memfd-path"],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "For a file that has no path any more the older one fails, the newer one tells what the kernel tells.",
@@ -221,6 +268,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["host.exe"],
         cases: &[],
+        on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
         reason: "Each is in an image of its own.",

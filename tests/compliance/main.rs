@@ -54,6 +54,7 @@ fn check(foreign: Foreign) {
     };
     let of_release = |release| (observe(release, Way::Direct), observe(release, Way::Ours));
     let [old, new] = Release::ALL.map(of_release);
+    let told = |names, runs, table, with| told(names, runs, table, with, foreign);
     let problems = [
         old.1.iter().chain(&new.1).filter_map(Seen::problem).collect(),
         told(["7.2 directly", "7.2 through us"], [&old.0, &old.1], DIFFERENCES, Release::Bookworm),
@@ -65,9 +66,10 @@ fn check(foreign: Foreign) {
 }
 
 /// Differences that `table` does not tell of, and entries of it for which nothing differs.
-fn told(names: [&str; 2], runs: [&[Seen]; 2], table: &[Difference], with: Release) -> Vec<String> {
+fn told(names: [&str; 2], runs: [&[Seen]; 2], table: &[Difference], with: Release, foreign: Foreign) -> Vec<String> {
     let found: Vec<Found> = runs[0].iter().zip(runs[1]).flat_map(|(left, right)| compare(left, right)).collect();
-    let known: Vec<&Difference> = table.iter().filter(|known| known.with.contains(&with)).collect();
+    let known: Vec<&Difference> =
+        table.iter().filter(|known| known.with.contains(&with) && known.on.contains(&foreign)).collect();
     let new = found.iter().filter(|found| !known.iter().any(|known| known.covers(found)));
     let new = new.map(|found| format!("a difference that is not told, {names:?}: {found}"));
     let gone = known.iter().flat_map(|known| known.lacks(&found.iter().collect::<Vec<&Found>>()));

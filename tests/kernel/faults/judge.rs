@@ -130,6 +130,8 @@ impl Scenario {
             .calls
             .iter()
             .any(|call| call.nr == nr::CLOSE && FORBIDDEN.iter().any(|errno| call.result == Some(-(*errno as i64))));
+        // Then / stands for the guest's own path, which is behind the dashes.
+        let pathless = run.calls.iter().any(|call| call.nr == nr::READLINKAT && call.result.is_none_or(|len| len < 0));
         let executed = run.calls.iter().any(|call| call.nr == nr::EXECVE);
         let differs = |key: &str| match key {
             "descriptors" => unclosed,
@@ -150,6 +152,9 @@ impl Scenario {
                     "argv" => wanted.retain(|argument| *argument != "-L" && *argument != sysroot),
                     _ => wanted = vec![(wanted[0].parse::<usize>().expect("a number") - 2).to_string()],
                 }
+            }
+            if let (true, "argv", Some(dashes)) = (pathless, key, wanted.iter().position(|word| word == "--")) {
+                wanted[dashes + 1] = "/".to_owned();
             }
             assert_eq!(found.all(key), wanted, "{key}\n{run}");
         }
