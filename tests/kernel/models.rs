@@ -22,6 +22,15 @@ fn probe() -> Vec<u8> {
     ArchTable::builtin().find("aarch64").unwrap().probe_elf()
 }
 
+/// A guest, and a namespace in which that row is for it.
+fn bench() -> (Scratch, Namespace) {
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.probe("guest", "aarch64");
+    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    (scratch, namespace)
+}
+
 /// The arguments in front of `-0`.
 #[track_caller]
 fn given(namespace: &Namespace, scratch: &Scratch, script: &str) -> String {
@@ -36,10 +45,7 @@ fn it_comes_before_the_options() {
     if !have(&[Need::Namespace, Need::Compiler]) {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
-    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    let (scratch, namespace) = bench();
     assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu usual,x=on -B 0");
 }
 
@@ -48,10 +54,7 @@ fn the_callers_wins() {
     if !have(&[Need::Namespace, Need::Compiler]) {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
-    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    let (scratch, namespace) = bench();
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU=mine ./guest"), "-B 0");
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU= ./guest"), "-B 0");
     assert_eq!(given(&namespace, &scratch, "QEMU_CPUS=mine ./guest"), "-cpu usual,x=on -B 0");
@@ -66,9 +69,7 @@ fn a_program_that_needs_more_gets_the_larger_one() {
     if !have(&[Need::Namespace, Need::Compiler]) {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    let namespace = Namespace::with_table(&scratch, &row(&scratch.at("emulator")).table());
+    let (scratch, namespace) = bench();
     for (kind, value, model) in [
         (PROPERTY, 0b0101, "usual,x=on"),
         (PROPERTY, 0b0010, "larger"),
