@@ -176,7 +176,7 @@ fn files_that_cannot_be_opened() {
 #[test]
 fn files_that_one_may_not_read() {
     let lab = Lab::new();
-    fs::copy(TOOL, lab.path("tool")).unwrap();
+    lab.write("tool", fs::read(TOOL).unwrap());
     lab.probe("p", "aarch64");
     fs::set_permissions(lab.path("p"), fs::Permissions::from_mode(0o111)).unwrap();
     let mut command = if nix::unistd::geteuid().is_root() {

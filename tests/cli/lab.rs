@@ -12,6 +12,8 @@ use dispatch_table::ArchTable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::executable;
+
 /// The tool under test.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 
@@ -43,8 +45,7 @@ impl Lab {
     /// Writes an executable file.
     pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&path, bytes.as_ref());
         path
     }
 

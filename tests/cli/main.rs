@@ -1,6 +1,8 @@
 //! The command line, as a person meets it: what is printed, and the exit code. Nothing here is registered outside a
 //! private namespace.
 
+#[path = "../support/executable.rs"]
+mod executable;
 mod lab;
 
 mod bad_emulators;

@@ -6,6 +6,7 @@
 
 mod elf;
 mod emulators;
+mod executable;
 mod foreign;
 mod guests;
 mod namespace;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use dispatch_table::ArchTable;
 use tempfile::TempDir;
 
+use super::executable;
+
 /// A directory that every user can enter and that goes away with the value.
 #[derive(Debug)]
 pub struct Scratch {
@@ -36,8 +38,7 @@ impl Scratch {
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        self.mode(name, 0o755);
+        executable::write(&path, bytes.as_ref());
         path
     }
 

@@ -1,0 +1,15 @@
+//! Executable files for tests to start.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Writes an executable file, by a process of its own: a descriptor of ours could be open in a child that another test has
+/// just forked, and nobody can execute a file that is open for writing (ETXTBSY, execve(2)).
+pub fn write(path: &Path, bytes: &[u8]) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"cat >"$1" && chmod 755 "$1""#, "sh"]).arg(path).stdin(Stdio::piped());
+    let mut child = shell.spawn().expect("there is a shell");
+    child.stdin.take().expect("it is piped").write_all(bytes).expect("cat reads it all");
+    assert!(child.wait().expect("it is our child").success(), "{} cannot be written", path.display());
+}
