@@ -105,7 +105,7 @@ fn states_of_the_caller_never_weaken_it() {
     if !have(NEEDS) {
         return;
     }
-    // Ignored and blocked signals, a full descriptor table, no core, a lowest priority, another personality, no new privileges.
+    // The lowest priority, other personalities, ignored and blocked signals, many descriptors, one less, other directories.
     let attacker = format!(
         "export {STEERING}
         show() {{ \"$@\" >out 2>err </dev/null; echo \"=== $*\"; cat out; echo errors; cat err; echo done; rm out err; }}
