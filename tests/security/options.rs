@@ -2,7 +2,7 @@
 //! `--` stands before it.
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, CPU, Lab, NEEDS, NO_PROC, attack, direct};
+use crate::lab::{Attack, CPU, Lab, NEEDS, attack, direct};
 use crate::support::{Release, have};
 
 /// Runs the victim by a symbolic link that is named like an option, as execve(2) and execvp(3) with an empty element in PATH allow.
@@ -45,14 +45,27 @@ fn names_that_would_be_options_without_the_dashes() {
     if !have(NEEDS) {
         return;
     }
-    // We pass argv[0] before the path, so that it is the arguments that would follow the option. Without /proc the path is the
-    // caller's; with it, it is the kernel's, and is no option anyway.
-    let directly = [Fails("QEMU takes argv[0] for the value, which is another one here"); 2];
-    for (name, victim, arguments, harm) in NAMES {
-        let script = format!("{PREFIX}{}", named(name, victim, &format!("zero {arguments}")));
-        for release in Release::ALL {
-            let seen = Lab::ours(release).make_after(NO_PROC, &Attack { name, script: &script, harm, directly });
-            assert!(!seen.harmed && seen.undisturbed(), "{name}, {release:?}: {seen}");
+    // A privileged program's path is the kernel's, and is no option anyway. An ordinary one's is the caller's; and since we pass
+    // argv[0] before the path, it is the arguments that would follow the option.
+    let run = |link: &str, victim: &str, arguments: &str| {
+        let start = named(link, victim, &format!("zero {arguments}"));
+        format!("{start}; echo \"status $?\"; grep -v '^random' out; cat err; rm ./{link} out err\n")
+    };
+    for release in Release::ALL {
+        let lab = Lab::ours(release);
+        for (name, victim, arguments, _) in NAMES {
+            let (as_option, as_name) = (run(name, victim, arguments), run("name", victim, arguments));
+            let attacker = format!("{PREFIX}{as_option}echo ===\n{as_name}ls -A");
+            let seen = lab.run("chmod 755 ../victim ../dynamic", &attacker);
+            let (option, rest) = seen.succeeded().out().split_once("===\n").unwrap_or_default();
+            let argument = arguments.split(' ').next().unwrap();
+            assert!(
+                option.starts_with("status 0\nprogram the victim\n") && option.contains("\nsecure 0\n"),
+                "{name}: {seen}"
+            );
+            assert!(option.contains(&format!("\nargument zero\nargument {argument}\n")), "{name}: {seen}");
+            // And nothing is left, such as a log.
+            assert_eq!(rest, format!("{option}prefix\n"), "{name}: {seen}");
         }
     }
 }
