@@ -29,7 +29,7 @@ impl fmt::Display for Kind {
 /// A known difference.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
-    /// The fields, each of which has to differ; `*` stands for any.
+    /// The fields, each of which has to differ.
     pub fields: &'static [&'static str],
     /// The cases, in each of which it has to show; if there are none, it may show in any.
     pub cases: &'static [&'static str],
@@ -46,8 +46,7 @@ pub struct Difference {
 impl Difference {
     /// Whether it is this one.
     pub fn covers(&self, found: &Found) -> bool {
-        let field = self.fields.iter().any(|field| *field == "*" || *field == found.field);
-        field && (self.cases.is_empty() || self.cases.contains(&found.case))
+        self.fields.contains(&found.field.as_str()) && (self.cases.is_empty() || self.cases.contains(&found.case))
     }
 
     /// The fields and cases of it that are not among `found`.
@@ -56,7 +55,7 @@ impl Difference {
         let cases = if self.cases.is_empty() { &any_case[..] } else { self.cases };
         let pairs = self.fields.iter().flat_map(|field| cases.iter().map(move |case| (*field, *case)));
         let differs = |(field, case): &(&str, &str)| {
-            found.iter().any(|found| ["*", &found.field].contains(field) && ["", found.case].contains(case))
+            found.iter().any(|found| found.field == *field && ["", found.case].contains(case))
         };
         pairs.filter(|pair| !differs(pair)).map(|(field, case)| format!("{field} {case}")).collect()
     }
@@ -115,15 +114,39 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
-        reason: "For a program without a path the kernel names the process after the registered file.",
+        reason: "For a program without a path the kernel names the process after the registered file, which is the image instead of QEMU.",
     },
     Difference {
-        fields: &["*"],
-        cases: &["name-E", "name-L", "name-version", "name-two-hyphens"],
+        fields: &["argc", "argv", "proc.cmdline"],
+        cases: &["name-E", "name-L", "name-two-hyphens"],
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The program runs as it was called. Registered directly, QEMU takes its path for an option of its own: sets variables, looks elsewhere for libraries, starts what is named behind it, or says its version.",
+        reason: "The program gets the arguments that it was called with. Registered directly, QEMU takes its path for an option of its own, and what follows for the option's value and the program.",
+    },
+    Difference {
+        fields: &["aux.31", "proc.exe"],
+        cases: &["name-E", "name-L"],
+        on: ALL,
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "The same: the program knows its own path, and not an argument for it.",
+    },
+    Difference {
+        fields: &["env"],
+        cases: &["name-E"],
+        on: ALL,
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "The same: QEMU sets a variable out of the arguments.",
+    },
+    Difference {
+        fields: &["out", "reports"],
+        cases: &["name-version"],
+        on: ALL,
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "The same: QEMU says its version instead of running the program.",
     },
     Difference {
         fields: &["aux.31"],
