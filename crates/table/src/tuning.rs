@@ -217,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn what_no_emulator_has_is_known_of_every_version() {
+        let table = ArchTable::builtin();
+        for name in ["x86_64", "i386"] {
+            let row = table.find(name).unwrap();
+            let lacks = |of: Option<&str>| {
+                let tuned = row.tuned(of.map(version).as_ref());
+                assert_eq!(tuned.cpu, None);
+                row.property.as_ref().unwrap().names(tuned.lacks)
+            };
+            assert_eq!(lacks(Some("7.1")), ["x86-64-v3", "x86-64-v4"]);
+            assert_eq!(lacks(Some("7.2.22")), ["x86-64-v4"]);
+            assert_eq!(lacks(None), ["x86-64-v4"]);
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let property = r#""property": {"type": "0x1", "bits": ["a"], "required": false}"#;
         let larger =
