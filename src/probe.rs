@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,6 +71,11 @@ pub fn run(program: &[u8]) -> Result<(), Fault> {
     prove(&mut Command::new(path(&file)))
 }
 
+/// The file called `name`, so that a bare name is not looked up in PATH.
+pub fn as_path(name: &Path) -> PathBuf {
+    Path::new(".").join(name)
+}
+
 /// Runs `program` with `emulator`, which is given `options` and calls itself `name`.
 ///
 /// # Errors
@@ -82,7 +87,7 @@ pub fn run_by<O: AsRef<OsStr>>(
     program: &[u8],
 ) -> Result<(), Fault> {
     let file = prepared(program)?;
-    prove(Command::new(emulator).arg0(name).args(options).arg("--").arg(path(&file)))
+    prove(Command::new(as_path(emulator)).arg0(name).args(options).arg("--").arg(path(&file)))
 }
 
 fn prepared(program: &[u8]) -> Result<File, Fault> {

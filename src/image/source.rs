@@ -127,8 +127,8 @@ pub fn examine(source: &Source<'_>) -> Examined {
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
 /// Empty if it says nothing of the kind.
 pub fn version(path: &Path) -> String {
-    let output = Command::new(path).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-    let output = match output {
+    let mut command = Command::new(probe::as_path(path));
+    let output = match command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output() {
         Ok(output) if output.status.success() => output,
         _ => return String::new(),
     };
