@@ -1,6 +1,7 @@
 //! `tune`: measures which CPU model of an emulator is the fastest here, with programs of the user's.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -79,12 +80,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return measure(args, table, architecture, contestants, &workloads, &emulator);
     }
     if !args.root.is_dir() {
-        return Err(Failure::io("read", &args.root, std::io::ErrorKind::NotADirectory.into()));
+        return Err(Failure::io("read", &args.root, io::ErrorKind::NotADirectory.into()));
     }
     let site = site::path(Path::new(defaults::SITE));
+    // Better now than after all the measuring.
     if args.write {
-        // Better now than after all the measuring.
         site::read(&site, table)?;
+        site::writable(&site)?;
+    }
+    if let Some(path) = &args.json {
+        writable(path).map_err(|error| Failure::io("write", path, error))?;
     }
     let measured = measure_apart()?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -98,9 +103,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if report.nothing().is_some() {
         return Ok(EXIT_NO);
     }
-    if let Some(cpu) = report.fastest().filter(|_| args.write) {
-        site::write(&site, table, &architecture.name, cpu)?;
-        columns::print(format_args!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display()))?;
+    if !args.write {
+        return Ok(0);
+    }
+    match report.fastest() {
+        Some(cpu) => {
+            site::write(&site, table, &architecture.name, cpu)?;
+            let said = format!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display());
+            columns::print(said)?;
+        }
+        None => columns::print(format_args!("{} stays as it is\n", site.display()))?,
     }
     Ok(0)
 }
@@ -153,6 +165,17 @@ impl Args {
                 native::emulator(architecture).map(Path::to_owned).ok_or_else(|| missing(tried()))
             }
         }
+    }
+}
+
+/// Whether a file can be written; it is neither made nor changed.
+fn writable(path: &Path) -> io::Result<()> {
+    match File::options().append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            tempfile::tempfile_in(directory).map(drop)
+        }
+        opened => opened.map(drop),
     }
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
@@ -173,7 +174,10 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
 }
 
 fn wait(command: &mut Command) -> Result<ExitStatus, String> {
-    let mut child = command.spawn().map_err(|error| text(&error))?;
+    let mut child = command.spawn().map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOEXEC) => format!("{}: a program of another architecture", text(&error)),
+        _ => text(&error),
+    })?;
     let begin = Instant::now();
     loop {
         if let Some(status) = child.try_wait().map_err(|error| text(&error))? {

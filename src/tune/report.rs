@@ -202,7 +202,9 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} {}, programs of {}", self.emulator.name, self.emulator.version, self.root)?;
+        let Emulator { name, version } = &self.emulator;
+        let version = if version.is_empty() { "of no known version" } else { version };
+        writeln!(f, "{name} {version}, programs of {}", self.root)?;
         let present = || self.contestants.iter().filter(|standing| standing.refused.is_none());
         let titles: Vec<&str> =
             ["workload"].into_iter().chain(present().map(|standing| standing.name.as_str())).collect();
@@ -213,7 +215,9 @@ impl fmt::Display for Report {
         let mean = |standing: &Standing| standing.mean.map_or_else(String::new, |mean| format!("{mean:.2}x"));
         columns.push(["geometric mean".to_owned()].into_iter().chain(present().map(mean)));
         let first = self.contestants.first().map_or("", |first| first.name.as_str());
-        writeln!(f, "Seconds of CPU time, medians; how many times faster than {first}\n\n{columns}")?;
+        if self.nothing().is_none() {
+            writeln!(f, "Seconds of CPU time, medians; how many times faster than {first}\n\n{columns}")?;
+        }
         for standing in &self.contestants {
             if let Some(refused) = &standing.refused {
                 writeln!(f, "{}: refused: {refused}", show(standing.name.as_ref()))?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dispatch_table::ArchTable;
 use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
@@ -40,6 +41,14 @@ pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
     }
 }
 
+/// Finds out whether [`write`] can write, and makes the directory that it needs.
+///
+/// # Errors
+/// It cannot.
+pub fn writable(path: &Path) -> Result<(), Failure> {
+    begin(path).map(drop).map_err(|error| Failure::io("write", path, error))
+}
+
 fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
     let bad = |error| Failure::BadTable { path: path.to_owned(), error };
     table.clone().merge(text).map(|_| ()).map_err(bad)
@@ -62,13 +71,18 @@ fn with_model(old: Option<&str>, name: &str, cpu: &str) -> String {
     format!("{value:#}\n")
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+/// A temporary file beside `path`.
+fn begin(path: &Path) -> io::Result<NamedTempFile> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
-    let mut file = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(".binfmt-dispatch-")
         .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)?;
+        .tempfile_in(directory)
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = begin(path)?;
     file.write_all(text)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;

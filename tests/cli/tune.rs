@@ -22,6 +22,11 @@ fn what_cannot_be_measured_is_told() {
     let root = lab.at("nothing");
     let run = lab.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &root]);
     assert!(run.code(1).err().contains("nothing"), "{run}");
+    let json = lab.at("nothing/json");
+    let run =
+        lab.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &directory, "--json", &json]);
+    assert!(run.err().contains("nothing/json: cannot write: "), "{run}");
+    assert!(run.code(1).out().is_empty(), "{run}");
 }
 
 #[test]

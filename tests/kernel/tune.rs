@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::programs::NEEDS;
-use crate::support::{Scratch, TOOL, guests, have};
+use crate::support::{Namespace, Need, Scratch, TOOL, guests, have, native};
 
 /// A root directory with a foreign busybox, as `root`.
 fn root() -> Scratch {
@@ -96,4 +96,46 @@ fn what_runs_nothing_is_told() {
     let output = tune(&scratch, &["--cpu", "max"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("/proc: cannot mount: "), "{output:?}");
+}
+
+#[test]
+fn the_fastest_model_is_in_the_next_image() {
+    if !have(&[NEEDS, &[Need::Compiler]].concat()) {
+        return;
+    }
+    let scratch = root();
+    scratch.write("slow", native("tests/support/emulators/slow.c"));
+    scratch.probe("guest", "aarch64");
+    let tune =
+        format!("{TOOL} tune arm64 --root root --emulator slow --cpu some-model --workload sha256 --rounds 1 --write");
+    let image = format!("{TOOL} image -o image --from aarch64=slow aarch64 && ./image explain guest | grep -e -cpu");
+    let run = |script: &str| Namespace::with_lines("nothing registered", String::new()).run(&scratch, script);
+
+    let seen = run(&format!("mount -t tmpfs none /etc && {tune} && {image}"));
+    let out = seen.succeeded().out();
+    for part in
+        ["nowhere slower than default: some-model\nWritten to /etc/binfmt-dispatch/tune.json; ", " -cpu some-model -0 "]
+    {
+        assert!(out.contains(part), "{part}\n{seen}");
+    }
+
+    // What cannot be written is told before anything is measured.
+    let seen = run(&format!("mount -t tmpfs -o ro none /etc && {tune}"));
+    assert_eq!((seen.code(), seen.out()), (1, ""), "{seen}");
+    assert!(seen.err().starts_with("binfmt-dispatch: /etc/binfmt-dispatch/tune.json: cannot write: "), "{seen}");
+}
+
+#[test]
+fn a_root_directory_of_another_architecture_is_told() {
+    if !have(NEEDS) {
+        return;
+    }
+    let scratch = root();
+    let other = guests().into_iter().find(|guest| guest.debian == "s390x").expect("ci/setup fetches it");
+    fs::copy(other.busybox, scratch.at("root/bin/busybox")).unwrap();
+    let output = tune(&scratch, &["--cpu", "max", "--rounds", "1"]);
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let reason = "starts: not measured: exec format error: a program of another architecture\nNothing was measured\n";
+    assert!(shown.ends_with(reason), "{shown}");
 }
