@@ -62,6 +62,7 @@ enum Outcome {
     Measured {
         median: f64,
         ratio: f64,
+        samples: Vec<serde_json::Value>,
     },
     Failed {
         #[expect(dead_code, reason = "it tells the variants apart")]
@@ -100,6 +101,15 @@ impl Measured {
         self.emulator.version.split(' ').next().unwrap_or_default()
     }
 
+    /// How many rounds there was time for: the least and the most of all workloads.
+    pub fn rounds(&self) -> String {
+        let counts = || self.workloads.iter().map(Workload::rounds);
+        match (counts().min().unwrap_or(0), counts().max().unwrap_or(0)) {
+            (least, most) if least == most => least.to_string(),
+            (least, most) => format!("{least} to {most}"),
+        }
+    }
+
     /// Who took part.
     pub fn present(&self) -> impl Iterator<Item = &Contestant> {
         self.contestants.iter().filter(|contestant| contestant.refused.is_none())
@@ -115,6 +125,11 @@ impl Workload {
     /// How many times faster the contestant at this place is.
     pub fn ratio(&self, place: usize) -> Option<f64> {
         if let Some(Outcome::Measured { ratio, .. }) = self.results.get(place) { Some(*ratio) } else { None }
+    }
+
+    /// How often the first contestant ran it.
+    fn rounds(&self) -> usize {
+        if let Some(Outcome::Measured { samples, .. }) = self.results.first() { samples.len() } else { 0 }
     }
 
     /// Its median, in seconds.

@@ -49,8 +49,8 @@ pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Resu
         line(&mut text, "configure and make of GNU hello", &project)?;
         text.push('\n');
     }
-    text += "### All models\n\nGeometric means over all workloads; **bold** is what the table chooses, where it chooses one.\n\n";
-    text += "| architecture | QEMU | model: times faster than the default (least of the workloads) |\n|---|---|---|\n";
+    text += "### All models\n\nGeometric means over the workloads for which there was time; **bold** is what the table chooses, where it chooses one.\n\n";
+    text += "| architecture | QEMU | workloads, rounds | model: times faster than the default (least of the workloads) |\n|---|---|---|---|\n";
     for one in models {
         let cell = |contestant: &crate::results::Contestant| {
             let (mean, least) = (contestant.mean?, contestant.least?);
@@ -60,7 +60,17 @@ pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Resu
         let cells: Vec<String> = one.present().skip(1).filter_map(cell).collect();
         let refused = one.contestants.iter().filter(|contestant| contestant.refused.is_some());
         let refused: Vec<String> = refused.map(|contestant| format!("`{}` refused", contestant.name)).collect();
-        writeln!(text, "| {} | {} | {} |", one.debian, one.version(), [cells, refused].concat().join(", "))?;
+        let failed = (1..).zip(one.present().skip(1)).filter(|(_, contestant)| contestant.mean.is_none());
+        let failed = failed.filter_map(|(place, contestant)| {
+            let failures = one.workloads.iter().filter(|workload| workload.ratio(place).is_none()).count();
+            (failures > 0).then(|| format!("`{}` fails in {failures}", contestant.name))
+        });
+        let said = [cells, failed.collect(), refused].concat().join(", ");
+        let amount = match one.workloads.len() {
+            0 => "none runs".to_owned(),
+            workloads => format!("{workloads}, {}", one.rounds()),
+        };
+        writeln!(text, "| {} | {} | {amount} | {said} |", one.debian, one.version())?;
     }
     text += "\n### What the table chooses, by workload\n\nSeconds of CPU time with the emulator's default, and how many times faster the table's model is.\n\n";
     let chosen: Vec<&Measured> = models.iter().filter(|one| one.chosen.is_some()).collect();
