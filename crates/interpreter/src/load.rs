@@ -109,7 +109,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Resul
     }
     if prelinked.is_none() {
         for word in program.words() {
-            // SAFETY: inside the body, as `Image::program` has checked, and writable: the writer refuses others.
+            // SAFETY: in a writable segment of the program, as `Image::program` has checked.
             unsafe { (bias.apply(word.address) as *mut u64).write(word.value) };
         }
     }
