@@ -109,8 +109,7 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
     };
     let strategy = if let Emulator::Executed(_) = emulator { Strategy::Exec } else { Strategy::Map };
     let mut look = Look { files, row: &row, guest: &guest, file, start };
-    // Security rule 2 again: what may not reach the emulator chooses nothing here either.
-    let cpu = if !secure && look.files.is_set(plan::CPU) { None } else { look.cpu() };
+    let cpu = look.cpu(secure);
     // Security rule 1 again: a privileged guest's libraries are where it says, or nowhere.
     let sysroot = if secure { None } else { look.sysroot() };
     let Row { argv0, options, environment: settings, .. } = row;
@@ -163,11 +162,17 @@ struct Look<'l, 'a, F: Files> {
 }
 
 impl<'l, 'a, F: Files> Look<'l, 'a, F> {
-    /// The row's CPU model: the larger one if the guest says that it needs more than the usual one has.
+    /// The row's CPU model: the larger one if the guest says that it needs more than the usual one has; none if the caller
+    /// has chosen one.
     #[inline(never)]
-    fn cpu(&mut self) -> Option<&'a CStr> {
+    fn cpu(&mut self, secure: bool) -> Option<&'a CStr> {
         let mut models = self.row.cpus.iter();
+        // Most rows have none, and then nobody goes through the environment.
         let usual = models.next()?;
+        // Security rule 2 again: what may not reach the emulator chooses nothing here either.
+        if !secure && self.files.is_set(plan::CPU) {
+            return None;
+        }
         let Some(larger) = models.next() else { return Some(usual) };
         let needs = self.needs().unwrap_or(0);
         Some(if needs & self.row.lacks == 0 { usual } else { larger })
