@@ -2,8 +2,9 @@
 
 use core::ffi::CStr;
 
+use crate::bytes::Strings;
 use crate::elf::{self, Class, Data, Machine};
-use crate::say::{Number, Out, Say, display, say};
+use crate::say::{Number, Out, Say, Text, display, say};
 use crate::{image, program};
 
 /// Exit code: the command's answer is "no".
@@ -119,26 +120,24 @@ impl Say for Refusal<'_> {
                 say!(out, "a program for ", System(osabi), ", not for Linux: get its Linux build")
             }
             Refusal::NoEmulator { machine, tried: Some(path) } => {
-                say!(out, "no emulator for ", machine, " at ", path, " or the table's other places");
-                say!(out, ": install qemu-user-static")
+                let what_to_do = " or the table's other places: install qemu-user-static";
+                say!(out, "no emulator for ", machine, " at ", path, what_to_do)
             }
             Refusal::NoEmulator { machine, tried: None } => {
                 say!(out, "the table names no emulator for ", machine, ": add its path")
             }
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
             Refusal::Privileged { machine } => {
-                say!(out, "the kernel marked this start as privileged (set-id, capabilities, or different ");
-                say!(
-                    out,
-                    "real and effective ids), and the emulator for ",
-                    machine,
-                    " is not inside the registered file"
-                );
-                say!(out, ": register without the C flag, or drop the privileges first")
+                let marked = "the kernel marked this start as privileged (set-id, capabilities, or different real and \
+                    effective ids), and the emulator for ";
+                let what_to_do = " is not inside the registered file: register without the C flag, or drop the \
+                    privileges first";
+                say!(out, marked, machine, what_to_do)
             }
             Refusal::Unreadable { emulator } => {
-                say!(out, "the emulator ", emulator, " has to open the program by its path, and cannot");
-                say!(out, ": make the program readable, or use a static emulator")
+                let what_to_do = " has to open the program by its path, and cannot: make the program readable, or use a \
+                    static emulator";
+                say!(out, "the emulator ", emulator, what_to_do)
             }
             Refusal::NoPath => say!(out, "the kernel passed no path: register with the P flag"),
             Refusal::BadStack => say!(out, "the initial stack is not what a kernel writes: report this"),
@@ -164,18 +163,30 @@ impl Say for Refusal<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct System(pub u8);
 
+/// Names by number, which is a byte in front of each and not 0: much smaller than what a `match` becomes.
+type Names = &'static [u8];
+
+/// The name of `number`.
+fn name(names: Names, number: i32) -> Option<&'static [u8]> {
+    let mut names = Strings::new(names)?.iter().filter_map(|name| name.to_bytes().split_first());
+    names.find(|(first, _)| i32::from(**first) == number).map(|(_, name)| name)
+}
+
+const SYSTEMS: Names = b"\
+    \x02NetBSD\0\
+    \x03Linux\0\
+    \x06Solaris\0\
+    \x09FreeBSD\0\
+    \x0cOpenBSD\0\
+    \xffno operating system\0";
+
 impl Say for System {
     fn say(&self, out: &mut Out<'_>) {
-        out(match self.0 {
-            0 => "System V",
-            2 => "NetBSD",
-            3 => "Linux",
-            6 => "Solaris",
-            9 => "FreeBSD",
-            12 => "OpenBSD",
-            255 => "no operating system",
-            other => return say!(out, "the operating system with ELF OSABI ", Number::of(other)),
-        });
+        match name(SYSTEMS, self.0.into()) {
+            Some(name) => Text(name).say(out),
+            None if self.0 == 0 => out("System V"),
+            None => say!(out, "the operating system with ELF OSABI ", Number::of(self.0)),
+        }
     }
 }
 
@@ -183,22 +194,66 @@ impl Say for System {
 /// at fault.
 struct Errno(i32);
 
+const ERRORS: Names = b"\
+    \x01operation not permitted\0\
+    \x02no such file or directory\0\
+    \x05input/output error\0\
+    \x07argument list too long: pass less\0\
+    \x08exec format error\0\
+    \x0cout of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)\0\
+    \x0dpermission denied\0\
+    \x11its addresses are taken: use a position-independent one\0\
+    \x15is a directory\0\
+    \x17too many open files in the system: raise fs.file-max\0\
+    \x18too many open files: raise the limit (ulimit -n)\0\
+    \x26function not implemented\0\
+    \x28too many levels of symbolic links\0";
+
 impl Say for Errno {
     fn say(&self, out: &mut Out<'_>) {
-        out(match self.0 {
-            1 => "operation not permitted",
-            2 => "no such file or directory",
-            7 => "argument list too long: pass less",
-            8 => "exec format error",
-            12 => "out of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)",
-            13 => "permission denied",
-            17 => "its addresses are taken: use a position-independent one",
-            21 => "is a directory",
-            24 => "too many open files: raise the limit (ulimit -n)",
-            40 => "too many levels of symbolic links",
-            other => return say!(out, "errno ", Number::Decimal(other.unsigned_abs().into())),
-        });
+        match name(ERRORS, self.0) {
+            Some(name) => Text(name).say(out),
+            None => say!(out, "errno ", Number::Decimal(self.0.unsigned_abs().into())),
+        }
     }
 }
 
 display!(Refusal<'_>, System);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+
+    #[test]
+    fn errors_have_the_names_of_errno_3() {
+        for (errno, said) in [
+            (0, "errno 0"),
+            (1, "operation not permitted"),
+            (5, "input/output error"),
+            (11, "errno 11"),
+            (24, "too many open files: raise the limit (ulimit -n)"),
+            (40, "too many levels of symbolic links"),
+            (256 + 5, "errno 261"),
+            (i32::MAX, "errno 2147483647"),
+        ] {
+            let mut line = String::new();
+            Errno(errno).say(&mut |piece| line.push_str(piece));
+            assert_eq!(line, said);
+        }
+    }
+
+    #[test]
+    fn systems_have_names_or_numbers() {
+        for (osabi, said) in [
+            (0, "System V"),
+            (2, "NetBSD"),
+            (9, "FreeBSD"),
+            (12, "OpenBSD"),
+            (13, "the operating system with ELF OSABI 13"),
+            (255, "no operating system"),
+        ] {
+            assert_eq!(System(osabi).to_string(), said);
+        }
+    }
+}

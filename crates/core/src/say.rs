@@ -101,9 +101,11 @@ pub struct Text<'a>(pub &'a [u8]);
 impl Say for Text<'_> {
     fn say(&self, out: &mut Out<'_>) {
         for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                let mut bytes = [0; 4];
-                let text = character.encode_utf8(&mut bytes);
+            let mut rest = chunk.valid().chars();
+            loop {
+                let (before, character) = (rest.as_str(), rest.next());
+                let Some(character) = character else { break };
+                let text = before.get(..before.len().saturating_sub(rest.as_str().len())).unwrap_or_default();
                 // C0 and C1 controls and DEL steer terminals.
                 if matches!(character, '\0'..' ' | '\x7f'..'\u{a0}') { escape(text.as_bytes(), out) } else { out(text) }
             }

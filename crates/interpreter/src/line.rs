@@ -6,27 +6,30 @@ use dispatch_core::NAME;
 use dispatch_core::refusal::{EXIT_BROKEN, Refusal};
 use dispatch_core::say::{Say, Text};
 
-use crate::sys;
+use crate::{cpu, sys};
 
 /// How much of a guest's name is shown, counted from its end.
 const SHOWN: usize = 512;
-/// Longest line; what goes beyond is cut off. The last byte is kept for the newline.
+/// Longest line; what goes beyond is cut off.
 const LINE: usize = 2048;
 
 /// Writes a line at once, so that lines of several processes do not mix.
 fn write(pieces: &[&dyn Say]) {
     let mut bytes = [b'\n'; LINE];
     let mut len = 0usize;
+    // The newline stays.
+    let [line @ .., _] = &mut bytes;
     for piece in pieces {
         piece.say(&mut |text| {
-            let room = bytes.iter_mut().take(LINE.saturating_sub(1)).skip(len);
-            for (to, byte) in room.zip(text.bytes()) {
-                *to = byte;
-                len = len.saturating_add(1);
+            for byte in text.bytes() {
+                if let Some(to) = line.get_mut(len) {
+                    *to = byte;
+                    len = len.wrapping_add(1);
+                }
             }
         });
     }
-    sys::complain(bytes.get(..len.saturating_add(1)).unwrap_or(&bytes));
+    sys::complain(bytes.get(..len.wrapping_add(1)).unwrap_or(&bytes));
 }
 
 /// Says something about ourselves.
@@ -44,11 +47,11 @@ pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
         }
         None => write(&[&NAME, &": ", refusal]),
     }
-    sys::exit(refusal.exit_code())
+    cpu::exit(refusal.exit_code())
 }
 
 /// Ends the process after a bug of ours.
 pub fn broken() -> ! {
     say("a bug: please report it");
-    sys::exit(EXIT_BROKEN)
+    cpu::exit(EXIT_BROKEN)
 }

@@ -55,13 +55,6 @@ fn plain(nr: usize, arguments: [usize; 6]) -> Result<usize> {
     unsafe { call(nr, arguments) }
 }
 
-/// Ends the process.
-pub fn exit(code: u8) -> ! {
-    loop {
-        let _ = plain(nr::EXIT_GROUP, [code.into(), 0, 0, 0, 0, 0]);
-    }
-}
-
 /// Writes to the standard error stream, which may take less than it is given; there is nobody to tell if it fails.
 pub fn complain(mut bytes: &[u8]) {
     // A reader that has gone away must not take the exit code with it.
