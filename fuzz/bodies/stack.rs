@@ -7,7 +7,7 @@ use dispatch_core::Handoff;
 use dispatch_core::block::{Contents, Patch};
 use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::aux;
-use dispatch_core::plan::Plan;
+use dispatch_core::plan::{Cpu, Plan, WITH_CALLERS_CPU};
 use dispatch_core::table::{Argv0, Strategy};
 
 /// Where the caller's strings begin; each has an address of its own, in steps of one.
@@ -26,7 +26,7 @@ static ADDRESSES: [usize; 1 << 13] = {
 const OURS: usize = 0x7fff_0000;
 const OPTIONS: [&[u8]; 3] = [b"", b"-cpu\0max\0", b"-E\0\0--\0"];
 const SETTINGS: [&[u8]; 3] = [b"", b"QEMU_CPU=max\0", b"A=1\0QEMU_A=2\0A\0=\0"];
-const CPUS: [Option<&CStr>; 2] = [None, Some(c"max")];
+const CPUS: [Cpu; 3] = [Cpu::Emulator, Cpu::Table(c"max"), Cpu::Caller];
 const SYSROOTS: [Option<&CStr>; 2] = [None, Some(c"/usr/other")];
 const CONVENTIONS: [Argv0; 3] = [Argv0::DashZero, Argv0::Auxv, Argv0::None];
 const STRATEGIES: [Strategy; 2] = [Strategy::Map, Strategy::Exec];
@@ -107,7 +107,7 @@ impl Scene {
         let list = |bytes| Strings::new(bytes).expect("each ends with NUL");
         let (options, settings) = (list(OPTIONS[choose(3)]), list(SETTINGS[choose(3)]));
         let (sysroot, argv0, strategy) = (SYSROOTS[choose(2)], CONVENTIONS[choose(3)], STRATEGIES[choose(2)]);
-        let cpu = CPUS[choose(2)];
+        let cpu = CPUS[choose(3)];
         // The plan's addresses live as long as the program, as the kernel's do; the vector of this scene does not.
         let Some(invocation) = Handoff { argv, envp, auxv: &[] }.invocation(handoff.argv0_flag()) else {
             assert!(argc < 2, "{self:?}");
@@ -132,8 +132,11 @@ impl Scene {
     fn model(&self, plan: &Plan<'static, usize>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let texts = |strings: Strings<'_>| strings.iter().map(|text| text.to_bytes().to_vec()).collect::<Vec<_>>();
         let callers = |address: usize| self.string(address).to_vec();
-        let mut argv = vec![b"/emulator".to_vec()];
-        argv.extend(plan.cpu.iter().flat_map(|model| [b"-cpu".to_vec(), model.to_bytes().to_vec()]));
+        let hint = plan.cpu == Cpu::Caller && plan.argv0 == Argv0::DashZero;
+        let mut argv = vec![if hint { WITH_CALLERS_CPU.to_bytes().to_vec() } else { b"/emulator".to_vec() }];
+        if let Cpu::Table(model) = plan.cpu {
+            argv.extend([b"-cpu".to_vec(), model.to_bytes().to_vec()]);
+        }
         argv.extend(texts(plan.options));
         argv.extend(plan.sysroot.iter().flat_map(|root| [b"-L".to_vec(), root.to_bytes().to_vec()]));
         if plan.argv0 == Argv0::DashZero {

@@ -4,7 +4,7 @@ use dispatch_table::ArchTable;
 use serde_json::json;
 
 use crate::support::{
-    Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, guest_with_property, have,
+    Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, guest_with_property, guests, have,
 };
 
 /// `pr_type` of the property in these tests.
@@ -62,6 +62,20 @@ fn the_callers_wins() {
     let report = Report::of(&namespace.run(&scratch, "env -i QEMU_CPU=mine ./guest"));
     assert_eq!(report.all("env"), ["QEMU_CPU=mine"]);
     assert_eq!(Report::of(&namespace.run(&scratch, "env -i ./guest")).all("env"), [""; 0]);
+}
+
+#[test]
+fn a_model_that_the_emulator_refuses_comes_with_a_hint() {
+    if !have(crate::programs::NEEDS) {
+        return;
+    }
+    let said = "qemu (QEMU_CPU is set: see binfmt-dispatch --explain): unable to find CPU model 'no-such-model'";
+    let namespace = Namespace::full();
+    for guest in guests() {
+        let script = format!("QEMU_CPU=no-such-model exec {} true", guest.busybox.display());
+        let seen = namespace.run(&Scratch::new(), &script);
+        assert_eq!((seen.code(), seen.err().trim_end(), seen.out()), (1, said, ""), "{seen}");
+    }
 }
 
 #[test]

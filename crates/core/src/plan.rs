@@ -18,18 +18,33 @@ pub const CPU: &[u8] = b"QEMU_CPU";
 /// Security rule 4: this always stands before the path, so that a guest called `-L` is no option.
 const END_OF_OPTIONS: &CStr = c"--";
 
+/// How QEMU names itself in its messages when the CPU model is a caller's, which it may refuse: by its argv\[0\], from the
+/// last slash on.
+pub const WITH_CALLERS_CPU: &CStr = c"qemu (QEMU_CPU is set: see binfmt-dispatch --explain)";
+
+/// Who chooses the CPU model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpu<'a> {
+    /// The emulator.
+    Emulator,
+    /// The table.
+    Table(&'a CStr),
+    /// The caller, by [`CPU`].
+    Caller,
+}
+
 /// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a, A> {
     /// How the emulator learns the guest's argv\[0\].
     pub argv0: Argv0,
-    /// The CPU model for the emulator, if it is not to choose one itself.
-    pub cpu: Option<&'a CStr>,
+    /// The CPU model for the emulator.
+    pub cpu: Cpu<'a>,
     /// The row's options for the emulator.
     pub options: Strings<'a>,
     /// The row's settings for the emulator, `NAME=value`.
     pub settings: Strings<'a>,
-    /// The emulator's path, or its name if it is inside the image; also its argv\[0\].
+    /// The emulator's path, or its name if it is inside the image; mostly also its argv\[0\].
     pub emulator: &'a CStr,
     /// How the process becomes the emulator.
     pub strategy: Strategy,
@@ -84,9 +99,11 @@ impl<'a, A: Copy> Plan<'a, A> {
     /// Passes the emulator's argv to `push`, by the row's convention.
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
         let Invocation { path, argv0, args } = self.invocation;
-        push(Word::Ours(self.emulator));
+        // Who takes `-0` is QEMU.
+        let hint = self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero;
+        push(Word::Ours(if hint { WITH_CALLERS_CPU } else { self.emulator }));
         // In front of the options, where one of the site's own would win.
-        if let Some(model) = self.cpu {
+        if let Cpu::Table(model) = self.cpu {
             push(Word::Ours(c"-cpu"));
             push(Word::Ours(model));
         }
@@ -180,7 +197,7 @@ pub(crate) mod tests {
         let Row { options, environment: settings, .. } = row(argv0);
         Plan {
             argv0,
-            cpu: Some(c"max"),
+            cpu: Cpu::Table(c"max"),
             options,
             settings,
             emulator: c"/q",
@@ -210,6 +227,17 @@ pub(crate) mod tests {
             plan(convention, false).argv(&mut |word| argv.push(text(word)));
             assert_eq!(argv, expected);
         }
+    }
+
+    #[test]
+    fn with_the_callers_cpu_qemu_says_so() {
+        for (convention, name) in [(Argv0::DashZero, WITH_CALLERS_CPU), (Argv0::Auxv, c"/q"), (Argv0::None, c"/q")] {
+            let mut argv = Vec::new();
+            Plan { cpu: Cpu::Caller, ..plan(convention, false) }.argv(&mut |word| argv.push(text(word)));
+            assert_eq!(argv[..2], [name.to_str().unwrap(), "-B"]);
+        }
+        // What is before the last slash, QEMU would not show.
+        assert!(!WITH_CALLERS_CPU.to_bytes().contains(&b'/'));
     }
 
     #[test]

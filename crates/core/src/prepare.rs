@@ -7,7 +7,7 @@ use crate::bytes::Strings;
 use crate::elf::{PT_GNU_PROPERTY, PT_INTERP};
 use crate::handoff::Invocation;
 use crate::image::{Image, Resident};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Cpu, Plan};
 use crate::program::{self, Host, Program};
 use crate::table::{Row, Strategy};
 use crate::{Guest, Refusal, bytes, guest};
@@ -162,20 +162,19 @@ struct Look<'l, 'a, F: Files> {
 }
 
 impl<'l, 'a, F: Files> Look<'l, 'a, F> {
-    /// The row's CPU model: the larger one if the guest says that it needs more than the usual one has; none if the caller
-    /// has chosen one.
+    /// The CPU model: the caller's, or of the row's the larger one if the guest says that it needs more than the usual one
+    /// has.
     #[inline(never)]
-    fn cpu(&mut self, secure: bool) -> Option<&'a CStr> {
-        let mut models = self.row.cpus.iter();
-        // Most rows have none, and then nobody goes through the environment.
-        let usual = models.next()?;
+    fn cpu(&mut self, secure: bool) -> Cpu<'a> {
         // Security rule 2 again: what may not reach the emulator chooses nothing here either.
         if !secure && self.files.is_set(plan::CPU) {
-            return None;
+            return Cpu::Caller;
         }
-        let Some(larger) = models.next() else { return Some(usual) };
+        let mut models = self.row.cpus.iter();
+        let Some(usual) = models.next() else { return Cpu::Emulator };
+        let Some(larger) = models.next() else { return Cpu::Table(usual) };
         let needs = self.needs().unwrap_or(0);
-        Some(if needs & self.row.lacks == 0 { usual } else { larger })
+        Cpu::Table(if needs & self.row.lacks == 0 { usual } else { larger })
     }
 
     /// The bits of the guest's property that the row looks at.

@@ -33,7 +33,8 @@ pub(super) struct Look<'l> {
 impl Look<'_> {
     /// The CPU, for a program whose note of GNU properties is `properties`.
     pub fn cpu(&self, properties: &[u8]) -> Option<Cpu> {
-        let (chosen, model) = (self.chosen(), self.prepared.plan.cpu);
+        let chosen = self.chosen();
+        let model = if let plan::Cpu::Table(model) = self.prepared.plan.cpu { Some(model) } else { None };
         let property = self.row.property.as_ref();
         let bits = property.and_then(|property| self.guest.property(properties, property.kind)).unwrap_or(0);
         // Of another model than the usual one the table says nothing.
@@ -69,7 +70,8 @@ impl Look<'_> {
 
     /// The model that the caller has chosen, if that is heeded.
     fn chosen(&self) -> Option<Bytes> {
-        let chosen = std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| !self.prepared.plan.secure);
+        let chosen =
+            std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| self.prepared.plan.cpu == plan::Cpu::Caller);
         chosen.map(|chosen| Bytes::of(chosen.as_bytes()))
     }
 
