@@ -21,9 +21,10 @@ use crate::host;
 
 /// Most words that a program has to have restored.
 const MAX_WORDS: usize = 3;
-/// Where prelinked programs go, on hosts with 47 bits of address space: above what guests ask for first, and below where
-/// the kernel puts programs (0x5555…), libraries and stacks (0x7f…).
-const BASES: std::ops::Range<u64> = 0x1000_0000_0000..0x4000_0000_0000;
+/// Where prelinked programs go, on hosts with 47 bits of address space: above what guests ask for first and where the
+/// kernel puts programs (0x5555…), and below where it puts libraries and stacks: not more than 16 TiB, which is
+/// vm.mmap_rnd_bits at its highest, and the stack's own gap from the top.
+const BASES: std::ops::Range<u64> = 0x6000_0000_0000..0x6e00_0000_0000;
 
 /// What goes into an image.
 #[derive(Debug)]

@@ -91,9 +91,51 @@ fn a_setuid_program_is_where_nobody_knows() {
     let places = |line: &str| -> Vec<u64> {
         line.split_whitespace().map(|address| u64::from_str_radix(address, 16).unwrap()).collect()
     };
-    // Prelinked emulators are below 0x4000_0000_0000, and the kernel's choice is above that.
+    // Prelinked emulators are below 0x6e00_0000_0000, and the kernel's choice is above that.
     let prelinked =
-        |line: &str| places(line).into_iter().find(|place| (0x1000_0000_0000..0x4000_0000_0000).contains(place));
+        |line: &str| places(line).into_iter().find(|place| (0x6000_0000_0000..0x6e00_0000_0000).contains(place));
     assert!(prelinked(plain).is_some() && prelinked(plain) == prelinked(again), "{seen}");
     assert!(prelinked(secure).is_none() && prelinked(other).is_none() && secure != other, "{seen}");
+}
+
+#[test]
+fn the_code_that_is_generated_is_near_the_emulator() {
+    if !have(NEEDS) {
+        return;
+    }
+    const GIB: u64 = 1 << 30;
+    // The emulator's own code, and the code that it has generated.
+    let script = "for LIMIT in unlimited 16000000; do for ARCH in arm64 s390x arm64; do
+            (ulimit -v $LIMIT; exec $GUESTS/$ARCH/bin/busybox sleep 50) & PID=$!
+            for i in {1..100}; do grep -q rwxp /proc/$PID/maps && break; sleep 0.05; done
+            awk '/ r-xp .*full-image/ || / rwxp / { print $1 }' /proc/$PID/maps | tr '\\n' ' '
+            awk '/^VmSize/ { print $2 }' /proc/$PID/status
+            kill $PID; wait $PID 2>/dev/null
+        done; done; true";
+    let seen = Namespace::full().run(&Scratch::new(), script);
+    let lines: Vec<Vec<&str>> = seen.succeeded().out().lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 6, "{seen}");
+    let mut generated = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let [ranges @ .., size] = &line[..] else { panic!("{seen}") };
+        let mut ranges: Vec<(u64, u64)> = ranges
+            .iter()
+            .map(|range| {
+                let [start, end] =
+                    [0, 1].map(|side| u64::from_str_radix(range.split('-').nth(side).unwrap(), 16).unwrap());
+                (start, end)
+            })
+            .collect();
+        ranges.sort_unstable();
+        // The generated code lies below the emulator; ours, which is left behind, above both.
+        let [code, emulator, _] = ranges[..] else { panic!("{seen}") };
+        if number < 3 {
+            assert!(emulator.1 - code.0 < 2 * GIB, "{line:x?}\n{seen}");
+            generated.push(code.0);
+        } else {
+            // Where there is no room for the reservation it runs without.
+            assert!(size.parse::<u64>().unwrap() < 16_000_000, "{seen}");
+        }
+    }
+    assert_ne!(generated[0], generated[2], "always in the same place");
 }

@@ -20,8 +20,12 @@ pub struct Loaded {
     pub code: (usize, usize),
     /// Start and end of its data.
     pub data: (usize, usize),
+    /// Whether the addresses between it and this file are reserved.
+    pub alone: bool,
 }
 
+/// How far what an emulator maps may be from the emulator: less than a GiB, in pages, which leaves as much for its buffer.
+const BELOW: usize = 0x3fff_f000;
 /// EEXIST: the addresses of a program that cannot move are taken.
 const EEXIST: i32 = 17;
 
@@ -41,7 +45,8 @@ impl Bias {
 
 impl Loaded {
     fn new(bias: Bias, entry: u64, phdr: u64, phnum: usize) -> Self {
-        Loaded { entry: bias.apply(entry), phdr: bias.apply(phdr), phnum, code: (0, 0), data: (0, 0) }
+        let (entry, phdr) = (bias.apply(entry), bias.apply(phdr));
+        Loaded { entry, phdr, phnum, code: (0, 0), data: (0, 0), alone: false }
     }
 
     /// Takes note of a segment.
@@ -80,17 +85,27 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
 /// Moves a program out of the image to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
 /// for ones that nobody can know, or they are taken.
 ///
+/// What is above a prelinked program, up to `limit`, is reserved with it, if there is that much and nothing else is there:
+/// the kernel hands out the highest addresses that are free, and an emulator is quicker when the code that it generates is
+/// within 2 GiB of its own, which it then calls directly. So is what is `below` it, so that those addresses differ each time.
+///
 /// # Errors
 /// As [`map`].
-pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Result<Loaded, i32> {
+pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: usize) -> Result<Loaded, i32> {
     let record = program.record;
     let len = record.high.saturating_sub(record.low) as usize;
-    let base = record.base as usize;
-    let prelinked = if secure || base == 0 { None } else { exactly(base, len).ok() };
-    let start = match prelinked {
-        Some(start) => start,
-        None if record.relocatable == 0 => exactly(record.low as usize, len)?,
-        None => anywhere(len, record.align as usize, image.page as usize)?,
+    let base = if secure { 0 } else { record.base as usize };
+    let room = limit.saturating_sub(base);
+    // Bits of the address that the kernel has chosen for this file.
+    let below = limit >> 9 & BELOW;
+    let alone = base != 0 && room > len && exactly(base.wrapping_sub(below), room.wrapping_add(below)).is_ok();
+    let prelinked = alone || base != 0 && exactly(base, len).is_ok();
+    let start = if prelinked {
+        base
+    } else if record.relocatable == 0 {
+        exactly(record.low as usize, len)?
+    } else {
+        anywhere(len, record.align as usize, image.page as usize)?
     };
     let bias = Bias::of(start, record.low);
     let body = (image.bytes().as_ptr() as usize).saturating_add(record.body.offset as usize);
@@ -98,6 +113,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Resul
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
+    loaded.alone = alone;
     // Where a segment goes on behind the body is its bss, and zero already.
     for SegmentRecord { address, len, flags } in program.segments() {
         let (start, len, flags) = (bias.apply(address), len as usize, flags as u32);
@@ -107,7 +123,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Resul
         }
         loaded.note(start, len, flags);
     }
-    if prelinked.is_none() {
+    if !prelinked {
         for word in program.words() {
             // SAFETY: in a writable segment of the program, as `Image::program` has checked.
             unsafe { (bias.apply(word.address) as *mut u64).write(word.value) };
@@ -116,15 +132,23 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool) -> Resul
     Ok(loaded)
 }
 
-/// Unmaps what is left of the payload. Nothing of it may be needed any more.
-pub fn clear_out(image: &Image<'_>) {
+/// Unmaps what is left of the payload, or reserves its addresses too, for a program that is to be `alone`. Nothing of it
+/// may be needed any more.
+pub fn clear_out(image: &Image<'_>, alone: bool) {
     let payload = image.bytes();
-    // SAFETY: the emulator has its strings on the stack, and nobody reads the image after this.
-    unsafe { sys::unmap(payload.as_ptr() as usize, payload.len()) };
+    let (start, len) = (payload.as_ptr() as usize, payload.len());
+    if alone {
+        // SAFETY: the emulator has its strings on the stack, and nobody reads the image after this.
+        let _ = unsafe { sys::map(Place::Over(start), len, Protection::NONE, None) };
+    } else {
+        // SAFETY: as above.
+        unsafe { sys::unmap(start, len) };
+    }
 }
 
 /// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for
 /// RLIMIT_DATA nor with vm.overcommit_memory=2.
+#[inline(never)]
 fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
     let got = unsafe { sys::map(Place::IfFree(low), len, Protection::NONE, None) }?;

@@ -59,7 +59,7 @@ fn main(stack: Stack) -> ! {
 fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
     let image = image(stack, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
-    let loaded = load::move_in(&image, &command, handoff.secure()).map_err(failed("start", command.name))?;
+    let loaded = load::move_in(&image, &command, handoff.secure(), 0).map_err(failed("start", command.name))?;
     let patch = Patch { phdr: loaded.phdr, phnum: loaded.phnum, entry: loaded.entry, ..Patch::of(handoff) };
     let each = |words: &'static [usize]| {
         move |push: &mut dyn FnMut(Word<'static, usize>)| {
@@ -68,7 +68,7 @@ fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
     };
     let contents = Contents { argv: &each(handoff.argv), envp: &each(handoff.envp), auxv: handoff.auxv, patch };
     stack::with_block(&contents, &mut |block| {
-        load::clear_out(&image);
+        load::clear_out(&image, false);
         block.enter(loaded)
     })
 }
@@ -110,9 +110,8 @@ impl Start {
                 sys::close(file);
                 loaded
             }
-            Emulator::Inside(resident) => {
-                load::move_in(&image, &resident, plan.secure).map_err(failed("map the emulator", plan.emulator))?
-            }
+            Emulator::Inside(resident) => load::move_in(&image, &resident, plan.secure, stack.base())
+                .map_err(failed("map the emulator", plan.emulator))?,
         };
         self.enter(&image, &plan, loaded)
     }
@@ -132,7 +131,7 @@ impl Start {
         };
         self.with_block(plan, patch, &mut |block| {
             sys::describe(&self.description(plan, &block, &loaded));
-            load::clear_out(image);
+            load::clear_out(image, loaded.alone);
             block.enter(loaded)
         })
     }

@@ -39,6 +39,11 @@ impl Stack {
         Stack { words: unsafe { core::slice::from_raw_parts(sp, len) }, base }
     }
 
+    /// Where this file is mapped.
+    pub fn base(&self) -> usize {
+        self.base
+    }
+
     /// argc, argv, envp, auxv, AT_NULL included.
     pub fn words(&self) -> &'static [usize] {
         self.words

@@ -51,7 +51,7 @@ pub enum Role {
     EmulatorLength,
     /// `pread64`: the emulator's headers.
     EmulatorHeaders,
-    /// `mmap`: room at the addresses that the emulator was prelinked for.
+    /// `mmap`: room at the addresses that the emulator was prelinked for, first with and then without all around it.
     Prelinked,
     /// `mmap`: room for the emulator.
     Room,
@@ -77,7 +77,7 @@ pub enum Role {
     Heap,
     /// `prctl`: what /proc shows.
     Describe,
-    /// `munmap`: the payload.
+    /// `munmap`: the payload; or `mmap` over it, so that nothing comes there.
     ClearOut,
     /// `rt_sigprocmask`: no death by a pipe that nobody reads.
     HoldBack,
@@ -169,7 +169,7 @@ pub const TABLE: &[Entry] = &[
         because: "only what /proc shows depends on it" },
     Entry { role: Role::Describe, errors: PRCTL, outcome: Runs, except: &[],
         because: "kernels without CONFIG_CHECKPOINT_RESTORE refuse; only what /proc shows depends on it" },
-    Entry { role: Role::ClearOut, errors: MUNMAP, outcome: Runs, except: &[],
+    Entry { role: Role::ClearOut, errors: MMAP, outcome: Runs, except: &[],
         because: "it stays mapped; everybody may read the registered file" },
     Entry { role: Role::HoldBack, errors: errors!(EFAULT EINVAL), outcome: Runs, except: &[],
         because: "it is refused already, and the line is written all the same" },
@@ -229,6 +229,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
                 Role::EmulatorLength
             }
         }
+        nr::MMAP | nr::MUNMAP if made(nr::BRK).next().is_some() => Role::ClearOut,
         nr::MMAP if d & MAP_FIXED_NOREPLACE != 0 && prelinked => Role::Prelinked,
         nr::MMAP => {
             if d & MAP_FIXED == 0 {
@@ -237,13 +238,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
                 Role::Segment
             }
         }
-        nr::MUNMAP => {
-            if made(nr::BRK).next().is_some() {
-                Role::ClearOut
-            } else {
-                Role::Slack
-            }
-        }
+        nr::MUNMAP => Role::Slack,
         nr::MREMAP => Role::MoveIn,
         nr::MPROTECT => Role::Protect,
         nr::FCNTL if Some(a) == guest => Role::MoveUp,
