@@ -51,8 +51,8 @@ pub struct Args {
     /// Begin nothing more after so many seconds
     #[arg(long, value_name = "NUMBER", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86400))]
     seconds: u32,
-    /// Run only this: one of functions, starts, perl, python, gzip, xz, sha256, sort, grep, gcc, awk, float, threads; may
-    /// be repeated
+    /// Run only this: one of functions, starts, perl, python, gzip-1, gzip-6, xz, sha256, sort, grep, gcc, awk, float,
+    /// threads; may be repeated
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<String>,
     /// Write all that was measured to this file

@@ -17,7 +17,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::chroot;
 
-use super::workload::{SOURCES, WORKLOADS, noise, text};
+use super::workload::{SOURCES, WORKLOADS, text};
 use crate::failure::Failure;
 use crate::image::source::Source;
 use crate::image::{self, Content};
@@ -115,7 +115,6 @@ pub fn enter<'t>(
 fn furnish() -> io::Result<()> {
     let scratch = Path::new(SCRATCH);
     fs::write(scratch.join("text"), text())?;
-    fs::write(scratch.join("noise"), noise())?;
     for (name, source) in SOURCES {
         fs::write(scratch.join(name), source)?;
     }

@@ -14,7 +14,7 @@ int main(void)
             a[i][j] = 1.0 / (i + j + 1);
             b[i][j] = i - j * 0.5;
         }
-    for (int round = 0; round < 40; round++)
+    for (int round = 0; round < 120; round++)
         for (int i = 0; i < SIZE; i++)
             for (int k = 0; k < SIZE; k++)
                 for (int j = 0; j < SIZE; j++)

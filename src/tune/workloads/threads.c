@@ -9,7 +9,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void *work(void *argument)
 {
-    for (int i = 0; i < 1000000; i++) {
+    for (int i = 0; i < 4000000; i++) {
         atomic_fetch_add(&counter, 1);
         if (i % 40 == 0) {
             pthread_mutex_lock(&mutex);
