@@ -22,8 +22,8 @@ use crate::memory;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at whether the probe has ended.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// Most bytes of an interpreter's complaint that are repeated.
-const LONGEST_COMPLAINT: u64 = 1000;
+/// Most bytes of what a program says that are read.
+const LONGEST_LINE: u64 = 1000;
 
 /// Why a probe did not run. Displayed after "the probe".
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub fn run(program: &[u8]) -> Result<(), Fault> {
 }
 
 /// The file called `name`, so that a bare name is not looked up in PATH.
-pub fn as_path(name: &Path) -> PathBuf {
+fn as_path(name: &Path) -> PathBuf {
     Path::new(".").join(name)
 }
 
@@ -88,6 +88,15 @@ pub fn run_by<O: AsRef<OsStr>>(
 ) -> Result<(), Fault> {
     let file = prepared(program)?;
     prove(Command::new(as_path(emulator)).arg0(name).args(options).arg("--").arg(path(&file)))
+}
+
+/// The first line that `emulator` prints when it is given `option`; `None` if it does not end well, or not in time.
+pub fn says(emulator: &Path, option: &str) -> Option<String> {
+    let mut command = Command::new(as_path(emulator));
+    command.arg(option).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().ok()?;
+    let status = wait(&mut child).ok()?;
+    status.success().then(|| first_line(child.stdout.take()))
 }
 
 fn prepared(program: &[u8]) -> Result<File, Fault> {
@@ -110,7 +119,10 @@ fn prove(command: &mut Command) -> Result<(), Fault> {
     if status.success() {
         return Ok(());
     }
-    Err(Fault::Ended { status, said: complaint(&mut child) })
+    let line = first_line(child.stderr.take());
+    // Without our own name.
+    let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
+    Err(Fault::Ended { status, said })
 }
 
 /// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
@@ -142,16 +154,14 @@ fn wait(child: &mut Child) -> Result<ExitStatus, Fault> {
     }
 }
 
-/// The first line on standard error, without our own name.
-fn complaint(child: &mut Child) -> String {
+/// The first line of what a program has said before it ended.
+fn first_line(stream: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
+    if let Some(stream) = stream {
         // What cannot be read is not repeated.
-        let _ = stderr.take(LONGEST_COMPLAINT).read_to_end(&mut bytes);
+        let _ = stream.take(LONGEST_LINE).read_to_end(&mut bytes);
     }
-    let said = String::from_utf8_lossy(&bytes);
-    let line = said.lines().next().unwrap_or_default();
-    line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(line).to_owned()
+    String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -169,6 +179,14 @@ mod tests {
         let fault = run(b"#!/bin/sh\necho binfmt-dispatch: no luck >&2; exit 126\n").unwrap_err();
         assert_eq!(fault.to_string(), "exited with 126: no luck");
         assert_eq!(run(b"#!/bin/sh\nkill -9 $$\n").unwrap_err().to_string(), "was killed by signal 9");
+    }
+
+    #[test]
+    fn what_is_asked_is_answered_or_not() {
+        let shell = Path::new("/bin/sh");
+        assert_eq!(says(shell, "-c"), None, "it exits with 2");
+        assert_eq!(says(Path::new("/bin/echo"), "first\nsecond").as_deref(), Some("first"));
+        assert_eq!(says(Path::new("/nothing"), "--version"), None);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture, Tuned};
@@ -125,15 +124,9 @@ pub fn examine(source: &Source<'_>) -> Examined {
 }
 
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
-/// Empty if it says nothing of the kind.
+/// Empty if it says nothing of the kind, or does not end.
 pub fn version(path: &Path) -> String {
-    let mut command = Command::new(probe::as_path(path));
-    let output = match command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output() {
-        Ok(output) if output.status.success() => output,
-        _ => return String::new(),
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().next().unwrap_or_default();
+    let line = probe::says(path, "--version").unwrap_or_default();
     let version = line.split_once(" version ").map_or("", |(_, version)| version);
     version.chars().filter(|character| !character.is_control()).take(100).collect()
 }
