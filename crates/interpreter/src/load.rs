@@ -24,6 +24,8 @@ pub struct Loaded {
     pub alone: bool,
 }
 
+/// What is left free below this file: the kernel may have put the vDSO there, in some 40 KiB.
+const VDSO: usize = 1 << 20;
 /// How far what an emulator maps may be from the emulator: less than a GiB, in pages, which leaves as much for its buffer.
 const BELOW: usize = 0x3fff_f000;
 /// EEXIST: the addresses of a program that cannot move are taken.
@@ -85,8 +87,8 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
 /// Moves a program out of the image to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
 /// for ones that nobody can know, or they are taken.
 ///
-/// What is above a prelinked program, up to `limit`, is reserved with it, if there is that much and nothing else is there:
-/// the kernel hands out the highest addresses that are free, and an emulator is quicker when the code that it generates is
+/// What is above a prelinked program is reserved with it, nearly up to `limit`, if there is that much and nothing else is
+/// there: the kernel hands out the highest addresses that are free, and an emulator is quicker when the code that it generates is
 /// within 2 GiB of its own, which it then calls directly. So is what is `below` it, so that those addresses differ each time.
 ///
 /// # Errors
@@ -95,7 +97,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
     let record = program.record;
     let len = record.high.saturating_sub(record.low) as usize;
     let base = if secure { 0 } else { record.base as usize };
-    let room = limit.saturating_sub(base);
+    let room = limit.saturating_sub(VDSO).saturating_sub(base);
     // Bits of the address that the kernel has chosen for this file.
     let below = limit >> 9 & BELOW;
     let alone = base != 0 && room > len && exactly(base.wrapping_sub(below), room.wrapping_add(below)).is_ok();

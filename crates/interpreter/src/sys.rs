@@ -312,7 +312,10 @@ pub struct Description {
 /// nothing depends on it.
 pub fn describe(description: &Description) {
     let Ok(brk) = plain(nr::BRK, [0; 6]) else { return };
-    let description = Description { start_brk: brk, brk, exe_fd: -1, ..*description };
+    // Linux before 5.15 wants the data below the heap.
+    let end_data = description.end_data.min(brk.wrapping_sub(1));
+    let start_data = description.start_data.min(end_data);
+    let description = Description { start_data, end_data, start_brk: brk, brk, exe_fd: -1, ..*description };
     let size = size_of::<Description>();
     let _ = plain(nr::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, (&raw const description) as usize, size, 0, 0]);
 }
