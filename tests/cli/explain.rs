@@ -68,7 +68,7 @@ fn json_has_this_form() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
     let table = lab
-        .aarch64("/bin/cat", json!({"environment": {"QEMU_CPU": "max"}, "notes": "a note", "options": ["-R", "8G"]}));
+        .aarch64("/bin/cat", json!({"environment": {"QEMU_LOG": "page"}, "notes": "a note", "options": ["-R", "8G"]}));
     let run = lab.unregistered([&["explain", "--json", "p"], &table.each_ref().map(String::as_str)[..]].concat());
     let expected = json!({
         "file": "p",
@@ -82,7 +82,7 @@ fn json_has_this_form() {
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
             "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "p"],
-            "environment": {"removed": [], "added": ["QEMU_CPU=max"]}, "sysroot": null,
+            "environment": {"removed": [], "added": ["QEMU_LOG=page"]}, "sysroot": null,
         },
         "cpu": null,
         "notes": [],

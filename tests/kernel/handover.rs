@@ -36,12 +36,12 @@ fn argv_follows_the_rows_convention() {
     }
     let (scratch, row) = bench(Kind::Pie);
     let emulator = scratch.at("emulator");
-    let row = row.with("options", json!(["-cpu", "max", "-x"]));
+    let row = row.with("options", json!(["-B", "0", "-x"]));
     let script = "$CALL ./guest zero -one 'two words' ''";
     for (convention, expected, flags) in [
-        ("dash-zero", &["-cpu", "max", "-x", "-0", "zero", "--", "./guest", "-one", "two words", ""][..], "0"),
-        ("auxv", &["-cpu", "max", "-x", "--", "./guest", "zero", "-one", "two words", ""], "1"),
-        ("none", &["-cpu", "max", "-x", "--", "./guest", "-one", "two words", ""], "0"),
+        ("dash-zero", &["-B", "0", "-x", "-0", "zero", "--", "./guest", "-one", "two words", ""][..], "0"),
+        ("auxv", &["-B", "0", "-x", "--", "./guest", "zero", "-one", "two words", ""], "1"),
+        ("none", &["-B", "0", "-x", "--", "./guest", "-one", "two words", ""], "0"),
     ] {
         let report = report(&scratch, &row.clone().with("argv0", json!(convention)), script);
         report.argv(&[&[&emulator[..]], expected].concat()).is(FLAGS, flags);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use dispatch_core::table::{Argv0, MAX_ROW_STRINGS, Strategy};
-use dispatch_core::{Guest, Table};
+use dispatch_core::{Guest, Table, plan};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
 use crate::compile::{self, Given};
@@ -119,6 +119,16 @@ fn strings(architecture: &Architecture) -> Result<(), Fault> {
         return Err(Fault::Variable(name.to_string()));
     }
     distinct("environment", &names)?;
+    // Of QEMU's, who takes `-0`.
+    if architecture.argv0 == Argv0::DashZero {
+        if names.iter().any(|name| name.as_bytes() == plan::CPU) {
+            return Err(Fault::Model { field: "environment" });
+        }
+        let mut options = architecture.versions.iter().flat_map(|tuning| &tuning.options).chain(&architecture.options);
+        if options.any(|option| matches!(option.as_str(), "-cpu" | "--cpu")) {
+            return Err(Fault::Model { field: "options" });
+        }
+    }
     without_nul("environment", architecture.environment.iter().flat_map(|(name, value)| [name, value]))?;
     let len = compile::strings_len(architecture);
     if len > MAX_ROW_STRINGS {

@@ -53,6 +53,11 @@ pub enum Fault {
         /// The field.
         field: &'static str,
     },
+    /// The CPU model is where it would win over, or lose to, what has the say: the field `cpu` and the caller's QEMU_CPU.
+    Model {
+        /// The field.
+        field: &'static str,
+    },
     /// A list has the same value twice.
     Twice {
         /// The field.
@@ -164,6 +169,7 @@ impl fmt::Display for Fault {
             Fault::TooLong { len, max } => {
                 write!(f, "options, models and environment take {len} bytes, NULs included, more than {max}")
             }
+            Fault::Model { field } => write!(f, "{field} has the CPU model, which belongs in cpu or versions"),
             Fault::Bits { len } => write!(f, "property has {len} bits, more than 32"),
             Fault::Versions { since, before } => {
                 write!(f, "versions has since {since}, which is not below before {before}")

@@ -23,6 +23,16 @@ impl FromStr for Version {
     }
 }
 
+impl Version {
+    /// The releases that it is one of, by QEMU's way of counting: the first of them, and the first after them. 7.2.22 is one
+    /// of those from 7.2 on and before 7.3.
+    pub fn series(&self) -> (Version, Version) {
+        let number = |index: usize| self.0.get(index).copied().unwrap_or(0);
+        let (major, minor) = (number(0), number(1));
+        (Version(vec![major, minor]), Version(vec![major, minor.saturating_add(1)]))
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbers: Vec<String> = self.0.iter().map(u32::to_string).collect();
@@ -164,6 +174,8 @@ mod tests {
         assert!(version("7.2") < version("7.2.22") && version("7.2.22") < version("10.0"));
         assert!(version("10") < version("10.0") && version("10.0") < version("10.0.1"));
         assert_eq!(version("11.0.50-rc1").to_string(), "11.0.50");
+        assert_eq!(version("7.2.22").series(), (version("7.2"), version("7.3")));
+        assert_eq!(version("10").series(), (version("10.0"), version("10.1")));
         for text in ["", "unknown", ".7", "v8", "99999999999"] {
             assert_eq!(text.parse::<Version>(), Err(()), "{text}");
         }
@@ -255,6 +267,16 @@ mod tests {
             ),
             (format!(r#"{property}, "versions": [{{"cpu": "c", "lacks": ["a"], "larger_cpu": "d"}}]"#), larger),
             (r#""versions": [{"cpu": "c", "larger_cpu": "d"}]"#.to_owned(), larger),
+            // Such a model would win over the caller's, or lose to the row's own.
+            (
+                r#""environment": {"QEMU_CPU": "a"}"#.to_owned(),
+                "environment has the CPU model, which belongs in cpu or versions",
+            ),
+            (r#""options": ["-cpu", "a"]"#.to_owned(), "options has the CPU model, which belongs in cpu or versions"),
+            (
+                r#""versions": [{"options": ["--cpu", "a"]}]"#.to_owned(),
+                "options has the CPU model, which belongs in cpu or versions",
+            ),
         ] {
             assert_eq!(with(&fields).map(drop), Err(format!("architecture aarch64: {refusal}")), "{fields}");
         }
