@@ -7,7 +7,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::refusal::EXIT_USAGE;
 use dispatch_table::ArchTable;
 
-use crate::commands::image::Contents;
+use crate::commands::image::Site;
 use crate::commands::{
     self, explain, generate, install, list, register, run, status, tune, uninstall, unregister, unshare,
 };
@@ -72,7 +72,7 @@ impl Cli {
         // out of its tables must not live on.
         let own = image::own();
         let table = match (self.to_write(), &own) {
-            (Some((contents, site)), _) => contents.site.merged(ArchTable::builtin(), &site)?,
+            (Some((site, directory)), _) => site.merged(ArchTable::builtin(), &directory)?,
             (None, Some(own)) => own.table()?,
             (None, None) => ArchTable::builtin(),
         };
@@ -106,10 +106,11 @@ impl Cli {
     }
 
     /// What is to go into an image, and where the site's tables for it are.
-    fn to_write(&self) -> Option<(&Contents, PathBuf)> {
+    fn to_write(&self) -> Option<(Site, PathBuf)> {
         match self.command.as_ref()? {
-            Command::Image(args) => Some((&args.contents, defaults::SITE.into())),
-            Command::Install(args) => Some((&args.contents, args.place.on_disk(Path::new(defaults::SITE)))),
+            Command::Image(args) => Some((args.contents.site, defaults::SITE.into())),
+            Command::Install(args) => Some((args.contents.site, args.place.on_disk(Path::new(defaults::SITE)))),
+            Command::Tune(_) => Some((Site { no_site: false }, defaults::SITE.into())),
             _ => None,
         }
     }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
-use dispatch_table::{ArchTable, Architecture};
+use dispatch_table::{ArchTable, Architecture, Version};
 
 use crate::columns;
+use crate::commands::image::Site;
 use crate::commands::unshare::mapper;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::image::source;
 use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
@@ -20,8 +21,8 @@ use crate::tune::workload::{WORKLOADS, Workload};
 use crate::tune::{Contestant, Measurements, arena, site};
 use crate::{defaults, native};
 
-/// Option that makes this command the process that measures.
-const MEASURE: &str = "measure";
+/// The variable that makes this command the process that measures.
+const MEASURE: &str = "BINFMT_DISPATCH_MEASURE";
 
 /// Find the CPU model with which an emulator runs programs fastest on this machine
 ///
@@ -61,9 +62,6 @@ pub struct Args {
     /// Put the fastest model into the table of this machine, /etc/binfmt-dispatch/tune.json, for the next image
     #[arg(long)]
     write: bool,
-    /// Be the process that measures
-    #[arg(long = MEASURE, hide = true)]
-    measure: bool,
 }
 
 /// Measures and tells.
@@ -76,16 +74,19 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let workloads = args.chosen_workloads()?;
     let contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
-    if args.measure {
+    if std::env::var_os(MEASURE).is_some() {
         return measure(args, table, architecture, contestants, &workloads, &emulator);
     }
     if !args.root.is_dir() {
         return Err(Failure::io("read", &args.root, io::ErrorKind::NotADirectory.into()));
     }
     let site = site::path(Path::new(defaults::SITE));
+    let sites = || Site { no_site: false }.merged(ArchTable::builtin(), Path::new(defaults::SITE));
     // Better now than after all the measuring.
     if args.write {
-        site::read(&site, table)?;
+        let table = sites()?;
+        table.find(&architecture.name).ok_or_else(unknown)?;
+        site::read(&site, &table)?;
         site::writable(&site)?;
     }
     if let Some(path) = &args.json {
@@ -94,6 +95,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let measured = measure_apart()?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let said = Emulator { name: file, version: source::version(&emulator) };
+    let version: Option<Version> = said.version.parse().ok();
     let report = Report::new(measured, &architecture.name, said, &args.root);
     columns::print(&report)?;
     if let Some(path) = &args.json {
@@ -108,9 +110,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     match report.fastest() {
         Some(cpu) => {
-            site::write(&site, table, &architecture.name, cpu)?;
+            site::write(&site, &sites()?, &architecture.name, version.as_ref(), cpu)?;
             let said = format!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display());
             columns::print(said)?;
+            let merged = sites()?;
+            let tuned = merged.find(&architecture.name).map(|row| row.tuned(version.as_ref()));
+            if tuned.is_none_or(|tuned| tuned.cpu != Some(cpu)) {
+                warn(format!("{}: another file there decides otherwise", site.display()));
+            }
         }
         None => columns::print(format_args!("{} stays as it is\n", site.display()))?,
     }
@@ -184,7 +191,7 @@ fn measure_apart() -> Result<Measurements, Failure> {
     let own = Path::new("/proc/self/exe");
     let output = Command::new(own)
         .args(std::env::args_os().skip(1))
-        .arg(format!("--{MEASURE}"))
+        .env(MEASURE, "1")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

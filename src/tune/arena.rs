@@ -102,9 +102,10 @@ pub fn enter<'t>(
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
         mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
     }
-    let scratch = root.join(SCRATCH.trim_start_matches('/'));
-    mounted(scratch.clone(), mount(Some("tmpfs"), &scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
     chroot(&root).map_err(|errno| Failure::io("enter", &root, errno.into()))?;
+    // Only now does a symbolic link lead where it would lead a program.
+    let scratch = Path::new(SCRATCH);
+    mounted(scratch.to_owned(), mount(Some("tmpfs"), scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
     std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io("enter", Path::new(SCRATCH), error))?;
     furnish().map_err(|error| Failure::io("write", Path::new(SCRATCH), error))?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;

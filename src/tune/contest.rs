@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeValLike;
+use nix::unistd::Pid;
 
 use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
@@ -39,6 +41,7 @@ pub struct Bounds {
 /// What one run left behind.
 struct Run {
     sample: Sample,
+    /// On standard output, and then on standard error.
     output: Vec<u8>,
 }
 
@@ -126,7 +129,7 @@ fn one_round(
     let expected = outputs.first().cloned().flatten();
     for (result, output) in results.iter_mut().zip(outputs) {
         if output.is_some() && expected.is_some() && output != expected {
-            *result = Err("computes something else".into());
+            *result = Err("prints something else".into());
         }
     }
     Ok(())
@@ -161,7 +164,7 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
     if let Some(cpu) = &contestant.cpu {
         command.env("QEMU_CPU", cpu);
     }
-    command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+    command.process_group(0).stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
     let (before, begin) = (children_time()?, Instant::now());
     let status = wait(&mut command)?;
     let wall = begin.elapsed().as_secs_f64();
@@ -169,7 +172,9 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
     if !status.success() {
         return Err(complaint(status, &fs::read(&err).unwrap_or_default()));
     }
-    let output = fs::read(&out).map_err(|error| text(&error))?;
+    // A model that has every program warn is no good either.
+    let output = [&out, &err].into_iter().map(fs::read).collect::<Result<Vec<_>, _>>();
+    let output = output.map_err(|error| text(&error))?.concat();
     Ok(Run { sample: Sample { cpu, wall }, output })
 }
 
@@ -184,8 +189,8 @@ fn wait(command: &mut Command) -> Result<ExitStatus, String> {
             return Ok(status);
         }
         if begin.elapsed() > PATIENCE {
-            // That it has just ended is as good.
-            let _ = child.kill();
+            // That it has just ended is as good. What it has started goes too.
+            let _ = i32::try_from(child.id()).map(|id| killpg(Pid::from_raw(id), Signal::SIGKILL));
             let _ = child.wait();
             return Err(format!("did not end within {} seconds", PATIENCE.as_secs()));
         }

@@ -283,10 +283,10 @@ mod tests {
             ("b", { vec![samples(&[1.0]), samples(&[1.0]), samples(&[1.1])] }),
         ];
         assert_eq!(report(slower, None).fastest(), Some("none"));
-        let failing = vec![("a", vec![samples(&[4.0]), samples(&[4.0]), Err("computes something else".into())])];
+        let failing = vec![("a", vec![samples(&[4.0]), samples(&[4.0]), Err("prints something else".into())])];
         let report = report(failing, None);
         assert_eq!(report.fastest(), None);
-        assert!(report.to_string().contains("a with good: failed: computes something else"), "{report}");
+        assert!(report.to_string().contains("a with good: failed: prints something else"), "{report}");
     }
 
     #[test]

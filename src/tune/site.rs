@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Version};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 
@@ -20,13 +20,34 @@ pub fn path(directory: &Path) -> PathBuf {
 }
 
 /// Puts the model `cpu` into the row `name` of the file at `path`, which keeps what else it has, and appears at once.
+/// `table` is what the site's tables make of the built-in one. The model is for the releases of which `version` is one, and
+/// not for others, whose emulators may not know it; for all if it is not known.
 ///
 /// # Errors
 /// The file is no table, so that it is left alone, or cannot be written.
-pub fn write(path: &Path, table: &ArchTable, name: &str, cpu: &str) -> Result<(), Failure> {
-    let text = with_model(read(path, table)?.as_deref(), name, cpu);
+pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Version>, cpu: &str) -> Result<(), Failure> {
+    let old = read(path, table)?;
+    let rows: Value = serde_json::from_str(&table.json()).unwrap_or_default();
+    let row = rows["architectures"].as_array().into_iter().flatten().find(|row| row["name"] == name);
+    let versions = row.and_then(|row| row["versions"].as_array()).map_or(&[][..], Vec::as_slice);
+    let fields = match version {
+        Some(version) => Map::from_iter([("versions".to_owned(), with_model(versions, version, cpu))]),
+        None => Map::from_iter([("cpu".to_owned(), cpu.into())]),
+    };
+    let text = with_row(old.as_deref(), name, fields);
     check(path, table, &text)?;
     replace(path, text.as_bytes()).map_err(|error| Failure::io("write", path, error))
+}
+
+/// `versions` with the model `cpu` for the releases of which `version` is one, in front of all. What is said of the model
+/// stays.
+fn with_model(versions: &[Value], version: &Version, cpu: &str) -> Value {
+    let (since, before) = version.series();
+    let mut first = versions.iter().find(|entry| entry["cpu"] == cpu).cloned().unwrap_or_else(|| json!({"cpu": cpu}));
+    (first["since"], first["before"]) = (since.to_string().into(), before.to_string().into());
+    let others = versions.iter().filter(|entry| entry["since"] != first["since"] || entry["before"] != first["before"]);
+    let others: Vec<Value> = others.cloned().collect();
+    [vec![first], others].concat().into()
 }
 
 /// The text of the file at `path`, if there is one.
@@ -54,8 +75,8 @@ fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
     table.clone().merge(text).map(|_| ()).map_err(bad)
 }
 
-/// The text of a table with the model of one row changed; `old` is a valid table.
-fn with_model(old: Option<&str>, name: &str, cpu: &str) -> String {
+/// The text of a table with `fields` in one row, in place of the models that it has; `old` is a valid table.
+fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String {
     let parsed = old.and_then(|old| serde_json::from_str(old).ok());
     let mut value: Value = parsed.unwrap_or_else(|| json!({"version": 1, "architectures": []}));
     let rows = value.get_mut("architectures").and_then(Value::as_array_mut);
@@ -63,9 +84,13 @@ fn with_model(old: Option<&str>, name: &str, cpu: &str) -> String {
         let found = rows.iter_mut().filter_map(Value::as_object_mut).find(|row| row.get("name") == Some(&json!(name)));
         match found {
             Some(row) => {
-                row.insert("cpu".into(), cpu.into());
+                row.remove("cpu");
+                row.extend(fields);
             }
-            None => rows.push(Map::from_iter([("name".into(), name.into()), ("cpu".into(), cpu.into())]).into()),
+            None => {
+                let name = [("name".to_owned(), name.into())];
+                rows.push(name.into_iter().chain(fields).collect::<Map<_, _>>().into());
+            }
         }
     }
     format!("{value:#}\n")
@@ -97,14 +122,37 @@ mod tests {
     fn what_else_is_in_the_file_stays() {
         let old = r#"{"version": 1, "architectures": [
             {"name": "arm", "sysroots": []}, {"name": "one", "cpu": "old", "options": ["-B", "0"]}]}"#;
-        let new: Value = serde_json::from_str(&with_model(Some(old), "one", "new")).unwrap();
+        let fields = |cpu: &str| Map::from_iter([("versions".to_owned(), json!([{"cpu": cpu}]))]);
+        let new: Value = serde_json::from_str(&with_row(Some(old), "one", fields("new"))).unwrap();
         assert_eq!(
             new,
             json!({"version": 1, "architectures": [
-                {"name": "arm", "sysroots": []}, {"name": "one", "cpu": "new", "options": ["-B", "0"]}]})
+                {"name": "arm", "sysroots": []}, {"name": "one", "versions": [{"cpu": "new"}], "options": ["-B", "0"]}]})
         );
-        let new: Value = serde_json::from_str(&with_model(None, "one", "new")).unwrap();
-        assert_eq!(new, json!({"version": 1, "architectures": [{"name": "one", "cpu": "new"}]}));
+        let new: Value = serde_json::from_str(&with_row(None, "one", fields("new"))).unwrap();
+        assert_eq!(new, json!({"version": 1, "architectures": [{"name": "one", "versions": [{"cpu": "new"}]}]}));
+    }
+
+    #[test]
+    fn a_model_is_for_the_releases_that_were_measured() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path());
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let mut table = ArchTable::builtin();
+        let model = |table: &ArchTable, of: Option<&str>| {
+            let version = of.map(version);
+            table.find("aarch64").unwrap().tuned(version.as_ref()).cpu.map(str::to_owned)
+        };
+        let before = ["6.2", "7.2", "9.0", "11.0"].map(|of| model(&table, Some(of)));
+        for (measured, cpu) in [("10.0.13", "cortex-a76"), ("10.0.2", "cortex-a72")] {
+            write(&path, &table, "aarch64", Some(&version(measured)), cpu).unwrap();
+            table = table.merge(&fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(model(&table, Some("10.0.20")).as_deref(), Some(cpu));
+        }
+        assert_eq!(["6.2", "7.2", "9.0", "11.0"].map(|of| model(&table, Some(of))), before);
+        assert_eq!(model(&table, None), None, "by path the version is not known");
+        // Each series has one entry.
+        assert_eq!(fs::read_to_string(&path).unwrap().matches("\"10.0\"").count(), 1);
     }
 
     #[test]
@@ -113,7 +161,7 @@ mod tests {
         let path = path(directory.path());
         for text in ["{", r#"{"version": 1, "architectures": [{"name": "no such row"}]}"#, "[]"] {
             fs::write(&path, text).unwrap();
-            let failure = write(&path, &ArchTable::builtin(), "arm", "max").unwrap_err();
+            let failure = write(&path, &ArchTable::builtin(), "arm", None, "max").unwrap_err();
             assert!(matches!(failure, Failure::BadTable { .. }), "{failure}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
