@@ -7,7 +7,7 @@ use std::path::Path;
 use dispatch_core::Guest;
 use dispatch_core::plan;
 use dispatch_core::prepare::{Emulator, Prepared};
-use dispatch_core::table::Row;
+use dispatch_core::table::{Argv0, Row};
 use dispatch_table::Architecture;
 
 use super::Cpu;
@@ -63,15 +63,17 @@ impl Look<'_> {
         let tuning = model.iter().flat_map(|model| self.row.with_model(model)).find(|tuning| !tuning.note.is_empty());
         notes.extend(tuning.map(|tuning| tuning.note.clone()));
         if cpu.required && !cpu.lacks.is_empty() {
-            notes.push("it may end with an illegal instruction; QEMU_CPU chooses another CPU".to_owned());
+            notes.push("it may end with an illegal instruction, unless QEMU_CPU names a model that has it".to_owned());
         }
         notes
     }
 
     /// The model that the caller has chosen, if that is heeded.
     fn chosen(&self) -> Option<Bytes> {
-        let chosen =
-            std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| self.prepared.plan.cpu == plan::Cpu::Caller);
+        let plan = &self.prepared.plan;
+        // Other emulators than QEMU do not know the variable.
+        let heeded = plan.cpu == plan::Cpu::Caller && plan.argv0 == Argv0::DashZero;
+        let chosen = std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| heeded);
         chosen.map(|chosen| Bytes::of(chosen.as_bytes()))
     }
 
