@@ -87,7 +87,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["cpuinfo"],
         cases: &[],
-        on: &[Foreign::Aarch64],
+        on: &[Foreign::Aarch64, Foreign::Riscv64],
         with: &[Release::Trixie],
         kind: Kind::Improvement,
         reason: "/proc/cpuinfo shows that model.",

@@ -41,6 +41,11 @@ fn programs_of_a_big_endian_architecture() {
     check(Foreign::S390x);
 }
 
+#[test]
+fn programs_of_another_one_with_a_model() {
+    check(Foreign::Riscv64);
+}
+
 /// Runs all cases for `foreign`, through us and directly, with both QEMUs, and looks for differences that are not told.
 fn check(foreign: Foreign) {
     if !have(NEEDS) {

@@ -14,11 +14,13 @@ pub enum Foreign {
     Arm,
     /// 64-bit, big-endian.
     S390x,
+    /// 64-bit, little-endian; as for the first, the table has a CPU model.
+    Riscv64,
 }
 
 impl Foreign {
     /// All of them.
-    pub const ALL: [Foreign; 3] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x];
+    pub const ALL: [Foreign; 4] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x, Foreign::Riscv64];
 
     /// QEMU's name of it.
     pub const fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Foreign {
             Foreign::Aarch64 => "aarch64",
             Foreign::Arm => "arm",
             Foreign::S390x => "s390x",
+            Foreign::Riscv64 => "riscv64",
         }
     }
 
@@ -35,6 +38,7 @@ impl Foreign {
             Foreign::Aarch64 => "arm64",
             Foreign::Arm => "armhf",
             Foreign::S390x => "s390x",
+            Foreign::Riscv64 => "riscv64",
         }
     }
 
@@ -43,6 +47,7 @@ impl Foreign {
             Foreign::Aarch64 => "aarch64-linux-gnu-gcc",
             Foreign::Arm => "arm-linux-gnueabihf-gcc",
             Foreign::S390x => "s390x-linux-gnu-gcc",
+            Foreign::Riscv64 => "riscv64-linux-gnu-gcc",
         }
     }
 

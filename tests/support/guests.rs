@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 /// What Debian calls the architectures, and what `uname -m` says there.
-const ARCHITECTURES: [(&str, &str); 7] = [
+const ARCHITECTURES: [(&str, &str); 8] = [
     ("arm64", "aarch64"),
     ("armhf", "armv7l"),
     ("armel", "armv7l"),
     ("mips64el", "mips64"),
     ("mipsel", "mips"),
     ("ppc64el", "ppc64le"),
+    ("riscv64", "riscv64"),
     ("s390x", "s390x"),
 ];
 
