@@ -13,8 +13,13 @@ const LINE: u32 = 24;
 const BAR: u32 = 12;
 const GAP: u32 = 10;
 /// Colours of the bars on light and on dark pages.
-const COLOURS: [(&str, &str); 4] =
-    [("#2f7ed8", "#5aa0ee"), ("#1a9850", "#3fb86f"), ("#d98a1f", "#e8a94f"), ("#8a63c9", "#a98be0")];
+const COLOURS: [(&str, &str); 5] = [
+    ("#2f7ed8", "#5aa0ee"),
+    ("#1a9850", "#3fb86f"),
+    ("#d98a1f", "#e8a94f"),
+    ("#8a63c9", "#a98be0"),
+    ("#c8443c", "#e07069"),
+];
 /// Ends and marks of the logarithmic axis.
 const AXIS: (f64, f64) = (0.7, 20.0);
 const MARKS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
@@ -23,14 +28,17 @@ const MARKS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
 pub fn workloads(models: &[Measured]) -> String {
     let shown: Vec<(&Measured, usize)> =
         (models.iter()).filter_map(|one| Some((one, one.place(one.chosen.as_deref()?)?))).take(COLOURS.len()).collect();
-    let names: Vec<&str> = shown
-        .first()
-        .map_or(Vec::new(), |(one, _)| one.workloads.iter().map(|workload| workload.name.as_str()).collect());
+    let mut names: Vec<&str> = Vec::new();
+    for workload in shown.iter().flat_map(|(one, _)| &one.workloads) {
+        if !names.contains(&workload.name.as_str()) {
+            names.push(&workload.name);
+        }
+    }
     let group = shown.len() as u32 * BAR + GAP;
     let height = TOP + group * names.len() as u32 + 40;
     let mut svg = begin("How many times faster programs run with the CPU model of the table", height);
     for (index, (one, _)) in shown.iter().enumerate() {
-        let x = 16 + index * 180;
+        let x = 16 + index * 146;
         let _ = writeln!(svg, r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#);
         let _ = writeln!(svg, r#"<text x="{}" y="50">{}, QEMU {}</text>"#, x + 17, one.debian, one.version());
     }
