@@ -36,11 +36,11 @@ pub fn workloads(models: &[Measured]) -> String {
     }
     let group = shown.len() as u32 * BAR + GAP;
     let height = TOP + group * names.len() as u32 + 40;
-    let mut svg = begin("How many times faster programs run with the CPU model of the table", height);
+    let mut svg = begin("How many times faster with the CPU model of the table, by QEMU's version", height);
     for (index, (one, _)) in shown.iter().enumerate() {
         let x = 16 + index * 146;
         let _ = writeln!(svg, r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#);
-        let _ = writeln!(svg, r#"<text x="{}" y="50">{}, QEMU {}</text>"#, x + 17, one.debian, one.version());
+        let _ = writeln!(svg, r#"<text x="{}" y="50">{}, {}</text>"#, x + 17, one.debian, one.version());
     }
     axis(&mut svg, height);
     for (row, name) in names.iter().enumerate() {
