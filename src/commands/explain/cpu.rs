@@ -58,6 +58,12 @@ impl Look<'_> {
             notes.push(format!("QEMU_CPU={chosen} is set, and wins over the table"));
             notes.extend(self.refused(OsStr::from_bytes(chosen.as_bytes())));
         }
+        let inside = matches!(self.prepared.emulator, Emulator::Inside(_));
+        let by_version = self.row.versions.iter().any(|tuning| tuning.cpu.is_some());
+        let plan = &self.prepared.plan;
+        if by_version && !inside && plan.cpu == plan::Cpu::Emulator && plan.argv0 == Argv0::DashZero {
+            notes.push("the emulator chooses the CPU; inside an image it may be given a faster one".to_owned());
+        }
         let Some(cpu) = cpu else { return notes };
         let model = cpu.model.as_ref().map(Bytes::to_string);
         let tuning = model.iter().flat_map(|model| self.row.with_model(model)).find(|tuning| !tuning.note.is_empty());
