@@ -20,7 +20,7 @@ use crate::memory;
 
 /// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at whether the probe has ended.
+/// Between two looks at whether a program has ended; its CPU time is exact all the same.
 const INTERVAL: Duration = Duration::from_millis(1);
 /// Most bytes of what a program says that are read.
 const LONGEST_LINE: u64 = 1000;
@@ -95,7 +95,7 @@ pub fn says(emulator: &Path, option: &str) -> Option<String> {
     let mut command = Command::new(as_path(emulator));
     command.arg(option).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    let status = wait(&mut child).ok()?;
+    let status = wait(&mut child, PATIENCE).ok()??;
     status.success().then(|| first_line(child.stdout.take()))
 }
 
@@ -115,7 +115,7 @@ fn prove(command: &mut Command) -> Result<(), Fault> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(Fault::NotStarted)?;
-    let status = wait(&mut child)?;
+    let status = wait(&mut child, PATIENCE).map_err(Fault::NotStarted)?.ok_or(Fault::Hung)?;
     if status.success() {
         return Ok(());
     }
@@ -138,17 +138,21 @@ pub fn path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus, Fault> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits for a program to end; `None` if it did not within `patience`, and was killed.
+///
+/// # Errors
+/// It cannot be waited for.
+pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + patience;
     loop {
-        if let Some(status) = child.try_wait().map_err(Fault::NotStarted)? {
-            return Ok(status);
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
         }
         if Instant::now() > deadline {
             // It may have ended just now; then there is nobody to kill.
             let _ = child.kill();
             let _ = child.wait();
-            return Err(Fault::Hung);
+            return Ok(None);
         }
         thread::sleep(INTERVAL);
     }

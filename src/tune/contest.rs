@@ -3,29 +3,25 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeValLike;
-use nix::unistd::Pid;
 
 use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
 use super::{Contestant, Measurements, Sample};
 use crate::failure::{Failure, text};
+use crate::probe;
 
 /// What most people have; on some emulators it makes a difference to all that a program does afterwards.
 const LOCALE: &str = "C.UTF-8";
 /// How long one run may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two looks at whether a run has ended; its CPU time is exact all the same.
-const INTERVAL: Duration = Duration::from_millis(1);
 /// Most characters of a complaint that are repeated.
 const LONGEST_COMPLAINT: usize = 200;
 
@@ -164,7 +160,7 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
     if let Some(cpu) = &contestant.cpu {
         command.env("QEMU_CPU", cpu);
     }
-    command.process_group(0).stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+    command.stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
     let (before, begin) = (children_time()?, Instant::now());
     let status = wait(&mut command)?;
     let wall = begin.elapsed().as_secs_f64();
@@ -183,19 +179,8 @@ fn wait(command: &mut Command) -> Result<ExitStatus, String> {
         Some(Errno::ENOEXEC) => format!("{}: a program of another architecture", text(&error)),
         _ => text(&error),
     })?;
-    let begin = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().map_err(|error| text(&error))? {
-            return Ok(status);
-        }
-        if begin.elapsed() > PATIENCE {
-            // That it has just ended is as good. What it has started goes too.
-            let _ = i32::try_from(child.id()).map(|id| killpg(Pid::from_raw(id), Signal::SIGKILL));
-            let _ = child.wait();
-            return Err(format!("did not end within {} seconds", PATIENCE.as_secs()));
-        }
-        thread::sleep(INTERVAL);
-    }
+    let status = probe::wait(&mut child, PATIENCE).map_err(|error| text(&error))?;
+    status.ok_or_else(|| format!("did not end within {} seconds", PATIENCE.as_secs()))
 }
 
 /// CPU time of all children that have ended, and of theirs, in seconds.
