@@ -27,9 +27,8 @@ pub fn path(directory: &Path) -> PathBuf {
 /// The file is no table, so that it is left alone, or cannot be written.
 pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Version>, cpu: &str) -> Result<(), Failure> {
     let old = read(path, table)?;
-    let rows: Value = serde_json::from_str(&table.json()).unwrap_or_default();
-    let row = rows["architectures"].as_array().into_iter().flatten().find(|row| row["name"] == name);
-    let versions = row.and_then(|row| row["versions"].as_array()).map_or(&[][..], Vec::as_slice);
+    let versions = table.fields(name).and_then(|fields| fields.get("versions")?.as_array());
+    let versions = versions.map_or(&[][..], Vec::as_slice);
     let fields = match version {
         Some(version) => Map::from_iter([("versions".to_owned(), with_model(versions, version, cpu))]),
         None => Map::from_iter([("cpu".to_owned(), cpu.into())]),

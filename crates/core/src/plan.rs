@@ -99,9 +99,7 @@ impl<'a, A: Copy> Plan<'a, A> {
     /// Passes the emulator's argv to `push`, by the row's convention.
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
         let Invocation { path, argv0, args } = self.invocation;
-        // Who takes `-0` is QEMU.
-        let hint = self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero;
-        push(Word::Ours(if hint { WITH_CALLERS_CPU } else { self.emulator }));
+        push(Word::Ours(if self.heeds_callers_cpu() { WITH_CALLERS_CPU } else { self.emulator }));
         // In front of the options, where one of the site's own would win.
         if let Cpu::Table(model) = self.cpu {
             push(Word::Ours(c"-cpu"));
@@ -143,6 +141,11 @@ impl<'a, A: Copy> Plan<'a, A> {
                 push(Word::Ours(setting));
             }
         }
+    }
+
+    /// Whether the CPU model is the caller's, by a variable that only QEMU knows; who takes `-0` is QEMU.
+    pub fn heeds_callers_cpu(&self) -> bool {
+        self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero
     }
 
     /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments. Only who maps the

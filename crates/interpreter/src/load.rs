@@ -87,9 +87,9 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
 /// Moves a program out of the image to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
 /// for ones that nobody can know, or they are taken.
 ///
-/// What is above a prelinked program is reserved with it, nearly up to `limit`, if there is that much and nothing else is
-/// there: the kernel hands out the highest addresses that are free, and an emulator is quicker when the code that it generates is
-/// within 2 GiB of its own, which it then calls directly. So is what is `below` it, so that those addresses differ each time.
+/// With a prelinked program, the addresses above it are reserved, nearly up to `limit`, if there are that many and nothing
+/// else is there: the kernel hands out the highest that are free, and an emulator is quicker when the code that it generates
+/// is within 2 GiB of its own, which it then calls directly. Some below it are too, so that what it gets differs each time.
 ///
 /// # Errors
 /// As [`map`].
@@ -150,7 +150,6 @@ pub fn clear_out(image: &Image<'_>, alone: bool) {
 
 /// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for
 /// RLIMIT_DATA nor with vm.overcommit_memory=2.
-#[inline(never)]
 fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
     let got = unsafe { sys::map(Place::IfFree(low), len, Protection::NONE, None) }?;

@@ -85,6 +85,11 @@ impl ArchTable {
         json!({ "version": VERSION, "architectures": self.rows }).to_string()
     }
 
+    /// The fields of the row `name`, as JSON has them.
+    pub fn fields(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.rows.iter().find(|row| json::name(row) == name)
+    }
+
     /// The architecture that a person or a tool calls so: by QEMU's name or an alias, letter for letter, with or
     /// without the `linux/` of an OCI platform.
     pub fn find(&self, name_or_alias: &str) -> Option<&Architecture> {

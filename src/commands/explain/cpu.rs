@@ -76,9 +76,7 @@ impl Look<'_> {
 
     /// The model that the caller has chosen, if that is heeded.
     fn chosen(&self) -> Option<Bytes> {
-        let plan = &self.prepared.plan;
-        // Other emulators than QEMU do not know the variable.
-        let heeded = plan.cpu == plan::Cpu::Caller && plan.argv0 == Argv0::DashZero;
+        let heeded = self.prepared.plan.heeds_callers_cpu();
         let chosen = std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| heeded);
         chosen.map(|chosen| Bytes::of(chosen.as_bytes()))
     }
