@@ -31,3 +31,15 @@ pub fn may_be_native(architecture: &Architecture) -> bool {
 pub fn page() -> u64 {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)
 }
+
+/// Random bits in the page numbers of mappings, where nobody says otherwise (arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MIN).
+pub const MMAP_RND_BITS: u32 = 28;
+/// Most of them that a kernel takes.
+const MAX_MMAP_RND_BITS: u32 = 32;
+
+/// How many there are here; only root can read that.
+pub fn mmap_rnd_bits() -> u32 {
+    let setting = std::fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").ok();
+    let bits = setting.and_then(|setting| setting.trim().parse().ok());
+    bits.filter(|bits| (MMAP_RND_BITS..=MAX_MMAP_RND_BITS).contains(bits)).unwrap_or(MMAP_RND_BITS)
+}

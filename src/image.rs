@@ -104,7 +104,7 @@ pub fn this_command() -> Result<Command, Failure> {
 /// # Errors
 /// As [`write`].
 pub fn bare<'c>(table: &'c ArchTable) -> Result<Content<'c>, Failure> {
-    Ok(Content { table, command: this_command()?, emulators: &[], prelink: false, seed: 0 })
+    Ok(Content { table, command: this_command()?, emulators: &[], prelink: None, seed: 0 })
 }
 
 /// A file that appears at `path` at once, when it is complete, or not at all.

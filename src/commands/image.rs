@@ -9,7 +9,7 @@ use dispatch_table::ArchTable;
 use crate::failure::{Failure, warn};
 use crate::image::source::{self, From};
 use crate::image::{self, Content, Replacement};
-use crate::selection;
+use crate::{host, selection};
 
 /// Write the file that is registered with the kernel
 ///
@@ -115,7 +115,9 @@ pub fn write_to(contents: &Contents, table: &ArchTable, replacement: &Replacemen
         table,
         command: image::this_command()?,
         emulators: &emulators,
-        prelink: !contents.no_prelink,
+        // The same file wherever it is written, if that is what is asked for.
+        prelink: (!contents.no_prelink)
+            .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),
         seed: contents.seed.map_or_else(random, Ok)?,
     };
     let (total, visible) = (emulators.len() + 1, stderr().is_terminal());

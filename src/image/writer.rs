@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -21,10 +22,13 @@ use crate::host;
 
 /// Most words that a program has to have restored.
 const MAX_WORDS: usize = 3;
-/// Where prelinked programs go, on hosts with 47 bits of address space: above what guests ask for first and where the
-/// kernel puts programs (0x5555…), and below where it puts libraries and stacks: not more than 16 TiB, which is
-/// vm.mmap_rnd_bits at its highest, and the stack's own gap from the top.
-const BASES: std::ops::Range<u64> = 0x6000_0000_0000..0x6e00_0000_0000;
+/// One past the highest address of programs on x86_64, but for those that ask for more (arch/x86/include/asm/page_64.h,
+/// DEFAULT_MAP_WINDOW).
+const TOP: u64 = 1 << 47;
+/// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
+const BELOW: u64 = 1 << 30;
+/// Log2 of the size of a page.
+const PAGE_BITS: u32 = 12;
 
 /// What goes into an image.
 #[derive(Debug)]
@@ -35,8 +39,9 @@ pub struct Content<'c> {
     pub command: Command,
     /// The emulators.
     pub emulators: &'c [Source<'c>],
-    /// Whether relocations are applied beforehand.
-    pub prelink: bool,
+    /// For hosts with how many random bits in the addresses that they choose (vm.mmap_rnd_bits) relocations are applied
+    /// beforehand; not at all without.
+    pub prelink: Option<u32>,
     /// What addresses are drawn from.
     pub seed: u64,
 }
@@ -163,7 +168,17 @@ fn base(content: &Content<'_>, number: u64) -> Option<u64> {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^= mixed >> 31;
-    content.prelink.then(|| BASES.start + mixed % (BASES.end - BASES.start))
+    let bases = bases(content.prelink?);
+    Some(bases.start + mixed % (bases.end - bases.start))
+}
+
+/// Where prelinked programs go: to the lower end of the window in which the kernel begins to map files, which is that of this
+/// file nearly always. All addresses between the two are taken at run time (docs/image-format.md), so they are no more than
+/// the window has, and all of those that guests may ask for are below.
+fn bases(random_bits: u32) -> Range<u64> {
+    let window = 1 << (random_bits + PAGE_BITS);
+    let start = TOP - window + BELOW;
+    start..start + window / 256
 }
 
 fn encode(record: &impl Field) -> Vec<u8> {

@@ -76,7 +76,13 @@ pub fn direct(path: &Path) -> Result<File, Failure> {
 pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Result<File, Failure> {
     let file = in_memory()?;
     let emulators = [Source { architecture, path: path.to_owned() }];
-    let content = Content { table, command: image::this_command()?, emulators: &emulators, prelink: true, seed: 0 };
+    let content = Content {
+        table,
+        command: image::this_command()?,
+        emulators: &emulators,
+        prelink: Some(crate::host::mmap_rnd_bits()),
+        seed: 0,
+    };
     image::write(&content, &file, Path::new("a file in memory"), &mut |_, _| {})?;
     spared(file)
 }

@@ -11,9 +11,9 @@ mod run;
 mod seen;
 
 use crate::differences::{DIFFERENCES, Difference, Kind, QEMU_DIFFERENCES};
-use crate::run::{Way, run};
+use crate::run::run;
 use crate::seen::{Found, Seen, compare};
-use crate::support::{Foreign, Need, Release, Scratch, have};
+use crate::support::{Foreign, Need, Release, Scratch, Way, have};
 
 const NEEDS: &[Need] = &[
     Need::Namespace,

@@ -1,22 +1,8 @@
 //! Runs all cases of one architecture in one namespace.
 
-use std::path::PathBuf;
-
-use dispatch_table::{ArchTable, BUILTIN};
-use serde_json::{Value, json};
-
 use crate::cases::{self, Case};
 use crate::seen::Seen;
-use crate::support::{Foreign, Namespace, Release, Scratch, artefact, compile, guests, tool};
-
-/// How QEMU comes to run a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// It is registered itself.
-    Direct,
-    /// Out of a registered image.
-    Ours,
-}
+use crate::support::{Foreign, Release, Scratch, Way, artefact, compile, guests};
 
 /// What the cases stand on: `run NAME FUNCTION` starts one, in a directory of its own with the program in it, and keeps
 /// what came of it in reports/NAME.
@@ -41,7 +27,7 @@ run() {
 /// What is seen of all cases.
 pub fn run(scratch: &Scratch, release: Release, way: Way, foreign: Foreign) -> Vec<Seen> {
     let cases = cases::all();
-    let seen = namespace(release, way).flags("POCF").mapped().run(scratch, &script(&cases, foreign));
+    let seen = release.registered(way).flags("POCF").mapped().run(scratch, &script(&cases, foreign));
     seen.succeeded();
     cases.into_iter().map(|case| Seen::read(&scratch.path().join("reports").join(case.name), case)).collect()
 }
@@ -62,50 +48,4 @@ fn script(cases: &[Case], foreign: Foreign) -> String {
         script += &format!("case_{index}() {{\n{}\n}}\nrun '{}' case_{index}\n", case.body, case.name);
     }
     script
-}
-
-/// A namespace with the QEMU of `release` for all the architectures.
-fn namespace(release: Release, way: Way) -> Namespace {
-    let names = Foreign::ALL.map(Foreign::name);
-    let lines = match way {
-        Way::Direct => {
-            let table = table(release);
-            generated(&[&["--direct", "--table", table.to_str().expect("a plain name")], &names[..]].concat())
-        }
-        Way::Ours => {
-            let image = image(release);
-            generated(&[&["--interpreter", image.to_str().expect("a plain name")], &names[..]].concat())
-        }
-    };
-    Namespace::with_lines(if way == Way::Ours { "through us" } else { "directly" }, lines)
-}
-
-fn generated(arguments: &[&str]) -> String {
-    String::from_utf8(tool(&[&["generate", "--format", "register"], arguments].concat())).expect("lines are ASCII")
-}
-
-/// The built-in rows with the emulators of `release`.
-fn table(release: Release) -> PathBuf {
-    artefact(&format!("compliance-table-{}", release.name()), |path| {
-        let all: Value = serde_json::from_str(BUILTIN).expect("the built-in table is good");
-        let rows = all["architectures"].as_array().expect("it has rows").iter().cloned();
-        let rows = rows.filter(|row| Foreign::ALL.iter().any(|foreign| row["name"] == foreign.name()));
-        let with_emulator = rows.map(|mut row| {
-            let emulator = release.qemu(row["name"].as_str().expect("a name"));
-            row["emulators"] = json!([emulator.to_str().expect("a plain name")]);
-            row
-        });
-        let table = json!({"version": 1, "architectures": with_emulator.collect::<Vec<Value>>()}).to_string();
-        ArchTable::parse(&table).expect("a good table");
-        std::fs::write(path, table).expect("the target directory is writable");
-    })
-}
-
-/// A registered file with the emulators of `release` inside.
-fn image(release: Release) -> PathBuf {
-    artefact(&format!("compliance-image-{}", release.name()), |path| {
-        let from = Foreign::ALL.map(|foreign| format!("{}={}", foreign.name(), release.qemu(foreign.name()).display()));
-        let from = from.iter().flat_map(|from| ["--from", from.as_str()]);
-        tool(&["image", "--seed", "0", "-o", path].into_iter().chain(from).collect::<Vec<&str>>());
-    })
 }

@@ -1,6 +1,6 @@
 //! Foreign programs that are built for the tests, with Debian's cross compilers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::emulators::{artefact, compile};
@@ -60,6 +60,18 @@ impl Foreign {
     /// The same with other options, called `name`.
     pub fn build_as(self, name: &str, source: &str, options: &[&str]) -> PathBuf {
         artefact(&format!("{name}-{}", self.name()), |path| compile(self.compiler(), source, options, path))
+    }
+
+    /// A root directory with the library of ThreadSanitizer and what it needs, which ci/setup fetches for some.
+    pub fn sanitizer(self) -> PathBuf {
+        let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sanitizer");
+        let directory = std::env::var_os("BINFMT_DISPATCH_SANITIZER").map_or(fallback, PathBuf::from);
+        directory.join(self.debian())
+    }
+
+    /// That library.
+    pub fn thread_sanitizer(self) -> PathBuf {
+        self.sanitizer().join(format!("usr/lib/{}-linux-gnu/libtsan.so.2", self.name()))
     }
 
     /// One whose compiler is not there.

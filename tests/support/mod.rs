@@ -25,7 +25,7 @@ pub use guests::{for_each, guests};
 pub use namespace::{Namespace, both};
 pub use observation::Observation;
 pub use prerequisites::{Need, have};
-pub use releases::Release;
+pub use releases::{Release, Way};
 pub use report::Report;
 pub use row::Row;
 pub use scratch::Scratch;

@@ -25,6 +25,8 @@ pub enum Need {
     BothQemus,
     /// A C compiler for each [`Foreign`] architecture, with a static libc.
     CrossCompilers,
+    /// ThreadSanitizer for aarch64 and riscv64.
+    Sanitizer,
     /// A C compiler with a static libc.
     Compiler,
     /// strace.
@@ -80,6 +82,11 @@ impl Need {
             Need::CrossCompilers => {
                 let foreign = Foreign::without_compiler()?;
                 Some(format!("no C compiler for {}: run ci/setup, which installs it", foreign.name()))
+            }
+            Need::Sanitizer => {
+                let mut libraries = [Foreign::Aarch64, Foreign::Riscv64].map(Foreign::thread_sanitizer).into_iter();
+                let path = libraries.find(|library| !library.is_file())?;
+                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_SANITIZER", path.display()))
             }
             Need::Compiler => no_command("gcc", "--version", "gcc and libc6-dev"),
             Need::Capabilities => no_command("setcap", "-h", "libcap2-bin"),

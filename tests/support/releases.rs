@@ -2,6 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use dispatch_table::{ArchTable, BUILTIN};
+use serde_json::{Value, json};
+
+use super::{Foreign, Namespace, artefact, tool};
+
+/// How QEMU comes to run a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is registered itself.
+    Direct,
+    /// Out of a registered image.
+    Ours,
+}
+
 /// A Debian release whose static QEMU is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Release {
@@ -38,6 +52,47 @@ impl Release {
             Release::Trixie => "",
         };
         directory().join(self.name()).join("usr/bin").join(format!("qemu-{cpu}{suffix}"))
+    }
+
+    /// A namespace with this QEMU for every [`Foreign`] architecture.
+    pub fn registered(self, way: Way) -> Namespace {
+        let names = Foreign::ALL.map(Foreign::name);
+        let (option, file) = match way {
+            Way::Direct => ("--table", self.table()),
+            Way::Ours => ("--interpreter", self.image()),
+        };
+        let file = file.to_str().expect("a plain name");
+        let direct: &[&str] = if way == Way::Direct { &["--direct"] } else { &[] };
+        let lines = tool(&[&["generate", "--format", "register", option, file], direct, &names].concat());
+        let name = if way == Way::Direct { "directly" } else { "through us" };
+        Namespace::with_lines(name, String::from_utf8(lines).expect("lines are ASCII"))
+    }
+
+    /// The built-in rows with these emulators.
+    fn table(self) -> PathBuf {
+        artefact(&format!("table-with-qemu-of-{}", self.name()), |path| {
+            let all: Value = serde_json::from_str(BUILTIN).expect("the built-in table is good");
+            let rows = all["architectures"].as_array().expect("it has rows").iter().cloned();
+            let rows = rows.filter(|row| Foreign::ALL.iter().any(|foreign| row["name"] == foreign.name()));
+            let with_emulator = rows.map(|mut row| {
+                let emulator = self.qemu(row["name"].as_str().expect("a name"));
+                row["emulators"] = json!([emulator.to_str().expect("a plain name")]);
+                row
+            });
+            let table = json!({"version": 1, "architectures": with_emulator.collect::<Vec<Value>>()}).to_string();
+            ArchTable::parse(&table).expect("a good table");
+            std::fs::write(path, table).expect("the target directory is writable");
+        })
+    }
+
+    /// A registered file with these emulators inside.
+    fn image(self) -> PathBuf {
+        artefact(&format!("image-with-qemu-of-{}", self.name()), |path| {
+            let from =
+                Foreign::ALL.map(|foreign| format!("{}={}", foreign.name(), self.qemu(foreign.name()).display()));
+            let from = from.iter().flat_map(|from| ["--from", from.as_str()]);
+            tool(&["image", "--seed", "0", "-o", path].into_iter().chain(from).collect::<Vec<&str>>());
+        })
     }
 }
 

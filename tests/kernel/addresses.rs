@@ -1,0 +1,61 @@
+//! Addresses: a program can have those that it can have with QEMU registered directly, but for the last terabyte.
+
+use std::path::PathBuf;
+
+use crate::support::{Foreign, Need, Observation, Release, Scratch, Way, have};
+
+const NEEDS: &[Need] = &[Need::Namespace, Need::BothQemus, Need::CrossCompilers];
+/// The architectures with 64-bit addresses.
+const WIDE: [Foreign; 3] = [Foreign::Aarch64, Foreign::Riscv64, Foreign::S390x];
+
+/// Runs `script` both ways, and asserts that it does the same.
+#[track_caller]
+fn both(release: Release, script: &str) -> Observation {
+    let run = |way| release.registered(way).run(&Scratch::new(), script);
+    let ours = run(Way::Ours);
+    ours.agrees_with(&run(Way::Direct));
+    ours
+}
+
+#[test]
+fn all_terabytes_but_the_last_are_a_programs() {
+    if !have(NEEDS) {
+        return;
+    }
+    for release in Release::ALL {
+        for foreign in WIDE {
+            let program = foreign.build("tests/kernel/addresses/addresses.c");
+            let seen = both(release, &program.display().to_string());
+            let lines: Vec<&str> = seen.succeeded().out().lines().collect();
+            assert_eq!(lines.len(), 126, "{seen}");
+            // That it is a test at all: what is not mapped is not mapped.
+            let free = lines.iter().filter(|line| line.contains("msync:12 munlock:12 mprotect:12 mremap:14"));
+            assert!(free.count() > 100, "{seen}");
+        }
+    }
+}
+
+/// The program with ThreadSanitizer, which not every cross compiler has a library for.
+fn sanitized(foreign: Foreign) -> PathBuf {
+    let library = foreign.thread_sanitizer();
+    let library = library.to_str().expect("a plain name");
+    let options =
+        ["-fsanitize=thread", "-nodefaultlibs", "-Wl,--no-as-needed,--allow-shlib-undefined", library, "-lc", "-lgcc"];
+    foreign.build_as("threads", "tests/kernel/addresses/threads.c", &options)
+}
+
+#[test]
+fn thread_sanitizer_finds_its_addresses() {
+    if !have(&[NEEDS, &[Need::Sanitizer]].concat()) {
+        return;
+    }
+    // With others it does not run directly either: it does not know the addresses that this QEMU has for them. QEMU 7.2 takes
+    // seconds for each start.
+    for (foreign, release, starts) in [(Foreign::Riscv64, Release::Trixie, 5), (Foreign::Aarch64, Release::Bookworm, 1)]
+    {
+        let (program, root) = (sanitized(foreign), foreign.sanitizer());
+        let start = format!("{} || exit\n", program.display()).repeat(starts);
+        let script = format!("export QEMU_LD_PREFIX={}\n{start}", root.display());
+        both(release, &script).printed(&"200\n".repeat(starts));
+    }
+}
