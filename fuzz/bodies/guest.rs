@@ -62,7 +62,7 @@ pub fn run(bytes: &[u8]) -> bool {
 
 fn plan(bytes: &[u8], table: Table<'_>, secure: bool, known: bool) {
     let mut files = Disk { guest: bytes, opened: 0 };
-    let invocation = Invocation { path: 1, argv0: 2, args: &[3] };
+    let invocation = Invocation { path: 1, argv0: 2 };
     let request = Request { guest: File::Guest, invocation, secure, host: HOST, page: 4096 };
     let mut head = [0; HEAD];
     match prepare(&mut files, &Image::without_programs(table), request, &mut head) {

@@ -1,28 +1,19 @@
 //! The initial stack: any words are told apart or refused, and out of any arguments, environment and auxiliary vector
 //! comes a block that says what it should, as a model in plain words has it.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 
 use dispatch_core::Handoff;
-use dispatch_core::block::{Contents, Patch};
 use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::aux;
-use dispatch_core::plan::{Cpu, Plan, WITH_CALLERS_CPU};
+use dispatch_core::initial_stack::{Change, Patch, SPARE};
+use dispatch_core::plan::{Cpu, Plan, WITH_CALLERS_CPU, Word, variable_name};
 use dispatch_core::table::{Argv0, Strategy};
 
 /// Where the caller's strings begin; each has an address of its own, in steps of one.
 const CALLERS: usize = 0x1000;
-/// The addresses of the caller's strings.
-static ADDRESSES: [usize; 1 << 13] = {
-    let mut addresses = [CALLERS; 1 << 13];
-    let mut index = 0;
-    while index < addresses.len() {
-        addresses[index] += index;
-        index += 1;
-    }
-    addresses
-};
-/// Where the block's strings are.
+/// Where those of the table and the plan are; each has one when it is first seen.
 const OURS: usize = 0x7fff_0000;
 const OPTIONS: [&[u8]; 3] = [b"", b"-cpu\0max\0", b"-E\0\0--\0"];
 const SETTINGS: [&[u8]; 3] = [b"", b"QEMU_CPU=max\0", b"A=1\0QEMU_A=2\0A\0=\0"];
@@ -38,20 +29,22 @@ pub fn run(bytes: &[u8]) -> bool {
     };
     // As words, and with the numbers that a fuzzer finds more easily.
     for words in [words(bytes), bytes.iter().map(|byte| usize::from(*byte)).collect()] {
-        if let Some(Handoff { argv, envp, auxv }) = Handoff::read(&words) {
+        let cells = cells(&words);
+        if let Some(Handoff { argv, envp, auxv }) = Handoff::read(&cells) {
             assert_eq!(argv.len(), words[0]);
-            assert_eq!(
-                [&words[..1], argv, &[0], envp, &[0], auxv, &[aux::NULL]].concat(),
-                words[..words_of(argv, envp, auxv)]
-            );
+            let all = [&words[..1], &numbers(argv), &[0], &numbers(envp), &[0], &numbers(auxv), &[aux::NULL]].concat();
+            assert_eq!(all, words[..all.len()]);
         }
     }
     Scene::read(bytes).play()
 }
 
-/// How many words there are up to AT_NULL's type.
-fn words_of(argv: &[usize], envp: &[usize], auxv: &[usize]) -> usize {
-    argv.len() + envp.len() + auxv.len() + 4
+fn cells(words: &[usize]) -> Vec<Cell<usize>> {
+    words.iter().copied().map(Cell::new).collect()
+}
+
+fn numbers(cells: &[Cell<usize>]) -> Vec<usize> {
+    cells.iter().map(Cell::get).collect()
 }
 
 /// What an input stands for: one thing a line, its kind the first letter.
@@ -93,11 +86,9 @@ impl Scene {
 
     fn play(&self) -> bool {
         let (argc, envc) = (self.argv.len(), self.envp.len());
-        let (argv, rest) = ADDRESSES.split_at(argc);
-        let envp = &rest[..envc];
-        let words = [&[argc], argv, &[0], envp, &[0], &self.auxv, &[aux::NULL, 0, 1, 2]].concat();
-        let handoff = Handoff { argv, envp, auxv: &self.auxv };
-        assert_eq!(Handoff::read(&words), Some(handoff));
+        let argv: Vec<usize> = (CALLERS..CALLERS + argc).collect();
+        let envp: Vec<usize> = (CALLERS + argc..CALLERS + argc + envc).collect();
+        let kernels = [&[argc], &argv[..], &[0], &envp, &[0], &self.auxv, &[aux::NULL, 0]].concat();
         let mut pick = self.choice;
         let mut choose = |count: usize| {
             let chosen = pick % count;
@@ -107,29 +98,37 @@ impl Scene {
         let list = |bytes| Strings::new(bytes).expect("each ends with NUL");
         let (options, settings) = (list(OPTIONS[choose(3)]), list(SETTINGS[choose(3)]));
         let (sysroot, argv0, strategy) = (SYSROOTS[choose(2)], CONVENTIONS[choose(3)], STRATEGIES[choose(2)]);
-        let cpu = CPUS[choose(3)];
-        // The plan's addresses live as long as the program, as the kernel's do; the vector of this scene does not.
-        let Some(invocation) = Handoff { argv, envp, auxv: &[] }.invocation(handoff.argv0_flag()) else {
+        let (cpu, callers_argv0, odd) = (CPUS[choose(3)], choose(2) == 1, choose(2));
+        // As below a stack pointer that is a multiple of 16, or not, which no kernel has.
+        let words = cells(&[&vec![usize::MAX; SPARE + odd][..], &kernels].concat());
+        let handoff = Handoff::read(&words[SPARE + odd..]).expect("as a kernel writes it");
+        assert_eq!((numbers(handoff.argv), numbers(handoff.envp)), (argv, envp));
+        let Some((invocation, replaced)) = handoff.invocation(handoff.argv0_flag()) else {
             assert!(argc < 2, "{self:?}");
             return false;
         };
         let secure = handoff.secure();
-        let plan =
-            Plan { argv0, cpu, options, settings, emulator: c"/emulator", strategy, sysroot, secure, invocation };
-        let patch = Patch { phdr: 1, phnum: 2, entry: 3, execfd: Some(4), argv0_flag: plan.argv0_flag() };
-        let read = |address| self.string(address);
-        let contents = Contents {
-            argv: &|push| plan.argv(push),
-            envp: &|push| plan.environment(envp, &read, push),
-            auxv: handoff.auxv,
-            patch,
+        let plan = Plan {
+            argv0,
+            callers_argv0,
+            cpu,
+            options,
+            settings,
+            emulator: c"/emulator",
+            strategy,
+            sysroot,
+            secure,
+            invocation,
         };
-        self.check(&contents, &self.model(&plan), secure);
+        let expected = self.model(&plan, &self.argv[replaced..]);
+        let patch = Patch { phdr: 1, phnum: 2, entry: 3, execfd: Some(4), argv0_flag: plan.argv0_flag() };
+        patch.write(handoff.auxv);
+        self.check(&plan, (&words, SPARE + odd, &handoff, replaced), &expected);
         true
     }
 
-    /// argv, environment and auxiliary vector as they should be.
-    fn model(&self, plan: &Plan<'static, usize>) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    /// argv and environment as they should be.
+    fn model(&self, plan: &Plan<'static, usize>, arguments: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let texts = |strings: Strings<'_>| strings.iter().map(|text| text.to_bytes().to_vec()).collect::<Vec<_>>();
         let callers = |address: usize| self.string(address).to_vec();
         let hint = plan.cpu == Cpu::Caller && plan.argv0 == Argv0::DashZero;
@@ -139,55 +138,89 @@ impl Scene {
         }
         argv.extend(texts(plan.options));
         argv.extend(plan.sysroot.iter().flat_map(|root| [b"-L".to_vec(), root.to_bytes().to_vec()]));
-        if plan.argv0 == Argv0::DashZero {
+        if plan.argv0 == Argv0::DashZero && !plan.callers_argv0 {
             argv.extend([b"-0".to_vec(), callers(plan.invocation.argv0)]);
         }
         argv.extend([b"--".to_vec(), callers(plan.invocation.path)]);
         if plan.argv0 == Argv0::Auxv && plan.strategy == Strategy::Map {
             argv.push(callers(plan.invocation.argv0));
         }
-        argv.extend(plan.invocation.args.iter().map(|&argument| callers(argument)));
+        argv.extend(arguments.iter().cloned());
 
-        let mut environment = self.envp.clone();
-        environment.retain(|variable| !(plan.secure && variable.starts_with(b"QEMU_")));
+        let mut kept = self.envp.clone();
+        kept.retain(|variable| !(plan.secure && variable.starts_with(b"QEMU_")));
         let name = |variable: &[u8]| variable.split(|byte| *byte == b'=').next().map(<[u8]>::to_vec);
-        let set: Vec<_> = environment.iter().map(|variable| name(variable)).collect();
-        environment.extend(texts(plan.settings).into_iter().filter(|setting| !set.contains(&name(setting))));
-        (argv, environment)
+        let set: Vec<_> = kept.iter().map(|variable| name(variable)).collect();
+        let mut environment = texts(plan.settings);
+        environment.retain(|setting| !set.contains(&name(setting)));
+        (argv, [environment, kept].concat())
     }
 
-    fn check(&self, contents: &Contents<'_>, (argv, environment): &(Vec<Vec<u8>>, Vec<Vec<u8>>), secure: bool) {
-        let size = contents.measure();
-        let (mut words, mut strings) = (vec![usize::MAX; size.words], vec![0xff; size.strings]);
-        contents.write(&mut words, &mut strings, OURS).expect("as much room as measured");
-        let written = Handoff::read(&words).expect("it reads back");
-        assert_eq!(size.words, words_of(written.argv, written.envp, written.auxv) + 1, "AT_NULL ends it");
-        let text = |&address: &usize| match address.checked_sub(OURS) {
-            Some(offset) => CStr::from_bytes_until_nul(&strings[offset..]).expect("it ends").to_bytes(),
-            None => self.string(address),
+    /// Makes the change, and compares what came of it.
+    fn check(
+        &self,
+        plan: &Plan<'static, usize>,
+        (words, argc, handoff, replaced): (&[Cell<usize>], usize, &Handoff<'_>, usize),
+        (argv, environment): &(Vec<Vec<u8>>, Vec<Vec<u8>>),
+    ) {
+        let before = numbers(words);
+        let seen: std::cell::RefCell<Vec<&CStr>> = Default::default();
+        let address = |string: &'static CStr| {
+            let mut seen = seen.borrow_mut();
+            let index = seen.iter().position(|known| *known == string).unwrap_or_else(|| {
+                seen.push(string);
+                seen.len() - 1
+            });
+            OURS + index
         };
-        assert!(written.argv.iter().map(text).eq(argv.iter()), "{self:?}");
-        assert!(written.envp.iter().map(text).eq(environment.iter()), "{self:?}");
-        assert_eq!(written.secure(), secure);
+        let change = Change {
+            front: &|push| {
+                plan.argv(&mut |word| {
+                    push(match word {
+                        Word::Ours(string) => address(string),
+                        Word::Callers(address) => address,
+                    });
+                });
+            },
+            replaced,
+            keeps: &|variable| plan.keeps(self.string(variable)),
+            settings: &|callers, push| {
+                let is_set =
+                    |name: &[u8]| callers.iter().any(|variable| variable_name(self.string(variable.get())) == name);
+                plan.settings(&is_set, &mut |setting| push(address(setting)));
+            },
+        };
+        let parts = change.make(words, argc, handoff).expect("there is room for this");
+        assert_eq!(words[parts.argc].as_ptr() as usize % 16, 0);
+        let written = Handoff::read(&words[parts.argc..]).expect("it reads back");
+        let text = |address: &Cell<usize>| match address.get().checked_sub(OURS) {
+            Some(index) => seen.borrow()[index].to_bytes().to_vec(),
+            None => self.string(address.get()).to_vec(),
+        };
+        assert!(written.argv.iter().map(text).eq(argv.iter().cloned()), "{self:?}");
+        assert!(written.envp.iter().map(text).eq(environment.iter().cloned()), "{self:?}");
+        assert!(std::ptr::eq(&words[parts.auxv], written.auxv.first().unwrap_or(&words[parts.auxv])));
+        assert_eq!(written.secure(), plan.secure);
         assert_eq!(written.auxv.len(), self.auxv.len());
-        for (new, old) in written.auxv.chunks_exact(2).zip(self.auxv.chunks_exact(2)) {
+        let flag = usize::from(plan.argv0_flag());
+        for (new, old) in numbers(written.auxv).chunks_exact(2).zip(self.auxv.chunks_exact(2)) {
             let expected = match old[0] {
                 aux::PHDR => 1,
                 aux::PHNUM => 2,
                 aux::ENTRY => 3,
                 aux::EXECFD => 4,
                 aux::BASE => 0,
-                aux::FLAGS => old[1] & !1 | usize::from(contents.patch.argv0_flag),
+                aux::FLAGS => old[1] & !1 | flag,
                 _ => old[1],
             };
             assert_eq!(new, [old[0], expected]);
         }
-        for (fewer, less) in [(1, 0), (0, 1)] {
-            let (words, strings) = (size.words.checked_sub(fewer), size.strings.checked_sub(less));
-            if let (Some(words_len), Some(strings_len)) = (words, strings) {
-                let (mut words, mut strings) = (vec![0; words_len], vec![0; strings_len]);
-                assert_eq!(contents.write(&mut words, &mut strings, OURS), None, "too little room is noticed");
-            }
+        // With fewer words to spare than it took, it is noticed.
+        let took = argc.saturating_sub(parts.argc);
+        if took > 1 {
+            let fewer = cells(&before[argc - took + 2..]);
+            let handoff = Handoff::read(&fewer[took - 2..]).expect("as before");
+            assert_eq!(change.make(&fewer, took - 2, &handoff), None);
         }
     }
 }

@@ -96,12 +96,10 @@ pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<CString, Fa
 
 fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
-    let strings: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
-    let arguments: Vec<&[u8]> = strings.iter().map(|argument| argument.as_bytes()).collect();
     let mut disk = Disk::default();
     let request = Request {
         guest: disk.adopt(program.file),
-        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &arguments },
+        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() },
         secure: false,
         host: host::host(),
         page: host::page(),
@@ -118,6 +116,7 @@ fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     };
     let mut argv = Vec::new();
     prepared.plan.argv(&mut |word| argv.push(owned(word)));
+    argv.extend(program.args.iter().map(|argument| c_string(argument)));
     let variables: Vec<Vec<u8>> = environment();
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();

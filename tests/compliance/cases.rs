@@ -87,6 +87,8 @@ const CASES: &[Case] = &[
     case("environment-2000", "for i in {1..2000}; do export V$i=$i; done; exec ./guest"),
     case("environment-arg-max", "V=$(printf %122000s); for i in {1..17}; do export V$i=$V; done; exec ./guest"),
     case("environment-qemu", "QEMU_UNAME=1.2.3 QEMU_ANY=1 ./guest"),
+    case("environment-qemu-argv0", "QEMU_ARGV0=theirs exec -a zero ./guest one")
+        .with(&[("argv", "theirs | one"), ("host.cmdline", "zero\\x00one\\x00")]),
     // What a process inherits.
     case("signals", "env --block-signal=TERM,USR1,CHLD,RTMIN --ignore-signal=INT,PIPE,HUP,USR2 ./guest")
         .with(&[("signal-ignored", "1 | 2 | 12 | 13")]),

@@ -98,7 +98,8 @@ fn a_setuid_program_is_where_nobody_knows() {
     assert!(prelinked(secure).is_none() && prelinked(other).is_none() && secure != other, "{seen}");
 }
 
-/// Starts a program of $ARCH, and prints where code is: what is generated, the emulator's, and what is left of ours; then its virtual size, in KiB.
+/// Starts a program of $ARCH, and prints where code is: what is generated, the emulator's, the interpreter's, and the table
+/// that is left of the image; then its virtual size, in KiB.
 const WHERE: &str = "where() {
         $GUESTS/$ARCH/bin/busybox sleep 50 & PID=$!
         for i in {1..200}; do grep -q rwxp /proc/$PID/maps && break; sleep 0.02; done
@@ -108,7 +109,7 @@ const WHERE: &str = "where() {
     }";
 
 /// The addresses in a line of that, in order, and the size.
-fn code(line: &str) -> ([std::ops::Range<u64>; 3], u64) {
+fn code(line: &str) -> ([std::ops::Range<u64>; 4], u64) {
     let (ranges, size) = line.rsplit_once(' ').unwrap();
     let mut ranges: Vec<_> = ranges
         .split(' ')

@@ -19,5 +19,6 @@ mod probes;
 mod processes;
 mod programs;
 mod refusals;
+mod stacks;
 mod sysroots;
 mod tune;

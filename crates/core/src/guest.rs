@@ -5,10 +5,6 @@ use core::ops::Range;
 use crate::bytes;
 use crate::elf::{Class, Fault, Fields, Header};
 
-/// Longest `PT_INTERP` string that is looked at, its NUL included: PATH_MAX, as in the kernel's own loader.
-pub const MAX_INTERPRETER: usize = 4096;
-/// Longest note of GNU properties that is looked at, in bytes; they have some 50.
-pub const MAX_PROPERTIES: usize = 1024;
 /// What precedes the properties in their note: three words and the name "GNU".
 const NOTE_HEADER: usize = 16;
 /// `n_type` of that note, NT_GNU_PROPERTY_TYPE_0, and its `n_namesz` and name.

@@ -7,7 +7,10 @@
 //! ```
 //!
 //! Strings are words here, addresses that only the interpreter may follow; so this stage can be tested with
-//! invented ones.
+//! invented ones. The words are cells, since the emulator's stack is made out of them in place
+//! ([`crate::initial_stack`]).
+
+use core::cell::Cell;
 
 /// `a_type` values (uapi/linux/auxvec.h).
 pub mod aux {
@@ -38,31 +41,33 @@ pub const PRESERVE_ARGV0: usize = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff<'a> {
     /// Addresses of the arguments.
-    pub argv: &'a [usize],
+    pub argv: &'a [Cell<usize>],
     /// Addresses of the environment strings.
-    pub envp: &'a [usize],
+    pub envp: &'a [Cell<usize>],
     /// The auxiliary vector as alternating types and values, AT_NULL left out.
-    pub auxv: &'a [usize],
+    pub auxv: &'a [Cell<usize>],
 }
 
 impl<'a> Handoff<'a> {
     /// Tells the parts of `words` apart, which begin at argc and may go on past AT_NULL. `None` when they are not
     /// what a kernel writes.
-    pub fn read(words: &'a [usize]) -> Option<Self> {
-        let (&argc, rest) = words.split_first()?;
-        let (argv, rest) = rest.split_at_checked(argc)?;
-        let (&0, rest) = rest.split_first()? else { return None };
-        let (envp, rest) = rest.split_at_checked(rest.iter().position(|&word| word == 0)?)?;
-        let (_, rest) = rest.split_first()?;
-        let pairs = rest.chunks_exact(2).position(|pair| pair.first() == Some(&aux::NULL))?;
+    pub fn read(words: &'a [Cell<usize>]) -> Option<Self> {
+        let zero =
+            |words: &'a [Cell<usize>]| words.split_first().filter(|(word, _)| word.get() == 0).map(|(_, rest)| rest);
+        let (argc, rest) = words.split_first()?;
+        let (argv, rest) = rest.split_at_checked(argc.get())?;
+        let rest = zero(rest)?;
+        let (envp, rest) = rest.split_at_checked(rest.iter().position(|word| word.get() == 0)?)?;
+        let rest = zero(rest)?;
+        let pairs = rest.chunks_exact(2).position(|pair| pair.first().is_some_and(|kind| kind.get() == aux::NULL))?;
         let auxv = rest.get(..pairs.checked_mul(2)?)?;
         Some(Handoff { argv, envp, auxv })
     }
 
     /// The value of the auxiliary vector's entry `kind`.
     pub fn aux(&self, kind: usize) -> Option<usize> {
-        self.auxv.chunks_exact(2).find_map(|pair| match *pair {
-            [found, value] if found == kind => Some(value),
+        self.auxv.chunks_exact(2).find_map(|pair| match pair {
+            [found, value] if found.get() == kind => Some(value.get()),
             _ => None,
         })
     }
@@ -82,27 +87,28 @@ impl<'a> Handoff<'a> {
         self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
     }
 
-    /// The guest's path, argv\[0\] and arguments out of argv as binfmt_misc rewrote it: `[interpreter, path, argv0,
+    /// The guest's path and argv\[0\] out of argv as binfmt_misc rewrote it: `[interpreter, path, argv0,
     /// args…]` with flag P (`argv0_kept`), `[interpreter, path, args…]` without, where the path stands in for the lost
-    /// argv\[0\]. So it does for a caller's empty argv, which Linux passes on as such before 5.18 (dcd46d897adb).
-    pub fn invocation(&self, argv0_kept: bool) -> Option<Invocation<'a, usize>> {
-        match *self.argv {
-            [_, path, argv0, ref args @ ..] if argv0_kept => Some(Invocation { path, argv0, args }),
-            [_, path, ref args @ ..] if !argv0_kept || args.is_empty() => Some(Invocation { path, argv0: path, args }),
+    /// argv\[0\]. So it does for a caller's empty argv, which Linux passes on as such before 5.18 (dcd46d897adb). With them
+    /// comes the number of arguments that precede the guest's own.
+    pub fn invocation(&self, argv0_kept: bool) -> Option<(Invocation<usize>, usize)> {
+        match self.argv {
+            [_, path, argv0, ..] if argv0_kept => Some((Invocation { path: path.get(), argv0: argv0.get() }, 3)),
+            [_, path, rest @ ..] if !argv0_kept || rest.is_empty() => {
+                Some((Invocation { path: path.get(), argv0: path.get() }, 2))
+            }
             _ => None,
         }
     }
 }
 
-/// How the guest was called. `A` is a string: an address at the kernel's door, bytes at the human one.
+/// How the guest was called, but for its arguments. `A` is a string: an address for the interpreter, bytes for the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Invocation<'a, A> {
+pub struct Invocation<A> {
     /// The path as the caller passed it to execve(2).
     pub path: A,
     /// argv\[0\] as the caller passed it.
     pub argv0: A,
-    /// argv\[1\] and on.
-    pub args: &'a [A],
 }
 
 /// Whether a kernel of this release (`uname -r`) sets AT_FLAGS bit 0 for entries with flag P: since 5.12, commit
@@ -125,11 +131,16 @@ mod tests {
 
     const STACK: [usize; 14] = [2, 0x10, 0x20, 0, 0x30, 0, aux::EXECFD, 3, aux::SECURE, 0, aux::FLAGS, 1, 0, 0];
 
+    fn cells<const N: usize>(words: [usize; N]) -> [Cell<usize>; N] {
+        words.map(Cell::new)
+    }
+
     #[test]
     fn the_parts_are_told_apart() {
-        let handoff = Handoff::read(&STACK).unwrap();
-        assert_eq!(handoff.argv, [0x10, 0x20]);
-        assert_eq!(handoff.envp, [0x30]);
+        let stack = cells(STACK);
+        let handoff = Handoff::read(&stack).unwrap();
+        assert_eq!(handoff.argv, cells([0x10, 0x20]));
+        assert_eq!(handoff.envp, cells([0x30]));
         assert_eq!(handoff.execfd(), Some(3));
         assert!(!handoff.secure());
         assert!(handoff.argv0_flag());
@@ -138,27 +149,26 @@ mod tests {
 
     #[test]
     fn a_stack_cut_short_anywhere_is_refused() {
+        let stack = cells(STACK);
         for len in 0..STACK.len() - 1 {
-            assert_eq!(Handoff::read(&STACK[..len]), None, "{len} words");
+            assert_eq!(Handoff::read(&stack[..len]), None, "{len} words");
         }
     }
 
     #[test]
     fn without_at_secure_the_exec_counts_as_privileged() {
-        assert!(Handoff::read(&[0, 0, 0, 0, 0]).unwrap().secure());
+        assert!(Handoff::read(&cells([0, 0, 0, 0, 0])).unwrap().secure());
     }
 
     #[test]
     fn arguments_follow_the_p_flag() {
-        let argv = [1, 2, 3, 4];
-        let handoff = Handoff { argv: &argv, envp: &[], auxv: &[] };
-        assert_eq!(handoff.invocation(true), Some(Invocation { path: 2, argv0: 3, args: &[4] }));
-        assert_eq!(handoff.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[3, 4] }));
-        let bare = Handoff { argv: &argv[..2], envp: &[], auxv: &[] };
-        assert_eq!(bare.invocation(true), Some(Invocation { path: 2, argv0: 2, args: &[] }));
-        assert_eq!(bare.invocation(false), Some(Invocation { path: 2, argv0: 2, args: &[] }));
-        let pathless = Handoff { argv: &argv[..1], envp: &[], auxv: &[] };
-        assert_eq!(pathless.invocation(true), None);
+        let argv = cells([1, 2, 3, 4]);
+        let handoff = |len| Handoff { argv: &argv[..len], envp: &[], auxv: &[] };
+        assert_eq!(handoff(4).invocation(true), Some((Invocation { path: 2, argv0: 3 }, 3)));
+        assert_eq!(handoff(4).invocation(false), Some((Invocation { path: 2, argv0: 2 }, 2)));
+        assert_eq!(handoff(2).invocation(true), Some((Invocation { path: 2, argv0: 2 }, 2)));
+        assert_eq!(handoff(2).invocation(false), Some((Invocation { path: 2, argv0: 2 }, 2)));
+        assert_eq!(handoff(1).invocation(true), None);
     }
 
     #[test]

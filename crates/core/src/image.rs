@@ -119,6 +119,13 @@ record! {
     }
 }
 
+impl Extent {
+    /// One past its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+}
+
 /// First bytes of a payload.
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
@@ -211,6 +218,8 @@ pub struct Image<'a> {
     pub page: u64,
     /// Length of the payload.
     pub len: u64,
+    /// Where the table ends, in bytes from the start of the payload.
+    pub table_end: u64,
     bytes: &'a [u8],
     programs: &'a [u8],
 }
@@ -242,12 +251,14 @@ impl<'a> Image<'a> {
             return Err(Fault::CutShort);
         }
         let at = |extent: Extent| bytes::slice(bytes, extent.offset, extent.len).ok_or(Fault::Corrupt);
-        Ok(Image { table: Table::read(at(header.table)?)?, page, len, bytes, programs: at(header.programs)? })
+        let table = Table::read(at(header.table)?)?;
+        let table_end = header.table.end();
+        Ok(Image { table, page, len, table_end, bytes, programs: at(header.programs)? })
     }
 
     /// No image, just a table: emulators are found by their paths.
     pub fn without_programs(table: Table<'a>) -> Self {
-        Image { table, page: 1, len: 0, bytes: &[], programs: &[] }
+        Image { table, page: 1, len: 0, table_end: 0, bytes: &[], programs: &[] }
     }
 
     /// The payload, or the part of it that was read.

@@ -1,19 +1,18 @@
-//! The initial stack block of the emulator, as the kernel would have written it (layout: [`crate::handoff`]).
+//! The emulator's initial stack (layout: [`crate::handoff`]), made in place out of the kernel's.
 //!
-//! Built in fresh memory below the kernel's own block: argv and envp may shrink or grow without anything having to be
-//! moved aside. Strings of ours are copied behind the words, because the table they come from may be unmapped.
+//! The guest's arguments, the environment and the auxiliary vector stay where the kernel wrote them. The emulator's own
+//! arguments are written in front of the guest's, in words that the interpreter has set aside below the kernel's. So a start needs
+//! no more stack than one by the kernel itself, however long the guest's arguments are.
+
+use core::cell::Cell;
+use core::ops::Range;
 
 use crate::handoff::{Handoff, PRESERVE_ARGV0, aux};
-use crate::plan::Word;
+use crate::table::MAX_ROW_WORDS;
 
-/// How much room a block takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Machine words of argc, argv, envp and auxv.
-    pub words: usize,
-    /// Bytes of strings.
-    pub strings: usize,
-}
+/// Words that must lie in front of the kernel's, for what is added: the options and settings of a row, at most nine other
+/// arguments, and one word so that argc is aligned to 16 bytes.
+pub const SPARE: usize = MAX_ROW_WORDS + 28;
 
 /// What a program's auxiliary vector says differently from the kernel's.
 #[derive(Clone, Copy, Debug)]
@@ -31,18 +30,6 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Changes nothing but AT_BASE, which must be zero anyway, and AT_FLAGS.
-    pub fn of(handoff: &Handoff<'_>) -> Self {
-        let value = |kind| handoff.aux(kind).unwrap_or(0);
-        Patch {
-            phdr: value(aux::PHDR),
-            phnum: value(aux::PHNUM),
-            entry: value(aux::ENTRY),
-            execfd: None,
-            argv0_flag: false,
-        }
-    }
-
     /// The value for entry `kind`, given the kernel's.
     pub fn apply(&self, kind: usize, value: usize) -> usize {
         match kind {
@@ -56,120 +43,176 @@ impl Patch {
             _ => value,
         }
     }
-}
 
-/// Passes words one by one, the same ones each time.
-pub type Words<'c> = dyn Fn(&mut dyn FnMut(Word<'static, usize>)) + 'c;
-
-/// Everything that a block is made of.
-#[derive(Clone, Copy)]
-pub struct Contents<'c> {
-    /// The arguments.
-    pub argv: &'c Words<'c>,
-    /// The environment.
-    pub envp: &'c Words<'c>,
-    /// The kernel's auxiliary vector, AT_NULL left out.
-    pub auxv: &'c [usize],
-    /// What is different in the block's.
-    pub patch: Patch,
-}
-
-impl Contents<'_> {
-    /// How much room the block takes.
-    pub fn measure(&self) -> Size {
-        let mut nowhere = Room { words: &mut [], strings: &mut [], at: 0, used: Size { words: 0, strings: 0 } };
-        self.fill(&mut nowhere);
-        nowhere.used
-    }
-
-    /// Writes the block into `words` and its strings into `strings`, which lie at address `at`; both as large as
-    /// [`Contents::measure`] says. `None` when they are smaller.
-    pub fn write(&self, words: &mut [usize], strings: &mut [u8], at: usize) -> Option<()> {
-        let size = Size { words: words.len(), strings: strings.len() };
-        let mut room = Room { words, strings, at, used: Size { words: 0, strings: 0 } };
-        self.fill(&mut room);
-        (room.used == size).then_some(())
-    }
-
-    fn fill(&self, room: &mut Room<'_>) {
-        let mut argc = 0usize;
-        (self.argv)(&mut |_| argc = argc.saturating_add(1));
-        room.push(argc);
-        (self.argv)(&mut |word| room.place(word));
-        room.push(0);
-        (self.envp)(&mut |word| room.place(word));
-        room.push(0);
-        for pair in self.auxv.chunks_exact(2) {
-            if let [kind, value] = *pair {
-                room.push(kind);
-                room.push(self.patch.apply(kind, value));
+    /// Changes the auxiliary vector.
+    pub fn write(&self, auxv: &[Cell<usize>]) {
+        for pair in auxv.chunks_exact(2) {
+            if let [kind, value] = pair {
+                value.set(self.apply(kind.get(), value.get()));
             }
         }
-        room.push(aux::NULL);
-        room.push(0);
     }
 }
 
-/// The room for a block. What does not fit is counted and not written.
-struct Room<'s> {
-    words: &'s mut [usize],
-    strings: &'s mut [u8],
-    /// Address of `strings`.
-    at: usize,
-    used: Size,
+/// Passes addresses of strings one by one, the same ones each time.
+pub type Words<'c> = dyn Fn(&mut dyn FnMut(usize)) + 'c;
+
+/// What the emulator gets instead of what the kernel has written.
+pub struct Change<'c> {
+    /// The arguments in front of the guest's.
+    pub front: &'c Words<'c>,
+    /// How many of the kernel's arguments these replace.
+    pub replaced: usize,
+    /// Whether a variable of the caller's, given by its address, stays.
+    pub keeps: &'c dyn Fn(usize) -> bool,
+    /// Passes the settings that are added to the caller's variables, of which those that stay are given.
+    pub settings: &'c dyn Fn(&[Cell<usize>], &mut dyn FnMut(usize)),
 }
 
-impl Room<'_> {
-    fn push(&mut self, word: usize) {
-        if let Some(to) = self.words.get_mut(self.used.words) {
-            *to = word;
-        }
-        self.used.words = self.used.words.saturating_add(1);
-    }
+/// Where the parts of a changed stack begin: indexes of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// argc: the stack pointer.
+    pub argc: usize,
+    /// The environment.
+    pub envp: usize,
+    /// The auxiliary vector.
+    pub auxv: usize,
+}
 
-    /// Pushes the address of a string, copied here first if it is ours.
-    fn place(&mut self, word: Word<'_, usize>) {
-        let string = match word {
-            Word::Callers(address) => return self.push(address),
-            Word::Ours(string) => string.to_bytes_with_nul(),
-        };
-        self.push(self.at.saturating_add(self.used.strings));
-        let end = self.used.strings.saturating_add(string.len());
-        if let Some(to) = self.strings.get_mut(self.used.strings..end) {
-            to.copy_from_slice(string);
+impl Change<'_> {
+    /// Makes the change in `words`: some to spare, and from index `argc` on those that `handoff` was read from. `None` when
+    /// what is added does not fit into the words to spare; then they are in disorder.
+    pub fn make(&self, words: &[Cell<usize>], argc: usize, handoff: &Handoff<'_>) -> Option<Parts> {
+        let front = count(self.front);
+        let arguments = argc.checked_add(1)?.checked_add(self.replaced)?;
+        let argv_end = argc.checked_add(1)?.checked_add(handoff.argv.len())?;
+        let envp_start = argv_end.checked_add(1)?;
+        let envp_end = envp_start.checked_add(handoff.envp.len())?;
+
+        // The caller's variables that stay move up, towards the auxiliary vector; the settings come in front of them.
+        let mut callers = envp_end;
+        for variable in words.get(envp_start..envp_end)?.iter().rev().map(Cell::get) {
+            if (self.keeps)(variable) {
+                callers = callers.checked_sub(1)?;
+                words.get(callers)?.set(variable);
+            }
         }
-        self.used.strings = end;
+        let kept = words.get(callers..envp_end)?;
+        let added = count(&|push| (self.settings)(kept, push));
+
+        let envp = callers.checked_sub(added)?;
+        let guests = envp.checked_sub(1)?.checked_sub(argv_end.checked_sub(arguments)?)?;
+        let start = guests.checked_sub(front)?.checked_sub(1)?;
+        // An odd number of words more makes everything move by one.
+        let odd = usize::from(words.get(start)?.as_ptr() as usize & 8 != 0);
+        let lower = |index: usize| index.checked_sub(odd);
+
+        slide(words, arguments..argv_end, lower(guests)?)?;
+        words.get(lower(envp)?.checked_sub(1)?)?.set(0);
+        let mut setting = words.get(lower(envp)?..)?.iter();
+        (self.settings)(kept, &mut |word| put(&mut setting, word));
+        slide(words, callers..words.len(), lower(callers)?)?;
+
+        let mut first = words.get(lower(start)?..)?.iter();
+        put(&mut first, front.checked_add(argv_end.checked_sub(arguments)?)?);
+        (self.front)(&mut |word| put(&mut first, word));
+        Some(Parts {
+            argc: lower(start)?,
+            envp: lower(envp)?,
+            auxv: lower(words.len().checked_sub(handoff.auxv.len().checked_add(2)?)?)?,
+        })
     }
+}
+
+fn count(words: &Words<'_>) -> usize {
+    let mut count = 0usize;
+    words(&mut |_| count = count.saturating_add(1));
+    count
+}
+
+fn put<'w>(to: &mut impl Iterator<Item = &'w Cell<usize>>, word: usize) {
+    if let Some(to) = to.next() {
+        to.set(word);
+    }
+}
+
+/// Moves the words in `range` to where `to` is the first.
+fn slide(words: &[Cell<usize>], range: Range<usize>, to: usize) -> Option<()> {
+    let upwards = to > range.start;
+    let pairs = words.get(to..)?.iter().zip(words.get(range)?);
+    let set = |(to, from): (&Cell<usize>, &Cell<usize>)| to.set(from.get());
+    if upwards {
+        pairs.rev().for_each(set)
+    } else {
+        pairs.for_each(set)
+    }
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
+    use std::vec::Vec;
 
-    const AUXV: [usize; 6] = [aux::EXECFD, 0, aux::PHDR, 7, aux::SECURE, 0];
+    /// The kernel's words, with some to spare, at an address that is a multiple of 16 or not.
+    fn make(odd: bool, words: &[usize], change: &Change<'_>) -> Option<(Parts, Vec<usize>)> {
+        #[repr(align(16))]
+        struct Aligned([Cell<usize>; 64]);
+        let room = Aligned([const { Cell::new(usize::MAX) }; 64]);
+        let words_at = 24 + usize::from(odd);
+        let region = &room.0[usize::from(odd)..words_at + words.len()];
+        let argc = region.len() - words.len();
+        region[argc..].iter().zip(words).for_each(|(to, word)| to.set(*word));
+        let parts = change.make(region, argc, &Handoff::read(&region[argc..]).unwrap())?;
+        assert_eq!(region[parts.argc].as_ptr() as usize % 16, 0);
+        Some((parts, region[parts.argc..].iter().map(Cell::get).collect()))
+    }
+
+    const KERNELS: [usize; 16] =
+        [4, 0x10, 0x11, 0x12, 0x13, 0, 0x20, 0x21, 0x22, 0, aux::EXECFD, 3, aux::SECURE, 1, 0, 0];
 
     #[test]
     fn what_is_written_reads_back_as_a_kernels_stack() {
-        let contents = Contents {
-            argv: &|push| [Word::Ours(c"/q"), Word::Callers(0x1100), Word::Ours(c"--")].map(push).into_iter().collect(),
-            envp: &|push| [Word::Callers(0x2000), Word::Ours(c"A=b")].map(push).into_iter().collect(),
-            auxv: &AUXV,
-            patch: Patch { phdr: 1, phnum: 3, entry: 4, execfd: Some(5), argv0_flag: false },
-        };
-        let size = contents.measure();
-        assert_eq!(size, Size { words: 16, strings: 10 });
-        let (mut words, mut strings) = (vec![usize::MAX; size.words], vec![0xff; size.strings]);
-        let at = 0x5000;
-        contents.write(&mut words, &mut strings, at).unwrap();
-        assert_eq!(strings, b"/q\0--\0A=b\0");
-        let written = Handoff::read(&words).unwrap();
-        assert_eq!(written.argv, [at, 0x1100, at + 3]);
-        assert_eq!(written.envp, [0x2000, at + 6]);
-        assert_eq!(written.auxv, [aux::EXECFD, 5, aux::PHDR, 1, aux::SECURE, 0]);
-        for (w, s) in [(size.words - 1, size.strings), (size.words, size.strings - 1)] {
-            assert_eq!(contents.write(&mut words[..w], &mut strings[..s], at), None);
+        for odd in [false, true] {
+            for (front, kept, settings) in [
+                (&[0x90, 0x91, 0x92, 0x93][..], &[0x20, 0x21, 0x22][..], &[][..]),
+                (&[0x90, 0x91, 0x92], &[0x20, 0x21, 0x22], &[0xa0, 0xa1]),
+                (&[0x90], &[0x21], &[]),
+                (&[0x90, 0x91], &[], &[0xa0]),
+                (&[], &[0x22], &[0xa0, 0xa1, 0xa2, 0xa3]),
+            ] {
+                let change = Change {
+                    front: &|push| front.iter().for_each(|word| push(*word)),
+                    replaced: 3,
+                    keeps: &|variable| kept.contains(&variable),
+                    settings: &|callers, push| {
+                        assert!(callers.iter().map(Cell::get).eq(kept.iter().copied()));
+                        settings.iter().for_each(|word| push(*word));
+                    },
+                };
+                let (parts, words) = make(odd, &KERNELS, &change).unwrap();
+                let expected = [front, &[0x13]].concat();
+                let cells: Vec<_> = words.iter().copied().map(Cell::new).collect();
+                let read = Handoff::read(&cells).unwrap();
+                let plain = |cells: &[Cell<usize>]| cells.iter().map(Cell::get).collect::<Vec<_>>();
+                assert_eq!(plain(read.argv), expected);
+                assert_eq!(plain(read.envp), [settings, kept].concat());
+                assert_eq!(plain(read.auxv), [aux::EXECFD, 3, aux::SECURE, 1]);
+                assert_eq!(words[parts.envp - parts.argc..][..read.envp.len()], plain(read.envp));
+                assert_eq!(words[parts.auxv - parts.argc..][..4], plain(read.auxv));
+            }
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let fits = |front: usize| {
+            let front: &Words<'_> = &|push| (0..front).for_each(push);
+            let change = Change { front, replaced: 3, keeps: &|_| true, settings: &|_, _| {} };
+            make(false, &KERNELS, &change).is_some()
+        };
+        assert!(fits(27) && !fits(28) && !fits(1000));
     }
 
     #[test]
@@ -181,5 +224,8 @@ mod tests {
         assert_eq!(Patch { argv0_flag: true, ..patch }.apply(aux::FLAGS, 2), 3);
         assert_eq!(patch.apply(aux::SECURE, 1), 1);
         assert_eq!(patch.apply(51, 9), 9);
+        let vector = [aux::PHDR, 9, aux::SECURE, 1].map(Cell::new);
+        patch.write(&vector);
+        assert_eq!(vector.map(|word| word.get()), [aux::PHDR, 1, aux::SECURE, 1]);
     }
 }

@@ -15,12 +15,12 @@
 #[cfg(test)]
 extern crate std;
 
-pub mod block;
 pub mod bytes;
 pub mod elf;
 pub mod guest;
 pub mod handoff;
 pub mod image;
+pub mod initial_stack;
 pub mod plan;
 pub mod prepare;
 pub mod program;

@@ -10,10 +10,12 @@ use crate::table::{Argv0, Row, Strategy};
 
 /// The prefix of the variables that steer QEMU (linux-user/main.c).
 pub const STEERING: &[u8] = b"QEMU_";
-/// The variable by which a caller chooses the sysroot himself.
+/// The variable by which a caller chooses the sysroot.
 pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
-/// The variable by which a caller chooses the CPU model himself.
+/// The variable by which a caller chooses the CPU model.
 pub const CPU: &[u8] = b"QEMU_CPU";
+/// The variable by which a caller chooses argv\[0\]; QEMU's option `-0` would override it.
+pub const ARGV0: &[u8] = b"QEMU_ARGV0";
 
 /// Security rule 4: this always stands before the path, so that a guest called `-L` is no option.
 const END_OF_OPTIONS: &CStr = c"--";
@@ -38,6 +40,8 @@ pub enum Cpu<'a> {
 pub struct Plan<'a, A> {
     /// How the emulator learns the guest's argv\[0\].
     pub argv0: Argv0,
+    /// Whether the caller has chosen another one, by [`ARGV0`].
+    pub callers_argv0: bool,
     /// The CPU model for the emulator.
     pub cpu: Cpu<'a>,
     /// The row's options for the emulator.
@@ -53,7 +57,7 @@ pub struct Plan<'a, A> {
     /// AT_SECURE: the guest gained privileges by this exec.
     pub secure: bool,
     /// How the guest was called.
-    pub invocation: Invocation<'a, A>,
+    pub invocation: Invocation<A>,
 }
 
 /// A string of the emulator's argv or environment.
@@ -96,9 +100,9 @@ pub fn choose_sysroot<'a>(
 }
 
 impl<'a, A: Copy> Plan<'a, A> {
-    /// Passes the emulator's argv to `push`, by the row's convention.
+    /// Passes the emulator's arguments up to the guest's own to `push`, by the row's convention.
     pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
-        let Invocation { path, argv0, args } = self.invocation;
+        let Invocation { path, argv0 } = self.invocation;
         push(Word::Ours(if self.heeds_callers_cpu() { WITH_CALLERS_CPU } else { self.emulator }));
         // In front of the options, where one of the site's own would win.
         if let Cpu::Table(model) = self.cpu {
@@ -112,7 +116,7 @@ impl<'a, A: Copy> Plan<'a, A> {
             push(Word::Ours(c"-L"));
             push(Word::Ours(root));
         }
-        if self.argv0 == Argv0::DashZero {
+        if self.argv0 == Argv0::DashZero && !self.callers_argv0 {
             push(Word::Ours(c"-0"));
             push(Word::Callers(argv0));
         }
@@ -121,26 +125,32 @@ impl<'a, A: Copy> Plan<'a, A> {
         if self.argv0_flag() {
             push(Word::Callers(argv0));
         }
-        for &argument in args {
-            push(Word::Callers(argument));
+    }
+
+    /// Passes the emulator's environment to `push`: the row's settings that the caller has not made, then those of the
+    /// caller's variables that may reach it. `bytes` reads a variable (`NAME=value`).
+    pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Word<'a, A>)) {
+        let kept = || callers.iter().copied().filter(|variable| self.keeps(bytes(*variable)));
+        self.settings(&|name| kept().any(|variable| variable_name(bytes(variable)) == name), &mut |setting| {
+            push(Word::Ours(setting));
+        });
+        kept().for_each(|variable| push(Word::Callers(variable)));
+    }
+
+    /// Passes those of the row's settings to `push` that the caller has not made, as `is_set` tells of a name.
+    pub fn settings(&self, is_set: &dyn Fn(&[u8]) -> bool, push: &mut dyn FnMut(&'a CStr)) {
+        for setting in self.settings.iter() {
+            if !is_set(variable_name(setting.to_bytes())) {
+                push(setting);
+            }
         }
     }
 
-    /// Passes the emulator's environment to `push`: those of `callers` that may reach it, then the row's settings that
-    /// the caller has not made. `bytes` reads a variable (`NAME=value`).
-    pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Word<'a, A>)) {
-        let keeps = |variable: A| may_reach_emulator(self.secure, bytes(variable));
-        for &variable in callers {
-            if keeps(variable) {
-                push(Word::Callers(variable));
-            }
-        }
-        for setting in self.settings.iter() {
-            let name = variable_name(setting.to_bytes());
-            if !callers.iter().any(|&variable| keeps(variable) && variable_name(bytes(variable)) == name) {
-                push(Word::Ours(setting));
-            }
-        }
+    /// Whether a variable of the caller's may reach the emulator.
+    ///
+    /// Security rule 2: none that steers QEMU does when the guest is privileged. QEMU itself never looks at AT_SECURE.
+    pub fn keeps(&self, variable: &[u8]) -> bool {
+        !(self.secure && variable.starts_with(STEERING))
     }
 
     /// Whether the CPU model is the caller's, by a variable that only QEMU knows; who takes `-0` is QEMU.
@@ -153,12 +163,6 @@ impl<'a, A: Copy> Plan<'a, A> {
     pub fn argv0_flag(&self) -> bool {
         self.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
     }
-}
-
-/// Security rule 2: no variable that steers QEMU reaches it when the guest is privileged. QEMU itself never looks at
-/// AT_SECURE.
-fn may_reach_emulator(secure: bool, variable: &[u8]) -> bool {
-    !(secure && variable.starts_with(STEERING))
 }
 
 /// The name in `NAME=value`; all of it when there is no `=`.
@@ -195,11 +199,11 @@ pub(crate) mod tests {
     }
 
     fn plan(argv0: Argv0, secure: bool) -> Plan<'static, &'static [u8]> {
-        const ARGS: &[&[u8]] = &[b"one"];
-        let invocation = Invocation { path: &b"-E"[..], argv0: &b"zero"[..], args: ARGS };
+        let invocation = Invocation { path: &b"-E"[..], argv0: &b"zero"[..] };
         let Row { options, environment: settings, .. } = row(argv0);
         Plan {
             argv0,
+            callers_argv0: false,
             cpu: Cpu::Table(c"max"),
             options,
             settings,
@@ -222,14 +226,22 @@ pub(crate) mod tests {
     #[test]
     fn argv_follows_the_convention_and_never_lacks_the_dashes() {
         for (convention, expected) in [
-            (Argv0::DashZero, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "-0", "zero", "--", "-E", "one"][..]),
-            (Argv0::Auxv, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "zero", "one"]),
-            (Argv0::None, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "one"]),
+            (Argv0::DashZero, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "-0", "zero", "--", "-E"][..]),
+            (Argv0::Auxv, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "zero"]),
+            (Argv0::None, &["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E"]),
         ] {
             let mut argv = Vec::new();
             plan(convention, false).argv(&mut |word| argv.push(text(word)));
             assert_eq!(argv, expected);
         }
+    }
+
+    #[test]
+    fn the_callers_argv0_is_not_overridden() {
+        let plan = Plan { callers_argv0: true, ..plan(Argv0::DashZero, false) };
+        let mut argv = Vec::new();
+        plan.argv(&mut |word| argv.push(text(word)));
+        assert_eq!(argv, ["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E"]);
     }
 
     #[test]
@@ -248,7 +260,7 @@ pub(crate) mod tests {
         let plan = Plan { strategy: Strategy::Exec, ..plan(Argv0::Auxv, false) };
         let mut argv = Vec::new();
         plan.argv(&mut |word| argv.push(text(word)));
-        assert_eq!(argv, ["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E", "one"]);
+        assert_eq!(argv, ["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E"]);
         assert!(!plan.argv0_flag());
     }
 
@@ -257,7 +269,7 @@ pub(crate) mod tests {
         let callers: [&[u8]; 4] = [b"QEMU_A=callers", b"B=callers", b"QEMU", b"QEMU_"];
         for (secure, expected) in [
             (false, &["QEMU_A=callers", "B=callers", "QEMU", "QEMU_"][..]),
-            (true, &["B=callers", "QEMU", "QEMU_A=ours"]),
+            (true, &["QEMU_A=ours", "B=callers", "QEMU"]),
         ] {
             let mut environment = Vec::new();
             plan(Argv0::DashZero, secure)

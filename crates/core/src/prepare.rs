@@ -9,14 +9,15 @@ use crate::handoff::Invocation;
 use crate::image::{Image, Resident};
 use crate::plan::{self, Cpu, Plan};
 use crate::program::{self, Host, Program};
-use crate::table::{Row, Strategy};
-use crate::{Guest, Refusal, bytes, guest};
+use crate::table::{Argv0, Row, Strategy};
+use crate::{Guest, Refusal, bytes};
 
 /// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
 /// dynamic linker too.
 const GUEST_HEAD: usize = 1024;
-/// Most program headers of a guest that are looked at, in bytes; more than any program has.
-const GUEST_HEADERS: usize = 4096;
+/// Most of a guest that is read at a time for what its row leaves open, in bytes: program headers, of which no program has as
+/// many; a dynamic linker's name (PATH_MAX, as in the kernel's own loader); GNU properties, which have some 50.
+const GUEST_PART: usize = 4096;
 
 /// Errno of a file that is not there.
 pub const ENOENT: i32 = 2;
@@ -50,11 +51,11 @@ pub trait Files {
 
 /// What a door knows of one exec.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a, A, F> {
+pub struct Request<A, F> {
     /// The guest.
     pub guest: F,
     /// How it was called.
-    pub invocation: Invocation<'a, A>,
+    pub invocation: Invocation<A>,
     /// AT_SECURE.
     pub secure: bool,
     /// What emulators have to fit.
@@ -94,7 +95,7 @@ pub type Head = [u8; program::HEAD];
 pub fn prepare<'a, 'h, A: Copy, F: Files>(
     files: &mut F,
     image: &Image<'a>,
-    request: Request<'a, A, F::File>,
+    request: Request<A, F::File>,
     head: &'h mut Head,
 ) -> Result<Prepared<'a, 'h, A, F::File>, Refusal<'a>> {
     let Request { guest: file, invocation, secure, .. } = request;
@@ -113,7 +114,9 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
     // Security rule 1 again: a privileged guest's libraries are where it says, or nowhere.
     let sysroot = if secure { None } else { look.sysroot() };
     let Row { argv0, options, environment: settings, .. } = row;
-    let plan = Plan { argv0, cpu, options, settings, emulator: name, strategy, sysroot, secure, invocation };
+    let callers_argv0 = !secure && argv0 == Argv0::DashZero && look.files.is_set(plan::ARGV0);
+    let plan =
+        Plan { argv0, callers_argv0, cpu, options, settings, emulator: name, strategy, sysroot, secure, invocation };
     Ok(Prepared { plan, emulator })
 }
 
@@ -122,7 +125,7 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
 fn outside<'a, 'h, A, F: Files>(
     files: &mut F,
     row: &Row<'a>,
-    request: &Request<'a, A, F::File>,
+    request: &Request<A, F::File>,
     head: &'h mut Head,
 ) -> Result<(&'a CStr, Emulator<'a, 'h, F::File>), Refusal<'a>> {
     // Security rule 1: what runs with privileges comes from the image. Who gains them may control what a path leads to.
@@ -179,7 +182,7 @@ impl<'l, 'a, F: Files> Look<'l, 'a, F> {
 
     /// The bits of the guest's property that the row looks at.
     fn needs(&mut self) -> Option<u32> {
-        let mut buffer = [0; guest::MAX_PROPERTIES];
+        let mut buffer = [0; GUEST_PART];
         let note = self.segment(PT_GNU_PROPERTY, &mut buffer)?;
         self.guest.property(note, self.row.property)
     }
@@ -191,7 +194,7 @@ impl<'l, 'a, F: Files> Look<'l, 'a, F> {
         if self.row.sysroots.is_empty() {
             return None;
         }
-        let mut buffer = [0; guest::MAX_INTERPRETER];
+        let mut buffer = [0; GUEST_PART];
         let linker = Strings::new(self.segment(PT_INTERP, &mut buffer)?)?.iter().next()?;
         if self.files.is_set(plan::LD_PREFIX) {
             return None;
@@ -205,9 +208,9 @@ impl<'l, 'a, F: Files> Look<'l, 'a, F> {
     where
         'l: 'b,
     {
-        let mut headers = [0; GUEST_HEADERS];
-        let headers = self.part(self.guest.program_headers(), &mut headers)?;
-        self.part(self.guest.segment(headers, kind)?, buffer)
+        let headers = self.part(self.guest.program_headers(), buffer)?;
+        let segment = self.guest.segment(headers, kind)?;
+        self.part(segment, buffer)
     }
 
     /// The guest's bytes in `range`: out of its start, or else read into `buffer`.
@@ -268,7 +271,7 @@ mod tests {
             (true, Refusal::Privileged { machine: c"cpu" }, &[][..]),
             (false, Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") }, &["/first", "/second"]),
         ] {
-            let invocation = Invocation { path: &b"guest"[..], argv0: b"guest", args: &[] };
+            let invocation = Invocation { path: &b"guest"[..], argv0: b"guest" };
             let request = Request { guest: (), invocation, secure, host, page: 4096 };
             let (mut files, mut head) = (Nothing(Vec::new()), [0; program::HEAD]);
             assert_eq!(outside(&mut files, &row, &request, &mut head).err(), Some(refusal));

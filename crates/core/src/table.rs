@@ -70,8 +70,9 @@ record! {
 
 /// First bytes of a compiled table; the last one is the version.
 pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x02";
-/// Most bytes that one row's options and settings may have, NULs included.
-pub const MAX_ROW_STRINGS: usize = 4096;
+/// Most options and settings that one row may have, those for all versions of its emulator counted: the interpreter has
+/// words to spare for so many.
+pub const MAX_ROW_WORDS: usize = 100;
 
 /// How an emulator learns the guest's argv\[0\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::image::{Image, Resident, SegmentRecord};
+use dispatch_core::initial_stack::Patch;
 use dispatch_core::program::{Mapping, Program};
 
 use crate::sys::{self, Fd, Place, Protection};
@@ -20,6 +21,8 @@ pub struct Loaded {
     pub code: (usize, usize),
     /// Start and end of its data.
     pub data: (usize, usize),
+    /// Where its name ends in the payload, if it is from there.
+    pub name_end: u64,
     /// Whether the addresses between it and this file are reserved.
     pub alone: bool,
 }
@@ -48,7 +51,12 @@ impl Bias {
 impl Loaded {
     fn new(bias: Bias, entry: u64, phdr: u64, phnum: usize) -> Self {
         let (entry, phdr) = (bias.apply(entry), bias.apply(phdr));
-        Loaded { entry, phdr, phnum, code: (0, 0), data: (0, 0), alone: false }
+        Loaded { entry, phdr, phnum, code: (0, 0), data: (0, 0), name_end: 0, alone: false }
+    }
+
+    /// What the auxiliary vector has to say of it, with the descriptor and the flag given.
+    pub fn patch(&self, execfd: Option<usize>, argv0_flag: bool) -> Patch {
+        Patch { phdr: self.phdr, phnum: self.phnum, entry: self.entry, execfd, argv0_flag }
     }
 
     /// Takes note of a segment.
@@ -115,6 +123,7 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
+    loaded.name_end = record.name.end();
     loaded.alone = alone;
     // Where a segment goes on behind the body is its bss, and zero already.
     for SegmentRecord { address, len, flags } in program.segments() {
@@ -134,13 +143,14 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
     Ok(loaded)
 }
 
-/// Unmaps what is left of the payload, or reserves its addresses too, for a program that is to be `alone`. Nothing of it
-/// may be needed any more.
-pub fn clear_out(image: &Image<'_>, alone: bool) {
+/// Unmaps what is left of the payload, but for the table and the program's name, as its arguments and variables may be in
+/// there; or reserves its addresses too, for a program that is to be `alone`. Nothing else of it may be needed any more.
+pub fn clear_out(image: &Image<'_>, loaded: &Loaded) {
     let payload = image.bytes();
-    let (start, len) = (payload.as_ptr() as usize, payload.len());
-    if alone {
-        // SAFETY: the emulator has its strings on the stack, and nobody reads the image after this.
+    let kept = image.table_end.max(loaded.name_end).next_multiple_of(image.page) as usize;
+    let (start, len) = ((payload.as_ptr() as usize).saturating_add(kept), payload.len().saturating_sub(kept));
+    if loaded.alone {
+        // SAFETY: nobody reads this part of the image after this.
         let _ = unsafe { sys::map(Place::Over(start), len, Protection::NONE, None) };
     } else {
         // SAFETY: as above.

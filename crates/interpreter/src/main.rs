@@ -14,19 +14,19 @@ mod stack;
 mod start;
 mod sys;
 
+use core::cell::Cell;
 use core::convert::Infallible;
 use core::ffi::CStr;
 
-use dispatch_core::block::{Contents, Patch};
 use dispatch_core::image::{self, COMMAND, Image};
-use dispatch_core::plan::{Plan, Word};
+use dispatch_core::initial_stack::Change;
+use dispatch_core::plan::{Plan, Word, variable_name};
 use dispatch_core::prepare::{Emulator, Prepared, Request, failed, prepare};
-use dispatch_core::program;
 use dispatch_core::{Handoff, Refusal, handoff};
 
 use crate::load::Loaded;
-use crate::stack::{Block, Stack, Then};
-use crate::sys::{Description, Fd};
+use crate::stack::{Changed, Stack};
+use crate::sys::{Buffers, Description, Fd};
 
 /// The path of a privileged guest whose own cannot be found out: nobody's program, and not the caller's to change.
 const NOBODYS: &CStr = c"/";
@@ -41,16 +41,16 @@ struct Start {
 type Never = Result<Infallible, Refusal<'static>>;
 
 /// Decides between the doors; what comes back is a refusal.
-fn main(stack: Stack) -> ! {
-    let Some(handoff) = Handoff::read(stack.words()) else { line::refuse(None, &Refusal::BadStack) };
+fn main(stack: Stack, buffers: &'static mut Buffers) -> ! {
+    let Some(handoff) = stack.handoff() else { line::refuse(None, &Refusal::BadStack) };
     // Only the kernel writes the auxiliary vector: nothing that a caller controls chooses the door.
     let Some(execfd) = handoff.execfd() else {
         let Err(refusal) = command(&stack, &handoff);
         line::refuse(None, &refusal)
     };
+    let guest = handoff.argv.get(1).map(|path| stack.string(path.get()));
     let start = Start { stack, handoff, execfd: Fd(execfd) };
-    let Err(refusal) = start.dispatch(&mut sys::Room::uninit());
-    let guest = start.handoff.argv.get(1).map(|&path| start.stack.string(path));
+    let Err(refusal) = start.dispatch(buffers);
     line::refuse(guest, &refusal)
 }
 
@@ -60,17 +60,11 @@ fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
     let image = image(stack, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
     let loaded = load::move_in(&image, &command, handoff.secure(), 0).map_err(failed("start", command.name))?;
-    let patch = Patch { phdr: loaded.phdr, phnum: loaded.phnum, entry: loaded.entry, ..Patch::of(handoff) };
-    let each = |words: &'static [usize]| {
-        move |push: &mut dyn FnMut(Word<'static, usize>)| {
-            words.iter().for_each(|&word| push(Word::Callers(word)));
-        }
-    };
-    let contents = Contents { argv: &each(handoff.argv), envp: &each(handoff.envp), auxv: handoff.auxv, patch };
-    stack::with_block(&contents, &mut |block| {
-        load::clear_out(&image, false);
-        block.enter(loaded)
-    })
+    loaded.patch(None, false).write(handoff.auxv);
+    let change = Change { front: &|_| {}, replaced: 0, keeps: &|_| true, settings: &|_, _| {} };
+    let changed = stack.change(handoff, &change).ok_or(Refusal::CorruptTable)?;
+    load::clear_out(&image, &loaded);
+    changed.enter(loaded)
 }
 
 /// The payload of this file, all of it there.
@@ -87,24 +81,24 @@ fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal
 
 impl Start {
     /// The pipeline: handoff, guest, emulator, plan, hand-over.
-    fn dispatch(&self, room: &mut sys::Room) -> Never {
+    fn dispatch(&self, buffers: &'static mut Buffers) -> Never {
         let Start { stack, handoff, execfd } = self;
         let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
-        let mut invocation = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
-        // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the caller's may mean another file
-        // by now.
-        let secure = handoff.secure();
-        if secure {
-            invocation.path = sys::path(*execfd, room).unwrap_or(NOBODYS.as_ptr() as usize);
-        }
+        let (mut invocation, replaced) = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
         let image = image(stack, handoff)?;
 
+        let secure = handoff.secure();
+        let Buffers { path, head } = buffers;
+        let mut files = sys::Kernel { stack, environment: handoff.envp, path: Some(path) };
+        // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the caller's may mean another file
+        // by now.
+        if let Some(room) = files.path.take_if(|_| secure) {
+            invocation.path = sys::path(*execfd, room).unwrap_or(NOBODYS).as_ptr() as usize;
+        }
         let request = Request { guest: *execfd, invocation, secure, host: cpu::HOST, page: image.page };
-        let mut head = [0; program::HEAD];
-        let mut files = sys::Kernel { stack, environment: handoff.envp };
-        let Prepared { plan, emulator } = prepare(&mut files, &image, request, &mut head)?;
+        let Prepared { plan, emulator } = prepare(&mut files, &image, request, head)?;
         let loaded = match emulator {
-            Emulator::Executed(file) => return self.exec(&plan, file),
+            Emulator::Executed(file) => return self.exec(&plan, replaced, file),
             Emulator::Mapped(file, program) => {
                 let loaded = load::map(file, &program).map_err(failed("map the emulator", plan.emulator))?;
                 sys::close(file);
@@ -113,72 +107,73 @@ impl Start {
             Emulator::Inside(resident) => load::move_in(&image, &resident, plan.secure, stack.base())
                 .map_err(failed("map the emulator", plan.emulator))?,
         };
-        self.enter(&image, &plan, loaded)
+        self.enter(&image, &plan, replaced, loaded)
     }
 
     /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the
     /// auxiliary vector stands.
     #[inline(never)]
-    fn enter(&self, image: &Image<'static>, plan: &Plan<'static, usize>, loaded: Loaded) -> Never {
+    fn enter(&self, image: &Image<'static>, plan: &Plan<'static, usize>, replaced: usize, loaded: Loaded) -> Never {
         // QEMU before 10 takes descriptor 0 for none, and would open the guest by its path instead.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
-        let patch = Patch {
-            phdr: loaded.phdr,
-            phnum: loaded.phnum,
-            entry: loaded.entry,
-            execfd: Some(execfd.0 as usize),
-            argv0_flag: plan.argv0_flag(),
-        };
-        self.with_block(plan, patch, &mut |block| {
-            sys::describe(&self.description(plan, &block, &loaded));
-            load::clear_out(image, loaded.alone);
-            block.enter(loaded)
-        })
+        let mut description = self.description(plan, &loaded);
+        loaded.patch(Some(execfd.0 as usize), plan.argv0_flag()).write(self.handoff.auxv);
+        let changed = self.change(plan, replaced)?;
+        description.start_stack = changed.sp() as usize;
+        let (auxv, auxv_size) = changed.auxv();
+        (description.auxv, description.auxv_size) = (auxv, auxv_size as u32);
+        sys::describe(&description);
+        load::clear_out(image, &loaded);
+        changed.enter(loaded)
     }
 
     /// Becomes the emulator by execve(2), which opens the guest by its path: possible when that still names the file
     /// which the kernel opened, and harmless since nothing is gained by this exec.
     #[inline(never)]
-    fn exec(&self, plan: &Plan<'static, usize>, file: Fd) -> Never {
+    fn exec(&self, plan: &Plan<'static, usize>, replaced: usize, file: Fd) -> Never {
         let Plan { emulator, .. } = *plan;
         sys::close(file);
         if !sys::same_readable_file(self.execfd, self.stack.string(plan.invocation.path)) {
             return Err(Refusal::Unreadable { emulator });
         }
         sys::close(self.execfd);
-        let patch = Patch::of(&self.handoff);
-        self.with_block(plan, patch, &mut |block| {
-            let refusal = failed("execute the emulator", emulator)(block.exec(emulator));
-            line::refuse(Some(self.stack.string(plan.invocation.path)), &refusal)
-        })
+        let errno = self.change(plan, replaced)?.exec(emulator);
+        Err(failed("execute the emulator", emulator)(errno))
     }
 
-    /// Builds the emulator's initial stack, and goes on below it.
-    fn with_block(&self, plan: &Plan<'static, usize>, patch: Patch, then: &mut Then<'_>) -> ! {
+    /// Makes the emulator's initial stack; what `handoff` tells of is in disorder afterwards.
+    fn change(&self, plan: &Plan<'static, usize>, replaced: usize) -> Result<Changed, Refusal<'static>> {
         let bytes = |address| self.stack.string(address).to_bytes();
-        let contents = Contents {
-            argv: &|push| plan.argv(push),
-            envp: &|push| plan.environment(self.handoff.envp, &bytes, push),
-            auxv: self.handoff.auxv,
-            patch,
+        let change = Change {
+            front: &|push| {
+                plan.argv(&mut |word| {
+                    push(match word {
+                        Word::Ours(string) => string.as_ptr() as usize,
+                        Word::Callers(address) => address,
+                    });
+                });
+            },
+            replaced,
+            keeps: &|variable| plan.keeps(bytes(variable)),
+            settings: &|callers, push| {
+                let is_set = |name: &[u8]| callers.iter().any(|variable| variable_name(bytes(variable.get())) == name);
+                plan.settings(&is_set, &mut |setting| push(setting.as_ptr() as usize));
+            },
         };
-        stack::with_block(&contents, then)
+        self.stack.change(&self.handoff, &change).ok_or(Refusal::CorruptTable)
     }
 
     /// What /proc shall show: the emulator's memory, and the guest's own arguments as for a native program.
-    fn description(&self, plan: &Plan<'static, usize>, block: &Block, loaded: &Loaded) -> Description {
-        let end = |strings: &[usize], before| strings.last().map_or(before, |&last| self.stack.string_end(last));
+    fn description(&self, plan: &Plan<'static, usize>, loaded: &Loaded) -> Description {
+        let end =
+            |strings: &[Cell<usize>], before| strings.last().map_or(before, |last| self.stack.string_end(last.get()));
         let arg_start = plan.invocation.argv0;
         let arg_end = end(self.handoff.argv, arg_start);
-        let (auxv, auxv_size) = block.auxv(self.handoff.auxv.len());
         Description {
-            start_stack: block.sp as usize,
             arg_start,
             arg_end,
             env_start: arg_end,
             env_end: end(self.handoff.envp, arg_end),
-            auxv,
-            auxv_size: auxv_size as u32,
             start_code: loaded.code.0,
             end_code: loaded.code.1,
             start_data: loaded.data.0,

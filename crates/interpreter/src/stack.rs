@@ -1,17 +1,19 @@
-//! The stack as the kernel left it, and room on it for the emulator's block.
+//! The stack as the kernel left it, with words below it that are set aside for the emulator's.
 
-use core::convert::Infallible;
+use core::cell::Cell;
 use core::ffi::CStr;
 
-use dispatch_core::block::{Contents, Size};
+use dispatch_core::Handoff;
 use dispatch_core::elf::{Header, PT_LOAD};
+use dispatch_core::initial_stack::{Change, Parts, SPARE};
 
 use crate::load::Loaded;
 use crate::{cpu, sys};
 
 /// What the kernel put into memory for us: the initial stack and this file.
 pub struct Stack {
-    words: &'static [usize],
+    /// [`SPARE`] words, then the kernel's.
+    words: &'static [Cell<usize>],
     base: usize,
 }
 
@@ -19,7 +21,8 @@ impl Stack {
     /// Takes the stack at `sp` and the file mapped at `base`.
     ///
     /// # Safety
-    /// `sp` is the stack pointer at the start of the process, `base` the address of this file's ELF header.
+    /// `sp` is the stack pointer at the start of the process, with [`SPARE`] words below it that nobody else uses; `base` the
+    /// address of this file's ELF header.
     pub unsafe fn at(sp: *const usize, base: usize) -> Self {
         let word = |index: usize| {
             // SAFETY: exec(2) ends the block with AT_NULL, and nobody reads past that below.
@@ -34,9 +37,11 @@ impl Stack {
         while word(len) != 0 {
             len = len.saturating_add(2);
         }
-        len = len.saturating_add(2);
-        // SAFETY: all of these words have been read; the stack lives as long as the process.
-        Stack { words: unsafe { core::slice::from_raw_parts(sp, len) }, base }
+        len = len.saturating_add(2).saturating_add(SPARE);
+        let first = sp.wrapping_sub(SPARE).cast::<Cell<usize>>();
+        // SAFETY: the kernel's words have been read, and the ones below are this stack's by the contract; it lives as long as
+        // the process, and from now on it is used through these cells only.
+        Stack { words: unsafe { core::slice::from_raw_parts(first, len) }, base }
     }
 
     /// Where this file is mapped.
@@ -44,9 +49,15 @@ impl Stack {
         self.base
     }
 
-    /// argc, argv, envp, auxv, AT_NULL included.
-    pub fn words(&self) -> &'static [usize] {
-        self.words
+    /// What the kernel has written.
+    pub fn handoff(&self) -> Option<Handoff<'static>> {
+        Handoff::read(self.words.get(SPARE..)?)
+    }
+
+    /// Changes what the kernel has written to what a program is to find.
+    pub fn change(&self, handoff: &Handoff<'_>, change: &Change<'_>) -> Option<Changed> {
+        let parts = change.make(self.words, SPARE, handoff)?;
+        Some(Changed { first: self.words.as_ptr().cast(), parts, words: self.words.len() })
     }
 
     /// The string at one of the addresses in argv or envp.
@@ -76,77 +87,36 @@ impl Stack {
     }
 }
 
-/// The emulator's block.
-pub struct Block {
-    /// The stack pointer: the address of argc.
-    pub sp: *const usize,
-    words: &'static [usize],
+/// A stack that a program can start with.
+pub struct Changed {
+    first: *const usize,
+    parts: Parts,
+    /// How many there are, counted from `first`.
+    words: usize,
 }
 
-impl Block {
+impl Changed {
+    /// The stack pointer: the address of argc.
+    pub fn sp(&self) -> *const usize {
+        self.first.wrapping_add(self.parts.argc)
+    }
+
     /// Becomes the program at `path`; returns only with the errno.
     pub fn exec(&self, path: &CStr) -> i32 {
-        // argc, then argv with its NULL, then envp.
-        let envp = self.words.first().map_or(0, |argc| argc.saturating_add(2));
-        let array = |first| self.sp.wrapping_add(first);
-        // SAFETY: `block::write` put both arrays there, each ended by a null, and the strings live as long as we do.
-        unsafe { sys::exec(path, array(1), array(envp)) }
+        let envp = self.first.wrapping_add(self.parts.envp);
+        // SAFETY: `Change::make` put both arrays there, each ended by a null, and the strings live as long as we do.
+        unsafe { sys::exec(path, self.sp().wrapping_add(1), envp) }
     }
 
     /// Gives the process to a program.
     pub fn enter(&self, loaded: Loaded) -> ! {
-        // SAFETY: this is an initial stack block, aligned by `with_room`, and the program is mapped completely.
-        unsafe { cpu::enter(self.sp, loaded.entry) }
+        // SAFETY: this is an initial stack, aligned by `Change::make`, and the program is mapped completely.
+        unsafe { cpu::enter(self.sp(), loaded.entry) }
     }
 
-    /// The auxiliary vector, AT_NULL included, as address and bytes; `len` is that of the kernel's in words.
-    pub fn auxv(&self, len: usize) -> (usize, usize) {
-        let words = len.saturating_add(2);
-        let first = self.words.len().saturating_sub(words);
-        (self.sp.wrapping_add(first) as usize, words.saturating_mul(size_of::<usize>()))
+    /// The auxiliary vector, AT_NULL included, as address and bytes.
+    pub fn auxv(&self) -> (usize, usize) {
+        let words = self.words.saturating_sub(self.parts.auxv);
+        (self.first.wrapping_add(self.parts.auxv) as usize, words.saturating_mul(size_of::<usize>()))
     }
-}
-
-/// What goes on below a block; it does not come back.
-pub type Then<'t> = dyn FnMut(Block) -> Infallible + 't;
-
-/// Writes the block onto the stack, below everything that is there, and calls `then` below it.
-pub fn with_block(contents: &Contents<'_>, then: &mut Then<'_>) -> ! {
-    struct Context<'c, 't> {
-        contents: &'c Contents<'c>,
-        size: Size,
-        then: &'c mut Then<'t>,
-    }
-
-    unsafe extern "C" fn inside(room: *mut u8, context: *mut u8) -> ! {
-        // SAFETY: `with_block` passes the address of its own context, whose frame is never left.
-        let context = unsafe { &mut *context.cast::<Context<'_, '_>>() };
-        let sp = room.cast::<usize>();
-        let at = sp.wrapping_add(context.size.words).cast::<u8>();
-        // SAFETY: the room begins here, aligned to 16 bytes, and nobody else has it.
-        let words = unsafe { zeroed(sp, context.size.words) };
-        // SAFETY: and goes on after the words.
-        let strings = unsafe { zeroed(at, context.size.strings) };
-        match context.contents.write(words, strings, at as usize) {
-            Some(()) => match (context.then)(Block { sp, words }) {},
-            None => crate::line::broken(),
-        }
-    }
-
-    let size = contents.measure();
-    let bytes = size.words.saturating_mul(size_of::<usize>()).saturating_add(size.strings);
-    let mut context = Context { contents, size, then };
-    // SAFETY: `inside` accepts this context and does not return.
-    unsafe { cpu::with_room(bytes, inside, (&raw mut context).cast()) }
-}
-
-/// `len` zeroes at `to`, of a type for which that is a value.
-///
-/// # Safety
-/// They are writable, aligned, and nobody else's for the rest of the process.
-unsafe fn zeroed<T: From<u8>>(to: *mut T, len: usize) -> &'static mut [T] {
-    // SAFETY: by this function's contract; zero bytes are the number zero.
-    unsafe { to.write_bytes(0, len) };
-    // SAFETY: by this function's contract, and initialised now.
-    unsafe { core::slice::from_raw_parts_mut(to, len) }
 }

@@ -1,6 +1,7 @@
 //! The first Rust code of the process: self-relocation, then the pipeline.
 
 use crate::stack::Stack;
+use crate::sys::Buffers;
 
 /// `d_tag` values (gABI chapter 5).
 const DT_NULL: usize = 0;
@@ -58,10 +59,15 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
 /// Goes on after [`relocate`].
 ///
 /// # Safety
-/// Called once, by `_start`, with the stack pointer of the process's start and the address of the ELF header.
+/// Called once, by `_start`, with the stack pointer of the process's start, below which `SPARE` words are set aside, and the
+/// address of the ELF header.
 pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
+    /// Not on the stack, which may be as small as the caller likes.
+    static mut BUFFERS: Buffers = Buffers::EMPTY;
+    // SAFETY: this function is called once, and nobody else can name it.
+    let buffers = unsafe { &mut *(&raw mut BUFFERS) };
     // SAFETY: `sp` is the kernel's, by this function's contract.
-    crate::main(unsafe { Stack::at(sp, base) })
+    crate::main(unsafe { Stack::at(sp, base) }, buffers)
 }
 
 /// A panic would be a bug; the lints forbid what could cause one.

@@ -1,10 +1,11 @@
 //! The system calls that are made, each with the types it deserves. Errors are the kernel's errno.
 
+use core::cell::Cell;
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use dispatch_core::plan::variable_name;
-use dispatch_core::prepare::Files;
+use dispatch_core::prepare::{Files, Head};
+use dispatch_core::program::HEAD;
 
 use crate::cpu::{self, nr};
 use crate::stack::Stack;
@@ -104,12 +105,33 @@ pub fn is_readable(byte: &u8) -> bool {
     plain(nr::FACCESSAT, [usize::MAX, core::ptr::from_ref(byte) as usize, 0, 0, 0, 0]) != Err(EFAULT)
 }
 
+/// PATH_MAX: above that the kernel refuses a name, its NUL included.
+const PATH_MAX: usize = 4096;
+
+/// Memory that is there from the start of the process to its end, in pages of its own.
+#[repr(align(4096))]
+pub struct Buffers {
+    /// For a path.
+    pub path: Path,
+    /// For the headers of an emulator.
+    pub head: Head,
+}
+
+impl Buffers {
+    pub const EMPTY: Self = Buffers { path: [0; PATH_MAX], head: [0; HEAD] };
+}
+
+/// Room for a path.
+pub type Path = [u8; PATH_MAX];
+
 /// The world around the guest, through the kernel.
 pub struct Kernel<'s> {
     /// Where the strings are.
     pub stack: &'s Stack,
     /// Addresses of the environment.
-    pub environment: &'static [usize],
+    pub environment: &'static [Cell<usize>],
+    /// Room for the paths that are tried; `None` once it holds one that is needed later.
+    pub path: Option<&'static mut Path>,
 }
 
 impl Files for Kernel<'_> {
@@ -140,9 +162,8 @@ impl Files for Kernel<'_> {
 
     #[inline(never)]
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
-        // PATH_MAX, above which the kernel would refuse the name anyway.
-        let mut joined = [0u8; 4096];
         let (root, path) = (root.to_bytes(), path.to_bytes_with_nul());
+        let Some(joined) = &mut self.path else { return false };
         let Some((to_root, rest)) = joined.split_at_mut_checked(root.len()) else { return false };
         let Some(to_path) = rest.get_mut(..path.len()) else { return false };
         to_root.copy_from_slice(root);
@@ -152,7 +173,7 @@ impl Files for Kernel<'_> {
 
     #[inline(never)]
     fn is_set(&mut self, name: &[u8]) -> bool {
-        self.environment.iter().any(|&address| variable_name(self.stack.string(address).to_bytes()) == name)
+        self.environment.iter().any(|address| variable_name(self.stack.string(address.get()).to_bytes()) == name)
     }
 }
 
@@ -166,12 +187,9 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
     Ok(Fd(moved as i32))
 }
 
-/// Room for the longest path (PATH_MAX), its NUL included.
-pub type Room = MaybeUninit<[u8; 4096]>;
-
-/// The path of the file behind `fd` as the kernel knows it now, put into `room`; its address, or `None` where /proc is not
+/// The path of the file behind `fd` as the kernel knows it now, put into `room`, which is all zero; `None` where /proc is not
 /// mounted.
-pub fn path(fd: Fd, room: &mut Room) -> Option<usize> {
+pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
     // From the last digit to the first, which is the lowest byte then.
     let mut digits = 0u128;
     let mut rest = fd.0.unsigned_abs();
@@ -184,13 +202,11 @@ pub fn path(fd: Fd, room: &mut Room) -> Option<usize> {
     }
     let link = [*b"/proc/self/./fd/", digits.to_le_bytes()];
     let link = (&raw const link) as usize;
-    let start = room.as_mut_ptr().cast::<u8>();
     // One byte is kept for the NUL. Linux opens nothing by a longer name: what is cut off names nothing.
-    let most = size_of::<Room>().saturating_sub(1);
-    let len = plain(nr::READLINKAT, [AT_FDCWD, link, start as usize, most, 0, 0]).ok()?;
-    // SAFETY: the room is larger than what the kernel has written.
-    unsafe { start.wrapping_add(len).write(0) };
-    Some(start as usize)
+    let most = room.len().saturating_sub(1);
+    plain(nr::READLINKAT, [AT_FDCWD, link, room.as_mut_ptr() as usize, most, 0, 0]).ok()?;
+    // The rest of it is still zero.
+    CStr::from_bytes_until_nul(room).ok()
 }
 
 /// The kernel's release, as `uname -r` prints it, passed to `judge`; an empty one if there is none.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 
-use dispatch_core::table::{Argv0, MAX_ROW_STRINGS, Strategy};
+use dispatch_core::table::{Argv0, MAX_ROW_WORDS, Strategy};
 use dispatch_core::{Guest, Table, plan};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
@@ -111,7 +111,7 @@ fn emulators(emulators: &[String]) -> Result<(), Fault> {
     }
 }
 
-/// Options and settings, which the interpreter copies onto a stack of limited size.
+/// Options and settings, for which the interpreter has a limited number of words to spare on the stack.
 fn strings(architecture: &Architecture) -> Result<(), Fault> {
     without_nul("options", &architecture.options)?;
     let names: Vec<&String> = architecture.environment.iter().map(|(name, _)| name).collect();
@@ -130,9 +130,9 @@ fn strings(architecture: &Architecture) -> Result<(), Fault> {
         }
     }
     without_nul("environment", architecture.environment.iter().flat_map(|(name, value)| [name, value]))?;
-    let len = compile::strings_len(architecture);
-    if len > MAX_ROW_STRINGS {
-        return Err(Fault::TooLong { len, max: MAX_ROW_STRINGS });
+    let count = compile::words(architecture);
+    if count > MAX_ROW_WORDS {
+        return Err(Fault::TooMany { count, max: MAX_ROW_WORDS });
     }
     Ok(())
 }

@@ -51,15 +51,10 @@ fn settings(architecture: &Architecture) -> Vec<String> {
     architecture.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// Bytes that options, models and settings take at most, NULs included.
-pub fn strings_len(architecture: &Architecture) -> usize {
-    let settings = settings(architecture);
-    let tunings = architecture.versions.iter().flat_map(|tuning| {
-        let models = tuning.cpu.iter().chain(&tuning.larger_cpu);
-        models.chain(&tuning.options)
-    });
-    let strings = architecture.options.iter().chain(&settings).chain(&architecture.cpu).chain(tunings);
-    list(strings.map(String::as_str)).len()
+/// How many options and settings there are at most, those for all versions counted.
+pub fn words(architecture: &Architecture) -> usize {
+    let by_version = architecture.versions.iter().map(|tuning| tuning.options.len());
+    architecture.options.len() + architecture.environment.len() + by_version.sum::<usize>()
 }
 
 /// The table of `architectures`, each of which has passed its checks; `given` tells the emulator of each.

@@ -85,11 +85,11 @@ pub enum Fault {
     Emulator(String),
     /// A name of an environment variable is empty or contains `=`.
     Variable(String),
-    /// Options and settings together are longer than the interpreter has room for.
-    TooLong {
-        /// Their bytes, NULs included.
-        len: usize,
-        /// Most bytes that there may be.
+    /// There are more options and settings than the interpreter has room for.
+    TooMany {
+        /// How many there are.
+        count: usize,
+        /// Most that there may be.
         max: usize,
     },
     /// A property has more bits than there are in a word.
@@ -166,8 +166,8 @@ impl fmt::Display for Fault {
                 write!(f, "emulator {emulator:?} is neither a file name nor an absolute path")
             }
             Fault::Variable(name) => write!(f, "environment has the name {name:?}, which is empty or contains ="),
-            Fault::TooLong { len, max } => {
-                write!(f, "options, models and environment take {len} bytes, NULs included, more than {max}")
+            Fault::TooMany { count, max } => {
+                write!(f, "options, those of versions included, and environment are {count} in all, more than {max}")
             }
             Fault::Model { field } => write!(f, "{field} has the CPU model, which belongs in cpu or versions"),
             Fault::Bits { len } => write!(f, "property has {len} bits, more than 32"),

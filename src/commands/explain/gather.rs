@@ -1,6 +1,6 @@
 //! Finds out everything that an explanation says.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -180,12 +180,10 @@ fn plan(
     // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
     let own_path = if secure { program.path.canonicalize().ok() } else { None };
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
-    let args: Vec<CString> = program.args.iter().map(|argument| c_string(argument)).collect();
-    let args: Vec<&[u8]> = args.iter().map(|argument| argument.as_bytes()).collect();
     let mut disk = Disk::default();
     let request = Request {
         guest: disk.adopt(program.file.try_clone().map_err(unreadable)?),
-        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes(), args: &args },
+        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() },
         secure,
         host: host::host(),
         page: host::page(),
@@ -196,7 +194,7 @@ fn plan(
     explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
     Ok(match prepared {
         Ok(prepared) => {
-            explanation.plan = Some(describe(&prepared));
+            explanation.plan = Some(describe(&prepared, &program.args));
             if let (Some(guest), Some(compiled), Some(row)) = (guest, compiled, row) {
                 let look = cpu::Look { guest: &guest, compiled: &compiled, row, prepared: &prepared, image };
                 explanation.cpu = look.cpu(&contents.properties);
@@ -260,13 +258,14 @@ fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> T
     Tried { path: Bytes::from(path), chosen: chosen == Some(path.as_os_str().as_bytes()), error }
 }
 
-fn describe(prepared: &Prepared<'_, '_, &[u8], usize>) -> Plan {
+fn describe(prepared: &Prepared<'_, '_, &[u8], usize>, arguments: &[OsString]) -> Plan {
     let name = |word: Word<'_, &[u8]>| match word {
         Word::Ours(string) => Bytes::of(string.to_bytes()),
         Word::Callers(bytes) => Bytes::of(bytes),
     };
     let mut argv = Vec::new();
     prepared.plan.argv(&mut |word| argv.push(name(word)));
+    argv.extend(arguments.iter().map(|argument| Bytes::of(argument.as_bytes())));
     let variables = environment();
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let (mut kept, mut added) = (Vec::new(), Vec::new());

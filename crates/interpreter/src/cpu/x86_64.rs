@@ -3,6 +3,7 @@
 use core::arch::{asm, global_asm};
 
 use dispatch_core::elf::{Class, Data, Machine};
+use dispatch_core::initial_stack::SPARE;
 use dispatch_core::program::Host;
 
 /// What an emulator's ELF header must say.
@@ -64,23 +65,17 @@ pub fn exit(code: u8) -> ! {
 }
 
 unsafe extern "C" {
-    /// Makes `bytes` of room on the stack and calls `then(room, context)` below it. The room is aligned to 16 bytes.
-    ///
-    /// # Safety
-    /// `then` must accept `context`, and must not return.
-    #[link_name = "dispatch_with_room"]
-    pub fn with_room(bytes: usize, then: unsafe extern "C" fn(*mut u8, *mut u8) -> !, context: *mut u8) -> !;
-
     /// Gives the process to the program at `entry` with the stack pointer `sp` and every register as after execve(2).
     ///
     /// # Safety
-    /// `sp` must point at an initial stack block and be a multiple of 16, `entry` at the entry point of a mapped program.
+    /// `sp` must point at an initial stack and be a multiple of 16, `entry` at the entry point of a mapped program.
     #[link_name = "dispatch_enter"]
     pub fn enter(sp: *const usize, entry: usize) -> !;
 }
 
-// `_start` is where the kernel enters: rsp points at argc, all other registers are zero. Nothing may go through the GOT
-// or follow a pointer in data before `relocate` has added the load address to them.
+// `_start` is where the kernel enters: rsp points at argc, all other registers are zero. Below that, words are set aside for
+// what is added to the emulator's initial stack. Nothing may go through the GOT or follow a pointer in data before
+// `relocate` has added the load address to them.
 global_asm!(
     ".pushsection .text.start,\"ax\",@progbits",
     ".hidden __ehdr_start",
@@ -90,6 +85,7 @@ global_asm!(
     "_start:",
     "xor ebp, ebp",
     "mov rbx, rsp",
+    "sub rsp, {spare}",
     "and rsp, -16",
     "lea rdi, [rip + __ehdr_start]",
     "lea rsi, [rip + _DYNAMIC]",
@@ -100,21 +96,9 @@ global_asm!(
     "ud2",
     ".size _start, . - _start",
     ".popsection",
+    spare = const SPARE * size_of::<usize>(),
     relocate = sym crate::start::relocate,
     begin = sym crate::start::begin,
-);
-
-global_asm!(
-    ".globl dispatch_with_room",
-    ".hidden dispatch_with_room",
-    "dispatch_with_room:",
-    "sub rsp, rdi",
-    "and rsp, -16",
-    "mov rdi, rsp",
-    "mov rax, rsi",
-    "mov rsi, rdx",
-    "call rax",
-    "ud2",
 );
 
 // The entry address goes through memory just below the new stack pointer, so that no register has to keep it. rdx must

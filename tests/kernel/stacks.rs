@@ -1,0 +1,39 @@
+//! Small stacks: the emulator's stack is made of the kernel's, so a program runs with as little as with QEMU registered
+//! directly.
+
+use crate::support::{Need, Release, Scratch, Way, guests, have};
+
+/// Starts busybox with $1 KiB of stack and $2 arguments of one letter, without other random addresses than QEMU's own.
+const START: &str = r#"start() {
+    arguments=()
+    for ((i = 0; i < $2; i++)); do arguments[i]=a; done
+    (ulimit -s "$1" && exec setarch -R env -i "$BUSYBOX" true "${arguments[@]}")
+    echo "$1 KiB, $2 arguments: $?"
+}
+"#;
+
+/// More than nine tenths of the 128 KiB that the kernel takes for arguments and their addresses when there is little stack.
+const MANY: usize = 12_000;
+
+#[test]
+fn small_stacks_suffice_as_they_do_directly() {
+    if !have(&[Need::Namespace, Need::BothQemus, Need::Guests]) {
+        return;
+    }
+    let calls: Vec<(usize, usize)> = [20, 24, 28, 32, 48]
+        .map(|size| (size, 0))
+        .into_iter()
+        .chain([160, 176, 192, 208, 224, 240, 256].map(|size| (size, MANY)))
+        .collect();
+    let script: String = calls.iter().map(|(size, arguments)| format!("start {size} {arguments}\n")).collect();
+    let printed: String =
+        calls.iter().map(|(size, arguments)| format!("{size} KiB, {arguments} arguments: 0\n")).collect();
+    for guest in guests().into_iter().filter(|guest| ["arm64", "armhf", "s390x"].contains(&guest.debian)) {
+        let script = format!("BUSYBOX={}\n{START}{script}", guest.busybox.display());
+        for release in Release::ALL {
+            for way in [Way::Direct, Way::Ours] {
+                release.registered(way).run(&Scratch::new(), &script).printed(&printed);
+            }
+        }
+    }
+}
