@@ -1,7 +1,8 @@
 //! Which entries of the registry are ours to change.
 //!
-//! An entry is ours if it has a name out of the table and its interpreter is an image. QEMU's own packages use the
-//! same names, on purpose: other tools look for them.
+//! An entry is ours if it has a name out of the table and its interpreter says so (question.rs). QEMU's own packages use
+//! the same names, on purpose: other tools look for them. Where the interpreter cannot be asked, the file at its path
+//! decides, which may be another one than the kernel has open.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,6 +13,7 @@ use dispatch_table::{ArchTable, Architecture, EntryRule};
 
 use crate::image::OpenImage;
 use crate::json::Bytes;
+use crate::question::{Identity, Said};
 use crate::registry::Entry;
 use crate::transaction::{Interrupted, NEW, OLD};
 
@@ -29,11 +31,20 @@ pub struct Known<'t> {
     pub registered: Option<Entry>,
     /// Whether what is registered is ours.
     pub ours: bool,
+    /// What its interpreter said of itself.
+    pub identity: Option<Identity>,
 }
 
-/// Looks everything that the table describes up in `entries`. An interpreter at `image` counts as an image even if
-/// there is no file any more.
-pub fn look_up<'t>(table: &'t ArchTable, entries: &[Entry], image: &Path) -> Vec<Known<'t>> {
+/// Looks everything that the table describes up in `entries`. `ask` asks an entry's interpreter ([`Asker::ask`]). Where that
+/// is of no use, an interpreter at `image` counts as an image even if there is no file any more.
+///
+/// [`Asker::ask`]: crate::question::Asker::ask
+pub fn look_up<'t>(
+    table: &'t ArchTable,
+    entries: &[Entry],
+    image: &Path,
+    ask: impl Fn(&Entry, &Architecture) -> Option<Said>,
+) -> Vec<Known<'t>> {
     let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
     let described = table
         .architectures
@@ -41,9 +52,12 @@ pub fn look_up<'t>(table: &'t ArchTable, entries: &[Entry], image: &Path) -> Vec
         .flat_map(|architecture| architecture.rules().into_iter().map(move |rule| (architecture, rule)));
     let known = |(architecture, described): (&'t Architecture, EntryRule)| {
         let registered = entries.iter().find(|entry| *entry.name == *described.name).cloned();
-        let ours =
-            registered.as_ref().is_some_and(|entry| is_private(entry, &described) || images.holds(&entry.interpreter));
-        Known { architecture, described, registered, ours }
+        let (ours, identity) = match registered.as_ref().map(|entry| (entry, ask(entry, architecture))) {
+            None | Some((_, Some(Said::Nothing))) => (false, None),
+            Some((_, Some(Said::Ours(identity)))) => (true, identity),
+            Some((entry, None)) => (is_private(entry, &described) || images.holds(&entry.interpreter), None),
+        };
+        Known { architecture, described, registered, ours, identity }
     };
     described.map(known).collect()
 }
@@ -98,7 +112,7 @@ mod tests {
     use super::*;
     use crate::registry::{Flags, Matcher};
 
-    fn known(interpreter: &str, credentials: bool) -> Known<'static> {
+    fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> Known<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));
         let described = table.architectures[0].rules().remove(0);
         let entry = Entry {
@@ -108,16 +122,26 @@ mod tests {
             flags: Flags::ours(credentials),
             matcher: Matcher::Rule(described.rule),
         };
-        look_up(table, &[entry], Path::new("/gone/image")).remove(0)
+        look_up(table, &[entry], Path::new("/gone/image"), |_, _| said.clone()).remove(0)
     }
 
     #[test]
-    fn an_entry_is_ours_by_its_interpreter() {
-        assert!(known("/gone/image", false).ours);
-        assert!(known("/proc/self/fd/3", true).ours);
+    fn an_entry_is_ours_by_its_interpreters_path() {
+        assert!(known("/gone/image", false, None).ours);
+        assert!(known("/proc/self/fd/3", true, None).ours);
         for foreign in ["/bin/true", "/bin/sh", "/etc/passwd", "/gone", "/proc/self/fdx"] {
-            let known = known(foreign, false);
+            let known = known(foreign, false, None);
             assert!(!known.ours && known.registered.is_some(), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_the_interpreter_says_counts_more_than_its_path() {
+        let identity = Identity { version: "1".into(), image: "00".into() };
+        let found = known("/bin/true", false, Some(Said::Ours(Some(identity.clone()))));
+        assert_eq!((found.ours, found.identity), (true, Some(identity)));
+        for path in ["/gone/image", "/proc/self/fd/3"] {
+            assert!(!known(path, true, Some(Said::Nothing)).ours);
         }
     }
 }

@@ -106,7 +106,16 @@ fn prepared(program: &[u8]) -> Result<File, Fault> {
     })
 }
 
-fn prove(command: &mut Command) -> Result<(), Fault> {
+/// Runs `program` as [`run`] does: how it ended, and the first line on its standard error.
+///
+/// # Errors
+/// It was not started, or did not end.
+pub fn end(program: &[u8]) -> Result<(ExitStatus, String), Fault> {
+    let file = prepared(program)?;
+    end_of(&mut Command::new(path(&file)))
+}
+
+fn end_of(command: &mut Command) -> Result<(ExitStatus, String), Fault> {
     let mut child = command
         // Whatever the caller has set for emulators is not what is proved here.
         .env_clear()
@@ -116,10 +125,14 @@ fn prove(command: &mut Command) -> Result<(), Fault> {
         .spawn()
         .map_err(Fault::NotStarted)?;
     let status = wait(&mut child, PATIENCE).map_err(Fault::NotStarted)?.ok_or(Fault::Hung)?;
+    Ok((status, first_line(child.stderr.take())))
+}
+
+fn prove(command: &mut Command) -> Result<(), Fault> {
+    let (status, line) = end_of(command)?;
     if status.success() {
         return Ok(());
     }
-    let line = first_line(child.stderr.take());
     // Without our own name.
     let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
     Err(Fault::Ended { status, said })

@@ -11,6 +11,7 @@ use dispatch_table::{ArchTable, Architecture};
 use crate::failure::{Failure, show, warn};
 use crate::image::{self, OpenImage};
 use crate::ownership::{self, Known};
+use crate::question::Asker;
 use crate::registry::{Entry, RegisterLine, Registry};
 use crate::selection::{self, Interpreter, Selection, Skipped};
 use crate::transaction::{Change, make_all};
@@ -135,7 +136,9 @@ pub fn settle(registry: &Registry, table: &ArchTable, image: &Path) -> Result<()
 pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t>, Vec<Failure>> {
     let Request { table, interpreter, probing, .. } = request;
     let entries = registry.entries().map_err(|failure| vec![failure])?;
-    let known = ownership::look_up(table, &entries, interpreter.path);
+    let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
+    let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
+    let known = ownership::look_up(table, &entries, interpreter.path, ask);
     let (ours, foreign): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| is_ours(&known, entry));
 
     // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
@@ -281,7 +284,7 @@ mod tests {
         let described = table.architectures[0].rules().remove(0);
         let name = OsStr::new(&described.name);
         let line = RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::ours(false)).unwrap();
-        change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS)), replace)
+        change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS), |_, _| None), replace)
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The live registry: the kernel's binfmt_misc file system, checked to be one before anything is written.
 //!
-//! Its order cannot be read back. The kernel asks the newest entry first and shows the entries as files without a
-//! date, so of two that accept the same program one can only say that the later registered one gets it.
+//! The kernel asks the newest entry first, and lists the newest first when the directory is read (fs/libfs.c,
+//! `dcache_readdir`): of the enabled entries that accept a program, the first one gets it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,6 +16,7 @@ use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 pub use dispatch_entry::{Entry, Flags, LineFault, Matcher, RegisterLine};
 use dispatch_entry::{REGISTER, STATUS};
 
+use crate::defaults::REGISTRY;
 use crate::failure::{Failure, warn};
 
 /// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
@@ -68,7 +70,18 @@ impl Registry {
         Ok(read(&self.directory.join(STATUS))?.starts_with(b"enabled"))
     }
 
-    /// All entries, by name. What is not understood is left out with a warning, what is removed meanwhile silently.
+    /// Whether the programs that this process starts are looked up in it now: it is enabled, and not another user
+    /// namespace's, as a mount elsewhere than in the usual place may be.
+    ///
+    /// # Errors
+    /// The file `status` cannot be read.
+    pub fn is_live(&self) -> Result<bool, Failure> {
+        let device = |directory: &Path| fs::metadata(directory).map(|metadata| metadata.dev()).ok();
+        let usual = Registry::open(Path::new(REGISTRY)).ok().and_then(|usual| device(usual.directory()));
+        Ok(self.enabled()? && usual.is_none_or(|usual| device(&self.directory) == Some(usual)))
+    }
+
+    /// All entries, the newest one first. What is not understood is left out with a warning, what is removed meanwhile silently.
     ///
     /// # Errors
     /// The directory or an entry cannot be read.
@@ -81,7 +94,6 @@ impl Registry {
                 names.push(name);
             }
         }
-        names.sort();
         names.iter().filter_map(|name| self.entry(name).transpose()).collect()
     }
 

@@ -109,12 +109,12 @@ fn live_upgraded_and_back() {
         &scratch,
         r#"
         $TOOL install $ROWS --prefix $PREFIX --seed 1 || exit 1
-        $PREFIX/bin/binfmt-dispatch status | grep -c older
+        $PREFIX/bin/binfmt-dispatch status | grep -c differs
         $PREFIX/bin/binfmt-dispatch image $ROWS -o $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --seed 2
-        $PREFIX/bin/binfmt-dispatch status | grep older
+        $PREFIX/bin/binfmt-dispatch status | grep differs
         $PREFIX/bin/binfmt-dispatch status --json >status.json
         $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 >/dev/null || exit 2
-        $PREFIX/bin/binfmt-dispatch status | grep -c older
+        $PREFIX/bin/binfmt-dispatch status | grep -c differs
         ls $REGISTRY
         $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
         grep -h flags $REGISTRY/qemu-aarch64
@@ -126,11 +126,11 @@ fn live_upgraded_and_back() {
     let out = text(&output);
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{}", shown(&output));
-    let older = "qemu-aarch64, qemu-s390x: the registered file is older than the one on disk: \
+    let differs = "qemu-aarch64, qemu-s390x: the registered file differs from the one on disk: \
                  run `binfmt-dispatch register --replace aarch64 s390x`";
     assert_eq!(
         lines[3..10],
-        ["0", older, "0", "qemu-aarch64", "qemu-s390x", "register", "status"],
+        ["0", differs, "0", "qemu-aarch64", "qemu-s390x", "register", "status"],
         "{}",
         shown(&output)
     );
@@ -222,16 +222,16 @@ fn what_an_upgrade_leaves_out_goes_on() {
         r#"
         $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
         $PREFIX/bin/binfmt-dispatch install s390x --prefix $PREFIX >/dev/null && ./arm || exit 2
-        $PREFIX/bin/binfmt-dispatch status | grep older
+        $PREFIX/bin/binfmt-dispatch status | grep differs
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
         "#,
     );
     let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
                 until the next boot, what was installed before stays in use for them\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), line);
-    let older = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered file is older than the one on disk: \
+    let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered file differs from the one on disk: \
                  run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
-    assert_eq!(text(&output), older, "{}", shown(&output));
+    assert_eq!(text(&output), differs, "{}", shown(&output));
 }
 
 #[test]

@@ -69,7 +69,9 @@ fn plan(bytes: &[u8], table: Table<'_>, secure: bool, known: bool) {
         Ok(prepared) => {
             assert!(known && !secure && matches!(prepared.emulator, Emulator::Mapped(File::Emulator, _)));
         }
+        Err(Refusal::Question { .. }) => assert!(Guest::asks(bytes)),
         Err(refusal) => {
+            assert!(!Guest::asks(bytes));
             assert_eq!(known, secure && matches!(refusal, Refusal::Privileged { .. }));
             assert!((125..=127).contains(&refusal.exit_code()));
             assert!(!refusal.to_string().contains(char::is_control), "{refusal}");

@@ -124,7 +124,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 /// Entries for what an earlier installation had inside and this one has not go on with the earlier file: the kernel keeps
 /// it open. Taking them away would make programs fail that run now.
 fn warn_of_left(plan: &Plan<'_>, image: &Path) {
-    let names: Vec<String> = plan.left(image).map(|name| failure::show(name).to_string()).collect();
+    let mut names: Vec<String> = plan.left(image).map(|name| failure::show(name).to_string()).collect();
+    names.sort();
     if !names.is_empty() {
         failure::warn(format_args!(
             "{}: not part of this installation: until the next boot, what was installed before stays in use for them",

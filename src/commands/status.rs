@@ -1,6 +1,6 @@
 //! `status`: what of the table is registered, by whom, and whether it can work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -14,8 +14,8 @@ use crate::commands::list::{self, Program};
 use crate::failure::Failure;
 use crate::image::OpenImage;
 use crate::json::{self, Bytes};
-use crate::ownership::{self, Known};
-use crate::pinned::{self, TRACED};
+use crate::ownership::{self, DESCRIPTORS, Known};
+use crate::question::Asker;
 use crate::registry::{Entry, Registry};
 use crate::{defaults, native, registration};
 
@@ -27,12 +27,9 @@ pub struct Args {
     /// As JSON; paths that are not UTF-8 are lists of bytes
     #[arg(long)]
     json: bool,
-    /// The file that was registered; needed if it is no longer there and was elsewhere
+    /// The file that was registered; needed if it is no longer there, was elsewhere, and cannot be asked as it is turned off
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// Become the program at this path, to be looked at
-    #[arg(long = TRACED, value_name = "PATH", hide = true, exclusive = true)]
-    traced: Option<PathBuf>,
     /// Where binfmt_misc is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
@@ -71,8 +68,13 @@ struct Row {
     emulator: Option<Bytes>,
     /// Whether the emulator is inside the image on disk.
     inside: bool,
-    /// Whether the kernel has another file open than is at the interpreter's path; null where that cannot be told.
+    /// The version of ours that is registered, and the identity of its image; null where the interpreter did not say.
+    version: Option<String>,
+    identity: Option<String>,
+    /// Whether the registered file is another one than that at the interpreter's path; null where that cannot be told.
     outdated: Option<bool>,
+    /// Whether nothing is at the interpreter's path any more.
+    gone: bool,
 }
 
 /// Two entries, of which the one that was registered later gets the programs that both accept.
@@ -88,9 +90,6 @@ struct Overlap {
 /// # Errors
 /// The registry cannot be read. That there is none is an answer with `--json`, and a failure otherwise.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    if let Some(path) = &args.traced {
-        return Err(pinned::become_traced(path));
-    }
     let image = registration::image_path(args.image.as_deref())?;
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, table, &image)?,
@@ -120,7 +119,9 @@ impl Status {
 
     fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
         let entries = registry.entries()?;
-        let known = ownership::look_up(table, &entries, image);
+        let asker = Asker::new(registry, &entries, table)?;
+        let known = ownership::look_up(table, &entries, image, |entry, architecture| asker.ask(entry, architecture));
+        let mut files = Files::default();
         let interrupted = ownership::interrupted(table, &entries, image);
         let lasting: Vec<Entry> = entries
             .iter()
@@ -133,7 +134,10 @@ impl Status {
             directory: Bytes::from(registry.directory()),
             mounted: true,
             enabled: registry.enabled()?,
-            entries: known.iter().map(|known| Row::new(known, inside.contains(&known.architecture.name))).collect(),
+            entries: known
+                .iter()
+                .map(|known| Row::new(known, inside.contains(&known.architecture.name), &mut files))
+                .collect(),
             overlaps,
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
             image,
@@ -155,15 +159,15 @@ impl Status {
                 (true, false) => "disabled",
             };
             let owner = match (row.registered, row.ours) {
-                (false, _) => "",
-                (true, true) => "ours",
-                (true, false) => "other",
+                (false, _) => String::new(),
+                (true, true) => format!("ours {}", row.version.as_deref().unwrap_or_default()).trim_end().to_owned(),
+                (true, false) => "other".to_owned(),
             };
             let flags = row.flags.clone().unwrap_or_default();
             let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
             let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
             let emulator = if row.inside { "inside the image".to_owned() } else { emulator };
-            columns.push([row.entry.clone(), state.to_owned(), owner.to_owned(), flags, interpreter, emulator]);
+            columns.push([row.entry.clone(), state.to_owned(), owner, flags, interpreter, emulator]);
         }
         let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
         for Overlap { entry, other, interpreter } in &self.overlaps {
@@ -182,21 +186,48 @@ impl Status {
         for name in &self.interrupted {
             text += &format!("\n{name} was left by an interrupted run: `{NAME} register` ends it\n");
         }
-        let outdated: Vec<&Row> = self.entries.iter().filter(|row| row.outdated == Some(true)).collect();
-        if !outdated.is_empty() {
-            let entries = outdated.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
-            // Some architectures have several entries, next to each other.
-            let mut architectures: Vec<&str> = outdated.iter().map(|row| row.architecture.as_str()).collect();
-            architectures.dedup();
+        if let Some((entries, architectures)) = self.named(|row| row.outdated == Some(true)) {
             text += &format!(
-                "\n{entries}: the registered file is older than the one on disk: run `{NAME} register --replace {}`\n",
-                architectures.join(" ")
+                "\n{entries}: the registered file differs from the one on disk: \
+                 run `{NAME} register --replace {architectures}`\n"
+            );
+        }
+        if let Some((entries, _)) = self.named(|row| row.gone) {
+            text += &format!(
+                "\n{entries}: the registered file is not on disk any more, and works until the next boot: \
+                 run `{NAME} install` or `{NAME} unregister`\n"
             );
         }
         if let Some(Image { path, programs }) = &self.image {
             text += &format!("\n{path} carries:\n{}", list::table(programs));
         }
         text
+    }
+
+    /// The entries of which `wanted` is true, and their architectures; `None` without any.
+    fn named(&self, wanted: impl Fn(&Row) -> bool) -> Option<(String, String)> {
+        let rows: Vec<&Row> = self.entries.iter().filter(|row| wanted(row)).collect();
+        let entries = rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
+        // Some architectures have several entries, next to each other.
+        let mut architectures: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
+        architectures.dedup();
+        (!rows.is_empty()).then(|| (entries, architectures.join(" ")))
+    }
+}
+
+/// The files at interpreters' paths, each looked at once: many entries have the same.
+#[derive(Default)]
+struct Files(BTreeMap<PathBuf, Option<Option<String>>>);
+
+impl Files {
+    /// Whether the file at `path` is another one than the image `identity`; `None` if nothing is there.
+    fn differs(&mut self, path: &Path, identity: &str) -> Option<bool> {
+        let read = || {
+            path.symlink_metadata().ok()?;
+            Some(OpenImage::open(path).ok().flatten().map(|image| image.identity()))
+        };
+        let there = self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?;
+        Some(there.as_deref() != Some(identity))
     }
 }
 
@@ -211,8 +242,12 @@ impl Image {
 }
 
 impl Row {
-    fn new(known: &Known<'_>, inside: bool) -> Self {
+    fn new(known: &Known<'_>, inside: bool, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
+        // The path of a descriptor means nothing here.
+        let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
+        let told = known.identity.as_ref().zip(path);
+        let outdated = told.map(|(identity, path)| files.differs(path, &identity.image));
         Row {
             entry: known.described.name.clone(),
             architecture: known.architecture.name.clone(),
@@ -223,9 +258,10 @@ impl Row {
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: native::emulator(known.architecture).map(Bytes::from),
             inside,
-            outdated: entry
-                .filter(|_| known.ours)
-                .and_then(|entry| pinned::is_outdated(entry, &known.architecture.probe_elf())),
+            version: known.identity.as_ref().map(|identity| identity.version.clone()),
+            identity: known.identity.as_ref().map(|identity| identity.image.clone()),
+            outdated: outdated.flatten(),
+            gone: outdated == Some(None),
         }
     }
 

@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 
 use crate::columns::print;
 use crate::commands::install::{is_image, is_link, is_snippet};
 use crate::failure::Failure;
 use crate::installation::Place;
-use crate::registry::Registry;
+use crate::question::Asker;
+use crate::registry::{Entry, Registry};
 use crate::{defaults, ownership, registration};
 
 /// Remove what `install` installed, and its entries from the kernel's registry
@@ -78,7 +79,13 @@ impl Removal {
             Ok(entries) => entries,
             Err(failure) => return self.failures.push(failure),
         };
-        let known = ownership::look_up(table, &entries, image).into_iter().filter_map(|known| known.registered);
+        let asker = match Asker::new(registry, &entries, table) {
+            Ok(asker) => asker,
+            Err(failure) => return self.failures.push(failure),
+        };
+        let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
+        let known = ownership::look_up(table, &entries, image, ask).into_iter().filter(|known| known.ours);
+        let known = known.filter_map(|known| known.registered);
         let left = ownership::interrupted(table, &entries, image).into_iter().map(|interrupted| interrupted.entry);
         for entry in known.chain(left).filter(|entry| entry.interpreter == image) {
             let removed = if self.dry_run { Ok(()) } else { registry.unregister(&entry.name) };

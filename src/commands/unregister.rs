@@ -9,6 +9,7 @@ use dispatch_table::ArchTable;
 use crate::columns::print;
 use crate::failure::Failure;
 use crate::ownership::{self, Known};
+use crate::question::Asker;
 use crate::registry::Registry;
 use crate::{defaults, registration, selection};
 
@@ -23,7 +24,8 @@ pub struct Args {
     /// Remove all that are ours
     #[arg(long, conflicts_with = "architectures")]
     all: bool,
-    /// The file that was registered; needed if it is no longer there and was elsewhere
+    /// The file that was registered; needed if it is no longer there, was elsewhere, and is turned off, so that it cannot be
+    /// asked
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Where binfmt_misc is mounted
@@ -47,7 +49,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         registration::settle(&registry, table, &image)?;
     }
     let entries = registry.entries()?;
-    let known = ownership::look_up(table, &entries, &image);
+    let asker = Asker::new(&registry, &entries, table)?;
+    let known = ownership::look_up(table, &entries, &image, |entry, architecture| asker.ask(entry, architecture));
     let (removable, mut failures): (Vec<&Known<'_>>, _) = match &named {
         None => (known.iter().filter(|known| known.ours).collect(), Vec::new()),
         Some(architectures) => {

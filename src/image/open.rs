@@ -11,6 +11,7 @@ use dispatch_core::bytes::{Strings, slice};
 use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
 use dispatch_core::image::{COMMAND, Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
 use dispatch_core::record::Field;
+use dispatch_core::say::Digits;
 use dispatch_core::table::Row;
 use dispatch_table::ArchTable;
 
@@ -153,6 +154,11 @@ impl OpenImage {
         self.image().map_err(|fault| self.damaged(fault))
     }
 
+    /// What tells it from other images, in hexadecimal digits: what its interpreter answers when it is asked.
+    pub fn identity(&self) -> String {
+        Digits(&self.header.identity).to_string()
+    }
+
     fn part(&self, extent: Extent) -> Option<&[u8]> {
         slice(&self.meta, extent.offset, extent.len)
     }
@@ -177,7 +183,7 @@ impl OpenImage {
                 name: program.name.to_string_lossy().into(),
                 path: string(origin.path),
                 version: string(origin.version),
-                digest: origin.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+                digest: Digits(&origin.digest).to_string(),
                 size: origin.size,
                 base: Some(program.record.base).filter(|base| *base != 0),
                 runs: rows(&image.table, number).map(|row| row.name.to_string_lossy().into()).collect(),

@@ -138,8 +138,12 @@ pub fn write(
         origins,
         json,
         seed: content.seed,
+        identity: [0; 32],
         checksum: 0,
     };
+    // Everything but the bodies, and these are made from files whose digests are in it.
+    writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
+    header.identity = Sha256::new().chain_update(interpreter()).chain_update(&writer.meta).finalize().into();
     header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
     writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
     let meta = std::mem::take(&mut writer.meta);

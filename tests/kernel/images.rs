@@ -67,7 +67,7 @@ fn damaged_payloads() {
     type Change<'c> = (&'c dyn Fn(&mut ImageHeader), &'c str);
     let changes: [Change<'_>; 9] = [
         (&|header| header.magic[0] = 0, "carries no architecture table"),
-        (&|header| header.version = 2, "has layout version 2, not 1"),
+        (&|header| header.version = 1, "has layout version 1, not 2"),
         (&|header| header.host = 183, "is for hosts of ELF machine 183"),
         (&|header| header.len += 1, "is cut short"),
         (&|header| header.len = 0, "is cut short"),

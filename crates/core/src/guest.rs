@@ -10,6 +10,12 @@ const NOTE_HEADER: usize = 16;
 /// `n_type` of that note, NT_GNU_PROPERTY_TYPE_0, and its `n_namesz` and name.
 const NOTE: (u32, u32, [u8; 4]) = (5, 4, *b"GNU\0");
 
+/// What stands in `e_ident` from byte 8 on, where no rule of ours looks, in a program that is a question to the
+/// interpreter: which registered file it is. AppImage writes `AI\x02` there, and everything else zeros.
+pub const QUESTION: [u8; 8] = *b"bd-ident";
+/// Offset of that in the file.
+pub const QUESTION_AT: usize = 8;
+
 /// A program for another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guest {
@@ -27,6 +33,11 @@ impl Guest {
     /// What QEMU's loader would refuse in the header as well.
     pub fn identify(head: &[u8]) -> Result<Self, Fault> {
         Header::parse(head).map(|header| Guest { header })
+    }
+
+    /// Whether the program that begins with `head` is a question. An interpreter that does not know it runs it as a program.
+    pub fn asks(head: &[u8]) -> bool {
+        bytes::array(head, QUESTION_AT) == Some(QUESTION)
     }
 
     /// Where the program headers lie in the file; empty when there are none or the field is absurd.

@@ -47,6 +47,8 @@ record! {
         pub json: Extent,
         /// What was drawn upon for the addresses of the programs.
         pub seed: u64,
+        /// SHA-256 of all that makes this image what it is; another image has another one.
+        pub identity: [u8; 32],
         /// [`checksum`] of the header's bytes before this field.
         pub checksum: u64,
     }
@@ -129,7 +131,7 @@ impl Extent {
 /// First bytes of a payload.
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
-pub const IMAGE_VERSION: u32 = 1;
+pub const IMAGE_VERSION: u32 = 2;
 /// Largest `p_flags` of a segment: readable, writable, and executable are all there is.
 const MAX_FLAGS: u64 = 7;
 /// Number of the program that is the command.
@@ -259,6 +261,12 @@ impl<'a> Image<'a> {
     /// No image, just a table: emulators are found by their paths.
     pub fn without_programs(table: Table<'a>) -> Self {
         Image { table, page: 1, len: 0, table_end: 0, bytes: &[], programs: &[] }
+    }
+
+    /// [`ImageHeader::identity`]; empty where there is no image.
+    pub fn identity(&self) -> &'a [u8] {
+        let end = ImageHeader::SIZE.saturating_sub(u64::SIZE);
+        self.bytes.get(end.saturating_sub(<[u8; 32]>::SIZE)..end).unwrap_or_default()
     }
 
     /// The payload, or the part of it that was read.

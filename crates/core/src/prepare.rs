@@ -101,6 +101,9 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
     let Request { guest: file, invocation, secure, .. } = request;
     let mut start = [0; GUEST_HEAD];
     let start = files.read_at(file, &mut start, 0).map_err(failed("read the program", c""))?;
+    if Guest::asks(start) {
+        return Err(Refusal::Question { image: image.identity() });
+    }
     let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
     let row = image.table.choose(&guest)?;
 

@@ -4,9 +4,11 @@ use core::ffi::CStr;
 
 use crate::bytes::Strings;
 use crate::elf::{self, Class, Data, Machine};
-use crate::say::{Number, Out, Say, Text, display, say};
+use crate::say::{Digits, Number, Out, Say, Text, display, say};
 use crate::{image, program};
 
+/// Exit code: the program was a question, and is answered.
+pub const EXIT_ANSWERED: u8 = 0;
 /// Exit code: the command's answer is "no".
 pub const EXIT_NO: u8 = 1;
 /// Exit code: the command line is wrong.
@@ -73,6 +75,11 @@ pub enum Refusal<'a> {
     BadImage(image::Fault),
     /// The table in it cannot be used.
     CorruptTable,
+    /// It is a question to the interpreter, and this is the answer.
+    Question {
+        /// What tells the registered file from others.
+        image: &'a [u8],
+    },
     /// A system call failed.
     System {
         /// What was being done.
@@ -84,6 +91,11 @@ pub enum Refusal<'a> {
     },
 }
 
+/// What comes before the version in an answer.
+pub const ANSWER_VERSION: &str = "version ";
+/// What comes before the digits of the image's identity.
+pub const ANSWER_IMAGE: &str = ", image ";
+
 impl Refusal<'_> {
     /// The exit code, as documented in the README. Security rule 7: what is not understood is refused, and nothing weaker is
     /// tried.
@@ -92,6 +104,7 @@ impl Refusal<'_> {
             Refusal::UnknownMachine(_) | Refusal::UnknownVariant { .. } | Refusal::NoEmulator { .. } => {
                 EXIT_NO_EMULATOR
             }
+            Refusal::Question { .. } => EXIT_ANSWERED,
             Refusal::BadHeader(_)
             | Refusal::ForeignSystem { .. }
             | Refusal::BadEmulator { .. }
@@ -145,6 +158,9 @@ impl Say for Refusal<'_> {
                 say!(out, "the registered file ", fault, ": write it again with binfmt-dispatch image")
             }
             Refusal::CorruptTable => say!(out, Refusal::BadImage(image::Fault::Corrupt)),
+            Refusal::Question { image } => {
+                say!(out, ANSWER_VERSION, env!("CARGO_PKG_VERSION"), ANSWER_IMAGE, Digits(image))
+            }
             Refusal::System { doing, subject, errno } => {
                 say!(out, "cannot ", doing);
                 if !subject.is_empty() {
@@ -241,6 +257,13 @@ mod tests {
             Errno(errno).say(&mut |piece| line.push_str(piece));
             assert_eq!(line, said);
         }
+    }
+
+    #[test]
+    fn a_question_is_answered_with_version_and_digest() {
+        let answer = Refusal::Question { image: &[0x0a, 0xb1] };
+        let expected = std::format!("version {}, image 0ab1", env!("CARGO_PKG_VERSION"));
+        assert_eq!((answer.to_string(), answer.exit_code()), (expected, 0));
     }
 
     #[test]

@@ -117,12 +117,24 @@ impl Say for Text<'_> {
 fn escape(bytes: &[u8], out: &mut Out<'_>) {
     for byte in bytes {
         out("\\x");
-        out(digit(byte >> 4));
-        out(digit(*byte));
+        Digits(core::slice::from_ref(byte)).say(out);
     }
 }
 
-display!(Number, Text<'_>);
+/// Bytes in hexadecimal digits, two for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits<'a>(pub &'a [u8]);
+
+impl Say for Digits<'_> {
+    fn say(&self, out: &mut Out<'_>) {
+        for byte in self.0 {
+            out(digit(byte >> 4));
+            out(digit(*byte));
+        }
+    }
+}
+
+display!(Digits<'_>, Number, Text<'_>);
 
 #[cfg(test)]
 mod tests {

@@ -100,6 +100,7 @@ impl Parts {
             origins,
             json,
             seed: 0,
+            identity: [7; 32],
             checksum: 0,
         };
         seal(&mut bytes, &header);
@@ -201,6 +202,8 @@ fn what_was_written_is_read() {
     assert_eq!(image.program(COMMAND).map(|command| command.record), Ok(program.record));
     assert_eq!(image.program(2).map(|_| ()), Err(Fault::Corrupt));
     assert_eq!(image.program(u32::MAX).map(|_| ()), Err(Fault::Corrupt));
+    assert_eq!(image.identity(), [7; 32]);
+    assert_eq!(Image::without_programs(image.table).identity(), [0; 0]);
 }
 
 #[test]
@@ -243,7 +246,7 @@ fn fields_of_the_header_are_checked_for_themselves() {
         seal(&mut bad, &header);
         read_all(&bad, LEN)
     };
-    assert_eq!(header_with(&|header| header.version = 2), Err(Fault::Version(2)));
+    assert_eq!(header_with(&|header| header.version = 1), Err(Fault::Version(1)));
     assert_eq!(header_with(&|header| header.host = 183), Err(Fault::Host(Machine(183))));
     assert_eq!(header_with(&|header| header.magic = [0; 8]), Err(Fault::NoPayload));
     assert_eq!(header_with(&|header| header.len = LEN + PAGE), Err(Fault::CutShort));

@@ -27,6 +27,7 @@ use crate::failure::Failure;
 use crate::guest::{Program, c_string};
 use crate::image::{Effective, OpenImage};
 use crate::json::Bytes;
+use crate::question::Asker;
 use crate::registry::{self, Registry};
 use crate::{defaults, host, ownership};
 
@@ -102,8 +103,8 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
 fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
     let Explanation { kernel, notes, .. } = explanation;
     let registry = Registry::open(Path::new(defaults::REGISTRY));
-    let entries = registry.and_then(|registry| Ok((registry.enabled()?, registry.entries()?)));
-    let (enabled, entries) = match entries {
+    let entries = registry.and_then(|registry| Ok((registry.enabled()?, registry.entries()?, registry)));
+    let (enabled, entries, registry) = match entries {
         Ok(found) => found,
         Err(failure) => {
             kernel.unavailable = Some(match failure {
@@ -120,7 +121,11 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
         kernel.unavailable = Some(format!("all are turned off (`echo 1 > {}` turns them on)", status.display()));
         return;
     }
-    let known = ownership::look_up(table, &entries, Path::new(defaults::IMAGE));
+    let asker = Asker::new(&registry, &entries, table).ok();
+    let ask = |entry: &registry::Entry, architecture: &Architecture| {
+        asker.as_ref().filter(|_| entry.accepts(start))?.ask(entry, architecture)
+    };
+    let known = ownership::look_up(table, &entries, Path::new(defaults::IMAGE), ask);
     let ours =
         |entry: &registry::Entry| known.iter().any(|known| known.ours && known.registered.as_ref() == Some(entry));
     for entry in &entries {

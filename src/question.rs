@@ -1,0 +1,171 @@
+//! Which file an entry's interpreter is: the interpreter itself is asked.
+//!
+//! With flag F the kernel starts the file that it opened at registration. Its path may be gone by now, or mean another
+//! file here than where it was registered. So the interpreter is started for a question, which is the architecture's probe
+//! with a mark where no rule of ours looks. An interpreter of ours answers with its version and its image's identity;
+//! any other runs the probe, which ends at once.
+
+use std::process::ExitStatus;
+
+use dispatch_core::guest::{QUESTION, QUESTION_AT};
+use dispatch_core::refusal::{ANSWER_IMAGE, ANSWER_VERSION, EXIT_ANSWERED};
+use dispatch_core::{Guest, NAME, Table};
+use dispatch_table::{ArchTable, Architecture};
+
+use crate::failure::Failure;
+use crate::probe;
+use crate::registry::{Entry, Registry};
+
+/// Hexadecimal digits of an identity.
+const DIGITS: usize = 64;
+
+/// What an interpreter of ours says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its version.
+    pub version: String,
+    /// What tells its image from others ([`crate::image::OpenImage::identity`]).
+    pub image: String,
+}
+
+/// What an entry's interpreter did when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is ours. Without an identity, it complained in our name instead of answering, as a damaged image does.
+    Ours(Option<Identity>),
+    /// It took the question for a program: it is somebody else's.
+    Nothing,
+}
+
+/// Asks the interpreters of a registry.
+#[derive(Debug)]
+pub struct Asker<'a> {
+    /// Newest first.
+    entries: &'a [Entry],
+    /// The compiled table.
+    table: Vec<u8>,
+    /// Whether what this process starts is looked up in that registry.
+    live: bool,
+}
+
+impl<'a> Asker<'a> {
+    /// For `entries` of `registry`, all of them, the newest one first.
+    ///
+    /// # Errors
+    /// The registry cannot be read.
+    pub fn new(registry: &Registry, entries: &'a [Entry], table: &ArchTable) -> Result<Self, Failure> {
+        Ok(Asker { entries, table: table.compile(), live: registry.is_live()? })
+    }
+
+    /// Asks the interpreter of `entry`, which has a name of `architecture`'s. `None` where it cannot be asked, or what came
+    /// is no answer: the entry is off, or another one is newer, or it does not take a question, or nothing was started.
+    pub fn ask(&self, entry: &Entry, architecture: &Architecture) -> Option<Said> {
+        let question = self.question(entry, architecture)?;
+        let wins = |other: &&Entry| other.accepts(&question);
+        if !self.live || self.entries.iter().find(wins)?.name != entry.name {
+            return None;
+        }
+        let (status, line) = probe::end(&question).ok()?;
+        log::debug!("{}: asked, {status}: {line}", entry.name.to_string_lossy());
+        understand(status, &line)
+    }
+
+    /// A question that the entry takes. Any interpreter for the architecture can run it: it is a program of its table's row.
+    fn question(&self, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
+        // Without the program's descriptor, an interpreter of ours takes itself for the command.
+        let rule = entry.rule().filter(|_| entry.flags.open_binary)?;
+        let mut program = architecture.probe_elf();
+        program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
+        for ((byte, magic), mask) in program.iter_mut().zip(rule.magic()).zip(rule.mask()) {
+            *byte = *byte & !mask | magic & mask;
+        }
+        let row = Table::read(&self.table).ok()?.choose(&Guest::identify(&program).ok()?).ok()?;
+        let same = row.name.to_bytes() == architecture.name.as_bytes();
+        (same && Guest::asks(&program) && rule.accepts(&program)).then_some(program)
+    }
+}
+
+/// What an interpreter said that ended so; `None` for one that was killed, as by a limit of this process.
+fn understand(status: ExitStatus, line: &str) -> Option<Said> {
+    let code = status.code()?;
+    let Some(said) = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")) else {
+        return Some(Said::Nothing);
+    };
+    Some(Said::Ours(identity(said).filter(|_| code == i32::from(EXIT_ANSWERED))))
+}
+
+/// The identity in an answer.
+fn identity(said: &str) -> Option<Identity> {
+    let (version, image) = said.rsplit_once(ANSWER_VERSION)?.1.split_once(ANSWER_IMAGE)?;
+    let digits = image.len() == DIGITS && image.bytes().all(|digit| digit.is_ascii_hexdigit());
+    digits.then(|| Identity { version: version.to_owned(), image: image.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::path::PathBuf;
+
+    use dispatch_core::Rule;
+
+    use super::*;
+    use crate::registry::{Flags, Matcher};
+
+    fn entry(name: &str, rule: Rule) -> Entry {
+        Entry {
+            name: name.into(),
+            enabled: true,
+            interpreter: PathBuf::from("/i"),
+            flags: Flags::ours(false),
+            matcher: Matcher::Rule(rule),
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_table_can_be_asked() {
+        let table = ArchTable::builtin();
+        let asker = Asker { entries: &[], table: table.compile(), live: false };
+        for architecture in &table.architectures {
+            for described in architecture.rules() {
+                let question = asker.question(&entry(&described.name, described.rule), architecture);
+                assert!(question.is_some_and(|question| Guest::asks(&question)), "{}", described.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_would_not_be_a_question_any_more_is_not_started() {
+        let table = ArchTable::builtin();
+        let asker = Asker { entries: &[], table: table.compile(), live: false };
+        let alpha = table.find("alpha").unwrap();
+        let own = alpha.rules().remove(0).rule;
+        let compared = |at: usize, value: u8| {
+            let (mut magic, mut mask) = (own.magic().to_vec(), own.mask().to_vec());
+            (magic[at], mask[at]) = (value, 0xff);
+            asker.question(&entry("qemu-alpha", Rule::new(0, &magic, &mask).unwrap()), alpha).is_some()
+        };
+        assert!(compared(8, QUESTION[0]));
+        assert!(!compared(8, 0), "the padding has to be zero, as in the kernel's documentation");
+        assert!(!compared(18, 183), "another machine");
+        assert!(!compared(0, b'M'), "no ELF file");
+        let behind = Rule::new(200, b"x", b"").unwrap();
+        assert!(asker.question(&entry("qemu-alpha", behind), alpha).is_none(), "behind the end of the probe");
+    }
+
+    #[test]
+    fn only_an_answer_is_one() {
+        let digits = "0123456789abcdef".repeat(4);
+        let line = |rest: &str| format!("{NAME}: /proc/self/fd/3: {rest}");
+        let answer = line(&format!("version 1.2.3, image {digits}"));
+        let exited = |code: i32| ExitStatus::from_raw(code << 8);
+        let identity = Identity { version: "1.2.3".into(), image: digits.clone() };
+        assert_eq!(understand(exited(0), &answer), Some(Said::Ours(Some(identity))));
+        assert_eq!(understand(exited(0), ""), Some(Said::Nothing));
+        assert_eq!(understand(exited(1), "qemu: cannot"), Some(Said::Nothing));
+        let complaints = [(125, line("the registered file is damaged: write it again")), (126, answer.clone())];
+        for (code, complaint) in complaints.into_iter().chain([(0, line("version 1, image 00"))]) {
+            assert_eq!(understand(exited(code), &complaint), Some(Said::Ours(None)), "{complaint}");
+        }
+        assert_eq!(understand(ExitStatus::from_raw(9), &answer), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! Whose an entry is, when the path that it was registered with does not tell: the interpreter itself is asked.
+
+mod support;
+
+use serde_json::Value;
+use support::{Namespace, Need, Observation, Scratch, TOOL, have};
+
+/// Prints the lines of `status` about what is registered and about files, without columns that depend on the machine.
+const PRELUDE: &str = r#"
+    REGISTRY=/proc/sys/fs/binfmt_misc
+    unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *inside the image$||'; }
+    status() { $TOOL status "$@" | grep -e abled -e 'registered file' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
+    register() { $TOOL register --image "$@" >/dev/null; }
+"#;
+
+/// Runs a script with an empty registry, and TOOL and two images, `one` and `two`, in its directory.
+#[track_caller]
+fn run(scratch: &Scratch, namespace: &Namespace, script: &str) -> Observation {
+    for (name, seed) in [("one", "1"), ("two", "2")] {
+        support::tool(&["image", "aarch64", "s390x", "--seed", seed, "-o", &scratch.at(name)]);
+    }
+    namespace.run(scratch, &format!("TOOL={TOOL}\n{PRELUDE}\n{script}"))
+}
+
+fn empty() -> Namespace {
+    Namespace::with_lines("nothing registered", String::new())
+}
+
+fn ready() -> bool {
+    have(&[Need::Namespace, Need::Qemu])
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[test]
+fn a_deleted_or_renamed_file_is_known_and_removed() {
+    if !ready() {
+        return;
+    }
+    for (change, other) in [("rm one", "the path is free"), ("mv one elsewhere", "the file is elsewhere")] {
+        let scratch = Scratch::new();
+        let seen = run(
+            &scratch,
+            &empty(),
+            &format!(
+                "register one aarch64 s390x; {change} # {other}
+                status; echo code ${{PIPESTATUS[0]}}; $TOOL status >/dev/null; echo code $?
+                $TOOL unregister arm64; echo code $?
+                $TOOL unregister; echo code $?; ls $REGISTRY"
+            ),
+        );
+        let row = |cpu: &str| format!("qemu-{cpu} enabled ours {VERSION} POCF {}", scratch.at("one"));
+        let gone = "qemu-aarch64, qemu-s390x: the registered file is not on disk any more, and works until the next boot: \
+                    run `binfmt-dispatch install` or `binfmt-dispatch unregister`";
+        seen.printed(&format!(
+            "{}\n{}\n{gone}\ncode 0\ncode 0\nqemu-aarch64: removed\ncode 0\nqemu-s390x: removed\ncode 0\nregister\nstatus\n",
+            row("aarch64"),
+            row("s390x")
+        ));
+    }
+}
+
+#[test]
+fn a_replaced_file_differs() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let seen = run(
+        &scratch,
+        &empty(),
+        "register one aarch64; $TOOL status --json; mv two one; $TOOL status --json; status | tail -n 1
+        cp /bin/true one; $TOOL status --json; $TOOL unregister arm64",
+    );
+    let out = seen.succeeded().out();
+    let mut documents = serde_json::Deserializer::from_str(out).into_iter::<Value>();
+    let mut entry = || {
+        let status = documents.next().unwrap().unwrap();
+        let mut entries = status["entries"].as_array().unwrap().clone().into_iter();
+        entries.find(|entry| entry["entry"] == "qemu-aarch64").unwrap()
+    };
+    let same = entry();
+    assert_eq!((&same["outdated"], &same["gone"], &same["version"]), (&false.into(), &false.into(), &VERSION.into()));
+    assert_eq!(same["identity"].as_str().unwrap().len(), 64, "{same}");
+    let other = entry();
+    assert_eq!((&other["outdated"], &other["identity"]), (&true.into(), &same["identity"]));
+    let line = "qemu-aarch64: the registered file differs from the one on disk: run `binfmt-dispatch register --replace aarch64`\n";
+    assert!(out.contains(line) && out.ends_with("qemu-aarch64: removed\n"), "{seen}");
+}
+
+#[test]
+fn another_mount_namespace_has_another_file_at_the_path() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // A container registers its own file, at a path where here is nothing, an emulator, or another image; and an emulator
+    // at a path where here is an image.
+    let seen = run(
+        &scratch,
+        &empty(),
+        r#"
+        mkdir here there; PATH_IN_BOTH=$PWD/here/interpreter
+        cp one there/interpreter
+        in_container() { unshare --mount bash -c "mount --bind there here; $1"; }
+        in_container "$TOOL register --image $PATH_IN_BOTH aarch64 >/dev/null"
+        status; cp /usr/bin/qemu-aarch64-static here/interpreter; status; cp two here/interpreter; status
+        $TOOL unregister aarch64
+        cp /usr/bin/qemu-aarch64-static there/interpreter
+        $TOOL generate --interpreter $PATH_IN_BOTH --format register aarch64 >line
+        in_container "cat line >$REGISTRY/register"
+        status; $TOOL unregister; $TOOL unregister arm64; echo code $?
+        $TOOL register --image two arm64; echo code $?
+        "#,
+    );
+    let path = scratch.at("here/interpreter");
+    let ours = format!("qemu-aarch64 enabled ours {VERSION} POCF {path}\n");
+    let differs = "qemu-aarch64: the registered file differs from the one on disk: \
+                   run `binfmt-dispatch register --replace aarch64`\n";
+    let gone = "qemu-aarch64: the registered file is not on disk any more, and works until the next boot: \
+                run `binfmt-dispatch install` or `binfmt-dispatch unregister`\n";
+    let expected = format!(
+        "{ours}{gone}{ours}{differs}{ours}{differs}qemu-aarch64: removed\n\
+         qemu-aarch64 enabled other POF {path}\ncode 1\ncode 1\n"
+    );
+    assert_eq!(seen.out(), expected, "{seen}");
+    let refused =
+        format!("binfmt-dispatch: qemu-aarch64: is registered for {path}: remove that package, or use `--replace`\n");
+    assert!(seen.err().ends_with(&refused), "{seen}");
+}
+
+#[test]
+fn what_cannot_be_asked_is_judged_by_its_path() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // Turned off; behind a newer entry; all off; with a rule that looks where the mark would be.
+    let seen = run(
+        &scratch,
+        &empty(),
+        r#"
+        register one aarch64; $TOOL generate --interpreter $PWD/one --format register aarch64 >line
+        echo 0 >$REGISTRY/qemu-aarch64; status
+        echo 1 >$REGISTRY/qemu-aarch64; status
+        echo ':newer:M:18:\xb7\x00::/bin/true:' >$REGISTRY/register; status; echo -1 >$REGISTRY/newer
+        echo 0 >$REGISTRY/status; status; echo 1 >$REGISTRY/status; status
+        $TOOL unregister; echo ':qemu-aarch64:M:8:\0\0\0\0\0\0\0\0\x02\0\xb7\0::'$PWD/one:POF >$REGISTRY/register; status
+        mv one elsewhere; status; $TOOL unregister arm64 --image one
+        "#,
+    );
+    let path = scratch.at("one");
+    let row = |state: &str, owner: &str, flags: &str| format!("qemu-aarch64 {state} {owner} {flags} {path}\n");
+    let (unknown, known) = (row("enabled", "ours", "POCF"), row("enabled", &format!("ours {VERSION}"), "POCF"));
+    let expected = [
+        row("disabled", "ours", "POCF"),
+        known.clone(),
+        unknown.clone(),
+        unknown,
+        known,
+        "qemu-aarch64: removed\n".to_owned(),
+        row("enabled", "ours", "POF"),
+        row("enabled", "other", "POF"),
+        "qemu-aarch64: removed\n".to_owned(),
+    ];
+    assert_eq!(seen.out(), expected.concat(), "{seen}");
+}
+
+#[test]
+fn an_emulator_runs_the_question_and_is_not_ours() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let seen = run(&scratch, &Namespace::direct(), "status | cut -d ' ' -f 1-3 | sort -u -k 2; $TOOL unregister");
+    let lines: Vec<&str> = seen.succeeded().out().lines().collect();
+    assert!(matches!(lines[..], [line] if line.ends_with(" enabled other")), "{seen}");
+}
+
+#[test]
+fn an_interpreter_that_fails_is_ours_if_it_says_so() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // Nothing at the path; what would wait for input; what fails; an image that is cut short, which complains.
+    let seen = run(
+        &scratch,
+        &empty(),
+        r#"
+        entry() { echo ':qemu-alpha:M:18:\x26\x90::'$1:O >$REGISTRY/register; status; echo -1 >$REGISTRY/qemu-alpha; }
+        entry /no/such; entry /bin/cat; entry /bin/false
+        head -c 70000 one >short; chmod +x short; $TOOL register --image one arm64 >/dev/null
+        $TOOL generate --interpreter $PWD/short --format register s390x >$REGISTRY/register; status; $TOOL unregister s390x
+        "#,
+    );
+    let other = |path: &str| format!("qemu-alpha enabled other O {path}\n");
+    let [one, short] = ["one", "short"].map(|name| scratch.at(name));
+    let expected = format!(
+        "{}{}{}qemu-aarch64 enabled ours {VERSION} POCF {one}\nqemu-s390x enabled ours POF {short}\nqemu-s390x: removed\n",
+        other("/no/such"),
+        other("/bin/cat"),
+        other("/bin/false"),
+    );
+    assert_eq!(seen.out(), expected, "{seen}");
+}
+
+#[test]
+fn an_ordinary_user_learns_it_too() {
+    if !have(&[Need::Namespace, Need::Qemu, Need::Root]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let seen = run(
+        &scratch,
+        &empty().mapped(),
+        r#"
+        cp $TOOL tool; chmod 755 tool; register one arm64; rm one; TOOL=./tool
+        user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+        export -f status unset_emulator; export TOOL
+        user bash -c status; user ./tool unregister arm64; echo code $?
+        "#,
+    );
+    let row = format!(
+        "qemu-aarch64 enabled ours {VERSION} POCF {}\nqemu-aarch64: the registered file is not",
+        scratch.at("one")
+    );
+    assert!(seen.out().starts_with(&row) && seen.out().ends_with("code 1\n"), "{seen}");
+    assert!(seen.err().contains("may not be written: become root"), "{seen}");
+}
+
+#[test]
+fn a_question_costs_nobody_anything() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // To anybody else the question is a program that ends at once.
+    let table = dispatch_table::ArchTable::builtin();
+    let mut question = table.find("aarch64").unwrap().probe_elf();
+    question[8..16].copy_from_slice(b"bd-ident");
+    scratch.write("question", &question);
+    let seen = run(
+        &scratch,
+        &empty(),
+        "qemu-aarch64-static ./question; echo code $?; register one arm64; ./question 2>answer; echo code $?
+        sed 's/, image [0-9a-f]\\{64\\}$/, image DIGEST/' answer",
+    );
+    let answer = format!("binfmt-dispatch: ./question: version {VERSION}, image DIGEST\n");
+    seen.printed(&format!("code 0\ncode 0\n{answer}"));
+}
