@@ -69,6 +69,11 @@ pub enum Failure {
         /// The paths that were tried.
         tried: Vec<String>,
     },
+    /// There is no emulator for anything.
+    NoEmulators {
+        /// Where they were looked for; empty for the table's places.
+        from: Vec<PathBuf>,
+    },
 
     /// The kernel does not have the file system type.
     NoBinfmtMisc,
@@ -260,7 +265,9 @@ impl Failure {
             | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
-            Failure::NoEmulator { .. } | Failure::CommandNotFound { .. } => EXIT_NO_EMULATOR,
+            Failure::NoEmulator { .. } | Failure::NoEmulators { .. } | Failure::CommandNotFound { .. } => {
+                EXIT_NO_EMULATOR
+            }
             _ => EXIT_NO,
         }
     }

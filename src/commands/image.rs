@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use dispatch_core::table::Strategy;
 use dispatch_table::ArchTable;
 
-use crate::failure::{Failure, warn};
-use crate::image::source::{self, From};
+use crate::failure::Failure;
+use crate::image::source::{self, From, Source};
 use crate::image::{self, Content, Replacement};
-use crate::{host, selection};
+use crate::{host, native, selection};
 
 /// Write the file that is registered with the kernel
 ///
@@ -71,8 +73,9 @@ pub struct Contents {
     /// foreign here and whose emulator is found
     #[arg(value_name = "ARCH")]
     pub architectures: Vec<String>,
-    /// A directory with emulators, or ARCH=FILE; instead of the places in the table. May be repeated: of several for one
-    /// architecture, the first runs
+    /// A directory with emulators, or ARCH=FILE; instead of the places in the table, and of the image that this command was
+    /// started from, whose emulators are taken where none is installed. May be repeated: of several for one architecture, the
+    /// first runs
     #[arg(long, value_name = "DIR|ARCH=FILE")]
     from: Vec<OsString>,
     /// Put no emulators inside; they are opened by their paths when programs start
@@ -100,21 +103,26 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 /// # Errors
 /// As [`run`].
 pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<(), Failure> {
+    let emulators = contents.sources(table)?;
     let replacement = Replacement::begin(output)?;
-    write_to(contents, table, &replacement)?;
+    write_to(contents, table, &emulators, &replacement)?;
     replacement.finish()
 }
 
-/// Writes an image to a file that is not in its place yet.
+/// Writes an image with these emulators to a file that is not in its place yet.
 ///
 /// # Errors
 /// As [`run`].
-pub fn write_to(contents: &Contents, table: &ArchTable, replacement: &Replacement) -> Result<(), Failure> {
-    let emulators = contents.sources(table)?;
+pub fn write_to(
+    contents: &Contents,
+    table: &ArchTable,
+    emulators: &[Source<'_>],
+    replacement: &Replacement,
+) -> Result<(), Failure> {
     let content = Content {
         table,
         command: image::this_command()?,
-        emulators: &emulators,
+        emulators,
         // The same file wherever it is written, if that is what is asked for.
         prelink: (!contents.no_prelink)
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),
@@ -139,7 +147,7 @@ impl Contents {
     /// The emulators that are to be inside.
     ///
     /// # Errors
-    /// One that was asked for is not found.
+    /// One that was asked for is not found, or none at all.
     pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<source::Source<'t>>, Failure> {
         if self.no_emulators {
             return Ok(Vec::new());
@@ -147,7 +155,9 @@ impl Contents {
         let from = self.from.iter().map(|place| From::parse(place)).collect::<Result<Vec<_>, _>>();
         let from = from.map_err(Failure::Usage)?;
         let named = selection::named(table, &self.architectures)?;
-        let sources = source::find(table, &named.clone().unwrap_or_else(|| source::foreign(table)), &from)?;
+        let rows = named.clone().unwrap_or_else(|| source::foreign(table));
+        let own = image::own().map(Rc::new);
+        let sources = source::find(table, &rows, &from, own.as_ref())?;
         let found = |name: &str| sources.iter().any(|source| source.architecture.name == name);
         if let Some(missing) = named.iter().flatten().find(|architecture| !found(&architecture.name)) {
             let tried = if from.is_empty() {
@@ -157,8 +167,11 @@ impl Contents {
             };
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), tried });
         }
-        if sources.is_empty() {
-            warn("no emulator was found, so there is none inside: install qemu-user-static, or give --from");
+        // What is only ever executed is no use inside.
+        let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && native::emulator(row).is_some());
+        if sources.is_empty() && !by_path {
+            let from = self.from.iter().map(PathBuf::from).collect();
+            return Err(Failure::NoEmulators { from });
         }
         Ok(sources)
     }

@@ -61,8 +61,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
     let registry =
         if args.no_register || place.root.is_some() { None } else { Some(registration::open_registry(&args.mount)?) };
+    let emulators = args.contents.sources(table)?;
     if args.dry_run {
-        let inside = args.contents.sources(table)?.into_iter().map(|source| source.architecture.name.clone()).collect();
+        let inside = emulators.iter().map(|source| source.architecture.name.clone()).collect();
         let interpreter = Interpreter { path: &path, inside: &inside, credentials };
         let entries = entries(table, named.as_deref(), interpreter)?;
         let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
@@ -78,7 +79,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
     let image = Replacement::begin(image)?;
-    image::write_to(&args.contents, table, &image)?;
+    image::write_to(&args.contents, table, &emulators, &image)?;
     let carried = Carried::read(&image.staged())?;
     let interpreter = Interpreter { path: &path, inside: &carried.inside, credentials };
     let plan = match &registry {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use dispatch_core::say::Digits;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
@@ -137,7 +138,7 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Program>, Failure> {
         version: carried.version,
         size: carried.size,
         base: carried.base,
-        digest: carried.digest,
+        digest: Digits(&carried.digest).to_string(),
         runs: carried.runs,
         cpus: carried.cpus,
     };

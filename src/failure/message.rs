@@ -27,7 +27,19 @@ impl fmt::Display for Failure {
                 write!(f, "{architecture}: not registered, as this machine runs such programs by itself: leave it out")
             }
             Failure::NoEmulator { architecture, tried } => {
-                write!(f, "{architecture}: no emulator: install one of {}", tried.join(", "))
+                write!(
+                    f,
+                    "{architecture}: no emulator: install the package qemu-user-static, or one of {}",
+                    tried.join(", ")
+                )
+            }
+            Failure::NoEmulators { from } if from.is_empty() => f.write_str(
+                "no emulator is installed, and none would be in the image: install the package qemu-user-static, name \
+                 a directory with --from, or choose --no-emulators",
+            ),
+            Failure::NoEmulators { from } => {
+                let from: Vec<String> = from.iter().map(|path| show(path.as_os_str()).to_string()).collect();
+                write!(f, "{}: no emulator of the table is there: name another directory", from.join(", "))
             }
             Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
             Failure::NotMounted { directory } => write!(

@@ -40,14 +40,16 @@ pub struct OpenImage {
 /// One program of an image, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
+    /// Its number.
+    pub number: u32,
     /// Its file name.
     pub name: String,
     /// Where it was read from.
     pub path: String,
     /// What it said its version is; may be empty.
     pub version: String,
-    /// SHA-256 of the file that it was read from, in hexadecimal digits.
-    pub digest: String,
+    /// SHA-256 of the file that it was read from.
+    pub digest: [u8; 32],
     /// Length of that file, in bytes.
     pub size: u64,
     /// Address for which it is prelinked, if it is.
@@ -180,10 +182,11 @@ impl OpenImage {
         let carried = image.programs().zip(origins).zip(0..).map(|((program, origin), number)| {
             let program = program.map_err(|fault| self.damaged(fault))?;
             Ok(Carried {
+                number,
                 name: program.name.to_string_lossy().into(),
                 path: string(origin.path),
                 version: string(origin.version),
-                digest: Digits(&origin.digest).to_string(),
+                digest: origin.digest,
                 size: origin.size,
                 base: Some(program.record.base).filter(|base| *base != 0),
                 runs: rows(&image.table, number).map(|row| row.name.to_string_lossy().into()).collect(),

@@ -1,22 +1,81 @@
 //! The programs that are to travel in an image: where they are found, and what is known of them.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture, Tuned};
+use nix::sys::memfd::MFdFlags;
 
+use super::{Carried, OpenImage};
 use crate::failure::{Failure, warn};
-use crate::{host, probe};
+use crate::{host, memory, probe};
 
 /// An emulator that is to be inside.
 #[derive(Clone, Debug)]
 pub struct Source<'t> {
     /// The architecture that it is for.
     pub architecture: &'t Architecture,
-    /// Its file.
+    /// Its file; for one out of an image, the file that it was read from when that was written.
     pub path: PathBuf,
+    /// The program of an image that it is, if it is one.
+    pub inside: Option<Inside>,
+}
+
+/// A program that is taken out of an image.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    image: Rc<OpenImage>,
+    /// What the image says of it.
+    pub carried: Carried,
+}
+
+impl<'t> Source<'t> {
+    /// The emulator in a file.
+    pub fn of_file(architecture: &'t Architecture, path: PathBuf) -> Self {
+        Source { architecture, path, inside: None }
+    }
+
+    /// The emulator that `image` has for `architecture`, if it has one.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    fn of_image(architecture: &'t Architecture, image: &Rc<OpenImage>) -> Result<Option<Self>, Failure> {
+        let carried = image.carried()?.into_iter().find(|carried| carried.runs.contains(&architecture.name));
+        Ok(carried.map(|carried| {
+            let path = PathBuf::from(&carried.path);
+            Source { architecture, path, inside: Some(Inside { image: Rc::clone(image), carried }) }
+        }))
+    }
+
+    /// The emulator as an ELF file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        match &self.inside {
+            Some(Inside { image, carried }) => image.program_elf(carried.number),
+            None => std::fs::read(&self.path).map_err(|error| Failure::io("read", &self.path, error)),
+        }
+    }
+
+    /// A file that can be executed by its path while the second one is open.
+    ///
+    /// # Errors
+    /// It cannot be read, or no file in memory be made of it.
+    fn executable(&self) -> Result<(PathBuf, Option<File>), Failure> {
+        if self.inside.is_none() {
+            return Ok((self.path.clone(), None));
+        }
+        let failed = |error| Failure::io("make", &self.path, error);
+        let mut file = memory::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        file.write_all(&self.bytes()?).map_err(failed)?;
+        Ok((probe::path(&file).into(), Some(file)))
+    }
 }
 
 /// Where emulators come from.
@@ -50,17 +109,23 @@ impl From {
     }
 }
 
-/// The emulators of `rows`, from the places given, or else from where the table says they are installed. Of several for
-/// one architecture the first one runs.
+/// The emulators of `rows`, from the places given. Without any, from where the table says they are installed, or else, as
+/// what is installed may be newer, out of `own`, the image that this command was started from. Of several for one
+/// architecture the first one runs.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`].
-pub fn find<'t>(table: &'t ArchTable, rows: &[&'t Architecture], from: &[From]) -> Result<Vec<Source<'t>>, Failure> {
+/// [`Failure::UnknownArchitecture`], and [`Failure::DamagedImage`].
+pub fn find<'t>(
+    table: &'t ArchTable,
+    rows: &[&'t Architecture],
+    from: &[From],
+    own: Option<&Rc<OpenImage>>,
+) -> Result<Vec<Source<'t>>, Failure> {
     let mut sources = Vec::new();
     for place in from {
         if let From::File(name, path) = place {
             let architecture = table.find(name).ok_or_else(|| Failure::UnknownArchitecture(name.clone()))?;
-            sources.push(Source { architecture, path: path.clone() });
+            sources.push(Source::of_file(architecture, path.clone()));
         }
     }
     for architecture in rows.iter().filter(|architecture| architecture.strategy == Strategy::Map) {
@@ -73,7 +138,10 @@ pub fn find<'t>(table: &'t ArchTable, rows: &[&'t Architecture], from: &[From]) 
         if from.is_empty() {
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
-        sources.extend(places.into_iter().map(|path| Source { architecture, path }));
+        if let Some(own) = own.filter(|_| from.is_empty() && places.is_empty()) {
+            sources.extend(Source::of_image(architecture, own)?);
+        }
+        sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
     Ok(sources)
 }
@@ -105,22 +173,41 @@ pub struct Examined {
 /// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
 /// because of an option of ours.
 pub fn examine(source: &Source<'_>) -> Examined {
-    let version = version(&source.path);
+    let version = match &source.inside {
+        Some(inside) => inside.carried.version.clone(),
+        None => version(&source.path),
+    };
     let Tuned { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
-    let probe = source.architecture.probe_elf();
     let mut models: Vec<Vec<&str>> = cpu.into_iter().chain(larger_cpu).map(|model| vec!["-cpu", model]).collect();
     if models.is_empty() && !options.is_empty() {
         models.push(Vec::new());
     }
-    let refused = models.into_iter().find_map(|model| {
-        let given: Vec<&str> = model.into_iter().chain(options.iter().map(String::as_str)).collect();
-        let fault = probe::run_by(&source.path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
+    let given = models.into_iter().map(|model| model.into_iter().chain(options.iter().map(String::as_str)).collect());
+    let plain = refuses(source, given.collect());
+    Examined { version, plain }
+}
+
+/// Whether an emulator refuses one of these lists of options.
+fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> bool {
+    if given.is_empty() {
+        return false;
+    }
+    let (path, _file) = match source.executable() {
+        Ok(executable) => executable,
+        Err(failure) => {
+            failure.report();
+            return true;
+        }
+    };
+    let probe = source.architecture.probe_elf();
+    let refused = given.into_iter().find_map(|given| {
+        let fault = probe::run_by(&path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
         Some((given.join(" "), fault))
     });
     if let Some((given, fault)) = &refused {
         warn(format!("{}: with {given}, the probe {fault}: it runs without", source.path.display()));
     }
-    Examined { version, plain: refused.is_some() }
+    refused.is_some()
 }
 
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.

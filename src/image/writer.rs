@@ -69,6 +69,17 @@ struct Writer<'f> {
     records: Vec<ProgramRecord>,
     origins: Vec<OriginRecord>,
     host: Host,
+    /// Of what makes this image what it is.
+    identity: Sha256,
+}
+
+/// Where a program comes from.
+struct Origin<'o> {
+    name: &'o str,
+    path: &'o str,
+    version: String,
+    /// Digest and length of the file, if it is not the one that is at hand.
+    file: Option<([u8; 32], u64)>,
 }
 
 /// Writes the image to `file`, which is empty. `progress` is told of each program before it is read.
@@ -103,19 +114,22 @@ pub fn write(
         records: Vec::new(),
         origins: Vec::new(),
         host,
+        identity: Sha256::new_with_prefix(interpreter()),
     };
     writer.start = writer.start.next_multiple_of(ALIGN);
     let bodies = writer.next;
     let table = writer.add(&compiled);
 
     progress(0, Path::new(&content.command.path));
-    let command = (dispatch_core::NAME, content.command.path.as_str(), env!("CARGO_PKG_VERSION").to_owned());
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
     writer.program(&content.command.bytes, command, base(content, 0))?;
     for (index, (source, examined)) in content.emulators.iter().zip(examined).enumerate() {
         progress(index + 1, &source.path);
-        let bytes = std::fs::read(&source.path).map_err(|error| Failure::io("read", &source.path, error))?;
+        let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let origin = (name.as_ref(), &*source.path.to_string_lossy(), examined.version);
+        let file = source.inside.as_ref().map(|inside| (inside.carried.digest, inside.carried.size));
+        let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: examined.version, file };
         writer.program(&bytes, origin, base(content, index as u64 + 1))?;
     }
     let json = writer.add(json.as_bytes());
@@ -141,9 +155,8 @@ pub fn write(
         identity: [0; 32],
         checksum: 0,
     };
-    // Everything but the bodies, and these are made from files whose digests are in it.
     writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
-    header.identity = Sha256::new().chain_update(interpreter()).chain_update(&writer.meta).finalize().into();
+    header.identity = writer.identity.clone().chain_update(&writer.meta).finalize().into();
     header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
     writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
     let meta = std::mem::take(&mut writer.meta);
@@ -210,13 +223,9 @@ impl Writer<'_> {
         self.file.write_all_at(bytes, self.start + offset)
     }
 
-    /// Adds a program: `origin` is its name, its path and its version.
-    fn program(
-        &mut self,
-        bytes: &[u8],
-        (name, path, version): (&str, &str, String),
-        base: Option<u64>,
-    ) -> Result<(), Failure> {
+    /// Adds a program.
+    fn program(&mut self, bytes: &[u8], origin: Origin<'_>, base: Option<u64>) -> Result<(), Failure> {
+        let Origin { name, path, version, file } = origin;
         let refused = |fault| Failure::NotForImage { path: path.into(), fault };
         let mut program = LaidOut::of(bytes, self.host, host::page()).map_err(refused)?;
         let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base));
@@ -240,12 +249,11 @@ impl Writer<'_> {
             segments: self.add_records(&program.segments),
             words: self.add_records(&program.words),
         };
-        let origin = OriginRecord {
-            path: self.add_string(path),
-            version: self.add_string(&version),
-            digest: Sha256::digest(bytes).into(),
-            size: bytes.len() as u64,
-        };
+        // The body follows from these bytes and from what is in the records.
+        let given: [u8; 32] = Sha256::digest(bytes).into();
+        self.identity.update(given);
+        let (digest, size) = file.unwrap_or((given, bytes.len() as u64));
+        let origin = OriginRecord { path: self.add_string(path), version: self.add_string(&version), digest, size };
         self.records.push(record);
         self.origins.push(origin);
         Ok(())

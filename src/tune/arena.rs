@@ -75,7 +75,7 @@ pub fn direct(path: &Path) -> Result<File, Failure> {
 /// As [`image::write`].
 pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Result<File, Failure> {
     let file = in_memory()?;
-    let emulators = [Source { architecture, path: path.to_owned() }];
+    let emulators = [Source::of_file(architecture, path.to_owned())];
     let content = Content {
         table,
         command: image::this_command()?,

@@ -10,7 +10,11 @@ fn what_cannot_be_measured_is_told() {
         (&["z80", "--cpu", "max"][..], 2, "z80: is no known architecture"),
         (&["arm64", "--cpu", "max", "--workload", "chess"], 2, "chess: is no workload"),
         (&["hexagon"], 2, "hexagon: the table has no models to compare: give some with --cpu"),
-        (&["arm64", "--cpu", "max", "--emulator", &directory], 127, "aarch64: no emulator: install one of"),
+        (
+            &["arm64", "--cpu", "max", "--emulator", &directory],
+            127,
+            "aarch64: no emulator: install the package qemu-user-static, or one of",
+        ),
         (&["arm64", "--cpu", "max", "--rounds", "0"], 2, "invalid value '0'"),
         (&["arm64", "--compare", "--cpu", "max"], 2, "cannot be used with"),
         (&["arm64", "--compare", "--write"], 2, "cannot be used with"),
