@@ -37,6 +37,8 @@ pub enum Failure {
     },
     /// The command line is wrong in a way that its definitions cannot say.
     Usage(String),
+    /// The kernel has no random numbers.
+    Random(io::Error),
     /// Standard output could not be written.
     Output(io::Error),
     /// A table of the site's own is wrong.

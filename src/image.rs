@@ -7,7 +7,6 @@ mod writer;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -19,6 +18,7 @@ use nix::unistd::linkat;
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::failure::Failure;
+use crate::memory;
 
 pub use open::{Carried, Effective, OpenImage, own, own_path};
 pub use writer::{Command, Content, write};
@@ -88,9 +88,9 @@ fn payload_offset() -> u64 {
 /// The command of this process, for the next image.
 ///
 /// # Errors
-/// [`Failure::Io`]: /proc is not there.
+/// [`Failure::Io`]: its file is not there.
 pub fn this_command() -> Result<Command, Failure> {
-    let path = Path::new("/proc/self/exe");
+    let path = &open::own_file();
     let name = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
     let bytes = match own() {
         Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
@@ -132,11 +132,12 @@ impl Replacement {
         // The umask applies, as it should for a program that a person writes.
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o755);
-        // Without a name, nothing is left of it if this process is killed. Not every file system can do that.
-        let unnamed = options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(directory(path));
-        let (file, name) = match unnamed {
-            Ok(file) => (file, None),
-            Err(_) => {
+        // Without a name, nothing is left of it if this process is killed. Not every file system can do that, and a name can
+        // be given to it later by its path in /proc only.
+        let unnamed = || options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(directory(path)).ok();
+        let (file, name) = match memory::has_paths().then(unnamed).flatten() {
+            Some(file) => (file, None),
+            None => {
                 let create = |path: &Path| options.create_new(true).open(path);
                 let (file, name) = beside(path, create).map_err(failed)?.into_parts();
                 (file, Some(name))
@@ -147,7 +148,8 @@ impl Replacement {
 
     /// Where it is being written.
     pub fn staged(&self) -> PathBuf {
-        self.name.as_ref().map_or_else(|| of_descriptor(&self.file), |name| name.to_path_buf())
+        let named = self.name.as_ref().map(|name| name.to_path_buf());
+        named.or_else(|| memory::path(&self.file)).unwrap_or_default()
     }
 
     /// Where it is to be.
@@ -170,7 +172,7 @@ impl Replacement {
         let name = match self.name {
             Some(name) => name,
             None => {
-                let staged = of_descriptor(&self.file);
+                let staged = self.staged();
                 let link = |name: &Path| Ok(linkat(AT_FDCWD, &staged, AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)?);
                 beside(&self.path, link).map_err(failed)?.into_temp_path()
             }
@@ -180,11 +182,6 @@ impl Replacement {
             .and_then(|directory| directory.sync_all())
             .map_err(|error| Failure::io("write", &self.path, error))
     }
-}
-
-/// A path for a file that need not have one.
-fn of_descriptor(file: &File) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// Something with a name of its own beside `path`. Made here, because the library's own making words errors in its way.

@@ -1,7 +1,9 @@
-//! Executable files in memory.
+//! Executable files in memory, and what stands in for their paths.
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -22,4 +24,17 @@ pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
         made => made,
     };
     made.map(File::from)
+}
+
+/// Where open files have paths.
+pub const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// Whether open files have paths: whether there is a /proc.
+pub fn has_paths() -> bool {
+    Path::new(DESCRIPTORS).exists()
+}
+
+/// The path of an open file, for this process and those that it starts; `None` without a /proc.
+pub fn path(file: &File) -> Option<PathBuf> {
+    has_paths().then(|| Path::new(DESCRIPTORS).join(file.as_raw_fd().to_string()))
 }

@@ -18,7 +18,7 @@ use crate::registry::Entry;
 use crate::transaction::{Interrupted, NEW, OLD};
 
 /// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
-pub const DESCRIPTORS: &str = "/proc/self/fd";
+pub use crate::memory::DESCRIPTORS;
 
 /// An entry that the table describes, and what the registry has by its name.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,14 +14,17 @@ use std::time::{Duration, Instant};
 use dispatch_core::NAME;
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
+use tempfile::TempPath;
 
 use crate::failure::text;
-use crate::memory;
+use crate::{entry, memory};
 
 /// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at whether a program has ended; its CPU time is exact all the same.
 const INTERVAL: Duration = Duration::from_millis(1);
+/// A device that is empty, and takes everything.
+const NULL: &str = "/dev/null";
 /// Most bytes of what a program says that are read.
 const LONGEST_LINE: u64 = 1000;
 
@@ -67,8 +70,8 @@ impl fmt::Display for Fault {
 /// # Errors
 /// It did not exit with status 0.
 pub fn run(program: &[u8]) -> Result<(), Fault> {
-    let file = prepared(program)?;
-    prove(&mut Command::new(path(&file)))
+    let (mut command, _file) = started(prepared(program)?);
+    prove(&mut command)
 }
 
 /// The file called `name`, so that a bare name is not looked up in PATH.
@@ -87,13 +90,29 @@ pub fn run_by<O: AsRef<OsStr>>(
     program: &[u8],
 ) -> Result<(), Fault> {
     let file = prepared(program)?;
-    prove(Command::new(as_path(emulator)).arg0(name).args(options).arg("--").arg(path(&file)))
+    let (path, _named) = match memory::path(&file) {
+        Some(path) => (path, None),
+        None => {
+            let named = named(program).map_err(Fault::NotStarted)?;
+            (named.to_path_buf(), Some(named))
+        }
+    };
+    prove(Command::new(as_path(emulator)).arg0(name).args(options).arg("--").arg(path))
+}
+
+/// `program` as a file with a name, for an emulator to open.
+fn named(program: &[u8]) -> io::Result<TempPath> {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.permissions(Permissions::from_mode(0o700));
+    let mut file = builder.tempfile().or_else(|_| builder.tempfile_in("."))?;
+    file.write_all(program)?;
+    Ok(file.into_temp_path())
 }
 
 /// The first line that `emulator` prints when it is given `option`; `None` if it does not end well, or not in time.
 pub fn says(emulator: &Path, option: &str) -> Option<String> {
     let mut command = Command::new(as_path(emulator));
-    command.arg(option).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.arg(option).env_clear().stdin(nothing().ok()?).stdout(Stdio::piped()).stderr(nothing().ok()?);
     let mut child = command.spawn().ok()?;
     let status = wait(&mut child, PATIENCE).ok()??;
     status.success().then(|| first_line(child.stdout.take()))
@@ -111,16 +130,36 @@ fn prepared(program: &[u8]) -> Result<File, Fault> {
 /// # Errors
 /// It was not started, or did not end.
 pub fn end(program: &[u8]) -> Result<(ExitStatus, String), Fault> {
-    let file = prepared(program)?;
-    end_of(&mut Command::new(path(&file)))
+    let (mut command, _file) = started(prepared(program)?);
+    end_of(&mut command)
+}
+
+/// A command that is the open file `program`. The file has to stay open if it comes back: its path leads to it.
+fn started(program: File) -> (Command, Option<File>) {
+    match memory::path(&program) {
+        Some(path) => (Command::new(path), Some(program)),
+        None => {
+            let mut command = Command::new(NAME);
+            entry::executes(&mut command, program);
+            (command, None)
+        }
+    }
+}
+
+/// What is empty to read, and takes all that is written: /dev/null, or where there is none a file in memory.
+fn nothing() -> io::Result<Stdio> {
+    match File::options().read(true).write(true).open(NULL) {
+        Ok(null) => Ok(null.into()),
+        Err(_) => Ok(memory::executable(c"null", MFdFlags::MFD_CLOEXEC)?.into()),
+    }
 }
 
 fn end_of(command: &mut Command) -> Result<(ExitStatus, String), Fault> {
     let mut child = command
         // Whatever the caller has set for emulators is not what is proved here.
         .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdin(nothing().map_err(Fault::NotStarted)?)
+        .stdout(nothing().map_err(Fault::NotStarted)?)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(Fault::NotStarted)?;
@@ -140,15 +179,10 @@ fn prove(command: &mut Command) -> Result<(), Fault> {
 
 /// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
 /// the open file (flag O) opens its path once more.
-pub fn in_memory(program: &[u8]) -> io::Result<File> {
+fn in_memory(program: &[u8]) -> io::Result<File> {
     let mut file = memory::executable(c"probe", MFdFlags::empty())?;
     file.write_all(program)?;
     Ok(file)
-}
-
-/// The path of an open file, for this process and those that it starts.
-pub fn path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Waits for a program to end; `None` if it did not within `patience`, and was killed.

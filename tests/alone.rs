@@ -107,3 +107,122 @@ fn installed_emulators_are_preferred_to_those_inside() {
     let paths: Vec<Value> = lists.by_ref().map(|list| list.unwrap()[1]["path"].clone()).collect();
     assert_eq!(paths, ["/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64-static", &newer[1]]);
 }
+
+/// A root directory with nothing in it but the image, foreign programs and a binfmt_misc; `inside` runs the image there.
+const ROOT: &str = r#"
+    mkdir -p root/registry; /usr/bin/mount -t binfmt_misc binfmt_misc root/registry
+    inside() { chroot root "$@"; }
+    files() { ls root root/registry; }
+"#;
+
+#[test]
+fn without_proc_and_dev_an_image_knows_itself_and_registers() {
+    if !have(&[Need::Namespace, Need::Qemu, Need::Guests]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("root/arm64", "aarch64");
+    scratch.probe("root/s390x", "s390x");
+    let seen = run(
+        &scratch,
+        &format!(
+            "{ROOT}\n{}",
+            r#"
+            $TOOL image arm64 s390x -o root/image; cp $GUESTS/arm64/bin/busybox root
+            inside /image run ./busybox uname -m; cd root; chroot . ./image run ./s390x; echo code $?; cd ..
+            inside /image list --image | wc -l; inside /image list | grep -c 'inside the image'
+            # Nothing has to be written for it.
+            /usr/bin/mount --rbind root root; /usr/bin/mount -o remount,bind,ro root
+            inside /image register --mount /registry | grep -c ' ok  '; inside /busybox uname -m
+            inside /image status --mount /registry | grep -c ' ours .* /image  *inside the image$'
+            inside /image unregister --mount /registry; /usr/bin/umount -l root; files
+            "#
+        ),
+    );
+    seen.printed(
+        "aarch64\ncode 0\n4\n2\n2\naarch64\n2\nqemu-aarch64: removed\nqemu-s390x: removed\n\
+         root:\narm64\nbusybox\nimage\nregistry\ns390x\n\nroot/registry:\nregister\nstatus\n",
+    );
+}
+
+#[test]
+fn without_proc_and_dev_an_image_installs_itself() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("root/arm64", "aarch64");
+    scratch.probe("root/s390x", "s390x");
+    let seen = run(
+        &scratch,
+        &format!(
+            "{ROOT}\n{}",
+            r#"
+            $TOOL image arm64 s390x -o root/image --seed 1
+            inside /image install --mount /registry --seed 1 | grep -c ' ok$'; inside /arm64 && inside /s390x; echo code $?
+            inside /usr/bin/binfmt-dispatch list --image --json >installed.json; root/image list --image --json >image.json
+            # Over itself.
+            inside /usr/bin/binfmt-dispatch install --mount /registry | grep -c ' ok$'
+            inside /usr/bin/binfmt-dispatch status --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
+            inside /usr/bin/binfmt-dispatch uninstall --mount /registry >out; echo code $?; wc -l <out
+            ls -A root/usr/bin root/usr/libexec root/registry
+            "#
+        ),
+    );
+    let left = "root/registry:\nregister\nstatus\n\nroot/usr/bin:\n\nroot/usr/libexec:\n";
+    seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n5\n{left}"));
+    let [installed, image] =
+        ["installed.json", "image.json"].map(|name| programs(&std::fs::read_to_string(scratch.at(name)).unwrap()));
+    // With their models, though no emulator could be tried.
+    assert_eq!(installed[1..], image[1..]);
+    assert_ne!(installed[1]["cpus"], serde_json::json!([]));
+}
+
+#[test]
+fn without_proc_another_file_at_its_path_is_not_the_image() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // As if it had been replaced by one of another build meanwhile: its interpreter is not the command's.
+    let seen = run(
+        &scratch,
+        &format!(
+            "{ROOT}\n{}",
+            r#"
+            $TOOL image arm64 -o root/image; inside /image list | grep -c 'inside the image'
+            printf '\1\2\3' | /usr/bin/dd of=root/image bs=1 seek=480 conv=notrunc status=none
+            inside /image list | grep -c 'inside the image'; root/image list | grep -c 'inside the image'
+            # The bare command is not an image, but can write one.
+            cp $TOOL root/tool; inside /tool image --no-emulators -o /bare && inside /bare list --image | wc -l
+            "#
+        ),
+    );
+    assert_eq!(seen.out(), "1\n0\n1\n2\n", "{seen}");
+}
+
+#[test]
+fn without_proc_emulators_are_tried_all_the_same() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    for directory in ["root/tmp", "root"] {
+        let seen = run(
+            &scratch,
+            &format!(
+                "{ROOT}\n{}",
+                r#"
+                mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64-static root/usr/bin; cp $TOOL root/tool; mkdir -p PLACE
+                inside /tool image arm64 -o /image && inside /image list --image --json; ls -A PLACE | grep -c tmp
+                "#
+                .replace("PLACE", directory)
+            ),
+        );
+        assert!(seen.err().is_empty(), "{seen}");
+        let list = &seen.out()[..=seen.out().rfind(']').unwrap()];
+        let list: Value = serde_json::from_str(list).unwrap();
+        assert!(!list[1]["cpus"].as_array().unwrap().is_empty(), "{seen}");
+        scratch.clear();
+    }
+}

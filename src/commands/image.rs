@@ -11,7 +11,7 @@ use dispatch_table::ArchTable;
 use crate::failure::Failure;
 use crate::image::source::{self, From, Source};
 use crate::image::{self, Content, Replacement};
-use crate::{host, native, selection};
+use crate::{entry, host, native, selection};
 
 /// Write the file that is registered with the kernel
 ///
@@ -179,9 +179,5 @@ impl Contents {
 
 /// A number that nobody can guess.
 fn random() -> Result<u64, Failure> {
-    let path = Path::new("/dev/urandom");
-    let failed = |error| Failure::io("read", path, error);
-    let mut bytes = [0; 8];
-    std::io::Read::read_exact(&mut std::fs::File::open(path).map_err(failed)?, &mut bytes).map_err(failed)?;
-    Ok(u64::from_ne_bytes(bytes))
+    entry::random().map_err(Failure::Random)
 }

@@ -5,8 +5,8 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
 use std::io::Write;
-use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,8 +20,9 @@ use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_core::table::Strategy;
 use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
+use nix::fcntl::AtFlags;
 use nix::sys::memfd::MFdFlags;
-use nix::unistd::execve;
+use nix::unistd::{execve, execveat};
 
 use crate::disk::Disk;
 use crate::failure::Failure;
@@ -80,18 +81,21 @@ fn execute(program: &Program) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-/// A path by which an emulator that is inside the image can be executed, by this process and those that it starts.
+/// An emulator that is inside the image as a file that can be executed.
 ///
 /// # Errors
 /// It cannot be read, or no file be made of it.
-pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<CString, Failure> {
-    let Effective::Image(image) = image else { return Ok(resident.name.to_owned()) };
+pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
     let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
     let failed = |error| Failure::io("make", name, error);
-    let memory = memory::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    (&memory).write_all(&image.elf(resident)?).map_err(failed)?;
-    // It is static, so nobody has to open this path once more, and the descriptor need not survive.
-    Ok(c_string(OsStr::new(&format!("/proc/self/fd/{}", memory.into_raw_fd()))))
+    let program = match image {
+        Effective::Image(image) => image.elf(resident)?,
+        // A table has no programs.
+        Effective::Table(_) => Vec::new(),
+    };
+    let mut memory = memory::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    memory.write_all(&program).map_err(failed)?;
+    Ok(memory)
 }
 
 fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
@@ -121,11 +125,11 @@ fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();
     prepared.plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
-    let emulator = match prepared.emulator {
-        Emulator::Inside(resident) => outside(&resident, image)?,
-        Emulator::Mapped(..) | Emulator::Executed(_) => prepared.plan.emulator.to_owned(),
+    let Err(errno) = match prepared.emulator {
+        // By its descriptor: without a /proc it has no path.
+        Emulator::Inside(resident) => execveat(outside(&resident, image)?, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
+        Emulator::Mapped(..) | Emulator::Executed(_) => execve(prepared.plan.emulator, &argv, &envp),
     };
-    let Err(errno) = execve(&emulator, &argv, &envp);
     let command = OsStr::from_bytes(prepared.plan.emulator.to_bytes()).to_owned();
     Err(Failure::CommandRefused { command, error: errno.into() })
 }

@@ -17,6 +17,7 @@ impl fmt::Display for Failure {
                 write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy("read", error), text(error))
             }
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
+            Failure::Random(error) => write!(f, "no random number: choose one with --seed: {}", text(error)),
             Failure::Usage(message) => f.write_str(message),
             Failure::BadTable { path, error } => write!(f, "{}: {error}", show(path.as_os_str())),
             Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),

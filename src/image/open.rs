@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
@@ -16,7 +16,7 @@ use dispatch_core::table::Row;
 use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
-use crate::{guest, host};
+use crate::{entry, guest, host};
 
 /// How much of a file is read for its program headers, in bytes.
 const HEAD: u64 = 4096;
@@ -83,17 +83,32 @@ impl Effective {
     }
 }
 
+/// The file that this process was started from, whatever is at its path by now.
+const OWN: &str = "/proc/self/exe";
+
+/// A path of the file that this process was started from. Without a /proc it is the one that it was started by.
+pub fn own_file() -> PathBuf {
+    let own = PathBuf::from(OWN);
+    if own.exists() { own } else { entry::started_by().unwrap_or(own) }
+}
+
 /// The image that this process was started from, if it was.
 pub fn own() -> Option<OpenImage> {
-    OpenImage::open(Path::new("/proc/self/exe")).ok().flatten()
+    let path = own_file();
+    let image = OpenImage::open(&path).ok().flatten()?;
+    // What is at the path by which it was started may be something else since.
+    (path == Path::new(OWN) || image.is_of_this_build()).then_some(image)
 }
 
 /// The path of the image that this process was started from, if it is still there.
 pub fn own_path() -> Option<PathBuf> {
     own()?;
-    let link = Path::new("/proc/self/exe");
-    let path = fs::read_link(link).ok()?;
-    let [own, there] = [fs::metadata(link).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
+    let own = own_file();
+    if own != Path::new(OWN) {
+        return absolute(own).ok();
+    }
+    let path = fs::read_link(&own).ok()?;
+    let [own, there] = [fs::metadata(own).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
     (own == there).then_some(path)
 }
 
@@ -129,6 +144,12 @@ impl OpenImage {
             .and_then(|image| image.programs().try_for_each(|program| program.map(|_| ())))
             .map_err(damaged)?;
         Ok(Some(image))
+    }
+
+    /// Whether its interpreter is the one that this command carries.
+    fn is_of_this_build(&self) -> bool {
+        let expected = super::attached(self.len);
+        read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
     }
 
     fn image(&self) -> Result<Image<'_>, Fault> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -74,7 +74,8 @@ impl<'t> Source<'t> {
         let failed = |error| Failure::io("make", &self.path, error);
         let mut file = memory::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         file.write_all(&self.bytes()?).map_err(failed)?;
-        Ok((probe::path(&file).into(), Some(file)))
+        let path = memory::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        Ok((path, Some(file)))
     }
 }
 
@@ -191,6 +192,10 @@ pub fn examine(source: &Source<'_>) -> Examined {
 fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> bool {
     if given.is_empty() {
         return false;
+    }
+    // Without a path it cannot be tried: what was found when its image was written still holds.
+    if let Some(inside) = source.inside.as_ref().filter(|_| !memory::has_paths()) {
+        return inside.carried.cpus.is_empty();
     }
     let (path, _file) = match source.executable() {
         Ok(executable) => executable,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use dispatch_core::Guest;
 use dispatch_core::plan;
@@ -14,7 +14,7 @@ use super::Cpu;
 use crate::commands::run::outside;
 use crate::image::Effective;
 use crate::json::Bytes;
-use crate::probe;
+use crate::{memory, probe};
 
 /// What there is to look at.
 pub(super) struct Look<'l> {
@@ -83,13 +83,17 @@ impl Look<'_> {
 
     /// The hint for a model that the emulator refuses.
     fn refused(&self, model: &OsStr) -> Option<String> {
-        let emulator = match self.prepared.emulator {
-            Emulator::Inside(resident) => outside(&resident, self.image).ok()?,
-            Emulator::Mapped(..) | Emulator::Executed(_) => self.prepared.plan.emulator.to_owned(),
+        let (path, _file) = match self.prepared.emulator {
+            Emulator::Inside(resident) => {
+                let file = outside(&resident, self.image).ok()?;
+                (memory::path(&file)?, Some(file))
+            }
+            Emulator::Mapped(..) | Emulator::Executed(_) => {
+                (PathBuf::from(OsStr::from_bytes(self.prepared.plan.emulator.to_bytes())), None)
+            }
         };
-        let path = Path::new(OsStr::from_bytes(emulator.to_bytes()));
         let name = self.row.emulator_names().next().unwrap_or_default();
-        let fault = probe::run_by(path, OsStr::new(name), [OsStr::new("-cpu"), model], &self.row.probe_elf()).err()?;
+        let fault = probe::run_by(&path, OsStr::new(name), [OsStr::new("-cpu"), model], &self.row.probe_elf()).err()?;
         Some(format!("with it the probe {fault}; unset it, or choose from what `{name} -cpu help` prints"))
     }
 }
