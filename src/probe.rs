@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use dispatch_core::NAME;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::MFdFlags;
 use tempfile::TempPath;
 
@@ -205,10 +207,12 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
     }
 }
 
-/// The first line of what a program has said before it ended.
-fn first_line(stream: Option<impl Read>) -> String {
+/// The first line of what a program has said before it ended. What it has started may still have the stream open, and is
+/// not waited for.
+fn first_line(stream: Option<impl Read + AsFd>) -> String {
     let mut bytes = Vec::new();
-    if let Some(stream) = stream {
+    let waits = |stream: &_| fcntl(stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err();
+    if let Some(stream) = stream.filter(|stream| !waits(stream)) {
         // What cannot be read is not repeated.
         let _ = stream.take(LONGEST_LINE).read_to_end(&mut bytes);
     }
@@ -238,6 +242,13 @@ mod tests {
         assert_eq!(says(shell, "-c"), None, "it exits with 2");
         assert_eq!(says(Path::new("/bin/echo"), "first\nsecond").as_deref(), Some("first"));
         assert_eq!(says(Path::new("/nothing"), "--version"), None);
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_is_not_waited_for() {
+        let begin = Instant::now();
+        let (status, line) = end(b"#!/bin/sh\necho said >&2; sleep 5 &\n").unwrap();
+        assert!(status.success() && line == "said" && begin.elapsed() < Duration::from_secs(5), "{line}");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //! with a mark where no rule of ours looks. An interpreter of ours answers with its version and its image's identity;
 //! any other runs the probe, which ends at once.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use dispatch_core::guest::{QUESTION, QUESTION_AT};
@@ -13,7 +16,7 @@ use dispatch_core::{Guest, NAME, Table};
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
-use crate::probe;
+use crate::probe::{self, Fault};
 use crate::registry::{Entry, Registry};
 
 /// Hexadecimal digits of an identity.
@@ -46,6 +49,8 @@ pub struct Asker<'a> {
     table: Vec<u8>,
     /// Whether what this process starts is looked up in that registry.
     live: bool,
+    /// Interpreters that did not end: one is waited for once, and not for each of its entries.
+    hung: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Asker<'a> {
@@ -54,7 +59,7 @@ impl<'a> Asker<'a> {
     /// # Errors
     /// The registry cannot be read.
     pub fn new(registry: &Registry, entries: &'a [Entry], table: &ArchTable) -> Result<Self, Failure> {
-        Ok(Asker { entries, table: table.compile(), live: registry.is_live()? })
+        Ok(Asker { entries, table: table.compile(), live: registry.is_live()?, hung: RefCell::default() })
     }
 
     /// Asks the interpreter of `entry`, which has a name of `architecture`'s. `None` where it cannot be asked, or what came
@@ -62,10 +67,17 @@ impl<'a> Asker<'a> {
     pub fn ask(&self, entry: &Entry, architecture: &Architecture) -> Option<Said> {
         let question = self.question(entry, architecture)?;
         let wins = |other: &&Entry| other.accepts(&question);
-        if !self.live || self.entries.iter().find(wins)?.name != entry.name {
+        let hung = self.hung.borrow().contains(&entry.interpreter);
+        if hung || !self.live || self.entries.iter().find(wins)?.name != entry.name {
             return None;
         }
-        let (status, line) = probe::end(&question).ok()?;
+        let (status, line) = probe::end(&question)
+            .inspect_err(|fault| {
+                if matches!(fault, Fault::Hung) {
+                    self.hung.borrow_mut().insert(entry.interpreter.clone());
+                }
+            })
+            .ok()?;
         log::debug!("{}: asked, {status}: {line}", entry.name.to_string_lossy());
         understand(status, &line)
     }
@@ -104,7 +116,6 @@ fn identity(said: &str) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
-    use std::path::PathBuf;
 
     use dispatch_core::Rule;
 
@@ -124,7 +135,7 @@ mod tests {
     #[test]
     fn every_entry_of_the_table_can_be_asked() {
         let table = ArchTable::builtin();
-        let asker = Asker { entries: &[], table: table.compile(), live: false };
+        let asker = Asker { entries: &[], table: table.compile(), live: false, hung: RefCell::default() };
         for architecture in &table.architectures {
             for described in architecture.rules() {
                 let question = asker.question(&entry(&described.name, described.rule), architecture);
@@ -136,7 +147,7 @@ mod tests {
     #[test]
     fn what_would_not_be_a_question_any_more_is_not_started() {
         let table = ArchTable::builtin();
-        let asker = Asker { entries: &[], table: table.compile(), live: false };
+        let asker = Asker { entries: &[], table: table.compile(), live: false, hung: RefCell::default() };
         let alpha = table.find("alpha").unwrap();
         let own = alpha.rules().remove(0).rule;
         let compared = |at: usize, value: u8| {

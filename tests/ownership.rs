@@ -249,3 +249,23 @@ fn a_question_costs_nobody_anything() {
     let answer = format!("binfmt-dispatch: ./question: version {VERSION}, image DIGEST\n");
     seen.printed(&format!("code 0\ncode 0\n{answer}"));
 }
+
+#[test]
+fn an_interpreter_that_hangs_is_waited_for_once() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // yes(1) never ends, and is waited for for ten seconds.
+    let seen = run(
+        &scratch,
+        &empty(),
+        r#"
+        $TOOL generate --interpreter /usr/bin/yes --format register aarch64 s390x alpha |
+            while read -r line; do echo "$line" >$REGISTRY/register; done
+        SECONDS=0; status; [ $SECONDS -lt 19 ] || echo "$SECONDS seconds"; [ $SECONDS -ge 10 ] || echo "it ended"
+        "#,
+    );
+    let row = |cpu: &str| format!("qemu-{cpu} enabled other POF /usr/bin/yes\n");
+    seen.printed(&["aarch64", "alpha", "s390x"].map(row).concat());
+}
