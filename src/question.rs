@@ -15,7 +15,7 @@ use dispatch_core::refusal::{ANSWER_IMAGE, ANSWER_VERSION, EXIT_ANSWERED};
 use dispatch_core::{Guest, NAME, Table};
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::probe::{self, Fault};
 use crate::registry::{Entry, Registry};
 
@@ -71,15 +71,23 @@ impl<'a> Asker<'a> {
         if hung || !self.live || self.entries.iter().find(wins)?.name != entry.name {
             return None;
         }
-        let (status, line) = probe::end(&question)
-            .inspect_err(|fault| {
+        let said = match probe::end(&question) {
+            Ok((status, line)) => understand(status, &line),
+            Err(fault) => {
                 if matches!(fault, Fault::Hung) {
                     self.hung.borrow_mut().insert(entry.interpreter.clone());
                 }
-            })
-            .ok()?;
-        log::debug!("{}: asked, {status}: {line}", entry.name.to_string_lossy());
-        understand(status, &line)
+                None
+            }
+        };
+        let heard = match &said {
+            Some(Said::Ours(Some(Identity { version, image }))) => format!("ours, version {version}, image {image}"),
+            Some(Said::Ours(None)) => "ours, which did not say more".to_owned(),
+            Some(Said::Nothing) => "somebody else's".to_owned(),
+            None => "no answer".to_owned(),
+        };
+        log::info!("{}: its interpreter was asked: {heard}", show(&entry.name));
+        said
     }
 
     /// A question that the entry takes. Any interpreter for the architecture can run it: it is a program of its table's row.

@@ -140,7 +140,11 @@ pub fn find<'t>(
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
         if let Some(own) = own.filter(|_| from.is_empty() && places.is_empty()) {
-            sources.extend(Source::of_image(architecture, own)?);
+            let inside = Source::of_image(architecture, own)?;
+            if inside.is_some() {
+                log::info!("{}: the emulator is taken out of the image of this command", architecture.name);
+            }
+            sources.extend(inside);
         }
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
