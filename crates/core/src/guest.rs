@@ -72,7 +72,8 @@ impl Guest {
             if found == kind && len == size_of::<u32>() {
                 return property.u32(8);
             }
-            rest = rest.get(len.checked_next_multiple_of(word)?.checked_add(8)?..)?;
+            // `pr_type` and `pr_datasz`, and the data, padded.
+            rest = rest.get((len.checked_add(word)?.checked_add(7)?) & !word.wrapping_sub(1)..)?;
         }
     }
 }

@@ -8,6 +8,7 @@ use core::ffi::CStr;
 
 use crate::bytes::{self, Strings};
 use crate::elf::{Machine, PF_W, PF_X};
+use crate::program::is_power_of_two;
 use crate::record::{Field, record};
 use crate::say::{Number, Out, Say, display, say};
 use crate::table::{Corrupt, Row, Table};
@@ -309,7 +310,7 @@ impl<'a> Image<'a> {
         let aligned = |number: u64| number & page.wrapping_sub(1) == 0;
         let end = low.checked_add(body.len)?;
         let good = body.offset.checked_add(body.len)? <= self.len
-            && align.is_power_of_two()
+            && is_power_of_two(align)
             && [low, high, base, body.offset, body.len].into_iter().all(aligned)
             && low < high
             && end <= high

@@ -133,6 +133,11 @@ fn round_up(value: u64, page: u64) -> Option<u64> {
     Some(round_down(value.checked_add(page.checked_sub(1)?)?, page))
 }
 
+/// As the standard library's, which takes the bits' number on CPUs that may lack an instruction for it: 100 bytes of code.
+pub(crate) fn is_power_of_two(value: u64) -> bool {
+    value != 0 && value & value.wrapping_sub(1) == 0
+}
+
 impl Mapping {
     fn of(segment: &ProgramHeader, page: u64) -> Option<Self> {
         let address = round_down(segment.vaddr, page);
@@ -188,7 +193,7 @@ impl<'a> Program<'a> {
             }
             low.get_or_insert(mapping.address);
             high = mapping.end();
-            if segment.align.is_power_of_two() {
+            if is_power_of_two(segment.align) {
                 align = align.max(segment.align);
             }
             // check() has shown that these sums do not overflow.

@@ -147,7 +147,8 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
 /// there; or reserves its addresses too, for a program that is to be `alone`. Nothing else of it may be needed any more.
 pub fn clear_out(image: &Image<'_>, loaded: &Loaded) {
     let payload = image.bytes();
-    let kept = image.table_end.max(loaded.name_end).next_multiple_of(image.page) as usize;
+    let last = image.page.wrapping_sub(1);
+    let kept = (image.table_end.max(loaded.name_end).saturating_add(last) & !last) as usize;
     let (start, len) = ((payload.as_ptr() as usize).saturating_add(kept), payload.len().saturating_sub(kept));
     if loaded.alone {
         // SAFETY: nobody reads this part of the image after this.
