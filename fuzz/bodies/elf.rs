@@ -44,11 +44,10 @@ pub fn run(bytes: &[u8]) -> bool {
 /// What goblin lets pass and we refuse, as QEMU's loader does: all that is known to differ.
 fn differences(header: &goblin::elf::Header) -> Result<(), Fault> {
     let class = Class::from_ident(header.e_ident[4]).expect("goblin has looked at it");
-    let [found, version] = [header.e_ident[EI_VERSION].into(), header.e_version];
+    let version = header.e_ident[EI_VERSION];
     match header {
-        _ if found != u32::from(EV_CURRENT) => Err(Fault::Version(found)),
+        _ if version != EV_CURRENT => Err(Fault::Version(version)),
         _ if ![2, 3].contains(&header.e_type) => Err(Fault::Type(header.e_type)),
-        _ if version != u32::from(EV_CURRENT) => Err(Fault::Version(version)),
         _ if header.e_ehsize != class.header_size() => {
             Err(Fault::HeaderSize { found: header.e_ehsize, expected: class.header_size() })
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::{ArchTable, BUILTIN};
 use serde_json::{Value, json};
 
-use super::{Foreign, Namespace, artefact, tool};
+use super::{Namespace, artefact, tool};
 
 /// How QEMU comes to run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub enum Way {
     /// Out of a registered image.
     Ours,
 }
+
+/// What is registered: the architectures that programs are built for, and one whose rules look at `e_flags`.
+const ARCHITECTURES: [&str; 5] = ["aarch64", "arm", "s390x", "riscv64", "mips"];
 
 /// A Debian release whose static QEMU is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,16 +57,23 @@ impl Release {
         directory().join(self.name()).join("usr/bin").join(format!("qemu-{cpu}{suffix}"))
     }
 
-    /// A namespace with this QEMU for every [`Foreign`] architecture.
+    /// The file that is registered for programs of the architecture `name`.
+    pub fn file(self, way: Way, name: &str) -> PathBuf {
+        match way {
+            Way::Direct => self.qemu(name),
+            Way::Ours => self.image(),
+        }
+    }
+
+    /// A namespace with this QEMU for [`ARCHITECTURES`].
     pub fn registered(self, way: Way) -> Namespace {
-        let names = Foreign::ALL.map(Foreign::name);
         let (option, file) = match way {
             Way::Direct => ("--table", self.table()),
             Way::Ours => ("--interpreter", self.image()),
         };
         let file = file.to_str().expect("a plain name");
         let direct: &[&str] = if way == Way::Direct { &["--direct"] } else { &[] };
-        let lines = tool(&[&["generate", "--format", "register", option, file], direct, &names].concat());
+        let lines = tool(&[&["generate", "--format", "register", option, file], direct, &ARCHITECTURES].concat());
         let name = if way == Way::Direct { "directly" } else { "through us" };
         Namespace::with_lines(name, String::from_utf8(lines).expect("lines are ASCII"))
     }
@@ -73,10 +83,12 @@ impl Release {
         artefact(&format!("table-with-qemu-of-{}", self.name()), |path| {
             let all: Value = serde_json::from_str(BUILTIN).expect("the built-in table is good");
             let rows = all["architectures"].as_array().expect("it has rows").iter().cloned();
-            let rows = rows.filter(|row| Foreign::ALL.iter().any(|foreign| row["name"] == foreign.name()));
+            let rows = rows.filter(|row| ARCHITECTURES.iter().any(|name| row["name"] == *name));
             let with_emulator = rows.map(|mut row| {
                 let emulator = self.qemu(row["name"].as_str().expect("a name"));
                 row["emulators"] = json!([emulator.to_str().expect("a plain name")]);
+                // Some of these are not in this table.
+                row["native_on"] = json!([row["name"]]);
                 row
             });
             let table = json!({"version": 1, "architectures": with_emulator.collect::<Vec<Value>>()}).to_string();
@@ -88,8 +100,7 @@ impl Release {
     /// A registered file with these emulators inside.
     fn image(self) -> PathBuf {
         artefact(&format!("image-with-qemu-of-{}", self.name()), |path| {
-            let from =
-                Foreign::ALL.map(|foreign| format!("{}={}", foreign.name(), self.qemu(foreign.name()).display()));
+            let from = ARCHITECTURES.map(|name| format!("{name}={}", self.qemu(name).display()));
             let from = from.iter().flat_map(|from| ["--from", from.as_str()]);
             tool(&["image", "--seed", "0", "-o", path].into_iter().chain(from).collect::<Vec<&str>>());
         })

@@ -136,21 +136,21 @@ const DIFFERENCES: &[Difference] = &[
         bytes: 20..24,
         kind: OnlyTheirs,
         bits: 0xff,
-        reason: "e_version: always 1, as EI_VERSION is; a file with another gets a message from the interpreter",
+        reason: "e_version: always 1, as EI_VERSION is, and no loader looks at it",
     },
     Difference {
         entries: These(&["mips"]),
         bytes: 38..39,
         kind: OnlyOurs,
         bits: 0xe0,
-        reason: "EF_MIPS_ABI: O64 and the EABIs are not o32, and no QEMU runs them",
+        reason: "EF_MIPS_ABI: O64 and the EABIs are not o32, which QEMU runs them as, and Linux refuses them",
     },
     Difference {
         entries: These(&["mipsel"]),
         bytes: 37..38,
         kind: OnlyOurs,
         bits: 0xe0,
-        reason: "EF_MIPS_ABI: O64 and the EABIs are not o32, and no QEMU runs them",
+        reason: "EF_MIPS_ABI: O64 and the EABIs are not o32, which QEMU runs them as, and Linux refuses them",
     },
 ];
 

@@ -39,12 +39,12 @@ pub fn variant(header: &[u8]) -> Option<(Class, Data)> {
     Class::from_ident(header[elf::ident::CLASS]).zip(Data::from_ident(header[elf::ident::DATA]))
 }
 
-/// `e_version`, `e_ehsize`, `e_phentsize`, on which the interpreter insists (as QEMU does) while the rules do not see
-/// them: a rule that did would be longer, and no linker writes them otherwise. A guest that has one of them wrong is
-/// refused with a message, in place of the kernel's "Exec format error".
-pub fn unseen(class: Class) -> [Range<usize>; 3] {
+/// `e_ehsize`, `e_phentsize`, on which the interpreter insists (as QEMU does) while the rules do not see them: a rule that
+/// did would be longer, and no linker writes them otherwise. A guest that has one of them wrong is refused with a message,
+/// in place of the kernel's "Exec format error".
+pub fn unseen(class: Class) -> [Range<usize>; 2] {
     let sizes = class.flags_offset() + 4;
-    [20..24, sizes..sizes + 2, sizes + 2..sizes + 4]
+    [sizes..sizes + 2, sizes + 2..sizes + 4]
 }
 
 /// Makes a header as long as its class wants it, and gives the fields that no rule sees their one value. Without a
@@ -52,8 +52,7 @@ pub fn unseen(class: Class) -> [Range<usize>; 3] {
 pub fn complete(header: &mut Vec<u8>) {
     let Some((class, data)) = variant(header) else { return };
     header.resize(class.header_size().into(), 0);
-    let [version, size, segment_size] = unseen(class);
-    set(header, version.start, &data.u32_bytes(elf::EV_CURRENT.into()));
+    let [size, segment_size] = unseen(class);
     set(header, size.start, &data.u16_bytes(class.header_size()));
     set(header, segment_size.start, &data.u16_bytes(class.program_header_size()));
 }
