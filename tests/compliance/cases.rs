@@ -15,7 +15,8 @@ pub struct Case {
     pub facts: &'static [(&'static str, &'static str)],
     /// Bash, in an empty directory but for `guest`. Its variables: HOST, starts programs in ways that a shell cannot
     /// (host.c); BUSYBOX, a foreign one; OTHER, a guest of another architecture; AS_USER, what
-    /// makes an ordinary user, in front of another program that drops what capabilities setpriv leaves: env.
+    /// makes an ordinary user, in front of another program that drops what capabilities setpriv leaves: env; DYNAMIC, the
+    /// guest with a dynamic linker, which is below SYSROOT.
     pub body: &'static str,
 }
 
@@ -118,6 +119,26 @@ const CASES: &[Case] = &[
     reports(2, "threads", "ACTION=threads ./guest").with(&[("result", "8000")]),
     reports(2, "fork", "ACTION=fork ./guest").with(&[("result", "4950")]),
     case("strace", "strace -f -qq -o /dev/null ./guest one"),
+    // Dynamic programs, whose libraries this machine has below $SYSROOT only.
+    case("dynamic", "cp $DYNAMIC guest; LOOK=/lib ./guest one && grep -qx \"look $SYSROOT/lib\" $REPORT/report"),
+    case(
+        "dynamic-prefix",
+        "cp $DYNAMIC guest; export LOOK=/lib QEMU_LD_PREFIX=$SYSROOT
+        ./guest one && grep -qx \"look $SYSROOT/lib\" $REPORT/report",
+    ),
+    fails(
+        "dynamic-prefix-elsewhere",
+        255,
+        "Could not open '/lib/ld",
+        "cp $DYNAMIC guest; QEMU_LD_PREFIX=/nowhere exec ./guest one",
+    ),
+    fails(
+        "dynamic-setuid",
+        255,
+        "Could not open '/lib/ld",
+        "cp $DYNAMIC guest; chmod 4755 guest; $AS_USER env ./guest",
+    ),
+    case("static-look", "LOOK=/lib ./guest && ! grep -q \"look $SYSROOT\" $REPORT/report"),
     // Privileges.
     case("user", "$AS_USER env ./guest").with(&[("uids", "1000 1000 1000"), ("aux.23", "0")]),
     case("setuid", "chown 60:60 guest; chmod 4755 guest; $AS_USER env ./guest").with(&[

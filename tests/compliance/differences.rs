@@ -196,6 +196,14 @@ pub const DIFFERENCES: &[Difference] = &[
         kind: Kind::Improvement,
         reason: "The program runs. QEMU 7.2 takes descriptor 0 for none, and cannot open a program that may not be read.",
     },
+    Difference {
+        fields: &["code", "err", "reports"],
+        cases: &["dynamic"],
+        on: ALL,
+        with: BOTH,
+        kind: Kind::Improvement,
+        reason: "A dynamic program runs if its dynamic linker is below a sysroot of the row, and not below `/`: it gets `-L`. Directly, QEMU says that it cannot open the linker, and ends with 255. As with `QEMU_LD_PREFIX`, files below the sysroot then hide those below `/` from the program. There is no `-L`, and no difference, for static programs, for privileged starts, and where the caller has set `QEMU_LD_PREFIX`.",
+    },
 ];
 
 /// Between QEMU 7.2 and QEMU 10.0, both through us.
@@ -287,6 +295,14 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         with: BOTH,
         kind: Kind::Qemu,
         reason: "For a file that has no path any more the older one fails, the newer one tells what the kernel tells.",
+    },
+    Difference {
+        fields: &["err"],
+        cases: &["dynamic-prefix-elsewhere", "dynamic-setuid"],
+        on: ALL,
+        with: BOTH,
+        kind: Kind::Qemu,
+        reason: "The name in front of their messages: Debian calls the older one `qemu-<cpu>-static`.",
     },
     Difference {
         fields: &["host.exe"],

@@ -28,7 +28,7 @@ static void report_auxv(void)
         case AT_PLATFORM: case AT_BASE_PLATFORM: case AT_EXECFN:
             line(key, value ? (char *)value : "", value ? strlen((char *)value) : 0);
             break;
-        case AT_RANDOM: case AT_SYSINFO_EHDR:
+        case AT_BASE: case AT_RANDOM: case AT_SYSINFO_EHDR:
             linef(key, "%s", value ? "set" : "unset");
             break;
         default:
@@ -132,6 +132,19 @@ static void report_surroundings(void)
     linef("page-size", "%ld", sysconf(_SC_PAGESIZE));
 }
 
+/* Which directory of this machine $LOOK is. */
+static void report_look(void)
+{
+    const char *path = getenv("LOOK");
+    char link[32];
+    int directory = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (directory < 0)
+        return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+    report_link("look", link);
+    close(directory);
+}
+
 /* How many lines a file has, and a hash of those that do not say how fast it is just now. */
 static void report_lines(const char *key, const char *path, int with_hash)
 {
@@ -161,7 +174,9 @@ static void report_process(void)
     report_file("proc.cmdline", "/proc/self/cmdline");
     report_link("proc.exe", "/proc/self/exe");
     report_status("proc.status", "/proc/self/status");
-    report_lines("proc.maps", "/proc/self/maps", 0);
+    // Where a dynamic program's areas are, and so which of them are one, is by chance.
+    if (!getauxval(AT_BASE))
+        report_lines("proc.maps", "/proc/self/maps", 0);
     report_lines("cpuinfo", "/proc/cpuinfo", 1);
 }
 
@@ -181,6 +196,7 @@ static void report(int argc, char **argv, char **envp, const char *what)
     report_signals();
     report_limits();
     report_surroundings();
+    report_look();
     report_process();
     line("end", "", 0);
     write_report(in_directory(getenv("REPORT"), "report"));

@@ -1,5 +1,9 @@
 //! Runs all cases of one architecture in one namespace.
 
+use std::path::Path;
+
+use dispatch_table::ArchTable;
+
 use crate::cases::{self, Case};
 use crate::seen::Seen;
 use crate::support::{Foreign, Release, Scratch, Way, artefact, compile, guests};
@@ -37,15 +41,25 @@ fn script(cases: &[Case], foreign: Foreign) -> String {
     let other = if foreign == Foreign::S390x { Foreign::Arm } else { Foreign::S390x };
     let host = artefact("compliance-host", |path| compile("gcc", "tests/compliance/host.c", &["-static"], path));
     let busybox = guests().into_iter().find(|guest| guest.debian == foreign.debian()).expect("ci/setup fetched it");
+    let dynamic = foreign.build_as("compliance-dynamic", "tests/compliance/guest.c", &["-pthread", "-no-pie"]);
     let mut script = format!(
-        "GUEST='{}' OTHER='{}' HOST='{}' BUSYBOX='{}'{PRELUDE}",
+        "GUEST='{}' OTHER='{}' HOST='{}' BUSYBOX='{}' DYNAMIC='{}' SYSROOT='{}'{PRELUDE}",
         guest(foreign),
         guest(other),
         host.display(),
-        busybox.busybox.display()
+        busybox.busybox.display(),
+        dynamic.display(),
+        sysroot(foreign)
     );
     for (index, case) in cases.iter().enumerate() {
         script += &format!("case_{index}() {{\n{}\n}}\nrun '{}' case_{index}\n", case.body, case.name);
     }
     script
+}
+
+/// Where the cross compilers' libraries are, which the table has too.
+fn sysroot(foreign: Foreign) -> String {
+    let table = ArchTable::builtin();
+    let row = table.find(foreign.name()).expect("a row of the table");
+    row.sysroots.iter().find(|sysroot| Path::new(sysroot).is_dir()).expect("ci/setup installs them").clone()
 }
