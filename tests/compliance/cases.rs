@@ -90,6 +90,7 @@ const CASES: &[Case] = &[
     case("environment-qemu", "QEMU_UNAME=1.2.3 QEMU_ANY=1 ./guest"),
     case("environment-qemu-argv0", "QEMU_ARGV0=theirs exec -a zero ./guest one")
         .with(&[("argv", "theirs | one"), ("host.cmdline", "zero\\x00one\\x00")]),
+    fails("environment-cpu", 1, "unable to find CPU model 'none'", "QEMU_CPU=none exec ./guest"),
     // What a process inherits.
     case("signals", "env --block-signal=TERM,USR1,CHLD,RTMIN --ignore-signal=INT,PIPE,HUP,USR2 ./guest")
         .with(&[("signal-ignored", "1 | 2 | 12 | 13")]),

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "report.h"
 
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -11,6 +12,24 @@ static int fail(const char *what)
 {
     fprintf(stderr, "%s: %s\n", what, strerrorname_np(errno));
     return 1;
+}
+
+/* The entries of the auxiliary vector that are no addresses. */
+static void report_vector(const char *path)
+{
+    static const unsigned long types[] = {AT_EXECFD, AT_PAGESZ, AT_FLAGS, AT_UID, AT_EUID, AT_GID,
+                                          AT_EGID, AT_HWCAP, AT_CLKTCK, AT_SECURE, AT_HWCAP2};
+    static unsigned long vector[128];
+    ssize_t len = contents(path, (char *)vector, sizeof vector);
+    if (len < 0)
+        linef("host.aux", "error %d", errno);
+    for (ssize_t at = 0; (at + 2) * (ssize_t)sizeof *vector <= len; at += 2)
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+            if (vector[at] == types[i]) {
+                char key[32];
+                snprintf(key, sizeof key, "host.aux.%lu", types[i]);
+                linef(key, "%lx", vector[at + 1]);
+            }
 }
 
 static int look(const char *directory, const char *pid)
@@ -29,6 +48,8 @@ static int look(const char *directory, const char *pid)
     report_link("host.cwd", path);
     snprintf(path, sizeof path, "/proc/%s/status", pid);
     report_status("host.status", path);
+    snprintf(path, sizeof path, "/proc/%s/auxv", pid);
+    report_vector(path);
     line("end", "", 0);
     write_report(in_directory(directory, "host"));
     return open(in_directory(directory, "go"), O_WRONLY | O_CLOEXEC) < 0;
