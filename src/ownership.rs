@@ -5,7 +5,7 @@
 //! decides, which may be another one than the kernel has open.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::image::OpenImage;
 use crate::json::Bytes;
 use crate::question::{Identity, Said};
 use crate::registry::Entry;
-use crate::transaction::{Interrupted, NEW, OLD};
+use crate::transaction::{self, Interrupted};
 
 /// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
 pub use crate::memory::DESCRIPTORS;
@@ -68,17 +68,16 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
     if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
 }
 
-/// What interrupted runs left in `entries`: new entries that are ours, and old ones on their way back, whose they may be.
+/// What interrupted runs left in `entries`. Others may use the names as well; what is not ours is none of these.
 pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<Interrupted> {
     let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
     let mut found = Vec::new();
     for described in table.architectures.iter().flat_map(Architecture::rules) {
-        for (ending, undoing) in [(NEW, false), (OLD, true)] {
-            let name = format!("{}{ending}", described.name);
-            let Some(entry) = entries.iter().find(|entry| *entry.name == *name) else { continue };
-            if undoing || is_private(entry, &described) || images.holds(&entry.interpreter) {
-                found.push(Interrupted { entry: entry.clone(), name: described.name.clone().into(), undoing });
-            }
+        let name = OsString::from(&described.name);
+        let temporary = transaction::temporary(name.clone());
+        let Some(entry) = entries.iter().find(|entry| entry.name == temporary) else { continue };
+        if is_private(entry, &described) || images.holds(&entry.interpreter) {
+            found.push(Interrupted { entry: entry.clone(), name });
         }
     }
     found

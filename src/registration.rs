@@ -1,7 +1,7 @@
 //! What `register` and `install` have in common: an image becomes the interpreter of foreign programs.
 //!
-//! [`plan`] looks at everything and writes nothing; [`Plan::make`] writes; [`Plan::prove`] runs the probes and takes back
-//! what does not work.
+//! [`plan`] looks at everything and writes nothing; [`Plan::begin`] gives the programs to the new entries; [`Plan::prove`]
+//! runs the probes and takes back what does not work; [`Transaction::commit`] makes the rest last.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf, absolute};
@@ -14,7 +14,7 @@ use crate::ownership::{self, Known};
 use crate::question::Asker;
 use crate::registry::{Entry, RegisterLine, Registry};
 use crate::selection::{self, Interpreter, Selection, Skipped};
-use crate::transaction::{Change, make_all};
+use crate::transaction::{Change, Transaction};
 use crate::{defaults, native, probe};
 
 /// What is asked for.
@@ -225,17 +225,17 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// Registers everything or nothing; `undoing` as in [`make_all`].
+    /// Gives the programs to the new entries, all or none; those that they replace are still there.
     ///
     /// # Errors
     /// The first entry that failed.
-    pub fn make(&self, registry: &Registry, undoing: impl FnMut()) -> Result<(), Failure> {
-        make_all(registry, self.changes(), undoing)
+    pub fn begin<'p>(&'p self, registry: &'p Registry) -> Result<Transaction<'p>, Failure> {
+        Transaction::begin(registry, self.changes())
     }
 
     /// Runs the probe of every architecture, takes back what does not work, and says why.
-    pub fn prove(&self, registry: &Registry, probing: bool) -> Vec<(&Item<'t>, Outcome)> {
-        self.items.iter().map(|item| (item, item.prove(registry, probing))).collect()
+    pub fn prove(&self, transaction: &mut Transaction<'_>, probing: bool) -> Vec<(&Item<'t>, Outcome)> {
+        self.items.iter().map(|item| (item, item.prove(transaction, probing))).collect()
     }
 }
 
@@ -244,7 +244,7 @@ impl Item<'_> {
         self.lines.iter().any(|line| line.flags().credentials)
     }
 
-    fn prove(&self, registry: &Registry, probing: bool) -> Outcome {
+    fn prove(&self, transaction: &mut Transaction<'_>, probing: bool) -> Outcome {
         let kept = self.changes.is_empty();
         let outcome = if probing { probe::run(&self.architecture.probe_elf()) } else { Ok(()) };
         match outcome {
@@ -252,7 +252,7 @@ impl Item<'_> {
             Ok(()) if probing => Outcome::Ok,
             Ok(()) => Outcome::Registered,
             Err(fault) => {
-                self.changes.iter().rev().for_each(|change| change.undo(registry));
+                transaction.abandon(&self.changes);
                 Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept }.report();
                 Outcome::Failed
             }

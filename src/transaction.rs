@@ -1,8 +1,9 @@
-//! Changes of the registry that can be taken back, and during which there is always an entry.
+//! Changes of the registry: all or none, and at every moment there is an entry for the programs.
 //!
-//! An entry cannot be overwritten, and its name is taken until it is removed. So what replaces it is registered by a
-//! temporary name first: the newest entry wins, and at every moment one of the two accepts the programs. A run that is
-//! interrupted leaves that entry; [`Interrupted`] is how the next one ends the change.
+//! An entry cannot be overwritten, and its name is taken until it is removed. So what replaces it is registered under a
+//! temporary name first. The newest entry wins: from then on the new one runs the programs, and can be proved, while the
+//! old one is still there. Only then the old one makes room. A run that is interrupted leaves temporary entries, all of
+//! them ours; [`Interrupted`] is how the next run ends the change.
 
 use std::ffi::OsString;
 
@@ -11,10 +12,10 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use crate::failure::Failure;
 use crate::registry::{Entry, RegisterLine, Registry};
 
-/// Ends the name under which a new entry covers for the one that it replaces.
-pub const NEW: &str = ".new";
-/// Ends the name under which the entry that was replaced covers while it is brought back.
-pub const OLD: &str = ".old";
+/// Begins the name of a temporary entry; the name that it is on its way to follows. Others do not name entries like that,
+/// and tools that look for `qemu-*` do not take it for one of those.
+pub const TEMPORARY: &str = "binfmt-dispatch.temporary.";
+
 /// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
 /// and registration there is no entry. What came meanwhile acts afterwards.
 #[derive(Debug)]
@@ -49,48 +50,119 @@ pub struct Change {
 }
 
 impl Change {
-    /// Makes it. `undoing` is called before what was there is brought back: the kernel opens its interpreter anew.
+    /// The temporary entry that takes the programs over, where there is an entry to be replaced.
+    fn cover(&self) -> Result<Option<RegisterLine>, Failure> {
+        self.before.as_ref().map(|_| renamed(&self.line, temporary(self.line.name().to_owned()))).transpose()
+    }
+}
+
+/// Changes under way. What is not committed is taken back when this is dropped.
+#[derive(Debug)]
+pub struct Transaction<'c> {
+    registry: &'c Registry,
+    begun: Vec<Begun<'c>>,
+}
+
+/// A change whose new entry has the programs.
+#[derive(Debug)]
+struct Begun<'c> {
+    change: &'c Change,
+    cover: Option<RegisterLine>,
+    state: State,
+}
+
+/// How far a change is that replaces an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The old entry is there.
+    Covered,
+    /// Neither the old entry nor the new one has the name.
+    Removed,
+    /// The new entry has the name.
+    Switched,
+}
+
+impl<'c> Transaction<'c> {
+    /// Gives all programs to the new entries. Those that are replaced are still there.
     ///
     /// # Errors
-    /// The kernel refuses; then the registry is as before.
-    pub fn make(&self, registry: &Registry, undoing: &mut dyn FnMut()) -> Result<(), Failure> {
-        let Some(before) = &self.before else { return registry.register(&self.line) };
-        let cover = self.cover(&self.line, NEW)?;
-        registry.register(&cover).map_err(|failure| match failure {
-            // Its own name says more to a person.
-            Failure::InterpreterRefused { interpreter, error, .. } => {
-                Failure::InterpreterRefused { entry: self.line.name().to_owned(), interpreter, error }
+    /// The kernel refuses one; then the registry is as before.
+    pub fn begin(registry: &'c Registry, changes: impl IntoIterator<Item = &'c Change>) -> Result<Self, Failure> {
+        let mut transaction = Transaction { registry, begun: Vec::new() };
+        for change in changes {
+            let cover = change.cover()?;
+            registry.register(cover.as_ref().unwrap_or(&change.line)).map_err(|failure| match failure {
+                // Its own name says more to a person.
+                Failure::InterpreterRefused { interpreter, error, .. } => {
+                    Failure::InterpreterRefused { entry: change.line.name().to_owned(), interpreter, error }
+                }
+                failure => failure,
+            })?;
+            transaction.begun.push(Begun { change, cover, state: State::Covered });
+        }
+        Ok(transaction)
+    }
+
+    /// Takes some of the changes back: their old entries were there all the time.
+    pub fn abandon(&mut self, changes: &[Change]) {
+        let registry = self.registry;
+        self.begun.retain(|begun| {
+            let abandoned = changes.iter().any(|change| std::ptr::eq(change, begun.change));
+            if abandoned {
+                begun.take_back(registry);
             }
-            failure => failure,
-        })?;
-        let made = registry.unregister(self.line.name()).and_then(|()| {
-            registry.register(&self.line).inspect_err(|_| {
-                undoing();
-                restore(registry, before).unwrap_or_else(|failure| failure.report());
-            })
+            !abandoned
         });
-        remove(registry, &cover);
-        made
     }
 
-    /// Takes it back. A second failure is only reported: the one that led here is what the caller is to know.
-    pub fn undo(&self, registry: &Registry) {
-        let cover = self.before.as_ref().filter(|before| before.enabled).and_then(|before| {
-            let cover = line_of(before).and_then(|line| self.cover(&line, OLD));
-            let registered = cover.and_then(|cover| registry.register(&cover).map(|()| cover));
-            registered.inspect_err(Failure::report).ok()
-        });
-        remove(registry, &self.line);
-        if let Some(before) = &self.before {
-            restore(registry, before).unwrap_or_else(|failure| failure.report());
+    /// Gives the new entries their names. `undoing` is called before an old one is brought back, should that have to be:
+    /// the kernel opens its interpreter anew.
+    ///
+    /// # Errors
+    /// The first entry that failed; then the registry is as before.
+    pub fn commit(mut self, undoing: impl FnOnce()) -> Result<(), Failure> {
+        let registry = self.registry;
+        if let Err(failure) = self.begun.iter_mut().try_for_each(|begun| begun.switch(registry)) {
+            undoing();
+            return Err(failure);
         }
-        if let Some(cover) = cover {
-            remove(registry, &cover);
+        self.begun.drain(..).filter_map(|begun| begun.cover).for_each(|cover| remove(registry, &cover));
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        self.begun.iter().rev().for_each(|begun| begun.take_back(self.registry));
+    }
+}
+
+impl Begun<'_> {
+    fn switch(&mut self, registry: &Registry) -> Result<(), Failure> {
+        if self.cover.is_some() {
+            registry.unregister(self.change.line.name())?;
+            self.state = State::Removed;
+            registry.register(&self.change.line)?;
+            self.state = State::Switched;
         }
+        Ok(())
     }
 
-    fn cover(&self, line: &RegisterLine, ending: &str) -> Result<RegisterLine, Failure> {
-        renamed(line, with(self.line.name().to_owned(), ending))
+    /// A second failure is only reported: the one that led here is what the caller is to know.
+    fn take_back(&self, registry: &Registry) {
+        if self.state == State::Switched {
+            remove(registry, &self.change.line);
+        }
+        match &self.change.before {
+            // The new entry is better than none.
+            Some(before) if self.state != State::Covered => {
+                if let Err(failure) = restore(registry, before) {
+                    return failure.report();
+                }
+            }
+            _ => {}
+        }
+        remove(registry, self.cover.as_ref().unwrap_or(&self.change.line));
     }
 }
 
@@ -113,59 +185,34 @@ fn renamed(line: &RegisterLine, name: OsString) -> Result<RegisterLine, Failure>
     line.renamed(&name).map_err(|fault| Failure::BadLine { entry: name, fault })
 }
 
-fn with(mut name: OsString, ending: &str) -> OsString {
-    name.push(ending);
-    name
+/// The temporary name for an entry that is to be called `name`.
+pub fn temporary(name: OsString) -> OsString {
+    let mut temporary = OsString::from(TEMPORARY);
+    temporary.push(name);
+    temporary
 }
 
-/// A temporary entry that a run left when it was interrupted.
+/// A temporary entry of ours that a run left when it was interrupted.
 #[derive(Clone, Debug)]
 pub struct Interrupted {
     /// The entry.
     pub entry: Entry,
     /// The name that it was on its way to.
     pub name: OsString,
-    /// Whether it is what was there before, and was being brought back.
-    pub undoing: bool,
 }
 
 impl Interrupted {
-    /// Ends the change: afterwards the entry has its own name. Its programs run throughout.
+    /// Ends the change: an old entry that is still there stays, else the new one gets its name. The programs run
+    /// throughout.
     ///
     /// # Errors
     /// The kernel refuses; then the temporary entry is still there, and works as it did.
     pub fn finish(&self, registry: &Registry) -> Result<(), Failure> {
-        let mut taken = registry.entry(&self.name)?.is_some();
-        if taken && self.undoing {
-            registry.unregister(&self.name)?;
-            taken = false;
-        }
-        if !taken {
+        if registry.entry(&self.name)?.is_none() {
             registry.register(&renamed(&line_of(&self.entry)?, self.name.clone())?)?;
         }
         registry.unregister(&self.entry.name)
     }
-}
-
-/// Makes all changes or none. `undoing` is called before anything is taken back, and maybe more than once.
-///
-/// # Errors
-/// The first change that failed.
-pub fn make_all<'c>(
-    registry: &Registry,
-    changes: impl IntoIterator<Item = &'c Change>,
-    mut undoing: impl FnMut(),
-) -> Result<(), Failure> {
-    let mut made: Vec<&Change> = Vec::new();
-    for change in changes {
-        if let Err(failure) = change.make(registry, &mut undoing) {
-            undoing();
-            made.iter().rev().for_each(|change| change.undo(registry));
-            return Err(failure);
-        }
-        made.push(change);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

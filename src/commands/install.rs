@@ -97,26 +97,32 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             }
         }
     };
+    installation.file(image, 0o755)?;
+    let mut outcomes = BTreeMap::new();
+    let mut transaction = None;
     let entries = match &plan {
-        Some((_, plan)) => plan.items.iter().map(|item| (item.architecture, item.lines.clone())).collect(),
+        Some((registry, plan)) => {
+            plan.warn(interpreter);
+            let begun = transaction.insert(plan.begin(registry)?);
+            for (item, outcome) in plan.prove(begun, true) {
+                outcomes.insert(item.architecture.name.as_str(), outcome);
+            }
+            plan.items.iter().map(|item| (item.architecture, item.lines.clone())).collect()
+        }
         None => entries(table, named.as_deref(), interpreter)?,
     };
-    let text = binfmt_d(&host::row().name, &entries);
+    // What was taken back would not work after the next boot either.
+    let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
+    let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
+    let text = binfmt_d(&host::row().name, &lasting);
     let snippet = Replacement::begin(snippet)?;
     io::Write::write_all(&mut snippet.file(), text.as_bytes())
         .map_err(|error| Failure::io("write", snippet.path(), error))?;
-
-    installation.file(image, 0o755)?;
     installation.file(snippet, 0o644)?;
     installation.link(LINK, link)?;
-    let mut outcomes = BTreeMap::new();
-    if let Some((registry, plan)) = &plan {
-        plan.warn(interpreter);
-        plan.make(registry, || installation.take_back())?;
+    if let Some((transaction, (_, plan))) = transaction.zip(plan.as_ref()) {
+        transaction.commit(|| installation.take_back())?;
         warn_of_left(plan, &path);
-        for (item, outcome) in plan.prove(registry, true) {
-            outcomes.insert(item.architecture.name.as_str(), outcome);
-        }
     }
     installation.keep();
     show(&entries, &outcomes, &carried)

@@ -71,8 +71,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     plan.warn(interpreter);
     let _uninterrupted = Uninterrupted::begin();
-    plan.make(&registry, || {})?;
-    let outcomes = plan.prove(&registry, !args.no_probe);
+    let mut transaction = plan.begin(&registry)?;
+    let outcomes = plan.prove(&mut transaction, !args.no_probe);
+    transaction.commit(|| {})?;
     conclude(&plan, &outcomes, interpreter)
 }
 

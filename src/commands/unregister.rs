@@ -62,7 +62,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let wanted = |name: &OsStr| removable.iter().any(|known: &&Known<'_>| *known.described.name == *name);
     // Only where the change could not be ended, as without the file.
     let left = ownership::interrupted(table, &entries, &image);
-    let left = left.into_iter().filter(|left| !left.undoing && (named.is_none() || wanted(&left.name)));
+    let left = left.into_iter().filter(|left| named.is_none() || wanted(&left.name));
     let left: Vec<String> = left.map(|left| left.entry.name.to_string_lossy().into_owned()).collect();
     for name in removable.iter().map(|known| &known.described.name).chain(&left) {
         if args.dry_run {

@@ -50,6 +50,12 @@ pub fn build(kind: Kind) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// A small emulator of everything, with which every program prints `word` and exits with `status`.
+pub fn saying(word: &str, status: u8) -> PathBuf {
+    let options = ["-static", &format!("-DWORD=\"{word}\""), &format!("-DSTATUS={status}")];
+    artefact(&format!("say-{word}"), |path| compile("gcc", "tests/support/emulators/say.c", &options, path))
+}
+
 /// The program that calls execve(2) with exactly what it is given.
 pub fn caller() -> PathBuf {
     artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))

@@ -1,7 +1,10 @@
 //! `install`, `uninstall`, upgrades and what is left when a run is interrupted, with a real kernel, in private
 //! namespaces. The emulators are those that this machine has installed; nothing outside of the scratch directory changes.
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod others;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -388,20 +391,21 @@ fn interrupted_changes_are_ended() {
         &scratch,
         r#"
         $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
-        left() { sed "s/^:qemu-aarch64:/:qemu-aarch64.$1:/" line >$REGISTRY/register; }
+        left() { sed "s/^:qemu-aarch64:/:$TEMPORARY:/" line >$REGISTRY/register; }
+        TEMPORARY=binfmt-dispatch.temporary.qemu-aarch64
         $TOOL generate --image i --format register aarch64 >line
-        # Before the old entry is removed; after; while an old one is brought back.
-        left new; $TOOL status --image i | grep -o 'qemu-aarch64.new was left'
-        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep -c aarch64
-        left new; echo -1 >$REGISTRY/qemu-aarch64; ./guest || exit 2
+        # Before the old entry is removed, and after.
+        left; $TOOL status --image i | grep -o "$TEMPORARY was left"
+        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64
+        left; echo -1 >$REGISTRY/qemu-aarch64; ./guest || exit 2
         $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 3
-        left old; $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 4
-        left new; $TOOL unregister --image i; ls $REGISTRY
-        left new; rm i; $TOOL unregister --image i; ls $REGISTRY
+        left; $TOOL unregister --image i; ls $REGISTRY
+        left; rm i; $TOOL unregister --image i; ls $REGISTRY
         "#,
     );
-    let expected = "qemu-aarch64.new was left\n1\nqemu-aarch64\nqemu-aarch64\nqemu-aarch64: removed\nregister\nstatus\n\
-                    qemu-aarch64.new: removed\nregister\nstatus\n";
+    let expected = "binfmt-dispatch.temporary.qemu-aarch64 was left\nqemu-aarch64\nqemu-aarch64\n\
+                    qemu-aarch64: removed\nregister\nstatus\n\
+                    binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\n";
     assert_eq!(text(&output), expected, "{}", shown(&output));
 }
 

@@ -1,0 +1,101 @@
+//! Entries of others, whatever their names are, come out of every command as they were.
+
+use super::support::{Need, Scratch, have, saying};
+use super::{run, shown, text};
+
+/// Functions of the scripts: `state` shows the registry in the kernel's order, which is that of age; `stranger` registers
+/// an entry for alpha's programs that is not ours.
+const PRELUDE: &str = r#"
+    state() { ls -U $REGISTRY; for entry in $REGISTRY/*; do case $entry in */register) ;; *) cat $entry ;; esac; done; }
+    stranger() { printf '%s' ":$1:M:18:\\x26\\x90::$PWD/theirs:" >$REGISTRY/register || exit 2; }
+    install() { $TOOL install alpha --from alpha=$EMULATOR --prefix $PREFIX --seed 1 "$@"; echo "install $?"; }
+    TEMPORARY=binfmt-dispatch.temporary.qemu-alpha
+    $TOOL image alpha --from alpha=$EMULATOR --seed 1 -o i || exit 1
+"#;
+
+/// What a script prints, with emulators that say "ours" and "theirs".
+#[track_caller]
+fn expect(script: &str, expected: &str) {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("guest", "alpha");
+    scratch.write("theirs", std::fs::read(saying("theirs", 0)).unwrap());
+    let [ours, broken] = [saying("ours", 0), saying("broken", 1)];
+    let emulators = format!("EMULATOR={} BROKEN={}", ours.display(), broken.display());
+    let output = run(&scratch, &format!("{emulators}\n{PRELUDE}\n{script}"));
+    assert_eq!(text(&output), expected, "{}", shown(&output));
+}
+
+#[test]
+fn stay_untouched_under_every_name() {
+    expect(
+        r#"
+        for name in qemu-alpha qemu-alpha.old qemu-alpha.new old.qemu-alpha $TEMPORARY other; do stranger $name; done
+        echo 0 >$REGISTRY/qemu-alpha.old
+        state >before
+        same() { state | cmp - before || exit 3; [ $# = 0 ] || echo "$@"; }
+        $TOOL unregister --image i; same unregister $?
+        $TOOL unregister alpha 2>/dev/null; same unregister $?
+        $TOOL register alpha --image i 2>/dev/null; same register $?
+        # It could be done, but for the entry that has the temporary name.
+        $TOOL register alpha --image i --replace 2>error; same register $?
+        grep -c "^binfmt-dispatch: $TEMPORARY: was registered by somebody else" error
+        install 2>/dev/null; same
+        install --replace 2>/dev/null; same; [ ! -e $PREFIX ] || exit 4
+        install --no-register >/dev/null 2>&1; same
+        $TOOL uninstall --prefix $PREFIX >/dev/null; same uninstall $?
+        "#,
+        "unregister 0\nunregister 1\nregister 1\nregister 1\n1\ninstall 1\ninstall 1\nuninstall 0\n",
+    );
+}
+
+#[test]
+fn stay_untouched_beside_ours() {
+    expect(
+        r#"
+        for name in qemu-alpha.old qemu-alpha.new other; do stranger $name; done
+        state >before
+        # Ours is the newest, and the directory begins with it.
+        same() { echo "$1"; state >after; diff after before | grep -v '^[<0-9]'; }
+        install 2>/dev/null | tail -n 1; ./guest; same installed
+        install 2>/dev/null | tail -n 1; ./guest; same upgraded
+        $TOOL uninstall --prefix $PREFIX >/dev/null; ./guest; state | cmp - before; find $PREFIX -type f
+        "#,
+        "install 0\nours\ninstalled\ninstall 0\nours\nupgraded\ntheirs\n",
+    );
+}
+
+#[test]
+fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
+    expect(
+        r#"
+        stranger qemu-alpha
+        state >before
+        $TOOL image alpha --from alpha=$BROKEN -o bad || exit 3
+        $TOOL register alpha --image bad --replace 2>&1 | grep taken; state | cmp - before; ./guest
+        $TOOL install alpha --from alpha=$BROKEN --prefix $PREFIX --replace 2>&1 | grep taken; state | cmp - before; ./guest
+        grep -c qemu-alpha $PREFIX/lib/binfmt.d/*; true
+        "#,
+        "binfmt-dispatch: alpha: taken back, as its probe exited with 1\ntheirs\n\
+         binfmt-dispatch: alpha: taken back, as its probe exited with 1\ntheirs\n0\n",
+    );
+}
+
+#[test]
+fn come_back_if_the_kernel_refuses_what_is_to_replace_them() {
+    if !have(&[Need::Strace]) {
+        return;
+    }
+    expect(
+        r#"
+        stranger qemu-alpha; echo 0 >$REGISTRY/qemu-alpha
+        # The first write to the file registers the temporary entry.
+        strace -qq -o trace -P $REGISTRY/register -e trace=write -e inject=write:error=EIO:when=2 \
+            $TOOL register alpha --image i --replace 2>&1 | grep -c 'i/o error$'
+        ls $REGISTRY; head -n 1 $REGISTRY/qemu-alpha; tail -n 3 $REGISTRY/qemu-alpha
+        "#,
+        "1\nqemu-alpha\nregister\nstatus\ndisabled\noffset 18\nmagic 2690\nmask ffff\n",
+    );
+}
