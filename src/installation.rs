@@ -12,7 +12,11 @@ use crate::image::Replacement;
 /// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
 const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
 const COMMAND: &str = "bin/binfmt-dispatch";
-const SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
+/// systemd registers in the order of the files' names, and the last entry wins (`boot.rs`): others' snippets, which have the
+/// names of packages or emulators, come before.
+const SNIPPET: &str = "lib/binfmt.d/zz-binfmt-dispatch.conf";
+/// Its name in earlier installations.
+const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
 /// What the command is a link to.
 pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 
@@ -51,6 +55,11 @@ impl Place {
     /// The snippet for systemd, likewise.
     pub fn snippet(&self) -> PathBuf {
         self.prefix.join(SNIPPET)
+    }
+
+    /// Where the snippet of earlier installations is, likewise.
+    pub fn earlier_snippet(&self) -> PathBuf {
+        self.prefix.join(EARLIER_SNIPPET)
     }
 
     /// Where a path of that system is from here.

@@ -6,6 +6,7 @@
 // library's own start-up ignores SIGPIPE and fills closed descriptors.
 #![cfg_attr(not(test), no_main)]
 
+mod boot;
 mod cli;
 mod columns;
 mod commands;

@@ -18,11 +18,11 @@ use crate::installation::{Installation, LINK, Place};
 use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::{RegisterLine, Registry};
 use crate::selection::{self, Credentials, Interpreter};
-use crate::{defaults, host};
+use crate::{boot, defaults, host};
 
 /// Install an image with the emulators inside, and register it
 ///
-/// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/binfmt-dispatch.conf
+/// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/zz-binfmt-dispatch.conf
 /// below the prefix, registers the image in place of an older one, without a moment in which programs fail, and runs a
 /// tiny program of each architecture. If something fails before that, everything is as it was.
 #[derive(Clone, Debug, ClapArgs)]
@@ -69,6 +69,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
         let files: String = files.iter().map(|path| format!("{}: would be written\n", path.display())).collect();
         print(files + &binfmt_d(&host::row().name, &entries))?;
+        boot::warn_of(place, &lines(&entries));
         return Ok(0);
     }
     let _lock = registry.as_ref().map(Registry::lock).transpose()?;
@@ -125,7 +126,21 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         warn_of_left(plan, &path);
     }
     installation.keep();
+    remove_earlier(&place.on_disk(&place.earlier_snippet()));
+    boot::warn_of(place, &lines(&lasting));
     show(&entries, &outcomes, &carried)
+}
+
+/// The snippet that earlier installations wrote would register everything twice at boot.
+fn remove_earlier(snippet: &Path) {
+    if is_snippet(snippet) {
+        let removed = fs::remove_file(snippet).map_err(|error| Failure::io("remove", snippet, error));
+        removed.unwrap_or_else(|failure| failure.report());
+    }
+}
+
+fn lines(entries: &[(&Architecture, Vec<RegisterLine>)]) -> Vec<RegisterLine> {
+    entries.iter().flat_map(|(_, lines)| lines).cloned().collect()
 }
 
 /// Entries for what an earlier installation had inside and this one has not go on with the earlier file: the kernel keeps

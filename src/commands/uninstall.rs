@@ -47,6 +47,10 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     let place = |path: PathBuf| args.place.on_disk(&path);
     removal.file(&place(args.place.snippet()), is_snippet);
+    let earlier = place(args.place.earlier_snippet());
+    if is_snippet(&earlier) {
+        removal.file(&earlier, is_snippet);
+    }
     removal.file(&place(args.place.command()), is_link);
     let image = place(args.place.image());
     removal.file(&image, is_image);

@@ -33,12 +33,12 @@ fn entries(run: &Run) -> usize {
 
 #[test]
 fn the_committed_snippet_is_current() {
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("binfmt.d/binfmt-dispatch.conf");
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("binfmt.d/zz-binfmt-dispatch.conf");
     let run = Lab::new().tool(["generate", "--host", "x86_64"]);
     let found = std::fs::read_to_string(committed).unwrap_or_default();
     assert!(
         run.succeeded().out() == found,
-        "run `cargo run -- generate --host x86_64 >binfmt.d/binfmt-dispatch.conf`\n{run}"
+        "run `cargo run -- generate --host x86_64 >binfmt.d/zz-binfmt-dispatch.conf`\n{run}"
     );
 }
 

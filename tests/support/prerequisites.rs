@@ -10,6 +10,9 @@ use dispatch_table::ArchTable;
 
 use super::{Foreign, Release, guests};
 
+/// What registers the snippets of binfmt.d at boot.
+const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
+
 /// Something that `ci/setup` installs or the machine has to allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -33,6 +36,8 @@ pub enum Need {
     Strace,
     /// setcap.
     Capabilities,
+    /// systemd-binfmt.
+    Systemd,
 }
 
 /// Whether everything in `needs` is here.
@@ -90,6 +95,10 @@ impl Need {
             }
             Need::Compiler => no_command("gcc", "--version", "gcc and libc6-dev"),
             Need::Capabilities => no_command("setcap", "-h", "libcap2-bin"),
+            Need::Systemd => {
+                let there = Path::new(SYSTEMD_BINFMT).is_file();
+                (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))
+            }
             Need::Strace => no_command("strace", "--version", "strace"),
         }
     }

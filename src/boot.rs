@@ -1,0 +1,88 @@
+//! What systemd-binfmt makes of a snippet at each boot (binfmt.d(5)).
+//!
+//! It reads the files of all its directories in the order of their names, of those with the same name only the one in the
+//! first directory. An entry removes an earlier one of its name, and of those that accept a program the last one wins. So a
+//! snippet has to sort after those that have entries for the same programs, as Debian's `qemu-aarch64.conf`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dispatch_entry::grammar;
+
+use crate::failure::{show, warn};
+use crate::installation::Place;
+use crate::registry::RegisterLine;
+
+/// Where systemd looks; of files with the same name, the one in the first directory counts (systemd's CONF_PATHS).
+const DIRECTORIES: [&str; 5] =
+    ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d", "/lib/binfmt.d"];
+/// What the names of the files end in.
+const ENDING: &str = "conf";
+/// What comment lines begin with.
+const COMMENTS: [u8; 2] = *b"#;";
+
+/// Says what keeps `lines`, which the snippet has, from being in force after the next boot.
+pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
+    let snippet = place.on_disk(&place.snippet());
+    let (Some(own), Some(name)) = (snippet.parent(), snippet.file_name()) else { return };
+    let directories = DIRECTORIES.map(|directory| real(&place.on_disk(Path::new(directory))));
+    let files = files(&directories);
+    match files.get(name) {
+        Some(path) if real(path) == real(&snippet) => {}
+        Some(path) => warn(format_args!(
+            "{}: hides {}, so nothing is registered at boot: remove it",
+            show(path.as_os_str()),
+            show(snippet.as_os_str()),
+        )),
+        // It is not there yet.
+        None if directories.contains(&real(own)) => {}
+        None => warn(format_args!(
+            "{}: systemd does not look there, so nothing is registered at boot: link it into /etc/binfmt.d",
+            show(snippet.as_os_str()),
+        )),
+    }
+    for (_, path) in files.iter().filter(|(other, _)| ***other > *name) {
+        if let Some(entry) = winning(path, lines) {
+            warn(format_args!(
+                "{}: registers {} after us at each boot, and wins: give it a name that sorts before {}",
+                show(path.as_os_str()),
+                show(entry.name()),
+                show(name),
+            ));
+        }
+    }
+}
+
+/// A path without links on the way, if it is there.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The files that systemd reads, by name.
+fn files(directories: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
+    let mut files = BTreeMap::new();
+    // What cannot be read is nothing to warn of; most machines lack some of the directories.
+    for file in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
+        let path = file.path();
+        let hidden = file.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && path.extension().is_some_and(|extension| extension == ENDING) {
+            files.entry(file.file_name()).or_insert(path);
+        }
+    }
+    files
+}
+
+/// The first entry of a file that takes programs from one of `lines`.
+fn winning(path: &Path, lines: &[RegisterLine]) -> Option<RegisterLine> {
+    let text = fs::read(path).ok()?;
+    let entries = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let entries = entries.filter(|line| line.first().is_some_and(|byte| !COMMENTS.contains(byte)));
+    // What is not understood here may be all right for the kernel, but nobody could say for what.
+    entries.filter_map(|line| grammar::parse(line).ok()).find(|entry| {
+        let overlaps =
+            |ours: &RegisterLine| ours.rule().zip(entry.rule()).is_some_and(|(ours, its)| ours.overlaps(its));
+        lines.iter().any(|ours| ours.name() == entry.name() || overlaps(ours))
+    })
+}

@@ -1,0 +1,116 @@
+//! After a boot the entries are those that `install` registered, whatever other snippets there are: shown by systemd's
+//! own systemd-binfmt, which is what reads them.
+
+use super::support::{Need, Scratch, have, saying};
+use super::{run, shown, text};
+
+/// In this namespace only, /usr and /etc can be written to, /opt too, and have no snippets. `boot` does what a boot does;
+/// `theirs` writes a snippet with Debian 12's rule for arm64.
+const PRELUDE: &str = r#"
+    mkdir usr usr.work etc etc.work opt
+    mount -t overlay overlay -o lowerdir=/usr,upperdir=usr,workdir=usr.work,userxattr /usr || exit 1
+    mount -t overlay overlay -o lowerdir=/etc,upperdir=etc,workdir=etc.work,userxattr /etc || exit 1
+    mount --bind opt /opt || exit 1
+    mkdir -p /usr/lib/binfmt.d /usr/local/lib/binfmt.d /etc/binfmt.d && rm -f {/usr,/usr/local,}/lib/binfmt.d/* /etc/binfmt.d/*
+    rule='M::\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+    rule+=':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+    theirs() { echo ":$2:$rule:$PWD/theirs:OPF" >$1/$3; }
+    boot() { /usr/lib/systemd/systemd-binfmt || exit 2; }
+    install() { $TOOL install aarch64 --from aarch64=$EMULATOR --seed 1 "$@" >/dev/null || exit 3; }
+"#;
+
+/// What a script prints, with emulators that say "ours" and "theirs", and then what it says on standard error.
+#[track_caller]
+fn expect(script: &str, expected: &str) {
+    if !have(&[Need::Namespace, Need::Compiler, Need::Systemd]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("guest", "aarch64");
+    scratch.write("theirs", std::fs::read(saying("theirs", 0)).unwrap());
+    let script = format!("exec 2>&1; EMULATOR={}\n{PRELUDE}\n{script}", saying("ours", 0).display());
+    let output = run(&scratch, &script);
+    assert_eq!(text(&output), expected, "{}", shown(&output));
+}
+
+#[test]
+fn ours_last_beside_debians() {
+    expect(
+        r#"
+        for prefix in /usr /usr/local; do
+            theirs /usr/lib/binfmt.d qemu-aarch64 qemu-aarch64.conf
+            theirs /usr/lib/binfmt.d box-arm64 box-arm64.conf
+            boot; ./guest
+            install --replace --prefix $prefix 2>error; grep -c 'box-arm64 .* got' error; ./guest
+            # Twice, as when a package with snippets is installed later.
+            boot; ./guest; boot; ./guest; grep interpreter $REGISTRY/qemu-aarch64
+            $TOOL uninstall --prefix $prefix >/dev/null; boot; ./guest
+            cat $REGISTRY/{qemu-aarch64,box-arm64} | grep -c "interpreter $PWD/theirs"
+        done
+        "#,
+        &["/usr", "/usr/local"].map(beside_debians).concat(),
+    );
+}
+
+fn beside_debians(prefix: &str) -> String {
+    format!(
+        "theirs\n1\nours\nours\nours\n\
+         interpreter {prefix}/libexec/binfmt-dispatch/binfmt-dispatch\ntheirs\n2\n"
+    )
+}
+
+#[test]
+fn ours_once_after_an_upgrade() {
+    expect(
+        r#"
+        install; cd /usr/lib/binfmt.d; ls; mv zz-binfmt-dispatch.conf binfmt-dispatch.conf
+        cd - >/dev/null; install; ls /usr/lib/binfmt.d; boot; ./guest
+        # Uninstalled as it was then; and what is called so without being ours stays.
+        mv /usr/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; $TOOL uninstall | grep conf; ls /usr/lib/binfmt.d
+        theirs /usr/lib/binfmt.d theirs binfmt-dispatch.conf
+        install 2>/dev/null; $TOOL uninstall | grep conf; ls /usr/lib/binfmt.d
+        "#,
+        "zz-binfmt-dispatch.conf\nzz-binfmt-dispatch.conf\nours\n\
+         /usr/lib/binfmt.d/binfmt-dispatch.conf: removed\n\
+         /usr/lib/binfmt.d/zz-binfmt-dispatch.conf: removed\nbinfmt-dispatch.conf\n",
+    );
+}
+
+#[test]
+fn not_ours_and_said_so() {
+    let wins = |file: &str, entry: &str| {
+        format!(
+            "binfmt-dispatch: warning: {file}: registers {entry} after us at each boot, and wins: \
+             give it a name that sorts before zz-binfmt-dispatch.conf\n"
+        )
+    };
+    expect(
+        r#"
+        again() { echo -1 >$REGISTRY/status; install "$@"; boot; }
+        # By name; by rule; in a directory that is read before; hidden by another; for other programs; no snippets.
+        theirs /usr/lib/binfmt.d qemu-aarch64 zzz.conf; again; ./guest; rm /usr/lib/binfmt.d/zzz.conf
+        theirs /etc/binfmt.d box-arm64 zzz.conf; again; ./guest
+        theirs /usr/lib/binfmt.d qemu-aarch64 zzz.conf; ln -sf /dev/null /etc/binfmt.d/zzz.conf; again; ./guest
+        rm /etc/binfmt.d/zzz.conf; echo ':other:E::foo::/bin/true:' >/etc/binfmt.d/zzz.conf
+        theirs /etc/binfmt.d box-arm64 zzz.conf.old; theirs /etc/binfmt.d box-arm64 .zzz.conf; again; ./guest
+        rm /etc/binfmt.d/*zzz* /usr/lib/binfmt.d/zzz.conf
+        # Hidden.
+        ln -s /dev/null /etc/binfmt.d/zz-binfmt-dispatch.conf; again; ls $REGISTRY; rm /etc/binfmt.d/zz*
+        $TOOL uninstall >/dev/null
+        # Where nobody looks; where somebody looks by another name.
+        again --prefix /opt; ls $REGISTRY; ln -s /opt/lib/binfmt.d/* /etc/binfmt.d; again --prefix /opt; ./guest
+        rm /etc/binfmt.d/zz*; $TOOL install --root / --no-emulators --prefix / -n | grep -c would
+        "#,
+        &[
+            &*wins("/usr/lib/binfmt.d/zzz.conf", "qemu-aarch64"),
+            "theirs\n",
+            &wins("/etc/binfmt.d/zzz.conf", "box-arm64"),
+            "theirs\nours\nours\n",
+            "binfmt-dispatch: warning: /etc/binfmt.d/zz-binfmt-dispatch.conf: hides \
+             /usr/lib/binfmt.d/zz-binfmt-dispatch.conf, so nothing is registered at boot: remove it\nregister\nstatus\n",
+            "binfmt-dispatch: warning: /opt/lib/binfmt.d/zz-binfmt-dispatch.conf: systemd does not look there, \
+             so nothing is registered at boot: link it into /etc/binfmt.d\nregister\nstatus\nours\n3\n",
+        ]
+        .concat(),
+    );
+}
