@@ -5,6 +5,7 @@ mod open;
 pub mod source;
 mod writer;
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -184,9 +185,26 @@ impl Replacement {
     }
 }
 
+/// Begins the names of files that are on their way to a place, or from it.
+const TEMPORARY: &str = ".binfmt-dispatch-";
+/// How many random letters and digits follow.
+const RANDOM: usize = 6;
+
 /// Something with a name of its own beside `path`. Made here, because the library's own making words errors in its way.
-fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
-    tempfile::Builder::new().prefix(".binfmt-dispatch-").make_in(directory(path), make)
+pub fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
+    tempfile::Builder::new().prefix(TEMPORARY).rand_bytes(RANDOM).make_in(directory(path), make)
+}
+
+/// The files beside `path` that runs left which were killed.
+pub fn left_beside(path: &Path) -> Vec<PathBuf> {
+    let named = |name: &OsStr| {
+        let random = name.as_encoded_bytes().strip_prefix(TEMPORARY.as_bytes());
+        random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
+    };
+    // Where nothing can be read, nothing was written either.
+    let files = fs::read_dir(directory(path)).into_iter().flatten().flatten();
+    let left = files.filter(|file| named(&file.file_name()) && file.file_type().is_ok_and(|kind| kind.is_file()));
+    left.map(|file| file.path()).collect()
 }
 
 /// Where a file is; a bare name has the empty path as its parent.

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+use tempfile::TempPath;
 
 use crate::defaults;
 use crate::failure::Failure;
-use crate::image::Replacement;
+use crate::image::{self, Replacement};
 
 /// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
 const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
@@ -17,6 +20,9 @@ const COMMAND: &str = "bin/binfmt-dispatch";
 const SNIPPET: &str = "lib/binfmt.d/zz-binfmt-dispatch.conf";
 /// Its name in earlier installations.
 const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
+/// Directories that systems have without us, be they empty.
+const OTHERS: [&str; 6] =
+    ["/usr/lib/binfmt.d", "/lib/binfmt.d", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/opt"];
 /// What the command is a link to.
 pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 
@@ -62,6 +68,24 @@ impl Place {
         self.prefix.join(EARLIER_SNIPPET)
     }
 
+    /// The directories that an installation may have made, as that system sees them; those inside others come first.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let files = [self.image(), self.command(), self.snippet()];
+        let above = |file: &PathBuf| -> Vec<PathBuf> {
+            let directories = file.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.prefix));
+            directories.map(Path::to_owned).collect()
+        };
+        let mut directories: Vec<PathBuf> = files.iter().flat_map(above).collect();
+        directories.retain(|directory| !OTHERS.iter().any(|other| directory == Path::new(other)));
+        directories.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
+        directories
+    }
+
+    /// Files that runs left which were killed, from here.
+    pub fn left(&self) -> Vec<PathBuf> {
+        [self.image(), self.snippet()].iter().flat_map(|path| image::left_beside(&self.on_disk(path))).collect()
+    }
+
     /// Where a path of that system is from here.
     pub fn on_disk(&self, path: &Path) -> PathBuf {
         match &self.root {
@@ -72,7 +96,7 @@ impl Place {
 }
 
 /// Files that are being put in their places. What is not kept goes away again, and what was there comes back.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Installation {
     done: Vec<Step>,
 }
@@ -81,10 +105,24 @@ pub struct Installation {
 enum Step {
     Directory(PathBuf),
     New(PathBuf),
-    Replaced { path: PathBuf, before: PathBuf },
+    /// What was there has another name as long as this lives.
+    Replaced {
+        path: PathBuf,
+        before: TempPath,
+    },
 }
 
 impl Installation {
+    /// Begins one, and removes what is left of others.
+    pub fn begin(place: &Place) -> Self {
+        for left in place.left() {
+            report("remove", &left, fs::remove_file(&left));
+        }
+        // Everybody is to read what is installed, from the first moment.
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+        Installation { done: Vec::new() }
+    }
+
     /// Makes the directory of `path`, and those above it.
     ///
     /// # Errors
@@ -92,8 +130,7 @@ impl Installation {
     pub fn directory_of(&mut self, path: &Path) -> Result<(), Failure> {
         let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
         for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
-            let made = fs::DirBuilder::new().mode(0o755).create(directory);
-            made.and_then(|()| permit(directory, 0o755)).map_err(|error| Failure::io("make", directory, error))?;
+            fs::create_dir(directory).map_err(|error| Failure::io("make", directory, error))?;
             self.done.push(Step::Directory(directory.to_owned()));
         }
         Ok(())
@@ -108,21 +145,14 @@ impl Installation {
         let failed = |error| Failure::io("write", &path, error);
         file.file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
         let step = if path.symlink_metadata().is_ok() {
-            let before = beside(&path);
-            // It may be left by a run that was killed.
-            let _ = fs::remove_file(&before);
-            fs::hard_link(&path, &before).or_else(|_| fs::copy(&path, &before).map(drop)).map_err(failed)?;
+            let before = image::beside(&path, |name| kept(&path, name)).map_err(failed)?.into_temp_path();
             Step::Replaced { path: path.clone(), before }
         } else {
             Step::New(path.clone())
         };
-        let finished = file.finish();
-        match (&finished, &step) {
-            (Err(_), Step::Replaced { before, .. }) => fs::remove_file(before).unwrap_or(()),
-            (Err(_), _) => {}
-            (Ok(()), _) => self.done.push(step),
-        }
-        finished
+        file.finish()?;
+        self.done.push(step);
+        Ok(())
     }
 
     /// Makes a link to `target` at `path`, unless it is there.
@@ -142,7 +172,8 @@ impl Installation {
     pub fn keep(mut self) {
         for step in self.done.drain(..) {
             if let Step::Replaced { before, .. } = step {
-                report(&before, fs::remove_file(&before));
+                let name = before.to_path_buf();
+                report("remove", &name, before.close());
             }
         }
     }
@@ -151,9 +182,11 @@ impl Installation {
     pub fn take_back(&mut self) {
         for step in self.done.drain(..).rev() {
             match step {
-                Step::Directory(path) => report(&path, fs::remove_dir(&path)),
-                Step::New(path) => report(&path, fs::remove_file(&path)),
-                Step::Replaced { path, before } => report(&path, fs::rename(&before, &path)),
+                Step::Directory(path) => report("remove", &path, fs::remove_dir(&path)),
+                Step::New(path) => report("remove", &path, fs::remove_file(&path)),
+                Step::Replaced { path, before } => {
+                    report("restore", &path, before.persist(&path).map_err(|error| error.error));
+                }
             }
         }
     }
@@ -165,19 +198,17 @@ impl Drop for Installation {
     }
 }
 
-fn permit(path: &Path, mode: u32) -> io::Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-/// A name for what was at `path`, on the same file system.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.before"))
+/// Gives what is at `path` a second name, or makes a copy where a file cannot have two.
+fn kept(path: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(path, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::copy(path, name).map(drop),
+        linked => linked,
+    }
 }
 
 /// A failure while something is taken back, or cleared away: the one that led here is what the caller is to know.
-fn report(path: &Path, result: io::Result<()>) {
+fn report(doing: &'static str, path: &Path, result: io::Result<()>) {
     if let Err(error) = result {
-        Failure::io("restore", path, error).report();
+        Failure::io(doing, path, error).report();
     }
 }

@@ -18,6 +18,7 @@ use crate::installation::{Installation, LINK, Place};
 use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::{RegisterLine, Registry};
 use crate::selection::{self, Credentials, Interpreter};
+use crate::transaction::Uninterrupted;
 use crate::{boot, defaults, host};
 
 /// Install an image with the emulators inside, and register it
@@ -75,7 +76,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let _lock = registry.as_ref().map(Registry::lock).transpose()?;
 
     // First everything beside its place, where it does no harm.
-    let mut installation = Installation::default();
+    let mut installation = Installation::begin(place);
     let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
@@ -98,6 +99,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             }
         }
     };
+    let _uninterrupted = Uninterrupted::begin();
     installation.file(image, 0o755)?;
     let mut outcomes = BTreeMap::new();
     let mut transaction = None;

@@ -13,11 +13,13 @@ use crate::failure::Failure;
 use crate::installation::Place;
 use crate::question::Asker;
 use crate::registry::{Entry, Registry};
+use crate::transaction::Uninterrupted;
 use crate::{defaults, ownership, registration};
 
 /// Remove what `install` installed, and its entries from the kernel's registry
 ///
-/// What is missing is passed over, and what is somebody else's is left alone.
+/// What is missing is passed over, and what is somebody else's is left alone. Directories go too, if they are empty and
+/// no system has them anyway.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -46,17 +48,19 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     }
     let place = |path: PathBuf| args.place.on_disk(&path);
+    let _uninterrupted = Uninterrupted::begin();
     removal.file(&place(args.place.snippet()), is_snippet);
     let earlier = place(args.place.earlier_snippet());
     if is_snippet(&earlier) {
         removal.file(&earlier, is_snippet);
     }
     removal.file(&place(args.place.command()), is_link);
-    let image = place(args.place.image());
-    removal.file(&image, is_image);
-    if let Some(directory) = image.parent().filter(|_| !args.dry_run) {
-        // It is ours alone, unless somebody put something there.
-        let _ = fs::remove_dir(directory);
+    args.place.left().iter().for_each(|left| removal.file(left, |_| true));
+    // The last one, since it knows what it was registered for.
+    removal.file(&place(args.place.image()), is_image);
+    for directory in args.place.directories().into_iter().filter(|_| !args.dry_run) {
+        // Unless somebody has something there.
+        let _ = fs::remove_dir(place(directory));
     }
     print(&removal.done)?;
     removal.failures.iter().for_each(Failure::report);
@@ -79,6 +83,7 @@ impl Removal {
             Ok(lock) => lock,
             Err(failure) => return self.failures.push(failure),
         };
+        let _uninterrupted = Uninterrupted::begin();
         let entries = match registry.entries() {
             Ok(entries) => entries,
             Err(failure) => return self.failures.push(failure),

@@ -5,7 +5,9 @@
 mod support;
 
 mod boot;
+mod killed;
 mod others;
+mod tables;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -23,7 +25,7 @@ const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 fn run(scratch: &Scratch, script: &str) -> Output {
     let prelude = "set -u; mount -t binfmt_misc binfmt_misc $REGISTRY || exit 99";
     let output = Command::new("timeout")
-        .args(["--kill-after=5", "300", "unshare", "-Urm", "bash", "-c", &format!("{prelude}\n{script}")])
+        .args(["--kill-after=5", "600", "unshare", "-Urm", "bash", "-c", &format!("{prelude}\n{script}")])
         .envs([("TOOL", TOOL), ("REGISTRY", REGISTRY), ("ROWS", ROWS), ("PREFIX", &scratch.at("prefix"))])
         .current_dir(scratch.path())
         .output()
@@ -275,30 +277,42 @@ fn what_is_somebody_elses_stays() {
 }
 
 #[test]
-fn tables_of_the_site() {
+fn what_killed_runs_left_goes_and_nothing_else() {
     let scratch = Scratch::new();
-    let row = |row: &str| format!(r#"{{"version": 1, "architectures": [{row}]}}"#);
-    scratch
-        .write("r/etc/binfmt-dispatch/10.json", row(r#"{"name": "alpha", "emulators": ["/bin/true"], "notes": "a"}"#));
-    scratch.write("r/etc/binfmt-dispatch/20.json", row(r#"{"name": "alpha", "notes": "b"}"#));
-    scratch.write("r/etc/binfmt-dispatch/README", "not a table");
-    let install = |arguments: &[&str]| {
-        let mut command = Command::new(TOOL);
-        command.args(["install", "--root", &scratch.at("r"), "--no-emulators"]).args(arguments).output().unwrap()
-    };
-    assert!(install(&[]).status.success());
-    let image = scratch.at("r/usr/bin/binfmt-dispatch");
-    let listed = || {
-        let output = Command::new(&image).args(["list", "--json", "alpha"]).output().unwrap();
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()[0].clone()
-    };
-    assert_eq!((&listed()["emulator"], &listed()["notes"]), (&"/bin/true".into(), &"b".into()));
-    assert!(install(&["--no-site"]).status.success());
-    assert_ne!(listed()["notes"], "b");
-    scratch.write("r/etc/binfmt-dispatch/30.json", row(r#"{"name": "alpha", "emulators": ["a/b"]}"#));
-    let output = install(&[]);
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.contains("30.json: architecture alpha: emulator"), "{}", shown(&output));
+    let at = |name: &str| format!("prefix/{name}");
+    // As on a file system where a file has a name from the beginning.
+    let left = ["libexec/binfmt-dispatch/.binfmt-dispatch-aB3xyz", "lib/binfmt.d/.binfmt-dispatch-000000"].map(at);
+    let others = [
+        "libexec/binfmt-dispatch/.binfmt-dispatch-aB3xy",
+        "libexec/binfmt-dispatch/.binfmt-dispatch-aB3xyz.conf",
+        "lib/binfmt.d/.binfmt-dispatch-aB3-yz",
+        "lib/binfmt.d/other.conf",
+        "bin/.binfmt-dispatch-aB3xyz",
+    ]
+    .map(at);
+    let directory = "lib/binfmt.d/.binfmt-dispatch-aB3xyz";
+    fs::create_dir_all(scratch.path().join(at(directory))).unwrap();
+    for name in &others {
+        scratch.write(name, "theirs");
+    }
+    for command in [&["install", "--no-emulators", "--no-register"][..], &["uninstall", "--mount", "/"]] {
+        for name in &left {
+            scratch.write(name, "half an image");
+        }
+        let output = Command::new(TOOL).args(command).args(["--prefix", &scratch.at("prefix")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+        for name in &left {
+            assert!(!scratch.path().join(name).exists(), "{name}\n{}", shown(&output));
+        }
+    }
+    for name in &others {
+        assert_eq!(fs::read_to_string(scratch.path().join(name)).unwrap(), "theirs");
+        fs::remove_file(scratch.path().join(name)).unwrap();
+    }
+    fs::remove_dir(scratch.path().join(at(directory))).unwrap();
+    // With nobody's files in them, the directories go as well.
+    let output = Command::new(TOOL).args(["uninstall", "--mount", "/", "--prefix", &scratch.at("prefix")]).output();
+    assert!(!scratch.path().join("prefix").exists(), "{output:?}");
 }
 
 #[test]
@@ -319,39 +333,6 @@ fn nothing_is_left_of_what_is_interrupted() {
         "#,
     );
     assert_eq!(text(&output), "code 137 old\ni\n".repeat(3), "{}", shown(&output));
-}
-
-#[test]
-fn tables_of_this_machine() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    scratch.write(
-        "etc/binfmt-dispatch/a.json",
-        r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "site"}]}"#,
-    );
-    scratch.write("given.json", r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "given"}]}"#);
-    let output = run(
-        &scratch,
-        r#"
-        # In this namespace only, /etc is another directory.
-        mount --bind etc /etc || exit 1
-        notes() { "$@" -o i --no-emulators && ./i list --json alpha | sed -n 's/^ *"notes": "\(site\|given\)\?.*/\1,/p'; }
-        notes $TOOL image; notes $TOOL image --no-site; notes $TOOL image --table given.json; notes $TOOL image
-        # What is not there any more is not in the next image either.
-        rm etc/binfmt-dispatch/a.json; cp i j; ./j list --json alpha | grep -c site; notes ./j image
-        echo '{"version": 1, "architectures": [{"name": "alpha", "argv0": "x"}]}' >etc/binfmt-dispatch/b.json
-        notes $TOOL image 2>&1; echo "code $?"; notes $TOOL image --no-site
-        rm -r etc/binfmt-dispatch; echo >etc/binfmt-dispatch; notes $TOOL image 2>&1
-        true
-        "#,
-    );
-    let lines: Vec<_> = text(&output).lines().map(str::to_owned).collect();
-    assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{}", shown(&output));
-    assert!(lines[6].starts_with("binfmt-dispatch: /etc/binfmt-dispatch/b.json: "), "{}", shown(&output));
-    let refused = "binfmt-dispatch: /etc/binfmt-dispatch: cannot read: check the path: not a directory";
-    assert_eq!(lines[7..], ["code 2", ",", refused], "{}", shown(&output));
 }
 
 #[test]

@@ -66,6 +66,11 @@ pub fn injector() -> PathBuf {
     artefact("inject", |path| compile("gcc", "tests/support/callers/inject.c", &["-static"], path))
 }
 
+/// The program that ends another one before one of its system calls.
+pub fn killer() -> PathBuf {
+    artefact("kill", |path| compile("gcc", "tests/support/callers/kill.c", &["-static"], path))
+}
+
 /// A static program of this machine out of the C file `source`, as a file's bytes.
 pub fn native(source: &str) -> Vec<u8> {
     let name = source.trim_end_matches(".c").replace('/', "-");

@@ -1,0 +1,165 @@
+//! `install` and `uninstall` are killed before every single one of their system calls. Each time programs run as they did
+//! before or as they do afterwards, and the next run leaves what it would have left without that, and nothing else.
+//!
+//! A signal that can be held back comes before every call too, of those runs where that makes a difference. Programs that
+//! they start themselves (emulators, and the probes of the new entries) are not killed. How often a run asks whether one
+//! of those has ended depends on time, so these calls are not as many in each run.
+
+use std::process::Command;
+
+use super::support::{Need, Scratch, TOOL, artefact, have, killer, saying};
+use super::{run, shown, text};
+
+/// `each NAME SIGNAL COMMAND ALLOWED NEXT AFTER` runs a command again and again, each time ended before a later call, with
+/// what `prepare` makes before. ALLOWED is what programs may say then, NEXT is the next run, and AFTER what they say after
+/// that: `nothing`, or what the emulators in the installation say. One line is printed for what is wrong, and one that ends
+/// in the number of calls.
+const PRELUDE: &str = r#"
+    shopt -s extglob; umask 077
+    # No disk has to be waited for.
+    mkdir memory && mount -t tmpfs tmpfs memory && cp -p one two theirs aarch64 s390x memory && cd memory || exit 98
+    PREFIX=$PWD/prefix
+    # All that there is: files, modes, targets of links, and entries.
+    state() {
+        find $PREFIX \( -type f -printf '%P %m %s\n' -o -printf '%P %m %l\n' \) 2>/dev/null | sort
+        grep -s . $REGISTRY/!(register)
+    }
+    install() { $TOOL install aarch64 s390x --from aarch64=$1 --from s390x=$1 --prefix $PREFIX --seed 1 "${@:2}"; }
+    uninstall() { $TOOL uninstall --prefix $PREFIX; }
+    wrong() { echo "$name, before call $call ($what): $*"; cat out; ((++mistakes < 5)) || exit; }
+    say() {
+        local guest word
+        for guest in aarch64 s390x; do
+            word=$(./$guest 2>/dev/null)
+            [[ " $1 " == *" ${word:-nothing} "* ]] || wrong "$guest says ${word:-nothing}, not $1"
+        done
+    }
+    each() {
+        local name=$1 call what mistakes=0
+        for ((call = 0; ; call++)); do
+            prepare
+            TOOL="$KILL $call $2 $TOOL" $3 3>log >out 2>&1
+            read -r what <log
+            say "$4"
+            $5 >out 2>&1 || wrong "the next run ends with $?"
+            say ${6:-$new}; state >now; cmp -s now state.${6:-$new} || wrong "$(diff state.${6:-$new} now)"
+            finish
+            [[ $what != ended ]] || break
+        done
+        echo "$name: $call"
+    }
+    prepare() { :; }
+    finish() { :; }
+    state >state.nothing
+    for word in one two; do
+        install $word >/dev/null 2>&1 && state >state.$word && uninstall >/dev/null || exit 1
+        state | cmp - state.nothing || exit 2
+    done
+"#;
+
+/// Runs a script that calls `each`, of which every run has so many calls at least.
+#[track_caller]
+fn expect(script: &str, runs: usize, calls: u32) {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.probe("aarch64", "aarch64");
+    scratch.probe("s390x", "s390x");
+    for word in ["one", "two", "theirs"] {
+        scratch.write(word, std::fs::read(saying(word, 0)).unwrap());
+    }
+    // Every run reads the tool, to put it into the image.
+    let stripped = artefact("stripped", |path| {
+        let done = Command::new("strip").args(["-o", path, TOOL]).status().expect("binutils come with gcc");
+        assert!(done.success());
+    });
+    let variables = format!("KILL={} TOOL={}", killer().display(), stripped.display());
+    let output = run(&scratch, &format!("{variables}\n{PRELUDE}\n{script}"));
+    let counts: Vec<u32> = text(&output).lines().filter_map(|line| line.rsplit_once(": ")?.1.parse().ok()).collect();
+    let right = counts.len() == runs && text(&output).lines().count() == runs;
+    assert!(right && counts.iter().all(|count| *count >= calls), "{}", shown(&output));
+    eprintln!("{}", text(&output));
+}
+
+#[test]
+fn first_installation() {
+    expect(
+        r#"
+        finish() { uninstall >/dev/null; state | cmp - state.nothing; }
+        each 'install, install' 9 'install one' 'nothing one' 'install one' one
+        each 'install, uninstall' 9 'install one' 'nothing one' uninstall nothing
+        "#,
+        2,
+        300,
+    );
+}
+
+#[test]
+fn upgrade() {
+    expect(
+        r#"
+        old=one new=two; install $old >/dev/null 2>&1
+        finish() { word=$old; old=$new new=$word; }
+        upgrade() { install $new; }
+        each 'upgrade, upgrade' 9 upgrade 'one two' upgrade
+        prepare() { install one >/dev/null 2>&1; mv $PREFIX/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; }
+        finish() { :; }
+        each 'upgrade, uninstall' 9 'install two' 'one two' uninstall nothing
+        "#,
+        2,
+        300,
+    );
+}
+
+#[test]
+fn replacement_of_others() {
+    expect(
+        r#"
+        $TOOL generate --format register --interpreter $PWD/theirs aarch64 s390x >lines
+        prepare() { while IFS= read -r line; do printf '%s' "$line" >$REGISTRY/register; done <lines; }
+        replace() { install one --replace; }
+        leave() {
+            uninstall && say 'theirs nothing' || return 1
+            for entry in $REGISTRY/qemu-@(aarch64|s390x); do
+                ! grep -qs "^interpreter $PWD/theirs$" $entry || echo -1 >$entry
+            done
+        }
+        each 'replacement, uninstall' 9 replace 'theirs one' leave nothing
+        finish() { uninstall >/dev/null; state | cmp - state.nothing; }
+        each 'replacement, replacement' 9 replace 'theirs one' replace one
+        "#,
+        2,
+        300,
+    );
+}
+
+#[test]
+fn interrupted_by_a_signal_that_can_wait() {
+    expect(
+        r#"
+        old=one new=two; install $old >/dev/null 2>&1
+        finish() { word=$old; old=$new new=$word; }
+        upgrade() { install $new; }
+        each 'upgrade, upgrade' 15 upgrade 'one two' upgrade
+        prepare() { install one >/dev/null 2>&1; }
+        finish() { :; }
+        each 'uninstall, uninstall' 2 uninstall 'nothing one' uninstall nothing
+        "#,
+        2,
+        60,
+    );
+}
+
+#[test]
+fn removal() {
+    expect(
+        r#"
+        prepare() { install one >/dev/null 2>&1; }
+        each 'uninstall, uninstall' 9 uninstall 'nothing one' uninstall nothing
+        each 'uninstall, install' 9 uninstall 'nothing one' 'install one' one
+        "#,
+        2,
+        60,
+    );
+}

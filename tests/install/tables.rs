@@ -1,0 +1,66 @@
+//! The tables of a site, which are compiled into what is installed.
+
+use std::process::Command;
+
+use super::support::{Need, Scratch, TOOL, have};
+use super::{run, shown, text};
+
+#[test]
+fn tables_of_the_site() {
+    let scratch = Scratch::new();
+    let row = |row: &str| format!(r#"{{"version": 1, "architectures": [{row}]}}"#);
+    scratch
+        .write("r/etc/binfmt-dispatch/10.json", row(r#"{"name": "alpha", "emulators": ["/bin/true"], "notes": "a"}"#));
+    scratch.write("r/etc/binfmt-dispatch/20.json", row(r#"{"name": "alpha", "notes": "b"}"#));
+    scratch.write("r/etc/binfmt-dispatch/README", "not a table");
+    let install = |arguments: &[&str]| {
+        let mut command = Command::new(TOOL);
+        command.args(["install", "--root", &scratch.at("r"), "--no-emulators"]).args(arguments).output().unwrap()
+    };
+    assert!(install(&[]).status.success());
+    let image = scratch.at("r/usr/bin/binfmt-dispatch");
+    let listed = || {
+        let output = Command::new(&image).args(["list", "--json", "alpha"]).output().unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()[0].clone()
+    };
+    assert_eq!((&listed()["emulator"], &listed()["notes"]), (&"/bin/true".into(), &"b".into()));
+    assert!(install(&["--no-site"]).status.success());
+    assert_ne!(listed()["notes"], "b");
+    scratch.write("r/etc/binfmt-dispatch/30.json", row(r#"{"name": "alpha", "emulators": ["a/b"]}"#));
+    let output = install(&[]);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("30.json: architecture alpha: emulator"), "{}", shown(&output));
+}
+
+#[test]
+fn tables_of_this_machine() {
+    if !have(&[Need::Namespace]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write(
+        "etc/binfmt-dispatch/a.json",
+        r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "site"}]}"#,
+    );
+    scratch.write("given.json", r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "given"}]}"#);
+    let output = run(
+        &scratch,
+        r#"
+        # In this namespace only, /etc is another directory.
+        mount --bind etc /etc || exit 1
+        notes() { "$@" -o i --no-emulators && ./i list --json alpha | sed -n 's/^ *"notes": "\(site\|given\)\?.*/\1,/p'; }
+        notes $TOOL image; notes $TOOL image --no-site; notes $TOOL image --table given.json; notes $TOOL image
+        # What is not there any more is not in the next image either.
+        rm etc/binfmt-dispatch/a.json; cp i j; ./j list --json alpha | grep -c site; notes ./j image
+        echo '{"version": 1, "architectures": [{"name": "alpha", "argv0": "x"}]}' >etc/binfmt-dispatch/b.json
+        notes $TOOL image 2>&1; echo "code $?"; notes $TOOL image --no-site
+        rm -r etc/binfmt-dispatch; echo >etc/binfmt-dispatch; notes $TOOL image 2>&1
+        true
+        "#,
+    );
+    let lines: Vec<_> = text(&output).lines().map(str::to_owned).collect();
+    assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{}", shown(&output));
+    assert!(lines[6].starts_with("binfmt-dispatch: /etc/binfmt-dispatch/b.json: "), "{}", shown(&output));
+    let refused = "binfmt-dispatch: /etc/binfmt-dispatch: cannot read: check the path: not a directory";
+    assert_eq!(lines[7..], ["code 2", ",", refused], "{}", shown(&output));
+}
