@@ -74,10 +74,11 @@ pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<In
     let mut found = Vec::new();
     for described in table.architectures.iter().flat_map(Architecture::rules) {
         let name = OsString::from(&described.name);
-        let temporary = transaction::temporary(name.clone());
-        let Some(entry) = entries.iter().find(|entry| entry.name == temporary) else { continue };
-        if is_private(entry, &described) || images.holds(&entry.interpreter) {
-            found.push(Interrupted { entry: entry.clone(), name });
+        let names = [transaction::temporary(&name), transaction::trial(&name)];
+        for entry in entries.iter().filter(|entry| names.contains(&entry.name)) {
+            if is_private(entry, &described) || images.holds(&entry.interpreter) {
+                found.push(Interrupted { entry: entry.clone(), name: name.clone() });
+            }
         }
     }
     found

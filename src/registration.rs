@@ -1,7 +1,7 @@
 //! What `register` and `install` have in common: an image becomes the interpreter of foreign programs.
 //!
-//! [`plan`] looks at everything and writes nothing; [`Plan::begin`] gives the programs to the new entries; [`Plan::prove`]
-//! runs the probes and takes back what does not work; [`Transaction::commit`] makes the rest last.
+//! [`plan`] looks at everything and writes nothing; [`Plan::prove`] tries whether it would work; [`Plan::make`]
+//! registers what does.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf, absolute};
@@ -14,7 +14,7 @@ use crate::ownership::{self, Known};
 use crate::question::Asker;
 use crate::registry::{Entry, RegisterLine, Registry};
 use crate::selection::{self, Interpreter, Selection, Skipped};
-use crate::transaction::{Change, Transaction};
+use crate::transaction::{Change, make_all, on_trial};
 use crate::{defaults, native, probe};
 
 /// What is asked for.
@@ -225,17 +225,26 @@ impl<'t> Plan<'t> {
         }
     }
 
-    /// Gives the programs to the new entries, all or none; those that they replace are still there.
+    /// Runs the probe of every architecture by an entry that gets nothing else, and says why if it does not work.
+    ///
+    /// # Errors
+    /// The kernel refuses an entry; then there is none.
+    pub fn prove(&self, registry: &Registry, probing: bool) -> Result<Vec<(&Item<'t>, Outcome)>, Failure> {
+        self.items.iter().map(|item| Ok((item, item.prove(registry, probing)?))).collect()
+    }
+
+    /// Registers everything that works, or nothing; `undoing` as in [`make_all`].
     ///
     /// # Errors
     /// The first entry that failed.
-    pub fn begin<'p>(&'p self, registry: &'p Registry) -> Result<Transaction<'p>, Failure> {
-        Transaction::begin(registry, self.changes())
-    }
-
-    /// Runs the probe of every architecture, takes back what does not work, and says why.
-    pub fn prove(&self, transaction: &mut Transaction<'_>, probing: bool) -> Vec<(&Item<'t>, Outcome)> {
-        self.items.iter().map(|item| (item, item.prove(transaction, probing))).collect()
+    pub fn make(
+        &self,
+        registry: &Registry,
+        outcomes: &[(&Item<'t>, Outcome)],
+        undoing: impl FnOnce(),
+    ) -> Result<(), Failure> {
+        let proved = outcomes.iter().filter(|(_, outcome)| *outcome != Outcome::Failed);
+        make_all(registry, proved.flat_map(|(item, _)| &item.changes), undoing)
     }
 }
 
@@ -244,19 +253,25 @@ impl Item<'_> {
         self.lines.iter().any(|line| line.flags().credentials)
     }
 
-    fn prove(&self, transaction: &mut Transaction<'_>, probing: bool) -> Outcome {
+    fn prove(&self, registry: &Registry, probing: bool) -> Result<Outcome, Failure> {
         let kept = self.changes.is_empty();
-        let outcome = if probing { probe::run(&self.architecture.probe_elf()) } else { Ok(()) };
-        match outcome {
+        if !probing {
+            return Ok(if kept { Outcome::Kept } else { Outcome::Registered });
+        }
+        let program = self.architecture.probe_elf();
+        let accepts = |line: &&RegisterLine| line.rule().is_some_and(|rule| rule.accepts(&program));
+        let ended = match self.lines.iter().find(accepts) {
+            Some(line) if !kept => on_trial(registry, line, &program, probe::run)?,
+            _ => probe::run(&program),
+        };
+        Ok(match ended {
             Ok(()) if kept => Outcome::Kept,
-            Ok(()) if probing => Outcome::Ok,
-            Ok(()) => Outcome::Registered,
+            Ok(()) => Outcome::Ok,
             Err(fault) => {
-                transaction.abandon(&self.changes);
                 Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept }.report();
                 Outcome::Failed
             }
-        }
+        })
     }
 }
 

@@ -1,20 +1,26 @@
 //! Changes of the registry: all or none, and at every moment there is an entry for the programs.
 //!
-//! An entry cannot be overwritten, and its name is taken until it is removed. So what replaces it is registered under a
-//! temporary name first. The newest entry wins: from then on the new one runs the programs, and can be proved, while the
-//! old one is still there. Only then the old one makes room. A run that is interrupted leaves temporary entries, all of
-//! them ours; [`Interrupted`] is how the next run ends the change.
+//! Whether a new entry works is tried before it gets any program but a marked one. An entry cannot be overwritten, and its
+//! name is taken until it is removed; so what replaces it is registered under a temporary name first. The newest entry
+//! wins: from then on the new one runs the programs, and the old one can make room. A run that is interrupted leaves
+//! temporary entries, all of them ours; [`Interrupted`] is how the next run ends the change.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 
+use dispatch_core::Rule;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use crate::failure::Failure;
-use crate::registry::{Entry, RegisterLine, Registry};
+use crate::registry::{Entry, Matcher, RegisterLine, Registry};
 
 /// Begins the name of a temporary entry; the name that it is on its way to follows. Others do not name entries like that,
 /// and tools that look for `qemu-*` do not take it for one of those.
-pub const TEMPORARY: &str = "binfmt-dispatch.temporary.";
+const TEMPORARY: &str = "binfmt-dispatch.temporary.";
+/// Begins the name of an entry that is tried.
+const TRIAL: &str = "binfmt-dispatch.trial.";
+/// What marks a program for such an entry: EI_PAD, bytes of the ELF header that nobody looks at.
+const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 
 /// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
 /// and registration there is no entry. What came meanwhile acts afterwards.
@@ -52,13 +58,67 @@ pub struct Change {
 impl Change {
     /// The temporary entry that takes the programs over, where there is an entry to be replaced.
     fn cover(&self) -> Result<Option<RegisterLine>, Failure> {
-        self.before.as_ref().map(|_| renamed(&self.line, temporary(self.line.name().to_owned()))).transpose()
+        self.before.as_ref().map(|_| renamed(&self.line, temporary(self.line.name()))).transpose()
     }
 }
 
-/// Changes under way. What is not committed is taken back when this is dropped.
+/// Calls `run` with `program`, marked, while there is an entry as `line` is to make one, which gets marked programs only.
+///
+/// # Errors
+/// The kernel refuses the entry.
+pub fn on_trial<T>(
+    registry: &Registry,
+    line: &RegisterLine,
+    program: &[u8],
+    run: impl FnOnce(&[u8]) -> T,
+) -> Result<T, Failure> {
+    let (place, mark) = MARK;
+    let marked = |bytes: &[u8], mark: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        bytes.resize(bytes.len().max(place.end), 0);
+        bytes[place.clone()].copy_from_slice(mark);
+        bytes
+    };
+    let matcher = match line.rule() {
+        Some(rule) => Rule::new(0, &marked(rule.magic(), mark), &marked(rule.mask(), &[0xff; 7])).map(Matcher::Rule),
+        None => None,
+    };
+    // Without a rule there is nothing to be added to it; entries of ours all have one.
+    let Some(matcher) = matcher else { return Ok(run(program)) };
+    let name = trial(line.name());
+    let trial = RegisterLine::new(&name, matcher, line.interpreter(), line.flags());
+    let trial = trial.map_err(|fault| Failure::BadLine { entry: name, fault })?;
+    registry.register(&trial).map_err(|failure| named(failure, line))?;
+    let outcome = run(&marked(program, mark));
+    remove(registry, &trial);
+    Ok(outcome)
+}
+
+/// Makes all changes or none. `undoing` is called before an old entry is brought back, should that have to be: the kernel
+/// opens its interpreter anew.
+///
+/// # Errors
+/// The first entry that failed; then the registry is as before.
+pub fn make_all<'c>(
+    registry: &Registry,
+    changes: impl IntoIterator<Item = &'c Change>,
+    undoing: impl FnOnce(),
+) -> Result<(), Failure> {
+    let mut transaction = Transaction { registry, begun: Vec::new() };
+    for change in changes {
+        transaction.begin(change)?;
+    }
+    if let Err(failure) = transaction.switch() {
+        undoing();
+        return Err(failure);
+    }
+    transaction.end();
+    Ok(())
+}
+
+/// Changes under way. What is not ended is taken back when this is dropped.
 #[derive(Debug)]
-pub struct Transaction<'c> {
+struct Transaction<'c> {
     registry: &'c Registry,
     begun: Vec<Begun<'c>>,
 }
@@ -83,51 +143,23 @@ enum State {
 }
 
 impl<'c> Transaction<'c> {
-    /// Gives all programs to the new entries. Those that are replaced are still there.
-    ///
-    /// # Errors
-    /// The kernel refuses one; then the registry is as before.
-    pub fn begin(registry: &'c Registry, changes: impl IntoIterator<Item = &'c Change>) -> Result<Self, Failure> {
-        let mut transaction = Transaction { registry, begun: Vec::new() };
-        for change in changes {
-            let cover = change.cover()?;
-            registry.register(cover.as_ref().unwrap_or(&change.line)).map_err(|failure| match failure {
-                // Its own name says more to a person.
-                Failure::InterpreterRefused { interpreter, error, .. } => {
-                    Failure::InterpreterRefused { entry: change.line.name().to_owned(), interpreter, error }
-                }
-                failure => failure,
-            })?;
-            transaction.begun.push(Begun { change, cover, state: State::Covered });
-        }
-        Ok(transaction)
-    }
-
-    /// Takes some of the changes back: their old entries were there all the time.
-    pub fn abandon(&mut self, changes: &[Change]) {
-        let registry = self.registry;
-        self.begun.retain(|begun| {
-            let abandoned = changes.iter().any(|change| std::ptr::eq(change, begun.change));
-            if abandoned {
-                begun.take_back(registry);
-            }
-            !abandoned
-        });
-    }
-
-    /// Gives the new entries their names. `undoing` is called before an old one is brought back, should that have to be:
-    /// the kernel opens its interpreter anew.
-    ///
-    /// # Errors
-    /// The first entry that failed; then the registry is as before.
-    pub fn commit(mut self, undoing: impl FnOnce()) -> Result<(), Failure> {
-        let registry = self.registry;
-        if let Err(failure) = self.begun.iter_mut().try_for_each(|begun| begun.switch(registry)) {
-            undoing();
-            return Err(failure);
-        }
-        self.begun.drain(..).filter_map(|begun| begun.cover).for_each(|cover| remove(registry, &cover));
+    /// Gives the programs to a new entry. One that it replaces is still there.
+    fn begin(&mut self, change: &'c Change) -> Result<(), Failure> {
+        let cover = change.cover()?;
+        let registered = self.registry.register(cover.as_ref().unwrap_or(&change.line));
+        registered.map_err(|failure| named(failure, &change.line))?;
+        self.begun.push(Begun { change, cover, state: State::Covered });
         Ok(())
+    }
+
+    /// Gives the new entries their names.
+    fn switch(&mut self) -> Result<(), Failure> {
+        self.begun.iter_mut().try_for_each(|begun| begun.switch(self.registry))
+    }
+
+    fn end(mut self) {
+        let registry = self.registry;
+        self.begun.drain(..).filter_map(|begun| begun.cover).for_each(|cover| remove(registry, &cover));
     }
 }
 
@@ -185,11 +217,24 @@ fn renamed(line: &RegisterLine, name: OsString) -> Result<RegisterLine, Failure>
     line.renamed(&name).map_err(|fault| Failure::BadLine { entry: name, fault })
 }
 
-/// The temporary name for an entry that is to be called `name`.
-pub fn temporary(name: OsString) -> OsString {
-    let mut temporary = OsString::from(TEMPORARY);
-    temporary.push(name);
-    temporary
+/// A failure of a temporary entry for `line`, whose own name says more to a person.
+fn named(failure: Failure, line: &RegisterLine) -> Failure {
+    match failure {
+        Failure::InterpreterRefused { interpreter, error, .. } => {
+            Failure::InterpreterRefused { entry: line.name().to_owned(), interpreter, error }
+        }
+        failure => failure,
+    }
+}
+
+/// The name of the temporary entry that is on its way to `name`.
+pub fn temporary(name: &OsStr) -> OsString {
+    [OsStr::new(TEMPORARY), name].into_iter().collect()
+}
+
+/// The name of the entry that is tried before there is one called `name`.
+pub fn trial(name: &OsStr) -> OsString {
+    [OsStr::new(TRIAL), name].into_iter().collect()
 }
 
 /// A temporary entry of ours that a run left when it was interrupted.
@@ -197,7 +242,7 @@ pub fn temporary(name: OsString) -> OsString {
 pub struct Interrupted {
     /// The entry.
     pub entry: Entry,
-    /// The name that it was on its way to.
+    /// The name that it was on its way to, or tried for.
     pub name: OsString,
 }
 
@@ -208,7 +253,8 @@ impl Interrupted {
     /// # Errors
     /// The kernel refuses; then the temporary entry is still there, and works as it did.
     pub fn finish(&self, registry: &Registry) -> Result<(), Failure> {
-        if registry.entry(&self.name)?.is_none() {
+        let covers = self.entry.name == temporary(&self.name);
+        if covers && registry.entry(&self.name)?.is_none() {
             registry.register(&renamed(&line_of(&self.entry)?, self.name.clone())?)?;
         }
         registry.unregister(&self.entry.name)

@@ -145,7 +145,7 @@ fn entries_of_others_are_left_alone() {
 }
 
 #[test]
-fn what_does_not_work_is_taken_back() {
+fn what_does_not_work_is_not_registered() {
     Lab::new().expect(
         "register alpha; ls /proc/sys/fs/binfmt_misc",
         &[
@@ -154,7 +154,7 @@ fn what_does_not_work_is_taken_back() {
             "code 1",
             "register",
             "status",
-            "alpha: taken back, as its probe exited with ",
+            "alpha: not registered, as its probe exited with ",
         ],
     );
 }
@@ -163,7 +163,8 @@ fn what_does_not_work_is_taken_back() {
 fn what_makes_room_for_nothing_that_works_is_never_touched() {
     // Down to the mask that it was registered without.
     let entry = ["disabled", "interpreter /bin/true", "flags: O", "offset 18", "magic 2690"];
-    for (broken, report) in [("", "alpha: taken back"), ("chmod -x $LAB/image", "qemu-alpha: the kernel cannot open /")]
+    for (broken, report) in
+        [("", "alpha: not registered"), ("chmod -x $LAB/image", "qemu-alpha: the kernel cannot open /")]
     {
         Lab::new().expect(
             &format!(

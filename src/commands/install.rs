@@ -24,8 +24,8 @@ use crate::{boot, defaults, host};
 /// Install an image with the emulators inside, and register it
 ///
 /// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/zz-binfmt-dispatch.conf
-/// below the prefix, registers the image in place of an older one, without a moment in which programs fail, and runs a
-/// tiny program of each architecture. If something fails before that, everything is as it was.
+/// below the prefix, runs a tiny program of each architecture, and registers the image in place of an older one, without a
+/// moment in which programs fail. If something fails before that, everything is as it was.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -101,36 +101,36 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     };
     let _uninterrupted = Uninterrupted::begin();
     installation.file(image, 0o755)?;
-    let mut outcomes = BTreeMap::new();
-    let mut transaction = None;
+    let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
     let entries = match &plan {
         Some((registry, plan)) => {
             plan.warn(interpreter);
-            let begun = transaction.insert(plan.begin(registry)?);
-            for (item, outcome) in plan.prove(begun, true) {
-                outcomes.insert(item.architecture.name.as_str(), outcome);
-            }
+            proved = plan.prove(registry, true)?;
+            outcomes.extend(proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)));
             plan.items.iter().map(|item| (item.architecture, item.lines.clone())).collect()
         }
         None => entries(table, named.as_deref(), interpreter)?,
     };
-    // What was taken back would not work after the next boot either.
+    // What does not work now would not after the next boot either.
     let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
-    let text = binfmt_d(&host::row().name, &lasting);
-    let snippet = Replacement::begin(snippet)?;
-    io::Write::write_all(&mut snippet.file(), text.as_bytes())
-        .map_err(|error| Failure::io("write", snippet.path(), error))?;
-    installation.file(snippet, 0o644)?;
+    installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
     installation.link(LINK, link)?;
-    if let Some((transaction, (_, plan))) = transaction.zip(plan.as_ref()) {
-        transaction.commit(|| installation.take_back())?;
+    if let Some((registry, plan)) = &plan {
+        plan.make(registry, &proved, || installation.take_back())?;
         warn_of_left(plan, &path);
     }
     installation.keep();
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
     boot::warn_of(place, &lines(&lasting));
     show(&entries, &outcomes, &carried)
+}
+
+/// A file of `text` that is to be at `path`.
+fn written(path: &Path, text: &str) -> Result<Replacement, Failure> {
+    let file = Replacement::begin(path)?;
+    io::Write::write_all(&mut file.file(), text.as_bytes()).map_err(|error| Failure::io("write", path, error))?;
+    Ok(file)
 }
 
 /// The snippet that earlier installations wrote would register everything twice at boot.

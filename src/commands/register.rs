@@ -15,8 +15,8 @@ use crate::{defaults, native};
 
 /// Register this machine's emulators with the kernel
 ///
-/// Adds an entry to binfmt_misc for every architecture whose emulator is installed, and runs a tiny program of each to
-/// prove that it works. What fails is taken back. Nothing is written that would capture this machine's own programs.
+/// Adds an entry to binfmt_misc for every architecture whose emulator is installed, after a tiny program of each has run
+/// to prove that it works. Nothing is written that would capture this machine's own programs.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// Architectures by any of their names, or `all`, which leaves out what cannot be registered
@@ -71,9 +71,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     plan.warn(interpreter);
     let _uninterrupted = Uninterrupted::begin();
-    let mut transaction = plan.begin(&registry)?;
-    let outcomes = plan.prove(&mut transaction, !args.no_probe);
-    transaction.commit(|| {})?;
+    let outcomes = plan.prove(&registry, !args.no_probe)?;
+    plan.make(&registry, &outcomes, || {})?;
     conclude(&plan, &outcomes, interpreter)
 }
 

@@ -121,7 +121,7 @@ impl fmt::Display for Failure {
                 write!(f, "{architecture}: registered before, but its probe {fault}: use `--replace`")
             }
             Failure::ProbeFailed { architecture, fault, kept: false } => {
-                write!(f, "{architecture}: taken back, as its probe {fault}")
+                write!(f, "{architecture}: not registered, as its probe {fault}")
             }
             Failure::KernelTooOld { release } => write!(
                 f,

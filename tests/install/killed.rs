@@ -17,7 +17,7 @@ use super::{run, shown, text};
 const PRELUDE: &str = r#"
     shopt -s extglob; umask 077
     # No disk has to be waited for.
-    mkdir memory && mount -t tmpfs tmpfs memory && cp -p one two theirs aarch64 s390x memory && cd memory || exit 98
+    mkdir memory && mount -t tmpfs tmpfs memory && cp -p one two theirs broken aarch64 s390x memory && cd memory || exit 98
     PREFIX=$PWD/prefix
     # All that there is: files, modes, targets of links, and entries.
     state() {
@@ -50,6 +50,9 @@ const PRELUDE: &str = r#"
     }
     prepare() { :; }
     finish() { :; }
+    # Entries of others.
+    $TOOL generate --format register --interpreter $PWD/theirs aarch64 s390x >lines
+    theirs() { while IFS= read -r line; do printf '%s' "$line" >$REGISTRY/register; done <lines; }
     state >state.nothing
     for word in one two; do
         install $word >/dev/null 2>&1 && state >state.$word && uninstall >/dev/null || exit 1
@@ -66,8 +69,8 @@ fn expect(script: &str, runs: usize, calls: u32) {
     let scratch = Scratch::new();
     scratch.probe("aarch64", "aarch64");
     scratch.probe("s390x", "s390x");
-    for word in ["one", "two", "theirs"] {
-        scratch.write(word, std::fs::read(saying(word, 0)).unwrap());
+    for (word, status) in [("one", 0), ("two", 0), ("theirs", 0), ("broken", 1)] {
+        scratch.write(word, std::fs::read(saying(word, status)).unwrap());
     }
     // Every run reads the tool, to put it into the image.
     let stripped = artefact("stripped", |path| {
@@ -116,8 +119,7 @@ fn upgrade() {
 fn replacement_of_others() {
     expect(
         r#"
-        $TOOL generate --format register --interpreter $PWD/theirs aarch64 s390x >lines
-        prepare() { while IFS= read -r line; do printf '%s' "$line" >$REGISTRY/register; done <lines; }
+        prepare() { theirs; }
         replace() { install one --replace; }
         leave() {
             uninstall && say 'theirs nothing' || return 1
@@ -131,6 +133,20 @@ fn replacement_of_others() {
         "#,
         2,
         300,
+    );
+}
+
+#[test]
+fn replacement_of_others_by_what_does_not_work() {
+    expect(
+        r#"
+        theirs
+        spoil() { install broken --replace || [ $? = 1 ]; }
+        state >state.theirs
+        each 'spoiled, uninstall' 9 spoil theirs uninstall theirs
+        "#,
+        1,
+        250,
     );
 }
 

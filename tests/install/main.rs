@@ -199,7 +199,7 @@ fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
         # A file that comes back is the same one: entries keep it open.
         state() { find $PREFIX -printf '%p %i %s\n' | sort; ls $REGISTRY; }
         state >before
-        # Four entries, for each of which two are registered and one is removed.
+        # Two of the four entries are tried first; for each then two are registered, and one is removed.
         refused() {
             strace -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:error=EIO:when=$2 \
                 $TOOL install arm s390x --prefix $PREFIX 2>error
@@ -208,12 +208,12 @@ fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
             $TOOL status --image $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --json >status.json || exit 3
             grep -c '"outdated": false' status.json; grep -c '"outdated": true' status.json
         }
-        for write in {1..8}; do refused register $write; done
+        for write in {1..10}; do refused register $write; done
         for entry in arm arm-osabi65 arm-osabi97 s390x; do refused qemu-$entry 1; done
         true
         "#,
     );
-    assert_eq!(text(&output), "code 1 1 1\n4\n0\n".repeat(12), "{}", shown(&output));
+    assert_eq!(text(&output), "code 1 1 1\n4\n0\n".repeat(14), "{}", shown(&output));
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn interrupted_changes_are_ended() {
         &scratch,
         r#"
         $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
-        left() { sed "s/^:qemu-aarch64:/:$TEMPORARY:/" line >$REGISTRY/register; }
+        left() { sed "s/^:qemu-aarch64:/:${1:-$TEMPORARY}:/" line >$REGISTRY/register; }
         TEMPORARY=binfmt-dispatch.temporary.qemu-aarch64
         $TOOL generate --image i --format register aarch64 >line
         # Before the old entry is removed, and after.
@@ -386,11 +386,13 @@ fn interrupted_changes_are_ended() {
         $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 3
         left; $TOOL unregister --image i; ls $REGISTRY
         left; rm i; $TOOL unregister --image i; ls $REGISTRY
+        # One that was tried never becomes another.
+        $TOOL image aarch64 -o i; left binfmt-dispatch.trial.qemu-aarch64; $TOOL unregister --image i; ls $REGISTRY
         "#,
     );
     let expected = "binfmt-dispatch.temporary.qemu-aarch64 was left\nqemu-aarch64\nqemu-aarch64\n\
                     qemu-aarch64: removed\nregister\nstatus\n\
-                    binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\n";
+                    binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\nregister\nstatus\n";
     assert_eq!(text(&output), expected, "{}", shown(&output));
 }
 

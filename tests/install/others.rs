@@ -9,7 +9,7 @@ const PRELUDE: &str = r#"
     state() { ls -U $REGISTRY; for entry in $REGISTRY/*; do case $entry in */register) ;; *) cat $entry ;; esac; done; }
     stranger() { printf '%s' ":$1:M:18:\\x26\\x90::$PWD/theirs:" >$REGISTRY/register || exit 2; }
     install() { $TOOL install alpha --from alpha=$EMULATOR --prefix $PREFIX --seed 1 "$@"; echo "install $?"; }
-    TEMPORARY=binfmt-dispatch.temporary.qemu-alpha
+    TEMPORARY=binfmt-dispatch.temporary.qemu-alpha TRIAL=binfmt-dispatch.trial.qemu-alpha
     $TOOL image alpha --from alpha=$EMULATOR --seed 1 -o i || exit 1
 "#;
 
@@ -32,22 +32,24 @@ fn expect(script: &str, expected: &str) {
 fn stay_untouched_under_every_name() {
     expect(
         r#"
-        for name in qemu-alpha qemu-alpha.old qemu-alpha.new old.qemu-alpha $TEMPORARY other; do stranger $name; done
+        for name in qemu-alpha qemu-alpha.old qemu-alpha.new old.qemu-alpha $TEMPORARY $TRIAL other; do stranger $name; done
         echo 0 >$REGISTRY/qemu-alpha.old
         state >before
         same() { state | cmp - before || exit 3; [ $# = 0 ] || echo "$@"; }
         $TOOL unregister --image i; same unregister $?
         $TOOL unregister alpha 2>/dev/null; same unregister $?
         $TOOL register alpha --image i 2>/dev/null; same register $?
-        # It could be done, but for the entry that has the temporary name.
+        # It could be done, but for the entries that have the temporary names.
         $TOOL register alpha --image i --replace 2>error; same register $?
+        grep -c "^binfmt-dispatch: $TRIAL: was registered by somebody else" error
+        $TOOL register alpha --image i --replace --no-probe 2>error; same register $?
         grep -c "^binfmt-dispatch: $TEMPORARY: was registered by somebody else" error
         install 2>/dev/null; same
         install --replace 2>/dev/null; same; [ ! -e $PREFIX ] || exit 4
         install --no-register >/dev/null 2>&1; same
         $TOOL uninstall --prefix $PREFIX >/dev/null; same uninstall $?
         "#,
-        "unregister 0\nunregister 1\nregister 1\nregister 1\n1\ninstall 1\ninstall 1\nuninstall 0\n",
+        "unregister 0\nunregister 1\nregister 1\nregister 1\n1\nregister 1\n1\ninstall 1\ninstall 1\nuninstall 0\n",
     );
 }
 
@@ -74,12 +76,12 @@ fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
         stranger qemu-alpha
         state >before
         $TOOL image alpha --from alpha=$BROKEN -o bad || exit 3
-        $TOOL register alpha --image bad --replace 2>&1 | grep taken; state | cmp - before; ./guest
-        $TOOL install alpha --from alpha=$BROKEN --prefix $PREFIX --replace 2>&1 | grep taken; state | cmp - before; ./guest
+        $TOOL register alpha --image bad --replace 2>&1 | grep 'not registered'; state | cmp - before; ./guest
+        $TOOL install alpha --from alpha=$BROKEN --prefix $PREFIX --replace 2>&1 | grep 'not registered'; state | cmp - before; ./guest
         grep -c qemu-alpha $PREFIX/lib/binfmt.d/*; true
         "#,
-        "binfmt-dispatch: alpha: taken back, as its probe exited with 1\ntheirs\n\
-         binfmt-dispatch: alpha: taken back, as its probe exited with 1\ntheirs\n0\n",
+        "binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n\
+         binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n0\n",
     );
 }
 
@@ -91,8 +93,8 @@ fn come_back_if_the_kernel_refuses_what_is_to_replace_them() {
     expect(
         r#"
         stranger qemu-alpha; echo 0 >$REGISTRY/qemu-alpha
-        # The first write to the file registers the temporary entry.
-        strace -qq -o trace -P $REGISTRY/register -e trace=write -e inject=write:error=EIO:when=2 \
+        # The first write to the file registers the entry that is tried, the second one the temporary one.
+        strace -qq -o trace -P $REGISTRY/register -e trace=write -e inject=write:error=EIO:when=3 \
             $TOOL register alpha --image i --replace 2>&1 | grep -c 'i/o error$'
         ls $REGISTRY; head -n 1 $REGISTRY/qemu-alpha; tail -n 3 $REGISTRY/qemu-alpha
         "#,
