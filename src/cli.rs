@@ -1,5 +1,6 @@
 //! The command line. Its definitions give parser, help, man page and completions.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
@@ -59,11 +60,11 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked for, and returns the exit code.
+    /// Does what was asked for by `arguments`, the program's name first, and returns the exit code.
     ///
     /// # Errors
     /// What went wrong, for one line on standard error.
-    pub fn run(self) -> Result<u8, Failure> {
+    pub fn run(self, arguments: &[OsString]) -> Result<u8, Failure> {
         if self.explain.is_some() && self.command.is_some() {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
@@ -97,7 +98,7 @@ impl Cli {
             Some(Command::Unregister(args)) => unregister::run(&args, &table_of(&args.image)?),
             Some(Command::Status(args)) => status::run(&args, &table_of(&args.image)?),
             Some(Command::Unshare(args)) => unshare::run(&args, &table),
-            Some(Command::Tune(args)) => tune::run(&args, &table),
+            Some(Command::Tune(args)) => tune::run(&args, &table, arguments),
             None => {
                 eprintln!("{}", Self::command().render_help());
                 Ok(EXIT_USAGE)

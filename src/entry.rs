@@ -1,6 +1,6 @@
 //! Where the C library enters, and what only it can do: the one place with `unsafe` in this package.
 
-use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -17,12 +17,14 @@ use crate::cli::Cli;
 use crate::columns;
 use crate::failure::Failure;
 
-/// The C library's main; the standard library finds the arguments by itself.
+/// The C library's main. The arguments are its own: the standard library's are filled in by its start-up, which this program
+/// does without, or by glibc, which passes them to constructors; musl does not.
 // SAFETY: no other function of this program is called main. (Tests have one of their own.)
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
-pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
-    let cli = match Cli::try_parse() {
+pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let arguments = arguments(argc, argv);
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version are output as any other.
         Err(asked) if !asked.use_stderr() => return finish(columns::print(asked.render()).map(|()| 0)),
@@ -35,7 +37,21 @@ pub extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     };
     // Nothing of it comes from the environment, so that output is the same everywhere.
     env_logger::Builder::new().filter_level(level).format_timestamp(None).init();
-    finish(cli.run())
+    finish(cli.run(&arguments))
+}
+
+/// The arguments of the C library's main.
+fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    let string = |index: usize| {
+        // SAFETY: `main`'s argv has argc elements (C17 5.1.2.2.1).
+        let element = unsafe { argv.add(index) };
+        // SAFETY: The same.
+        let string = unsafe { *element };
+        // SAFETY: Each of them is a string that lives as long as the program.
+        let string = unsafe { CStr::from_ptr(string) };
+        OsStr::from_bytes(string.to_bytes()).to_owned()
+    };
+    (0..usize::try_from(argc).unwrap_or(0)).map(string).collect()
 }
 
 /// The exit code, once the reason for it is told.
@@ -77,4 +93,20 @@ pub fn random() -> io::Result<u64> {
     let len = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     // So few come at once, or not at all (getrandom(2)).
     if len == bytes.len() as isize { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_those_of_main() {
+        // Those of the standard library are the test program's, and mean nothing to this one.
+        let strings = [c"binfmt-dispatch", c"--explain", c"/no/such/program"].map(CStr::as_ptr);
+        assert_eq!(main(3, strings.as_ptr()), 127);
+        let odd = [c"a", c"b c", c"", c"\xff"].map(CStr::as_ptr);
+        let read: Vec<Vec<u8>> = arguments(4, odd.as_ptr()).into_iter().map(OsString::into_encoded_bytes).collect();
+        assert_eq!(read, [&b"a"[..], b"b c", b"", b"\xff"]);
+        assert!(arguments(0, std::ptr::null()).is_empty());
+    }
 }

@@ -141,6 +141,15 @@ fn unsafe_stays_in_its_rooms() {
 }
 
 #[test]
+fn arguments_come_from_main() {
+    // The standard library learns them from constructors, to which only glibc passes them.
+    forbid(shipped(), "take the arguments of `main`", |source, line| {
+        source.path.starts_with("src/")
+            && ["env::args", "try_parse()", "Cli::parse()"].iter().any(|it| line.contains(it))
+    });
+}
+
+#[test]
 fn what_depends_on_the_cpu_has_a_file_for_each_cpu() {
     let depends = |line: &str| {
         ["target_arch", "asm!", "naked_asm!", "__NR", "SYS_", "core::arch"].iter().any(|word| line.contains(word))

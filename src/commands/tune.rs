@@ -1,5 +1,6 @@
 //! `tune`: measures which CPU model of an emulator is the fastest here, with programs of the user's.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,11 +65,11 @@ pub struct Args {
     write: bool,
 }
 
-/// Measures and tells.
+/// Measures and tells. `arguments` are those of this process, the program's name first.
 ///
 /// # Errors
 /// What prevents programs from being run at all, or results from being written.
-pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8, Failure> {
     let unknown = || Failure::UnknownArchitecture(args.architecture.clone());
     let architecture = table.find(&args.architecture).ok_or_else(unknown)?;
     let workloads = args.chosen_workloads()?;
@@ -92,7 +93,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(path) = &args.json {
         writable(path).map_err(|error| Failure::io("write", path, error))?;
     }
-    let measured = measure_apart()?;
+    let measured = measure_apart(arguments)?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let said = Emulator { name: file, version: source::version(&emulator) };
     let version: Option<Version> = said.version.parse().ok();
@@ -187,10 +188,10 @@ fn writable(path: &Path) -> io::Result<()> {
 }
 
 /// Has another process measure, since this one is to stay where it is.
-fn measure_apart() -> Result<Measurements, Failure> {
+fn measure_apart(arguments: &[OsString]) -> Result<Measurements, Failure> {
     let own = Path::new("/proc/self/exe");
     let output = Command::new(own)
-        .args(std::env::args_os().skip(1))
+        .args(arguments.iter().skip(1))
         .env(MEASURE, "1")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
