@@ -57,6 +57,13 @@ pub enum Failure {
         /// The exit code that goes with it.
         exit_code: u8,
     },
+    /// A name without a slash is not that of a program in PATH.
+    NotInPath {
+        /// The name.
+        name: OsString,
+        /// Whether the current directory has such a file.
+        here: bool,
+    },
     /// No architecture has this name or alias.
     UnknownArchitecture(String),
     /// This machine may run the architecture's programs by itself.
@@ -267,9 +274,10 @@ impl Failure {
             | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
-            Failure::NoEmulator { .. } | Failure::NoEmulators { .. } | Failure::CommandNotFound { .. } => {
-                EXIT_NO_EMULATOR
-            }
+            Failure::NoEmulator { .. }
+            | Failure::NoEmulators { .. }
+            | Failure::NotInPath { .. }
+            | Failure::CommandNotFound { .. } => EXIT_NO_EMULATOR,
             _ => EXIT_NO,
         }
     }

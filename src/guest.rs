@@ -47,7 +47,7 @@ pub struct Obstacle {
 impl Program {
     /// Finds `name` and follows `#!` lines, as fs/binfmt_script.c does.
     pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
-        let mut path = locate(name);
+        let mut path = locate(name)?;
         let mut file = open(&path).map_err(|error| Failure::unusable(&path, &error))?;
         let (mut argv0, mut args, mut scripts) = (name.to_owned(), args.to_vec(), Vec::new());
         while let Some((interpreter, option)) = shebang(&file) {
@@ -100,13 +100,15 @@ pub fn quote(bytes: &[u8]) -> String {
     }
 }
 
-/// The path for a name without a slash that is not in this directory, if PATH has it.
-fn locate(name: &OsStr) -> PathBuf {
-    let here = PathBuf::from(name);
-    if name.as_bytes().contains(&b'/') || here.exists() {
-        return here;
+/// The path that `name` means, as in a shell: one without a slash is looked for in PATH, and nowhere else.
+fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
+    if name.as_bytes().contains(&b'/') {
+        return Ok(name.into());
     }
-    which::which(name).unwrap_or(here)
+    let here = || !name.is_empty() && Path::new(name).exists();
+    let found = which::which(name).map_err(|_| Failure::NotInPath { name: name.to_owned(), here: here() })?;
+    log::info!("{}: found in PATH: {}", Text(name.as_bytes()), Text(found.as_os_str().as_bytes()));
+    Ok(found)
 }
 
 /// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.

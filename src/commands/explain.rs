@@ -21,7 +21,7 @@ use crate::json::{self, Bytes};
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program; a name without a slash is looked for in PATH too
+    /// The program; a name without a slash is looked for in PATH, and only there
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON

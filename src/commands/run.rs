@@ -34,7 +34,7 @@ use crate::memory;
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program, and its arguments
+    /// The program, and its arguments; a name without a slash is looked for in PATH, and only there
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }

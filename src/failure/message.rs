@@ -21,6 +21,12 @@ impl fmt::Display for Failure {
             Failure::Usage(message) => f.write_str(message),
             Failure::BadTable { path, error } => write!(f, "{}: {error}", show(path.as_os_str())),
             Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),
+            Failure::NotInPath { name, here: true } => {
+                write!(f, "{0}: is not in PATH: for the file in this directory, write ./{0}", show(name))
+            }
+            Failure::NotInPath { name, here: false } => {
+                write!(f, "{}: is not in PATH: check the name, or give the program's path", show(name))
+            }
             Failure::UnknownArchitecture(name) => {
                 write!(f, "{name}: is no known architecture: see `{NAME} list`")
             }

@@ -16,9 +16,9 @@ fn both(lab: &Lab, code: i32, problem: &str, remedy: &str) {
     let [option, table] = lab.aarch64(&emulator, json!({"strategy": "map"}));
     let problem = problem.replace("EMULATOR", &emulator);
     lab.probe("p", "aarch64");
-    let explain = lab.unregistered([&option, &table, "explain", "p"]);
+    let explain = lab.unregistered([&option, &table, "explain", "./p"]);
     explain.verdict(code, &format!("it does not run: {problem}"), remedy);
-    lab.tool([&option, &table, "run", "p"]).refused(code, &format!("p: {problem}: {remedy}"));
+    lab.tool([&option, &table, "run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn missing_is_shown_for_each_path() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
     let [option, table] = lab.aarch64("", json!({"emulators": ["cat", "/no/a", "/no/b"]}));
-    let run = lab.unregistered([&option, &table, "explain", "p"]);
+    let run = lab.unregistered([&option, &table, "explain", "./p"]);
     run.has("emulator    /no/a: no such file or directory").has("/no/b: no such file or directory").code(127);
     assert!(run.out().contains("cat is in your PATH, where the kernel does not look)"), "{run}");
 }
@@ -79,7 +79,7 @@ fn no_regular_file() {
     lab.probe("p", "aarch64");
     for make in ["true", "rmdir e; mkfifo e"] {
         lab.shell(make).succeeded();
-        let run = lab.unregistered([&option, &table, "explain", "p"]);
+        let run = lab.unregistered([&option, &table, "explain", "./p"]);
         let verdict = format!("it does not run: cannot open the emulator {}: permission denied", lab.at("e"));
         let text = run.out().replace("is a directory", "permission denied");
         assert!(text.contains(&verdict), "{run}");
@@ -94,5 +94,5 @@ fn only_the_exec_strategy_leaves_it_to_the_kernel() {
     let [option, table] = lab.aarch64(&lab.at("e"), json!({}));
     lab.probe("p", "aarch64");
     let line = format!("{}: cannot be executed: exec format error", lab.at("e"));
-    lab.tool([&option, &table, "run", "p"]).refused(126, &line);
+    lab.tool([&option, &table, "run", "./p"]).refused(126, &line);
 }

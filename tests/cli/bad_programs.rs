@@ -27,9 +27,9 @@ fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
     }
     let lab = Lab::new();
     lab.write("p", file);
-    lab.unregistered(["explain", "p"]).verdict(code, &format!("it does not run: {problem}"), remedy);
-    lab.tool(["run", "p"]).refused(code, &format!("p: {problem}: {remedy}"));
-    let json = lab.unregistered(["explain", "--json", "p"]);
+    lab.unregistered(["explain", "./p"]).verdict(code, &format!("it does not run: {problem}"), remedy);
+    lab.tool(["run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
+    let json = lab.unregistered(["explain", "--json", "./p"]);
     let verdict = &json.code(code).json()["verdict"];
     assert!(*verdict == json!({"runs": false, "exit_code": code, "reason": problem, "remedy": remedy}), "{json}");
 }
@@ -42,7 +42,7 @@ fn explained(file: &[u8], problem: &str, remedy: &str) {
     }
     let lab = Lab::new();
     lab.write("p", file);
-    lab.unregistered(["explain", "p"]).verdict(126, &format!("it does not run: {problem}"), remedy);
+    lab.unregistered(["explain", "./p"]).verdict(126, &format!("it does not run: {problem}"), remedy);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn machines_that_are_not_in_the_table_have_names() {
     }
     let lab = Lab::new();
     lab.write("p", changed(&[(18, b"\x32\x00")]));
-    let run = lab.unregistered(["explain", "p"]);
+    let run = lab.unregistered(["explain", "./p"]);
     run.has("machine     EM_IA_64 = 50, flags 0x0: no row of the table takes it").code(127);
 }
 
@@ -109,8 +109,8 @@ fn thirty_two_bit_aarch64() {
     ilp32[18] = 183;
     ilp32[36..40].fill(0); // e_flags
     lab.write("p", ilp32);
-    let run = lab.tool(["run", "p"]);
-    let problem = "binfmt-dispatch: p: no emulator runs 32-bit little-endian programs of this machine with flags 0x0: rebuild the \
+    let run = lab.tool(["run", "./p"]);
+    let problem = "binfmt-dispatch: ./p: no emulator runs 32-bit little-endian programs of this machine with flags 0x0: rebuild the \
                    program for aarch64\n";
     assert!(run.err() == problem, "{run}");
     run.code(127);
@@ -155,7 +155,7 @@ fn files_that_are_no_programs() {
     explained(b"\xff\xfe\x01", "not an ELF file", INCOMPLETE);
     let lab = Lab::new();
     lab.write("p", "");
-    lab.tool(["run", "p"]).refused(126, &format!("p: not an ELF file: {INCOMPLETE}"));
+    lab.tool(["run", "./p"]).refused(126, &format!("./p: not an ELF file: {INCOMPLETE}"));
 }
 
 /// What both commands say of a path that cannot be opened.
@@ -169,15 +169,15 @@ fn unopened(lab: &Lab, name: &str, code: i32, error: &str) {
 #[test]
 fn files_that_cannot_be_opened() {
     let lab = Lab::new();
-    unopened(&lab, "absent", 127, "no such file or directory");
+    unopened(&lab, "./absent", 127, "no such file or directory");
     unopened(&lab, "./a/b", 127, "no such file or directory");
     fs::create_dir(lab.path("d")).unwrap();
     for command in ["explain", "run"] {
-        lab.tool([command, "a\x1b\nb"]).refused(127, r"a\x1b\x0ab: cannot be opened: no such file or directory");
+        lab.tool([command, "./a\x1b\nb"]).refused(127, r"./a\x1b\x0ab: cannot be opened: no such file or directory");
     }
-    unopened(&lab, "d", 126, "is a directory");
+    unopened(&lab, "./d", 126, "is a directory");
     lab.shell("mkfifo f").succeeded();
-    unopened(&lab, "f", 126, "it is no regular file");
+    unopened(&lab, "./f", 126, "it is no regular file");
     unopened(&lab, "/dev/null", 126, "it is no regular file");
     lab.shell("ln -s loop loop").succeeded();
     unopened(&lab, "./loop", 126, "too many symbolic links encountered");
@@ -196,8 +196,8 @@ fn files_that_one_may_not_read() {
     } else {
         lab.command("./tool")
     };
-    command.args(["explain", "p"]);
-    Run::of(command).refused(126, "p: cannot be opened: permission denied");
+    command.args(["explain", "./p"]);
+    Run::of(command).refused(126, "./p: cannot be opened: permission denied");
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn files_that_are_not_executable() {
     }
     let lab = Lab::new();
     fs::set_permissions(lab.probe("a p", "aarch64"), fs::Permissions::from_mode(0o644)).unwrap();
-    let run = lab.unregistered(["explain", "a p"]);
-    run.verdict(126, "it does not run: a p is not executable", "chmod +x 'a p'");
-    lab.tool(["run", "a p"]).refused(126, "a p: a p is not executable: chmod +x 'a p'");
+    let run = lab.unregistered(["explain", "./a p"]);
+    run.verdict(126, "it does not run: ./a p is not executable", "chmod +x './a p'");
+    lab.tool(["run", "./a p"]).refused(126, "./a p: ./a p is not executable: chmod +x './a p'");
     lab.write("stub", b"\x7fELF");
     fs::set_permissions(lab.path("stub"), fs::Permissions::from_mode(0o644)).unwrap();
     let problem = "ELF header cut short at 4 of 52 bytes";
-    lab.unregistered(["explain", "stub"]).verdict(126, &format!("it does not run: {problem}"), INCOMPLETE);
-    lab.tool(["run", "stub"]).refused(126, &format!("stub: {problem}: {INCOMPLETE}"));
+    lab.unregistered(["explain", "./stub"]).verdict(126, &format!("it does not run: {problem}"), INCOMPLETE);
+    lab.tool(["run", "./stub"]).refused(126, &format!("./stub: {problem}: {INCOMPLETE}"));
     lab.probe("p", "aarch64");
     let script = "mkdir m; mount -t tmpfs -o noexec none m; cp p m; $TOOL run m/p";
     let noexec = "m/p: you may not execute m/p: check its owner and mode, and that it is not mounted noexec";

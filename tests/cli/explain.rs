@@ -37,26 +37,28 @@ fn a_static_program() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
     let [option, table] = lab.aarch64("/bin/cat", json!({"argv0": "dash-zero"}));
-    let run = lab.unregistered(["explain", "p", &option, &table]);
+    let run = lab.unregistered(["explain", "./p", &option, &table]);
     run.printed(
-        "p
+        "./p
   program     ELF 64-bit little-endian executable, static, for Linux
   machine     aarch64: EM_AARCH64 = 183, also called arm64, arm64/v8
   kernel      no entry of binfmt_misc takes it
   emulator    /bin/cat
   strategy    the emulator is executed in place of the dispatcher
-  argv        /bin/cat -0 p -- p
+  argv        /bin/cat -0 ./p -- ./p
   environment as it is
   note        the emulator chooses the CPU; inside an image it may be given a faster one
   verdict     it does not run: the kernel has no entry for it, and says `Exec format error`
-  to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run p
+  to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p
 ",
     )
     .code(1);
     // The option does as the command, wherever the others stand.
-    for arguments in
-        [[&option, &table, "--explain", "p"], ["--explain", "p", &option, &table], [&option, &table, "explain", "p"]]
-    {
+    for arguments in [
+        [&option, &table, "--explain", "./p"],
+        ["--explain", "./p", &option, &table],
+        [&option, &table, "explain", "./p"],
+    ] {
         lab.unregistered(arguments).printed(&run.out()).code(1);
     }
 }
@@ -70,9 +72,9 @@ fn json_has_this_form() {
     lab.probe("p", "aarch64");
     let table = lab
         .aarch64("/bin/cat", json!({"environment": {"QEMU_LOG": "page"}, "notes": "a note", "options": ["-R", "8G"]}));
-    let run = lab.unregistered([&["explain", "--json", "p"], &table.each_ref().map(String::as_str)[..]].concat());
+    let run = lab.unregistered([&["explain", "--json", "./p"], &table.each_ref().map(String::as_str)[..]].concat());
     let expected = json!({
-        "file": "p",
+        "file": "./p",
         "scripts": [],
         "header": {
             "class": "64-bit", "data": "little-endian", "osabi": 0, "system": "Linux", "kind": "executable",
@@ -82,19 +84,19 @@ fn json_has_this_form() {
         "kernel": {"unavailable": null, "entries": []},
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
-            "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "p"],
+            "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],
             "environment": {"removed": [], "added": ["QEMU_LOG=page"]}, "sysroot": null,
         },
         "cpu": null,
         "notes": [],
         "verdict": {
             "runs": false, "exit_code": 1, "reason": "the kernel has no entry for it, and says `Exec format error`",
-            "remedy": "as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run p",
+            "remedy": "as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p",
         },
     });
     let found = run.json();
     assert!(found == expected, "expected:\n{expected:#}\n{run}");
-    let option = lab.unregistered(["--json", "--explain", "p", &table[0], &table[1]]);
+    let option = lab.unregistered(["--json", "--explain", "./p", &table[0], &table[1]]);
     assert!(option.json() == expected, "{option}");
 }
 
@@ -106,7 +108,7 @@ fn an_entry_of_ours_takes_it() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
     lab.aarch64("/bin/cat", json!({}));
-    let run = lab.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain p");
+    let run = lab.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
     run.verdict(0, "it runs as planned", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
 }
@@ -120,7 +122,7 @@ fn a_set_id_program_of_the_callers_own_gains_nothing() {
     lab.probe("p", "aarch64");
     lab.aarch64("/bin/cat", json!({}));
     let unshare = "$TOOL --table table unshare --credentials -a arm64 --";
-    let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain p");
+    let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain ./p");
     for mode in ["6755", "4755"] {
         lab.shell(&script(mode)).verdict(0, "it runs as planned", "");
     }
@@ -136,7 +138,7 @@ fn somebody_elses_entry_takes_it() {
     lab.aarch64("/bin/cat", json!({}));
     let script = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc
         printf '%s' ':other:M:18:\\xb7\\x00::/bin/true:' >register; cd - >/dev/null";
-    let explain = "$TOOL --table table explain p";
+    let explain = "$TOOL --table table explain ./p";
     let run = lab.private(&format!("{script}; {explain}"));
     run.has("kernel      entry other takes it, with /bin/true (flags )");
     run.verdict(0, "it runs by entry other, which is not ours; the plan is what binfmt-dispatch would do", "");
@@ -158,7 +160,7 @@ fn every_row_knows_its_programs() {
     let table = dispatch_table::ArchTable::builtin();
     for row in &table.architectures {
         lab.probe("p", &row.name);
-        let run = lab.unregistered(["explain", "--json", "p"]);
+        let run = lab.unregistered(["explain", "--json", "./p"]);
         let json = run.json();
         assert!(json["architecture"]["name"] == *row.name, "{run}");
         assert!(json["header"]["class"] == row.class.to_string(), "{run}");
@@ -177,7 +179,7 @@ fn a_dynamic_program() {
     // Its name need not be near the headers.
     for at_least in [0, 3 << 20] {
         lab.write("p", dynamic("aarch64", "/lib/ld-no-such.so.1", at_least));
-        let explain = || lab.unregistered(["explain", "p", &option, &table]);
+        let explain = || lab.unregistered(["explain", "./p", &option, &table]);
         let _ = std::fs::remove_dir_all(&root);
         let run = explain();
         run.has("program     ELF 64-bit little-endian executable, dynamic, by /lib/ld-no-such.so.1, for Linux");
@@ -190,13 +192,13 @@ fn a_dynamic_program() {
         lab.write("root/lib/ld-no-such.so.1", "");
         let run = explain();
         run.has(&format!("sysroot     {root}, since its dynamic linker is not in /"));
-        run.has(&format!("argv        /bin/cat -L {root} -- p")).code(1);
+        run.has(&format!("argv        /bin/cat -L {root} -- ./p")).code(1);
     }
     lab.write("p", dynamic("aarch64", "/bin/sh", 0));
-    let run = lab.unregistered(["explain", "p", &option, &table]);
+    let run = lab.unregistered(["explain", "./p", &option, &table]);
     assert!(!run.out().contains("sysroot"), "there is no need for one\n{run}");
     lab.write("p", dynamic("x86_64", "/lib/ld-no-such.so.1", 0));
-    lab.unregistered(["explain", "p"]).verdict(
+    lab.unregistered(["explain", "./p"]).verdict(
         126,
         "it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in /",
         "install the C library of x86_64 into /, or get a static build",
@@ -218,7 +220,7 @@ fn names_do_not_steer_the_terminal() {
         return;
     }
     let lab = Lab::new();
-    let name = std::ffi::OsStr::from_bytes(b"\xff\x1b[31m\nname");
+    let name = std::ffi::OsStr::from_bytes(b"./\xff\x1b[31m\nname");
     lab.probe(name, "aarch64");
     let table = lab.aarch64("/bin/cat", json!({}));
     let arguments = |more: &[&str]| {
@@ -226,7 +228,7 @@ fn names_do_not_steer_the_terminal() {
         options.chain([name.to_owned()]).collect::<Vec<std::ffi::OsString>>()
     };
     let run = lab.unregistered(arguments(&["explain"]));
-    run.has(r"\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'\xff\x1b[31m\x0aname'").code(1);
+    run.has(r"./\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'./\xff\x1b[31m\x0aname'").code(1);
     let run = lab.unregistered(arguments(&["explain", "--json"]));
     assert!(run.json()["file"] == json!(name.as_bytes()), "{run}");
 }

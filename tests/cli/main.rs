@@ -11,6 +11,7 @@ mod explain;
 mod generate;
 mod image;
 mod list;
+mod names;
 mod options;
 mod run;
 mod scripts;

@@ -30,7 +30,7 @@ fn version_and_help() {
 fn wrong_usage() {
     let lab = Lab::new();
     for arguments in [
-        &["--explain", "p", "list"][..],
+        &["--explain", "./p", "list"][..],
         &["--explain"],
         &["--json"],
         &["explain"],
@@ -49,7 +49,7 @@ fn wrong_usage() {
 fn output_that_cannot_be_written() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
-    for command in ["list", "list --json", "generate", "explain p", "explain --json p", "--version", "--help"] {
+    for command in ["list", "list --json", "generate", "explain ./p", "explain --json ./p", "--version", "--help"] {
         let run = lab.shell(&format!("$TOOL {command} >/dev/full"));
         run.refused(1, "standard output cannot be written: no space left on device");
         let run = lab.shell(&format!("$TOOL {command} >&-"));
@@ -65,7 +65,7 @@ fn bad_table(table: &str, expected: &str) {
     let lab = Lab::new();
     lab.write("t", table);
     lab.probe("p", "aarch64");
-    for command in [&["list"][..], &["explain", "p"], &["run", "p"], &["generate"], &["image", "-o", "i"]] {
+    for command in [&["list"][..], &["explain", "./p"], &["run", "./p"], &["generate"], &["image", "-o", "i"]] {
         let line = format!("t: {expected}");
         lab.tool([&["--table", "t"], command].concat()).refused(2, &line);
         lab.tool([&command[..1], &["--table", "t"], &command[1..]].concat()).refused(2, &line);
@@ -108,6 +108,6 @@ fn tables_that_cannot_be_read() {
 fn messages_that_cannot_be_written() {
     let lab = Lab::new();
     for redirection in ["2>/dev/full", "2>&-"] {
-        lab.shell(&format!("$TOOL explain absent {redirection}")).printed("").code(127);
+        lab.shell(&format!("$TOOL explain ./absent {redirection}")).printed("").code(127);
     }
 }

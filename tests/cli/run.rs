@@ -35,7 +35,7 @@ fn death_by_signal_is_the_guests() {
     lab.probe("p", "aarch64");
     lab.write("e", "#!/bin/sh\nkill -TERM $$");
     lab.aarch64(&lab.at("e"), json!({}));
-    lab.shell("$TOOL --table table run p; echo $?").printed("143\n");
+    lab.shell("$TOOL --table table run ./p; echo $?").printed("143\n");
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn environment() {
     let [option, table] = lab.aarch64("/bin/cat", json!({"environment": {"B": "ours", "ADDED": "1"}}));
     let odd = std::ffi::OsStr::from_bytes(b"\xff=");
     let mut command = lab.command(TOOL);
-    command.args([&option, &table, "run", "p", "/proc/self/environ"]).env_clear();
+    command.args([&option, &table, "run", "./p", "/proc/self/environ"]).env_clear();
     command.env("B", "callers").env("A", odd).env("EMPTY", "").env("QEMU_CPU", "max");
     let output = command.output().unwrap();
     let expected = b"A=\xff=\0B=callers\0EMPTY=\0QEMU_CPU=max\0ADDED=1\0";
@@ -58,7 +58,7 @@ fn odd_environment() {
     let guest = std::fs::read(lab.probe("p", "aarch64")).unwrap();
     let [option, table] = lab.aarch64("/bin/cat", json!({}));
     let mut command = lab.command("env");
-    command.args(["-i", "=x=y", "A=1", TOOL, &option, &table, "run", "p", "/proc/self/environ"]);
+    command.args(["-i", "=x=y", "A=1", TOOL, &option, &table, "run", "./p", "/proc/self/environ"]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     assert!(after_guest(&output.stdout, &guest) == b"=x=y\0A=1\0", "{command:?}: {output:?}");
@@ -71,8 +71,8 @@ fn signals_are_not_ignored() {
     let [option, table] = lab.aarch64("/bin/cat", json!({}));
     for ignored in ["", "trap '' PIPE TERM; "] {
         let direct = lab.shell(&format!("{ignored}grep -a -E '^Sig(Ign|Blk)' /proc/self/status"));
-        let ours =
-            lab.shell(&format!("{ignored}$TOOL {option} {table} run p /proc/self/status | grep -a -E '^Sig(Ign|Blk)'"));
+        let ours = lab
+            .shell(&format!("{ignored}$TOOL {option} {table} run ./p /proc/self/status | grep -a -E '^Sig(Ign|Blk)'"));
         ours.printed(&direct.out()).succeeded();
     }
 }
@@ -82,7 +82,7 @@ fn closed_descriptors_stay_closed() {
     let lab = Lab::new();
     lab.probe("p", "aarch64");
     let [option, table] = lab.aarch64("/bin/ls", json!({}));
-    let tool = format!("$TOOL {option} {table} run p /proc/self/fd");
+    let tool = format!("$TOOL {option} {table} run ./p /proc/self/fd");
     for redirections in ["<&-", "<&- 2>&-", "7</dev/null", "2>&- 7</dev/null"] {
         // Whatever else these tests were started with is the same in both; the listing has the directory itself open.
         let direct = lab.shell(&format!("ls /proc/self/fd >direct {redirections}; cat direct"));
@@ -97,7 +97,7 @@ fn the_process_is_the_same() {
     lab.write("e", "#!/bin/sh\necho $$");
     let [option, table] = lab.aarch64(&lab.at("e"), json!({}));
     let mut command = lab.command(TOOL);
-    command.args([&option, &table, "run", "p"]).stdout(Stdio::piped()).process_group(0);
+    command.args([&option, &table, "run", "./p"]).stdout(Stdio::piped()).process_group(0);
     let child = command.spawn().unwrap();
     let id = child.id();
     let output = child.wait_with_output().unwrap();

@@ -108,7 +108,7 @@ fn the_fastest_model_is_in_the_next_image() {
     scratch.probe("guest", "aarch64");
     let tune =
         format!("{TOOL} tune arm64 --root root --emulator slow --cpu some-model --workload sha256 --rounds 1 --write");
-    let image = format!("{TOOL} image -o image --from aarch64=slow aarch64 && ./image explain guest | grep -e -cpu");
+    let image = format!("{TOOL} image -o image --from aarch64=slow aarch64 && ./image explain ./guest | grep -e -cpu");
     let run = |script: &str| Namespace::with_lines("nothing registered", String::new()).run(&scratch, script);
 
     let seen = run(&format!("mount -t tmpfs none /etc && {tune} && {image}"));
