@@ -31,7 +31,10 @@ fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
     let target = variable("TARGET");
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--package", "dispatch-interpreter", "--profile", "interpreter", "--target", &target])
+        // The interpreter has no dependencies but those in this directory, so that there is nothing to fetch; and the outer cargo
+        // has settled Cargo.lock. Whether it was told to stay offline, or to keep the lock, is not passed on to here.
+        .args(["build", "--locked", "--offline"])
+        .args(["--package", "dispatch-interpreter", "--profile", "interpreter", "--target", &target])
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(variable("CARGO_MANIFEST_DIR"))
