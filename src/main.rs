@@ -23,6 +23,7 @@ mod memory;
 mod namespace;
 mod native;
 mod ownership;
+mod privilege;
 mod probe;
 mod question;
 mod registration;

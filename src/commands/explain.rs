@@ -39,6 +39,8 @@ struct Explanation {
     header: Option<Header>,
     architecture: Option<Row>,
     kernel: Kernel,
+    /// Whether the kernel will mark the start as privileged (AT_SECURE).
+    privileged: bool,
     emulators: Vec<Tried>,
     plan: Option<Plan>,
     /// Which CPU the program finds; none if nothing is to be said of it.

@@ -82,6 +82,7 @@ fn json_has_this_form() {
         },
         "architecture": {"name": "aarch64", "aliases": ["arm64", "arm64/v8"], "notes": "a note"},
         "kernel": {"unavailable": null, "entries": []},
+        "privileged": false,
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
             "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],

@@ -6,6 +6,7 @@ mod support;
 
 mod addresses;
 mod alone;
+mod at_secure;
 mod counts;
 mod descriptors;
 mod exec;

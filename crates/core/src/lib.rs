@@ -23,6 +23,7 @@ pub mod image;
 pub mod initial_stack;
 pub mod plan;
 pub mod prepare;
+pub mod privilege;
 pub mod program;
 pub mod record;
 pub mod refusal;

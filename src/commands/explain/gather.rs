@@ -1,21 +1,20 @@
 //! Finds out everything that an explanation says.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
+use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
 use dispatch_core::plan::{self, Word};
 use dispatch_core::prepare::{Emulator, Head, Prepared, Request, prepare};
-use dispatch_core::refusal::{Refusal, System};
+use dispatch_core::privilege::{Ignored, Start};
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
 use dispatch_core::{Guest, program};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
-
-use nix::sys::prctl;
-use nix::unistd::{getegid, geteuid};
 
 use super::contents::{self, Contents};
 use super::cpu;
@@ -29,14 +28,10 @@ use crate::image::{Effective, OpenImage};
 use crate::json::Bytes;
 use crate::question::Asker;
 use crate::registry::{self, Registry};
-use crate::{defaults, host, ownership};
+use crate::{defaults, host, ownership, privilege};
 
 /// How much of a program the kernel's entries are compared with, in bytes (BINPRM_BUF_SIZE).
 const START: usize = 256;
-/// `st_mode` bit that makes a program run as its owner.
-const SET_UID: u32 = 0o4000;
-/// `st_mode` bits that make a program run as its group; without the lower one the upper means something else.
-const SET_GID: u32 = 0o2010;
 
 /// Explains the program called `name`.
 ///
@@ -63,6 +58,7 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         header: guest.as_ref().ok().map(|guest| header(guest, &contents, table)),
         architecture: None,
         kernel: Kernel { unavailable: None, may_have_entries: false, entries: Vec::new() },
+        privileged: false,
         emulators: Vec::new(),
         plan: None,
         cpu: None,
@@ -174,14 +170,20 @@ fn plan(
         return Ok(Ok(()));
     }
     let unreadable = |error| Failure::io("read", &program.path, error);
-    let set_id = gains(&program.file.metadata().map_err(unreadable)?);
-    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.contains('C'));
-    if set_id && !credentials && row.is_some() {
-        explanation.notes.push("it is setuid or setgid, which has no effect without flag C of the entry".to_owned());
+    let start = match row {
+        Some(_) => privileges(explanation, &program.file).map_err(unreadable)?,
+        None => Start::Ordinary,
+    };
+    if start == Start::Refused {
+        let reason =
+            "it has to have capabilities that it cannot get here, and the kernel says `Operation not permitted`";
+        let remedy = "start it where no bounding set forbids them, or remove them with setcap -r";
+        let (reason, remedy) = (reason.to_owned(), remedy.to_owned());
+        return Ok(Err(Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }));
     }
 
     let argv0 = c_string(&program.argv0);
-    let secure = set_id && credentials;
+    let secure = start == Start::Privileged;
     // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
     let own_path = if secure { program.path.canonicalize().ok() } else { None };
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
@@ -211,13 +213,28 @@ fn plan(
     })
 }
 
-/// Whether an exec by this process gains a user or group id (fs/exec.c, `bprm_fill_uid`).
-fn gains(file: &Metadata) -> bool {
-    // Without an answer, as if privileges could be gained.
-    let allowed = !prctl::get_no_new_privs().unwrap_or(false);
-    let owner = file.mode() & SET_UID != 0 && file.uid() != geteuid().as_raw();
-    let group = file.mode() & SET_GID == SET_GID && file.gid() != getegid().as_raw();
-    allowed && (owner || group)
+/// Whether the kernel will mark the start as privileged, with notes on privileges of the file that have no effect.
+///
+/// # Errors
+/// The file cannot be looked at.
+fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
+    let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
+    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.contains('C'));
+    let start = if credentials { own.start } else { plain.start };
+    if own.start != start {
+        let note = "it is setuid or setgid, or has capabilities, which has no effect without flag C of the entry";
+        explanation.notes.push(note.to_owned());
+    }
+    if let Some(ignored) = own.ignored {
+        let reason = match ignored {
+            Ignored::Nosuid => "its mount has the option nosuid",
+            Ignored::NoNewPrivs => "the caller has set no_new_privs",
+            Ignored::Unmapped => "this user namespace does not have its owner or its group",
+        };
+        explanation.notes.push(format!("it is setuid or setgid, which has no effect: {reason}"));
+    }
+    explanation.privileged = start == Start::Privileged;
+    Ok(start)
 }
 
 /// The image of the one entry that takes the program, if it is an image that can be read.

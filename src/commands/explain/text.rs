@@ -30,6 +30,9 @@ pub fn render(explanation: &Explanation) -> String {
         page.line("machine", &machine(header, explanation.architecture.as_ref()));
     }
     kernel(&mut page, explanation);
+    if explanation.privileged {
+        page.line("privileges", "the kernel marks its start as privileged (AT_SECURE)");
+    }
     for (index, tried) in explanation.emulators.iter().enumerate() {
         let outcome = tried.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
         page.line(if index == 0 { "emulator" } else { "" }, &format!("{}{outcome}", &tried.path));

@@ -1,0 +1,259 @@
+//! The kernel's rule for AT_SECURE: whether a start gains privileges, or keeps ones that the caller's real ids do not have.
+//!
+//! fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. At the kernel's door the outcome is in the
+//! auxiliary vector; whoever wants to know it beforehand asks here. Not told by it: what security modules add (SELinux sets
+//! AT_SECURE for transitions between domains), callers that are traced or share their directories with other processes
+//! (CLONE_FS), and files that are reached through another mount namespace; all but the first take privileges away.
+
+/// `st_mode` bit that makes a program run as its owner.
+const SET_UID: u32 = 0o4000;
+/// `st_mode` bits that make a program run as its group; without the lower one the upper means something else.
+const SET_GID: u32 = 0o2010;
+/// The uid, as its user namespace has it, whose programs get all capabilities.
+const ROOT: u32 = 0;
+
+/// Ids of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// Whose process it is.
+    pub real: u32,
+    /// As whom it acts.
+    pub effective: u32,
+}
+
+/// Who calls execve(2). Ids are those that the caller's user namespace has; capabilities are one bit each, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller<'a> {
+    /// User ids.
+    pub uid: Ids,
+    /// Group ids.
+    pub gid: Ids,
+    /// Supplementary groups.
+    pub groups: &'a [u32],
+    /// Capabilities that it may use.
+    pub permitted: u64,
+    /// Capabilities that it gets from files which have them as inheritable.
+    pub inheritable: u64,
+    /// Capabilities that it keeps with programs without privileges.
+    pub ambient: u64,
+    /// Capabilities that files can give.
+    pub bounding: u64,
+    /// SECBIT_NOROOT: root is a user like others.
+    pub no_root: bool,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+}
+
+/// The file whose privileges count: the program with flag C of the entry, without it the interpreter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File {
+    /// `st_mode`.
+    pub mode: u32,
+    /// Its owner; none if the caller's user namespace does not have it.
+    pub uid: Option<u32>,
+    /// Its group, likewise.
+    pub gid: Option<u32>,
+    /// Whether its mount has the option nosuid.
+    pub nosuid: bool,
+    /// Its capabilities, if it has some for the caller's user namespace or one above.
+    pub capabilities: Option<Capabilities>,
+}
+
+/// File capabilities, without those that the kernel does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Those that it gives.
+    pub permitted: u64,
+    /// Those that callers keep who have them as inheritable.
+    pub inheritable: u64,
+    /// Whether they take effect at once.
+    pub effective: bool,
+}
+
+/// What comes of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// AT_SECURE is 0.
+    Ordinary,
+    /// AT_SECURE is 1.
+    Privileged,
+    /// EPERM: the program has to have capabilities that it cannot get.
+    Refused,
+}
+
+/// Why a file's privileges have no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Its mount has the option nosuid.
+    Nosuid,
+    /// The caller wants no new privileges.
+    NoNewPrivs,
+    /// Its owner or group is not in the caller's user namespace.
+    Unmapped,
+}
+
+impl Caller<'_> {
+    /// Whether it is in group `gid`, by its filesystem id, which follows the effective one, or otherwise.
+    fn is_in(&self, gid: u32) -> bool {
+        self.gid.effective == gid || self.groups.contains(&gid)
+    }
+
+    /// What comes of starting a program, when `file` is the one whose privileges count.
+    pub fn start(&self, file: &File) -> Start {
+        let (mut euid, mut egid) = self.ids_with(file);
+        let capabilities = file.capabilities.filter(|_| !file.nosuid);
+        let (mut permitted, mut effective) = (0, false);
+        if let Some(capabilities) = capabilities {
+            permitted = self.bounding & capabilities.permitted | self.inheritable & capabilities.inheritable;
+            effective = capabilities.effective;
+            if effective && capabilities.permitted & !permitted != 0 {
+                return Start::Refused;
+            }
+        }
+        // A set-user-ID root program with capabilities gets just these.
+        let just_these = capabilities.is_some() && euid == ROOT && self.uid.real != ROOT;
+        if !self.no_root && !just_these {
+            if euid == ROOT || self.uid.real == ROOT {
+                permitted = self.bounding | self.inheritable;
+            }
+            effective |= euid == ROOT;
+        }
+        // Since Linux 6.16 an id changes if it was not the effective one before; earlier, if it was not the real one.
+        let changed = euid != self.uid.effective || !self.is_in(egid);
+        if self.no_new_privs && (changed || permitted & !self.permitted != 0) {
+            (euid, egid) = (self.uid.real, self.gid.real);
+            permitted &= self.permitted;
+        }
+        let ambient = if changed || capabilities.is_some() { 0 } else { self.ambient };
+        let other_ids = changed || euid != self.uid.real || egid != self.gid.real;
+        if other_ids || self.uid.real != ROOT && (effective || permitted & !ambient != 0) {
+            Start::Privileged
+        } else {
+            Start::Ordinary
+        }
+    }
+
+    /// The effective ids of a process that `file` is started in.
+    fn ids_with(&self, file: &File) -> (u32, u32) {
+        let unchanged = (self.uid.effective, self.gid.effective);
+        match (file.uid, file.gid) {
+            (Some(uid), Some(gid)) if self.ignores(file).is_none() => (
+                if file.mode & SET_UID != 0 { uid } else { unchanged.0 },
+                if file.mode & SET_GID == SET_GID { gid } else { unchanged.1 },
+            ),
+            _ => unchanged,
+        }
+    }
+
+    /// Why the set-id bits of `file` have no effect, if they have none. Its capabilities have less in their way: nosuid alone
+    /// (and with no_new_privs they give nothing, but the kernel marks the start as privileged all the same).
+    pub fn ignores(&self, file: &File) -> Option<Ignored> {
+        if file.nosuid {
+            Some(Ignored::Nosuid)
+        } else if self.no_new_privs {
+            Some(Ignored::NoNewPrivs)
+        } else if file.uid.is_none() || file.gid.is_none() {
+            Some(Ignored::Unmapped)
+        } else {
+            None
+        }
+    }
+}
+
+impl File {
+    /// A file that gives nobody anything.
+    pub const PLAIN: File = File { mode: 0o755, uid: Some(ROOT), gid: Some(ROOT), nosuid: false, capabilities: None };
+
+    /// Whether it has a set-id bit that means something.
+    pub fn is_set_id(&self) -> bool {
+        self.mode & SET_UID != 0 || self.mode & SET_GID == SET_GID
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NET_RAW: u64 = 1 << 13;
+    const ALL: u64 = (1 << 41) - 1;
+    const USER: Caller<'static> = Caller {
+        uid: Ids { real: 1000, effective: 1000 },
+        gid: Ids { real: 1000, effective: 1000 },
+        groups: &[27],
+        permitted: 0,
+        inheritable: 0,
+        ambient: 0,
+        bounding: ALL,
+        no_root: false,
+        no_new_privs: false,
+    };
+    const SUPERUSER: Caller<'static> = Caller {
+        uid: Ids { real: 0, effective: 0 },
+        gid: Ids { real: 0, effective: 0 },
+        groups: &[],
+        permitted: ALL,
+        ..USER
+    };
+
+    fn mode(mode: u32) -> File {
+        File { mode, ..File::PLAIN }
+    }
+
+    fn capable(permitted: u64, inheritable: u64, effective: bool) -> File {
+        File { capabilities: Some(Capabilities { permitted, inheritable, effective }), ..File::PLAIN }
+    }
+
+    #[test]
+    fn ids_count_where_they_change() {
+        for (caller, file, start) in [
+            (USER, mode(0o755), Start::Ordinary),
+            (USER, mode(0o4755), Start::Privileged),
+            (USER, mode(0o2755), Start::Privileged),
+            // Once a sign of mandatory locks.
+            (USER, mode(0o2745), Start::Ordinary),
+            (USER, File { uid: Some(1000), gid: Some(1000), ..mode(0o6755) }, Start::Ordinary),
+            (USER, File { gid: Some(27), ..mode(0o2755) }, Start::Privileged),
+            (USER, File { nosuid: true, ..mode(0o4755) }, Start::Ordinary),
+            (USER, File { uid: None, ..mode(0o4755) }, Start::Ordinary),
+            (USER, File { gid: None, ..mode(0o4755) }, Start::Ordinary),
+            (Caller { no_new_privs: true, ..USER }, mode(0o6755), Start::Ordinary),
+            (SUPERUSER, mode(0o6755), Start::Ordinary),
+            (SUPERUSER, File { uid: Some(60), ..mode(0o4755) }, Start::Privileged),
+        ] {
+            assert_eq!(caller.start(&file), start, "{caller:?}\n{file:?}");
+        }
+    }
+
+    #[test]
+    fn ids_that_differ_already_count_whatever_the_file_is() {
+        let caller = Caller { uid: Ids { real: 1000, effective: 60 }, ..USER };
+        assert_eq!(caller.start(&mode(0o755)), Start::Privileged);
+        let caller = Caller { gid: Ids { real: 1000, effective: 60 }, ..USER };
+        assert_eq!(caller.start(&File { nosuid: true, ..mode(0o755) }), Start::Privileged);
+    }
+
+    #[test]
+    fn capabilities_count_where_they_are_gained() {
+        let bounded = Caller { bounding: ALL & !NET_RAW, ..USER };
+        for (caller, file, start) in [
+            (USER, capable(NET_RAW, 0, true), Start::Privileged),
+            (USER, capable(NET_RAW, 0, false), Start::Privileged),
+            (USER, capable(0, 0, false), Start::Ordinary),
+            (USER, capable(0, 0, true), Start::Privileged),
+            (USER, capable(0, NET_RAW, false), Start::Ordinary),
+            (Caller { inheritable: NET_RAW, ..USER }, capable(0, NET_RAW, false), Start::Privileged),
+            (bounded, capable(NET_RAW, 0, true), Start::Refused),
+            (bounded, capable(NET_RAW, 0, false), Start::Ordinary),
+            (Caller { no_new_privs: true, ..USER }, capable(NET_RAW, 0, false), Start::Ordinary),
+            (USER, File { nosuid: true, ..capable(NET_RAW, 0, true) }, Start::Ordinary),
+            (SUPERUSER, capable(NET_RAW, 0, true), Start::Ordinary),
+            (
+                Caller { permitted: NET_RAW, inheritable: NET_RAW, ambient: NET_RAW, ..USER },
+                mode(0o755),
+                Start::Ordinary,
+            ),
+        ] {
+            assert_eq!(caller.start(&file), start, "{caller:?}\n{file:?}");
+        }
+    }
+}

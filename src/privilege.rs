@@ -1,0 +1,163 @@
+//! What the kernel's rule for privileges has to know of this process and of a file: [`dispatch_core::privilege`] decides.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use dispatch_core::bytes;
+use dispatch_core::privilege::{Caller, Capabilities, File as Credited, Ids, Ignored, Start};
+use nix::unistd::{getegid, geteuid, getgid, getgroups, getuid};
+use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs};
+use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
+
+/// The extended attribute that holds a file's capabilities (capabilities(7)).
+const ATTRIBUTE: &str = "security.capability";
+/// Its longest form, in bytes: VFS_CAP_REVISION_3.
+const LONGEST: usize = 24;
+/// The id that stands for all that the user namespace does not have (/proc/sys/kernel/overflowuid).
+const OVERFLOW: u32 = 65534;
+
+/// What comes of a start, as far as privileges go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the kernel does.
+    pub start: Start,
+    /// Why set-id bits that the file has do nothing.
+    pub ignored: Option<Ignored>,
+}
+
+/// What comes of it if this process starts a program and the privileges of `file` count; without one, nobody's. Where a sandbox
+/// forbids a question, it is answered as if privileges could be gained.
+///
+/// # Errors
+/// The file cannot be looked at.
+pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
+    let groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|group| group.as_raw()).collect();
+    let held = thread::capabilities(None).ok();
+    let set = |of: fn(&CapabilitySets) -> CapabilitySet| held.as_ref().map_or(0, |held| of(held).bits());
+    let bounding = match every(thread::capability_is_in_bounding_set) {
+        Found { known: 0, .. } => Found { held: u64::MAX, known: u64::MAX },
+        found => found,
+    };
+    let caller = Caller {
+        uid: Ids { real: getuid().as_raw(), effective: geteuid().as_raw() },
+        gid: Ids { real: getgid().as_raw(), effective: getegid().as_raw() },
+        groups: &groups,
+        permitted: set(|held| held.permitted),
+        inheritable: set(|held| held.inheritable),
+        ambient: every(thread::capability_is_in_ambient_set).held,
+        bounding: bounding.held,
+        no_root: thread::capabilities_secure_bits().is_ok_and(|bits| bits.contains(CapabilitiesSecureBits::NO_ROOT)),
+        no_new_privs: thread::no_new_privs().unwrap_or(false),
+    };
+    let file = file.map_or(Ok(Credited::PLAIN), |file| look_at(file, bounding.known))?;
+    Ok(Outcome { start: caller.start(&file), ignored: caller.ignores(&file).filter(|_| file.is_set_id()) })
+}
+
+/// Capabilities, one bit each.
+struct Found {
+    held: u64,
+    /// Those that the kernel knows.
+    known: u64,
+}
+
+/// The capabilities for which `is_set` says so.
+fn every(is_set: impl Fn(CapabilitySet) -> rustix::io::Result<bool>) -> Found {
+    let mut found = Found { held: 0, known: 0 };
+    for bit in (0..u64::BITS).map(|number| 1 << number) {
+        let Ok(set) = is_set(CapabilitySet::from_bits_retain(bit)) else { break };
+        found.known |= bit;
+        found.held |= if set { bit } else { 0 };
+    }
+    found
+}
+
+fn look_at(file: &File, known: u64) -> io::Result<Credited> {
+    let metadata = file.metadata()?;
+    let mut attribute = [0; LONGEST];
+    // Without any, of another namespace (EOVERFLOW), or on a file system that has none.
+    let len = fgetxattr(file, ATTRIBUTE, &mut attribute).unwrap_or(0);
+    Ok(Credited {
+        mode: metadata.mode(),
+        uid: mapped(metadata.uid(), "/proc/self/uid_map"),
+        gid: mapped(metadata.gid(), "/proc/self/gid_map"),
+        nosuid: fstatvfs(file).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOSUID)),
+        capabilities: capabilities(&attribute[..len], known, &id_map("/proc/self/uid_map")),
+    })
+}
+
+/// `id`, if the user namespace has it. The kernel shows those that it has not as 65534; where that is also an id of its own,
+/// which only a namespace with more than 65534 ids has, such a file more probably belongs to somebody outside.
+fn mapped(id: u32, map: &str) -> Option<u32> {
+    let map = id_map(map);
+    let everything = map.is_empty() || map.iter().any(|range| range.inside == 0 && range.len == u32::MAX);
+    Some(id).filter(|id| everything || *id != OVERFLOW)
+}
+
+/// A line of a user namespace's map.
+struct Range {
+    inside: u32,
+    outside: u32,
+    len: u32,
+}
+
+/// Without /proc, empty.
+fn id_map(path: &str) -> Vec<Range> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(range).collect()
+}
+
+fn range(line: &str) -> Option<Range> {
+    let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+    Some(Range { inside: numbers.next()??, outside: numbers.next()??, len: numbers.next()?? })
+}
+
+/// The capabilities that `attribute` describes (struct vfs_ns_cap_data), in so far as the kernel knows them, if they are for this user
+/// namespace or one above: the root that they belong to has to be root there. getxattr(2) tells which uid that is here, and
+/// leaves it out if it is 0, or none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
+fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilities> {
+    let word = |index: usize| bytes::array(attribute, index * 4).map(u32::from_le_bytes);
+    let magic = word(0)?;
+    // VFS_CAP_REVISION_1 has one pair of words, the others two; VFS_CAP_REVISION_3 has a uid behind them.
+    let (pairs, root) = match magic >> 24 {
+        1 => (1, 0),
+        2 => (2, 0),
+        3 => (2, word(5)?),
+        _ => return None,
+    };
+    let outside = map.iter().find(|range| range.inside <= root && root - range.inside < range.len);
+    let is_root_outside = outside.is_some_and(|range| range.outside + (root - range.inside) == 0);
+    if root != 0 && !is_root_outside {
+        return None;
+    }
+    let set = |first: usize| {
+        let upper = if pairs == 2 { word(first + 2)? } else { 0 };
+        Some((u64::from(upper) << 32 | u64::from(word(first)?)) & known)
+    };
+    Some(Capabilities { permitted: set(1)?, inheritable: set(2)?, effective: magic & 1 != 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An attribute of these words.
+    fn read(words: &[u32], map: &str) -> Option<Capabilities> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let map: Vec<Range> = map.lines().filter_map(range).collect();
+        capabilities(&bytes, u64::MAX, &map)
+    }
+
+    #[test]
+    fn attributes_are_read_in_all_their_forms() {
+        let is = |permitted, inheritable, effective| Some(Capabilities { permitted, inheritable, effective });
+        assert_eq!(read(&[0x0100_0001, 1 << 13, 4], ""), is(1 << 13, 4, true));
+        assert_eq!(read(&[0x0200_0000, 1 << 13, 0, 1, 2], ""), is(1 << 32 | 1 << 13, 2 << 32, false));
+        assert_eq!(read(&[0x0200_0001, 1 << 13, 0, 1], ""), None);
+        assert_eq!(read(&[0x0300_0001, 1 << 13, 0, 0, 0, 0], "0 1000 1"), is(1 << 13, 0, true));
+        assert_eq!(read(&[0x0300_0001, 1 << 13, 0, 0, 0, 1000], "1000 0 1"), is(1 << 13, 0, true));
+        assert_eq!(read(&[0x0300_0001, 1 << 13, 0, 0, 0, 1000], "0 0 4294967295"), None);
+        assert_eq!(read(&[0x0400_0001, 1 << 13, 0, 0, 0, 0], ""), None);
+        assert_eq!(read(&[], ""), None);
+    }
+}

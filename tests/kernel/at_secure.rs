@@ -1,0 +1,212 @@
+//! Whether the kernel marks a start as privileged (AT_SECURE), against what `explain` says beforehand: every rule of
+//! dispatch_core::privilege on a running kernel.
+
+use std::os::unix::fs::chown;
+
+use crate::support::{Kind, Namespace, Need, Row, Scratch, TOOL, build, have};
+
+const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler, Need::Root];
+
+/// Functions for scripts. `try CALLER…` makes the caller explain $G and start it, and prints both outcomes: 0 or 1 as AT_SECURE,
+/// or `refused`. It is `env` that starts it: like a shell, and like the tool, it has only those capabilities that outlast an exec.
+const TRY: &str = r#"
+explained() {
+    out=$("$@" ./tool explain "$G" 2>&1)
+    case $out in
+    *'(AT_SECURE)'*) echo 1 ;;
+    *'capabilities that it cannot get here'*) echo refused ;;
+    *'verdict     it runs as planned'*) echo 0 ;;
+    *) echo "odd: $out" ;;
+    esac
+}
+started() {
+    out=$("$@" env "$G" 2>&1)
+    case $out in
+    *'aux.23 1'*) echo 1 ;;
+    *'aux.23 0'*) echo 0 ;;
+    *'this start as privileged'*) echo 1 ;;
+    *'ermission denied'* | *'not permitted'*) echo refused ;;
+    *) echo "odd: $out" ;;
+    esac
+}
+try() { echo "$(explained "$@") $(started "$@")"; }
+user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+G=./guest
+"#;
+
+/// What is done with the program, as which caller it is started, and AT_SECURE with flag C and without it.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    // Set-id bits.
+    (":", "try user", "0", "0"),
+    ("chmod 4755 guest", "try user", "1", "0"),
+    ("chmod 2755 guest", "try user", "1", "0"),
+    ("chmod 2745 guest; chown 1000:0 guest; chmod 2745 guest", "try user", "0", "0"),
+    ("chown 1000:1000 guest; chmod 6755 guest", "try user", "0", "0"),
+    ("chown 60:60 guest; chmod 6755 guest", "try user", "1", "0"),
+    ("chown 60:60 guest; chmod 6755 guest", "try", "1", "0"),
+    ("chmod 6755 guest", "try", "0", "0"),
+    ("chown 0:27 guest; chmod 2755 guest", "try setpriv --reuid 1000 --regid 1000 --groups 27", "1", "0"),
+    // What takes them away.
+    ("chmod 4755 guest", "try user --no-new-privs", "0", "0"),
+    ("mkdir m; mount -t tmpfs -o nosuid none m; cp guest m; chmod 4755 m/guest; G=m/guest", "try user", "0", "0"),
+    ("mkdir m; mount -t tmpfs -o suid none m; cp guest m; chmod 4755 m/guest; G=m/guest", "try user", "1", "0"),
+    ("G=./unmapped", "try user", "0", "0"),
+    ("chmod 4755 guest", "try user unshare -U --map-user=1000", "0", "0"),
+    // Ids that differ before.
+    (":", "try setpriv --ruid 1000 --euid 60 --clear-groups", "1", "1"),
+    (":", "try setpriv --ruid 1000 --euid 60 --clear-groups --no-new-privs", "1", "1"),
+    (":", "try setpriv --rgid 1000 --egid 60 --clear-groups", "1", "1"),
+    (":", "try setpriv --ruid 0 --euid 60 --clear-groups", "1", "1"),
+    ("chown 1000:1000 guest; chmod 4755 guest", "try setpriv --ruid 1000 --euid 60 --clear-groups", "1", "1"),
+    // File capabilities.
+    ("setcap cap_net_raw+ep guest", "try user", "1", "0"),
+    ("setcap cap_net_raw+p guest", "try user", "1", "0"),
+    ("setcap cap_net_raw+ie guest", "try user", "1", "0"),
+    ("setcap cap_net_raw+i guest", "try user", "0", "0"),
+    ("setcap cap_net_raw+i guest", "try user --inh-caps +net_raw", "1", "0"),
+    ("setcap cap_net_raw+ep guest", "try", "0", "0"),
+    ("setcap cap_net_raw+ep guest; chmod 4755 guest", "try user", "1", "0"),
+    ("setcap cap_net_raw+ep guest", "try user --no-new-privs", "1", "0"),
+    ("setcap cap_net_raw+p guest", "try user --no-new-privs", "0", "0"),
+    ("setcap cap_net_raw+ep guest", "try setpriv --bounding-set -net_raw", "refused", "0"),
+    ("setcap cap_net_raw+ep guest", "try user --bounding-set -net_raw", "refused", "0"),
+    ("setcap cap_net_raw+p guest", "try user --bounding-set -net_raw", "0", "0"),
+    (
+        "mkdir m; mount -t tmpfs -o nosuid none m; cp guest m; setcap cap_net_raw+ep m/guest; G=m/guest",
+        "try user",
+        "0",
+        "0",
+    ),
+    // Of other user namespaces.
+    ("setcap -n 1000 cap_net_raw+ep guest", "try user", "0", "0"),
+    ("setcap cap_net_raw+ep guest", "try user unshare -U --map-user=1000", "1", "0"),
+    ("setcap cap_net_raw+ep guest", "try unshare -U --map-user=1000", "1", "0"),
+    ("setcap -n 1000 cap_net_raw+ep guest", "try user unshare -U --map-root-user", "0", "0"),
+    ("setcap -n 1000 cap_net_raw+ep guest", "try unshare -U --map-user=1000", "0", "0"),
+    // Callers with capabilities.
+    (":", "try user --inh-caps +net_raw --ambient-caps +net_raw", "0", "0"),
+    ("setcap cap_net_raw+p guest", "try user --inh-caps +net_raw --ambient-caps +net_raw", "1", "0"),
+    ("chmod 4755 guest", "try user --securebits +noroot", "1", "0"),
+    (":", "try setpriv --securebits +noroot", "0", "0"),
+    ("setcap cap_net_raw+ep guest", "try setpriv --securebits +noroot", "0", "0"),
+];
+
+/// Every case in a namespace where an image, with the emulator inside or without, is registered with these flags.
+fn outcomes(flags: &str, inside: bool) -> Vec<String> {
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.write("tool", std::fs::read(TOOL).unwrap());
+    scratch.probe("original", "aarch64");
+    scratch.probe("unmapped", "aarch64");
+    // Beyond the ids of the namespace.
+    chown(scratch.at("unmapped"), Some(70_000), Some(70_000)).unwrap();
+    scratch.mode("unmapped", 0o6755);
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let namespace = match inside {
+        true => Namespace::with_image(&scratch, &["--from", &from]),
+        false => Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table()),
+    };
+    let mut script = TRY.to_owned();
+    for (setup, attempt, ..) in CASES {
+        script += &format!("rm -rf guest; cp original guest; (set -e; {setup}; set +e; {attempt}) || echo failed\n");
+        script += "umount m 2>/dev/null; rm -rf m\n";
+    }
+    let seen = namespace.flags(flags).mapped().run(&scratch, &script);
+    let lines: Vec<String> = seen.out().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), CASES.len(), "{seen}");
+    lines
+}
+
+/// Compares what came of each case with what should have.
+fn check(flags: &str, inside: bool) {
+    let expected = |case: &(&str, &str, &'static str, &'static str)| if flags.contains('C') { case.2 } else { case.3 };
+    let wrong: Vec<String> = (CASES.iter().zip(outcomes(flags, inside)))
+        .map(|(case, outcome)| (case, expected(case), outcome))
+        .filter(|(_, expected, outcome)| *outcome != format!("{expected} {expected}"))
+        .map(|(case, expected, outcome)| format!("{}; {}: {expected}, not {outcome}", case.0, case.1))
+        .collect();
+    assert!(wrong.is_empty(), "with flags {flags}, what explain says and what the kernel does:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn explain_knows_it_with_the_emulator_inside() {
+    if have(NEEDS) {
+        check("POCF", true);
+    }
+}
+
+#[test]
+fn explain_knows_it_with_the_emulator_by_path() {
+    if have(NEEDS) {
+        check("POCF", false);
+    }
+}
+
+#[test]
+fn explain_knows_it_without_flag_c() {
+    if have(NEEDS) {
+        check("POF", false);
+    }
+}
+
+#[test]
+fn explain_ends_as_the_program_does() {
+    if !have(NEEDS) {
+        return;
+    }
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.write("tool", std::fs::read(TOOL).unwrap());
+    scratch.probe("guest", "aarch64");
+    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table()).mapped();
+    let run = |flags: &str, script: &str| {
+        let user = "as() { setpriv --reuid 1000 --regid 1000 --clear-groups \"$@\"; }";
+        namespace.clone().flags(flags).run(&scratch, &format!("{user}\n{script}"))
+    };
+    for (flags, setup, prefix, code, line) in [
+        (
+            "POCF",
+            "setcap cap_net_raw+ep guest",
+            "as",
+            126,
+            "verdict     it does not run: the kernel marked this start as privileged (set-id, capabilities, or different \
+             real and effective ids), and the emulator for aarch64 is not inside the registered file",
+        ),
+        (
+            "POF",
+            "setcap cap_net_raw+ep guest",
+            "as",
+            0,
+            "note        it is setuid or setgid, or has capabilities, which has no effect without flag C of the entry",
+        ),
+        (
+            "POCF",
+            "setcap cap_net_raw+ep guest",
+            "as --bounding-set -net_raw",
+            126,
+            "verdict     it does not run: it has to have capabilities that it cannot get here, and the kernel says \
+             `Operation not permitted`",
+        ),
+        (
+            "POCF",
+            "chmod 4755 guest",
+            "as --no-new-privs",
+            0,
+            "note        it is setuid or setgid, which has no effect: the caller has set no_new_privs",
+        ),
+        (
+            "POCF",
+            "mount -t tmpfs -o nosuid none m; cp guest m; chmod 4755 m/guest; G=m/guest",
+            "as",
+            0,
+            "note        it is setuid or setgid, which has no effect: its mount has the option nosuid",
+        ),
+    ] {
+        let script = |command: &str| format!("mkdir -p m; G=./guest; {setup}\n{prefix} {command}");
+        let explained = run(flags, &script("./tool explain $G"));
+        assert!(explained.out().lines().any(|found| found.trim() == line), "expected the line:\n{line}\n{explained}");
+        assert_eq!(explained.code(), code, "{explained}");
+        assert_eq!(run(flags, &script("$G")).code(), code, "{explained}");
+        scratch.probe("guest", "aarch64");
+    }
+}
