@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use dispatch_table::ArchTable;
+
+/// The architectures.
+const TABLE: &str = "arch-table.json";
+
 fn main() {
     for input in ["arch-table.json", "Cargo.toml", "Cargo.lock", "crates/core", "crates/interpreter", "crates/table"] {
         println!("cargo::rerun-if-changed={input}");
     }
-    let table = fs::read_to_string("arch-table.json").map_err(|error| error.to_string());
-    if let Err(error) =
-        table.and_then(|json| dispatch_table::ArchTable::parse(&json).map_err(|error| error.to_string()))
-    {
-        println!("cargo::error=arch-table.json: {error}");
+    let table = fs::read_to_string(TABLE).map_err(|error| format!("{TABLE}: {error}"));
+    if let Err(error) = table.and_then(|json| ArchTable::parse(&json).map_err(|error| error.in_file(TABLE))) {
+        println!("cargo::error={error}");
         return;
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));

@@ -46,7 +46,7 @@ pub enum Failure {
         /// Its file.
         path: PathBuf,
         /// What is wrong with it.
-        error: dispatch_table::Error,
+        error: Box<dispatch_table::Error>,
     },
     /// A program is not run.
     Refused {

@@ -3,14 +3,14 @@
 use std::sync::OnceLock;
 
 use dispatch_core::{Rule, Table};
-use dispatch_table::{ArchTable, Error};
+use dispatch_table::{ArchTable, Error, Fault};
 
 /// Whether it is a table by itself or with the built-in one.
 pub fn run(bytes: &[u8]) -> bool {
     let Ok(json) = std::str::from_utf8(bytes) else { return false };
     let alone = ArchTable::parse(json);
     // What is no JSON is none for both.
-    if matches!(alone, Err(Error::Json { .. })) {
+    if matches!(alone, Err(Error { fault: Fault::NoJson(_), .. })) {
         return check(alone);
     }
     static BUILTIN: OnceLock<ArchTable> = OnceLock::new();

@@ -163,7 +163,7 @@ pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
 pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     let json =
         std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
-    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error })
+    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
 }
 
 /// What is known of an emulator when it is put into an image.

@@ -70,7 +70,7 @@ pub fn writable(path: &Path) -> Result<(), Failure> {
 }
 
 fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
-    let bad = |error| Failure::BadTable { path: path.to_owned(), error };
+    let bad = |error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) };
     table.clone().merge(text).map(|_| ()).map_err(bad)
 }
 

@@ -1,8 +1,6 @@
 //! What holds for every command.
 
-use serde_json::json;
-
-use crate::lab::{Lab, row};
+use crate::lab::Lab;
 
 #[test]
 fn version_and_help() {
@@ -66,7 +64,7 @@ fn bad_table(table: &str, expected: &str) {
     lab.write("t", table);
     lab.probe("p", "aarch64");
     for command in [&["list"][..], &["explain", "./p"], &["run", "./p"], &["generate"], &["image", "-o", "i"]] {
-        let line = format!("t: {expected}");
+        let line = format!("t:{expected}");
         lab.tool([&["--table", "t"], command].concat()).refused(2, &line);
         lab.tool([&command[..1], &["--table", "t"], &command[1..]].concat()).refused(2, &line);
     }
@@ -75,25 +73,49 @@ fn bad_table(table: &str, expected: &str) {
 
 #[test]
 fn wrong_tables() {
-    let with = |field: &str, value: serde_json::Value| {
-        let mut row = row("aarch64");
-        row[field] = value;
-        json!({"version": 1, "architectures": [row]}).to_string()
+    let row = |name: &str, fields: &str| {
+        format!("{{\"version\": 1, \"architectures\": [\n{{\"name\": \"{name}\",\n {fields}}}\n]}}")
     };
-    bad_table("{", "line 1, column 1: EOF while parsing an object");
-    bad_table(r#"{"version": 2, "architectures": []}"#, "version is 2, not 1");
+    bad_table("{", "1:1: not JSON: it ends too early, perhaps for a bracket or a quote that is not closed");
+    bad_table("[]", "1:1: [] is not allowed here: use an object with the keys version and architectures");
+    bad_table(r#"{"version": 2, "architectures": []}"#, "1:13: version: 2 is not allowed here: use 1");
     bad_table(
-        &with("emulators", json!(["a/b"])),
-        "architecture aarch64: emulator \"a/b\" is neither a file name nor an absolute path",
+        &row("aarch64", "\"osabi\": [0, 300]"),
+        "3:15: architectures[0].osabi[1]: 300 is not allowed here: use 0 to 255",
     );
     bad_table(
-        &with("name", json!("other")),
-        "architecture other: the name or alias \"arm64\" is taken by architecture aarch64",
+        &row("aarch64", "\"emulator\": [\"/bin/cat\"]"),
+        "3:2: architectures[0].emulator: no such key: perhaps emulators is meant; use one of name, aliases, machine, class, \
+         data, flags, osabi, emulators, options, versions, cpu, cpus, property, environment, sysroots, native_on, argv0, \
+         strategy, probe, notes",
     );
     bad_table(
-        &with("probe", json!({"code": "", "flags": "0x0"})),
-        "architecture aarch64: probe code is 0 bytes long, not 1 to 64",
+        &row("aarch64", "\"emulators\": [\"a/b\"]"),
+        "3:16: architectures[0].emulators[0]: emulator \"a/b\" is neither a file name nor an absolute path",
     );
+    bad_table(
+        &row("other", "\"aliases\": []"),
+        "2:1: architectures[0]: the key machine is missing: add it, with a list of objects with the keys name and number",
+    );
+    bad_table(
+        &row("aarch64", "\"aliases\": [\"riscv64\"]"),
+        "2:1: architecture riscv64: the name or alias \"riscv64\" is taken by architecture aarch64",
+    );
+    bad_table(
+        &row("aarch64", "\"probe\": {\"code\": \"\", \"flags\": \"0x0\"}"),
+        "3:20: architectures[0].probe.code: probe code is 0 bytes long, not 1 to 64",
+    );
+}
+
+#[test]
+fn wrong_tables_of_the_site() {
+    let lab = Lab::new();
+    std::fs::create_dir_all(lab.path("root/etc/binfmt-dispatch")).unwrap();
+    lab.write("root/etc/binfmt-dispatch/a.json", "{\"version\": 1,\n\"architectures\": [{\"name\": 5}]}");
+    let file = lab.at("root/etc/binfmt-dispatch/a.json");
+    let line =
+        format!("{file}:2:28: architectures[0].name: 5 is not allowed here: use 1 to 64 of a-z, 0-9 and _, in quotes");
+    lab.tool(["install", "--root", &lab.at("root"), "--no-emulators"]).refused(2, &line);
 }
 
 #[test]

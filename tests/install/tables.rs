@@ -29,7 +29,7 @@ fn tables_of_the_site() {
     scratch.write("r/etc/binfmt-dispatch/30.json", row(r#"{"name": "alpha", "emulators": ["a/b"]}"#));
     let output = install(&[]);
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.contains("30.json: architecture alpha: emulator"), "{}", shown(&output));
+    assert!(message.contains("30.json:1:66: architectures[0].emulators[0]: emulator"), "{}", shown(&output));
 }
 
 #[test]
@@ -60,7 +60,8 @@ fn tables_of_this_machine() {
     );
     let lines: Vec<_> = text(&output).lines().map(str::to_owned).collect();
     assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{}", shown(&output));
-    assert!(lines[6].starts_with("binfmt-dispatch: /etc/binfmt-dispatch/b.json: "), "{}", shown(&output));
+    let place = "binfmt-dispatch: /etc/binfmt-dispatch/b.json:1:61: architectures[0].argv0: ";
+    assert!(lines[6].starts_with(place), "{}", shown(&output));
     let refused = "binfmt-dispatch: /etc/binfmt-dispatch: cannot read: check the path: not a directory";
     assert_eq!(lines[7..], ["code 2", ",", refused], "{}", shown(&output));
 }

@@ -8,7 +8,7 @@ use dispatch_core::{Guest, Table, plan};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
 use crate::compile::{self, Given};
-use crate::error::{Error, Fault};
+use crate::error::Fault;
 
 /// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
 /// (NAME_MAX) that a file in binfmt_misc may have.
@@ -16,28 +16,33 @@ const MAX_NAME: usize = 64;
 /// Longest code of a probe, in bytes; `exit_group(0)` takes 6 to 20.
 const MAX_PROBE: usize = 64;
 
+/// A fault of a row.
+#[derive(Debug)]
+pub struct Faulty {
+    /// Which one, from 0.
+    pub row: usize,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
 /// Checks each architecture by itself, then all together.
-pub fn all(architectures: &[Architecture]) -> Result<(), Error> {
-    for (index, architecture) in architectures.iter().enumerate() {
-        name(index + 1, &architecture.name)?;
-        one(architecture).map_err(|fault| in_architecture(architecture, fault))?;
+pub fn all(architectures: &[Architecture]) -> Result<(), Faulty> {
+    for (row, architecture) in architectures.iter().enumerate() {
+        let checked = name(&architecture.name).and_then(|()| one(architecture));
+        checked.map_err(|fault| Faulty { row, fault })?;
     }
     names(architectures)?;
     hosts(architectures)?;
     ambiguity(architectures)
 }
 
-fn in_architecture(architecture: &Architecture, fault: Fault) -> Error {
-    Error::Architecture { name: architecture.name.clone(), fault }
-}
-
 /// The name becomes part of a file name in binfmt_misc, and of messages.
-fn name(place: usize, name: &str) -> Result<(), Error> {
+fn name(name: &str) -> Result<(), Fault> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
         Ok(())
     } else {
-        Err(Error::Name { place, name: name.to_owned() })
+        Err(Fault::Name(name.to_owned()))
     }
 }
 
@@ -195,38 +200,36 @@ fn probe(architecture: &Architecture) -> Result<(), Fault> {
     }
 }
 
-/// Names and aliases are one name space, because [`crate::ArchTable::find`] searches them together.
 /// Names of rows that are about to be merged: a second one would silently win.
-pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Error> {
+pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Faulty> {
     let mut known = Vec::new();
-    for name in names {
+    for (row, name) in names.enumerate() {
         if known.contains(&name) {
-            let fault = Fault::Taken { name: name.to_owned(), by: name.to_owned() };
-            return Err(Error::Architecture { name: name.to_owned(), fault });
+            return Err(Faulty { row, fault: Fault::Taken { name: name.to_owned(), by: name.to_owned() } });
         }
         known.push(name);
     }
     Ok(())
 }
 
-fn names(architectures: &[Architecture]) -> Result<(), Error> {
+/// Names and aliases are one name space, because [`crate::ArchTable::find`] searches them together.
+fn names(architectures: &[Architecture]) -> Result<(), Faulty> {
     let mut owners = HashMap::new();
-    for architecture in architectures {
+    for (row, architecture) in architectures.iter().enumerate() {
         for name in architecture.names() {
             if let Some(by) = owners.insert(name, &architecture.name) {
-                let fault = Fault::Taken { name: name.to_owned(), by: by.clone() };
-                return Err(in_architecture(architecture, fault));
+                return Err(Faulty { row, fault: Fault::Taken { name: name.to_owned(), by: by.clone() } });
             }
         }
     }
     Ok(())
 }
 
-fn hosts(architectures: &[Architecture]) -> Result<(), Error> {
-    for architecture in architectures {
+fn hosts(architectures: &[Architecture]) -> Result<(), Faulty> {
+    for (row, architecture) in architectures.iter().enumerate() {
         let known = |host: &&String| architectures.iter().any(|other| other.name == **host);
         if let Some(host) = architecture.native_on.iter().find(|host| !known(host)) {
-            return Err(in_architecture(architecture, Fault::Host(host.clone())));
+            return Err(Faulty { row, fault: Fault::Host(host.clone()) });
         }
     }
     Ok(())
@@ -234,13 +237,12 @@ fn hosts(architectures: &[Architecture]) -> Result<(), Error> {
 
 /// The kernel tries its entries in the opposite order of their registration; with no two that accept the same file,
 /// the order is of no importance.
-fn ambiguity(architectures: &[Architecture]) -> Result<(), Error> {
+fn ambiguity(architectures: &[Architecture]) -> Result<(), Faulty> {
     let rules: Vec<_> = architectures.iter().map(|architecture| (architecture, architecture.rules())).collect();
-    for (index, (architecture, ours)) in rules.iter().enumerate() {
-        for (other, theirs) in &rules[..index] {
+    for (row, (_, ours)) in rules.iter().enumerate() {
+        for (other, theirs) in &rules[..row] {
             if ours.iter().any(|our| theirs.iter().any(|their| our.rule.overlaps(&their.rule))) {
-                let fault = Fault::Ambiguous { other: other.name.clone() };
-                return Err(in_architecture(architecture, fault));
+                return Err(Faulty { row, fault: Fault::Ambiguous { other: other.name.clone() } });
             }
         }
     }

@@ -2,43 +2,68 @@
 
 use std::fmt;
 
-use crate::VERSION;
+use crate::place::{self, Path};
 
-/// Why a table is refused; displayed as one line, in front of which the caller puts the file's name.
+/// Why a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// It is not JSON, or lacks a field, or has one too many or of the wrong type.
-    Json {
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-        /// What is wrong there.
-        problem: String,
-    },
-    /// It is of another version.
-    Version(u32),
-    /// An architecture's name cannot be part of the name of a kernel's entry.
-    Name {
-        /// The architecture's place in the list, from 1.
-        place: usize,
-        /// The name.
-        name: String,
-    },
-    /// Something else is wrong with an architecture.
-    Architecture {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        fault: Fault,
-    },
+pub struct Error {
+    /// Line and column, from 1; none if what is wrong is in the table that another one was merged with.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong, by its keys; empty for the whole.
+    pub key: String,
+    /// What is wrong with it.
+    pub fault: Fault,
 }
 
-/// What is wrong with an architecture.
+impl Error {
+    /// A fault of the value at `path` in `json`.
+    pub(crate) fn at(json: &str, path: Path, fault: Fault) -> Self {
+        Error { place: Some(place::find(json, &path, false)), key: path.to_string(), fault }
+    }
+
+    /// A fault of the key at the end of `path`.
+    pub(crate) fn at_key(json: &str, path: Path, fault: Fault) -> Self {
+        Error { place: Some(place::find(json, &path, true)), key: path.to_string(), fault }
+    }
+
+    /// The message, in one line, for a table in the file called `file`: `FILE:LINE:COLUMN: KEY: what is wrong`.
+    pub fn in_file(&self, file: impl fmt::Display) -> String {
+        let place = self.place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{file}{place}: {key}{}", self.fault)
+    }
+}
+
+/// What can be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It lacks a field, or has one too many or of the wrong type; of a row that was put together from two.
-    Fields(String),
+    /// The text is not JSON.
+    NoJson(String),
+    /// A value is not of the kind that belongs there.
+    Value {
+        /// The value, or its beginning, as JSON.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A key is not known.
+    Unknown {
+        /// The one that may have been meant.
+        nearest: Option<&'static str>,
+        /// All that are known there.
+        allowed: String,
+    },
+    /// A key is missing.
+    Missing {
+        /// The key.
+        key: String,
+        /// What its value may be.
+        allowed: &'static str,
+    },
+    /// An object has a key twice.
+    Repeated,
+    /// A name cannot be part of the name of a kernel's entry.
+    Name(String),
     /// An alias has characters that no tool uses in one, or begins with `linux/`, which is added where it is wanted.
     Alias(String),
     /// Its name or one of its aliases is taken.
@@ -134,15 +159,67 @@ pub enum Fault {
 }
 
 impl fmt::Display for Error {
+    /// As of a file without a name: `LINE:COLUMN: KEY: what is wrong`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.in_file("");
+        f.write_str(text.trim_start_matches([':', ' ']))
+    }
+}
+
+impl Fault {
+    /// The key of a row that it is about, by steps, and the element of its list.
+    pub(crate) fn place(&self) -> (&'static [&'static str], Option<&str>) {
         match self {
-            Error::Json { line, column, problem } => write!(f, "line {line}, column {column}: {problem}"),
-            Error::Version(version) => write!(f, "version is {version}, not {VERSION}"),
-            Error::Name { place, name } => {
-                write!(f, "architecture number {place}: name {name:?} is not 1 to 64 of a-z, 0-9 and _")
-            }
-            Error::Architecture { name, fault } => write!(f, "architecture {name}: {fault}"),
+            Fault::Alias(alias) => (&["aliases"], Some(alias)),
+            Fault::Taken { name, .. } => (&["aliases"], Some(name)),
+            Fault::Empty { field: "bits" } => (&["property", "bits"], None),
+            Fault::Nul { field, value } => (list(field), Some(value)),
+            Fault::Empty { field } | Fault::Model { field } | Fault::Twice { field, .. } => (list(field), None),
+            Fault::NoFlags => (&["flags", "mask"], None),
+            Fault::FlagsValue { .. } => (&["flags", "value"], None),
+            Fault::Emulator(emulator) => (&["emulators"], Some(emulator)),
+            Fault::Variable(_) => (&["environment"], None),
+            Fault::TooMany { .. } => (&["options"], None),
+            Fault::Bits { .. } => (&["property", "bits"], None),
+            Fault::Versions { .. } | Fault::Lacks(_) | Fault::LargerCpu => (&["versions"], None),
+            Fault::Sysroot(sysroot) => (&["sysroots"], Some(sysroot)),
+            Fault::AuxvByExec => (&["argv0"], None),
+            Fault::Host(host) => (&["native_on"], Some(host)),
+            Fault::ProbeSize { .. } => (&["probe", "code"], None),
+            Fault::ProbeFlags { .. } => (&["probe", "flags"], None),
+            Fault::Ambiguous { .. } => (&["machine"], None),
+            Fault::Name(_) => (&["name"], None),
+            _ => (&[], None),
         }
+    }
+
+    /// The other row that it is about.
+    pub(crate) fn other(&self) -> Option<&str> {
+        match self {
+            Fault::Taken { by: other, .. } | Fault::Ambiguous { other } => Some(other),
+            _ => None,
+        }
+    }
+}
+
+/// The steps to the list that the checks call `field`.
+fn list(field: &'static str) -> &'static [&'static str] {
+    const LISTS: [&[&str]; 8] = [
+        &["aliases"],
+        &["machine"],
+        &["osabi"],
+        &["emulators"],
+        &["options"],
+        &["cpus"],
+        &["sysroots"],
+        &["native_on"],
+    ];
+    match field {
+        "bits" => &["property", "bits"],
+        "environment" => &["environment"],
+        // Of the row or of its versions.
+        "cpu" => &["cpu"],
+        _ => LISTS.into_iter().find(|steps| steps[0] == field).unwrap_or(&[]),
     }
 }
 
@@ -150,7 +227,16 @@ impl fmt::Display for Fault {
     /// Strings out of the table are quoted and escaped, so that the message stays one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Fields(problem) => f.write_str(problem),
+            Fault::NoJson(problem) => write!(f, "not JSON: {problem}"),
+            Fault::Value { value, allowed } => write!(f, "{value} is not allowed here: use {allowed}"),
+            Fault::Unknown { nearest, allowed } => {
+                f.write_str("no such key: ")?;
+                nearest.map_or(Ok(()), |nearest| write!(f, "perhaps {nearest} is meant; "))?;
+                write!(f, "use one of {allowed}")
+            }
+            Fault::Missing { key, allowed } => write!(f, "the key {key} is missing: add it, with {allowed}"),
+            Fault::Repeated => f.write_str("the key is there twice: keep one of them"),
+            Fault::Name(name) => write!(f, "{name:?} is not allowed here: use 1 to 64 of a-z, 0-9 and _"),
             Fault::Alias(alias) => {
                 write!(f, "alias {alias:?} is not made of letters, digits and _ - . /, or begins with linux/")
             }

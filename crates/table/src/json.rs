@@ -9,28 +9,16 @@ use dispatch_core::table::{Argv0, Strategy};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Unexpected, Visitor};
 
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use crate::{Architecture, Error, Fault, VERSION};
+use crate::place::{self, Path, Step};
+use crate::{Architecture, Error, Fault, VERSION, keys};
 
-/// The whole file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: u32,
-    architectures: Vec<Architecture>,
-}
+/// Longest value that a message repeats, in characters.
+const LONGEST_SHOWN: usize = 60;
 
-/// The architectures in `json`, unchecked.
-pub fn read(json: &str) -> Result<Vec<Architecture>, Error> {
-    let file: File = serde_json::from_str(json)?;
-    if file.version != VERSION {
-        return Err(Error::Version(file.version));
-    }
-    Ok(file.architectures)
-}
-
-/// The rows in `json` as they stand there, some of whose fields may be missing.
+/// The rows in `json` as they stand there, some of whose fields may be missing, but no name.
 pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -38,9 +26,24 @@ pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
         version: u32,
         architectures: Vec<Map<String, Value>>,
     }
-    let file: File = serde_json::from_str(json)?;
+    // Anything that serde_json takes for JSON; what it is to be comes next.
+    let whole: Value = serde_json::from_str(json).map_err(|error| no_json(&error))?;
+    if let Some(path) = place::repeated(json) {
+        return Err(Error::at(json, path, Fault::Repeated));
+    }
+    let read = serde_path_to_error::deserialize(&whole);
+    let file: File = read.map_err(|error| misfit(json, Path::default(), &whole, &error))?;
     if file.version != VERSION {
-        return Err(Error::Version(file.version));
+        let path = Path::default().key("version");
+        return Err(Error::at(json, path.clone(), wrong(&path, &whole["version"])));
+    }
+    for (index, row) in file.architectures.iter().enumerate() {
+        let path = Path::row(index).key("name");
+        match row.get("name") {
+            Some(Value::String(_)) => {}
+            Some(other) => return Err(Error::at(json, path.clone(), wrong(&path, other))),
+            None => return Err(Error::at(json, Path::row(index), missing(&Path::row(index), "name"))),
+        }
     }
     Ok(file.architectures)
 }
@@ -50,28 +53,71 @@ pub fn name(row: &Map<String, Value>) -> &str {
     row.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The architecture of a complete row.
-pub fn architecture(row: Map<String, Value>) -> Result<Architecture, Error> {
-    let name = name(&row).to_owned();
-    let in_row =
-        |error: serde_json::Error| Error::Architecture { name, fault: Fault::Fields(printable(&error.to_string())) };
-    serde_json::from_value(Value::Object(row)).map_err(in_row)
+/// The architecture of a complete row, which `json` has, in whole or in part, at `path`.
+pub fn architecture(row: &Map<String, Value>, json: &str, path: Path) -> Result<Architecture, Error> {
+    let value = Value::Object(row.clone());
+    serde_path_to_error::deserialize(&value).map_err(|error| misfit(json, path, &value, &error))
 }
 
-/// A misspelt field is quoted as it is; the message is to stay one line.
+/// Text that is not JSON.
+fn no_json(error: &serde_json::Error) -> Error {
+    let (line, column) = (error.line().max(1), error.column().max(1));
+    let text = error.to_string();
+    // serde_json puts the place at the end of its message; ours stands in front, as with a compiler.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let problem = text.strip_suffix(&place).unwrap_or(&text);
+    let problem = match error.classify() {
+        Category::Eof => "it ends too early, perhaps for a bracket or a quote that is not closed".to_owned(),
+        _ => printable(problem),
+    };
+    Error { place: Some((line, column)), key: String::new(), fault: Fault::NoJson(problem) }
+}
+
+/// JSON that is no table: `value`, which is at `path` in `json`, does not fit.
+fn misfit(json: &str, path: Path, value: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    let message = error.inner().to_string();
+    let field = |what: &str| message.strip_prefix(what)?.split('`').nth(1).map(str::to_owned);
+    let mut found = Path::default().join(error.path());
+    if let Some(key) = field("unknown field ") {
+        // The path may lead to the key, or just to the object that has it.
+        if found.0.last() != Some(&Step::Key(key.clone())) {
+            found = found.key(&key);
+        }
+        let path = Path([path.0, found.0].concat());
+        let object = Path(path.0[..path.0.len() - 1].to_vec());
+        let allowed = keys::keys(&object);
+        let fault = Fault::Unknown { nearest: keys::nearest(&key, &allowed), allowed: allowed.join(", ") };
+        return Error::at_key(json, path, fault);
+    }
+    let value = found.0.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Element(index) => value.get(index),
+    });
+    let path = Path([path.0, found.0].concat());
+    let fault = match field("missing field ") {
+        Some(key) => missing(&path, &key),
+        None => wrong(&path, value.unwrap_or(&Value::Null)),
+    };
+    Error::at(json, path, fault)
+}
+
+fn missing(object: &Path, key: &str) -> Fault {
+    Fault::Missing { key: key.to_owned(), allowed: keys::allowed(&object.clone().key(key)) }
+}
+
+/// `value` is not what is allowed at `path`.
+fn wrong(path: &Path, value: &Value) -> Fault {
+    let text = printable(&value.to_string());
+    let shown = match text.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    };
+    Fault::Value { value: shown, allowed: keys::allowed(path) }
+}
+
+/// A value is quoted as it is; the message is to stay one line.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
-}
-
-impl From<serde_json::Error> for Error {
-    fn from(error: serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        // serde_json puts the place at the end of its message; ours stands in front, as with a compiler.
-        let text = error.to_string();
-        let place = format!(" at line {line} column {column}");
-        let problem = text.strip_suffix(&place).unwrap_or(&text);
-        Error::Json { line, column, problem: printable(problem) }
-    }
 }
 
 /// EI_OSABI values of a row that names none: NONE, HPUX, NetBSD, GNU. One block for the kernel; what is no Linux

@@ -12,12 +12,17 @@ mod check;
 mod compile;
 mod error;
 mod json;
+mod keys;
+mod place;
 mod probe;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
 use serde_json::{Map, Value, json};
+
+use check::Faulty;
+use place::Path;
 
 pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
 pub use compile::Given;
@@ -45,9 +50,7 @@ impl ArchTable {
     /// # Errors
     /// The first thing wrong with it: first as JSON, then in each architecture by itself, then among them.
     pub fn parse(json: &str) -> Result<Self, Error> {
-        let architectures = json::read(json)?;
-        check::all(&architectures)?;
-        Ok(ArchTable { architectures, rows: json::rows(json)? })
+        ArchTable { architectures: Vec::new(), rows: Vec::new() }.merge(json)
     }
 
     /// The table that comes with the program.
@@ -57,7 +60,7 @@ impl ArchTable {
     pub fn builtin() -> Self {
         match Self::parse(BUILTIN) {
             Ok(table) => table,
-            Err(error) => panic!("arch-table.json: {error}"),
+            Err(error) => panic!("{}", error.in_file("arch-table.json")),
         }
     }
 
@@ -68,16 +71,52 @@ impl ArchTable {
     /// As [`ArchTable::parse`], of the other table or of both together.
     pub fn merge(mut self, json: &str) -> Result<Self, Error> {
         let others = json::rows(json)?;
-        check::distinct_names(others.iter().map(json::name))?;
+        let names: Vec<String> = others.iter().map(|row| json::name(row).to_owned()).collect();
+        check::distinct_names(names.iter().map(String::as_str))
+            .map_err(|Faulty { row, fault }| Error::at(json, Path::row(row).key("name"), fault))?;
         for other in others {
             match self.rows.iter_mut().find(|row| json::name(row) == json::name(&other)) {
                 Some(row) => row.extend(other),
                 None => self.rows.push(other),
             }
         }
-        self.architectures = self.rows.iter().cloned().map(json::architecture).collect::<Result<_, _>>()?;
-        check::all(&self.architectures)?;
+        let read = |row: &Map<String, Value>| {
+            let index = names.iter().position(|name| name == json::name(row));
+            json::architecture(row, json, index.map_or(Path::default(), Path::row))
+        };
+        self.architectures = self.rows.iter().map(read).collect::<Result<_, _>>()?;
+        check::all(&self.architectures).map_err(|faulty| self.error(faulty, json, &names))?;
         Ok(self)
+    }
+
+    /// A fault that was found after merging with `json`, whose rows have these `names`.
+    fn error(&self, Faulty { row, fault }: Faulty, json: &str, names: &[String]) -> Error {
+        let row = &self.rows[row];
+        let place = |wanted: &str| names.iter().position(|name| name == wanted).map(Path::row);
+        let Some(mut path) = place(json::name(row)) else {
+            // A row of the table that was there before, which the other row does not go with.
+            let other = fault.other().and_then(place);
+            let place = other.map(|path| place::find(json, &path, false));
+            return Error { place, key: format!("architecture {}", json::name(row)), fault };
+        };
+        let (steps, element) = fault.place();
+        let mut value = Some(Value::Object(row.clone()));
+        for step in steps {
+            path = path.key(step);
+            value = value.and_then(|value| value.get(step).cloned());
+        }
+        let elements = value.as_ref().and_then(Value::as_array);
+        // The last of several: it is the second one that is too many.
+        let index = elements.and_then(|elements| elements.iter().rposition(|found| found.as_str() == element));
+        match (index, &fault) {
+            (Some(index), _) if element.is_some() => path = path.element(index),
+            (_, Fault::Taken { .. }) => {
+                path.0.pop();
+                path = path.key("name");
+            }
+            _ => {}
+        }
+        Error::at(json, path, fault)
     }
 
     /// The table as JSON, which [`ArchTable::parse`] reads.

@@ -32,6 +32,12 @@ fn refusal(from: &str, to: &str) -> String {
     }
 }
 
+/// The same without line and column.
+#[track_caller]
+fn refused_key(from: &str, to: &str) -> String {
+    refusal(from, to).split_once(": ").map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+}
+
 #[test]
 fn rows_of_another_table_replace_or_are_added() {
     let table = ArchTable::parse(GOOD).unwrap();
@@ -95,147 +101,232 @@ fn entries_are_named_after_what_tells_them_apart() {
 
 #[test]
 fn what_is_not_json_is_refused_with_its_place() {
-    assert_eq!(refusal("\"class\": 32,", "\"class\": 32,,"), "line 5, column 14: key must be a string");
-    assert_eq!(
-        refusal("\"class\": 32", "\"class\": 31"),
-        "line 5, column 12: invalid value: integer `31`, expected 32 or 64"
-    );
-    assert_eq!(
-        refusal("\"big\"", "\"middle\""),
-        "line 5, column 30: unknown variant `middle`, expected `little` or `big`"
-    );
-    assert_eq!(refusal("\"exec\"", "\"fork\""), "line 7, column 92: unknown variant `fork`, expected `map` or `exec`");
-    assert_eq!(
-        refusal("\"none\"", "\"-0\""),
-        "line 12, column 47: unknown variant `-0`, expected one of `dash-zero`, `auxv`, `none`"
-    );
-    assert_eq!(
-        refusal("\"osabi\": [0", "\"osabi\": [256"),
-        "line 5, column 92: invalid value: integer `256`, expected u8"
-    );
-    assert_eq!(refusal("4660", "65536"), "line 4, column 90: invalid value: integer `65536`, expected u16");
+    assert_eq!(refusal("\"class\": 32,", "\"class\": 32,,"), "5:14: not JSON: key must be a string");
+    let ended = "not JSON: it ends too early, perhaps for a bracket or a quote that is not closed";
+    for (json, place) in [("", "1:1"), ("{", "1:1"), ("{\"version\": 1,\n \"archi", "2:7")] {
+        assert_eq!(ArchTable::parse(json).unwrap_err().to_string(), format!("{place}: {ended}"));
+    }
+    assert_eq!(ArchTable::parse("[]").unwrap_err().to_string(), format!("1:1: [] is not allowed here: use {WHOLE}"));
+}
+
+/// What a table is.
+const WHOLE: &str = "an object with the keys version and architectures";
+
+#[test]
+fn values_of_another_kind_are_refused_with_what_is_allowed() {
+    let wrong = |from: &str, to: &str, place: &str, allowed: &str| {
+        let value = to.rsplit_once(": ").map_or(to, |(_, value)| value);
+        assert_eq!(refusal(from, to), format!("{place}: {value} is not allowed here: use {allowed}"));
+    };
+    wrong("\"version\": 1", "\"version\": 2", "2:12: version", "1");
+    wrong("\"version\": 1", "\"version\": \"1\"", "2:12: version", "1");
+    wrong("\"class\": 32", "\"class\": 31", "5:11: architectures[0].class", "32 or 64");
+    wrong("\"class\": 32", "\"class\": \"32\"", "5:11: architectures[0].class", "32 or 64");
+    wrong("\"big\"", "\"middle\"", "5:23: architectures[0].data", "\"little\" or \"big\"");
+    wrong("\"exec\"", "\"fork\"", "7:87: architectures[0].strategy", "\"map\" or \"exec\"");
+    wrong("\"none\"", "\"-0\"", "12:44: architectures[1].argv0", "\"dash-zero\", \"auxv\" or \"none\"");
+    wrong("4660", "65536", "4:86: architectures[0].machine[0].number", "0 to 65535");
     for number in ["20", "0x", "0x+1", "0x123456789"] {
-        let expected = "expected a 32-bit number like \"0x0000e020\"";
-        let column = 73 + number.len();
-        let message = format!("line 5, column {column}: invalid value: string \"{number}\", {expected}");
-        assert_eq!(refusal("\"0x20\"", &format!("\"{number}\"")), message);
+        let allowed = "a 32-bit number like \"0x0000e020\", in quotes";
+        wrong("\"0x20\"", &format!("\"{number}\""), "5:71: architectures[0].flags.value", allowed);
     }
     for code in ["0", "0g", "0x00", "+0"] {
-        let expected = "expected an even number of hexadecimal digits";
-        let column = 21 + code.len();
-        let message = format!("line 8, column {column}: invalid value: string \"{code}\", {expected}");
-        assert_eq!(refusal("\"0a0B\"", &format!("\"{code}\"")), message);
+        let allowed = "an even number of hexadecimal digits, in quotes";
+        wrong("\"0a0B\"", &format!("\"{code}\""), "8:20: architectures[0].probe.code", allowed);
     }
-    let fields = "expected one of `name`, `aliases`, `machine`, `class`, `data`, `flags`, `osabi`, `emulators`, `options`, \
-                  `versions`, `cpu`, `cpus`, `property`, `environment`, `sysroots`, `native_on`, `argv0`, `strategy`, `probe`, `notes`";
-    assert_eq!(refusal("\"strategy\"", "\"stratgy\""), format!("line 7, column 83: unknown field `stratgy`, {fields}"));
-    assert_eq!(refusal(", \"native_on\": []", ""), "line 13, column 54: missing field `native_on`");
-    assert!(refusal("\"strategy\"", "\"a\\nb\"").contains("unknown field `a b`"));
-    assert_eq!(refusal("\"version\": 1", "\"version\": 2"), "version is 2, not 1");
+    assert_eq!(
+        refusal("\"osabi\": [0", "\"osabi\": [256"),
+        "5:90: architectures[0].osabi[0]: 256 is not allowed here: use 0 to 255"
+    );
+    assert_eq!(
+        refusal("\"b=c\"", "[\"b\", 12345678901234567890, \"0123456789012345678901234567890123\"]"),
+        "6:90: architectures[0].environment.A: [\"b\",12345678901234567890,\"012345678901234567890123456789012... is not \
+         allowed here: use a string"
+    );
+}
+
+#[test]
+fn keys_are_refused_with_those_that_there_are() {
+    let keys = "name, aliases, machine, class, data, flags, osabi, emulators, options, versions, cpu, cpus, property, environment, \
+                sysroots, native_on, argv0, strategy, probe, notes";
+    assert_eq!(
+        refusal("\"strategy\"", "\"stratgy\""),
+        format!("7:75: architectures[0].stratgy: no such key: perhaps strategy is meant; use one of {keys}")
+    );
+    assert_eq!(
+        refusal("\"strategy\"", "\"a\\nb\""),
+        format!("7:75: architectures[0].\"a\\nb\": no such key: use one of {keys}")
+    );
+    assert_eq!(
+        refusal("\"mask\"", "\"Mask\""),
+        "5:40: architectures[0].flags.Mask: no such key: perhaps mask is meant; use one of mask, value"
+    );
+    assert_eq!(
+        refusal("\"version\": 1", "\"version\": 1, \"comment\": \"\""),
+        "2:15: comment: no such key: use one of version, architectures"
+    );
+    assert_eq!(
+        refusal(", \"native_on\": []", ""),
+        "9:1: architectures[1]: the key native_on is missing: add it, with a list of names of rows"
+    );
+    assert_eq!(
+        refusal("\"name\": \"two\", ", ""),
+        "9:1: architectures[1]: the key name is missing: add it, with 1 to 64 of a-z, 0-9 and _, in quotes"
+    );
+    assert_eq!(
+        refusal("\"class\": 32", "\"class\": 32, \"class\": 64"),
+        "5:24: architectures[0].class: the key is there twice: keep one of them"
+    );
+}
+
+#[test]
+fn another_table_is_refused_by_its_own_places() {
+    let refusal = |rows: &str| {
+        let table = format!("{{\"version\": 1, \"architectures\": [\n{rows}\n]}}");
+        ArchTable::parse(GOOD).unwrap().merge(&table).unwrap_err().to_string()
+    };
+    for (rows, message) in [
+        (
+            "{\"osabi\": [1]}",
+            "2:1: architectures[0]: the key name is missing: add it, with 1 to 64 of a-z, 0-9 and _, in quotes",
+        ),
+        (
+            "{\"name\": \"two\"},\n{\"name\": \"one\", \"osabi\": [1, 300]}",
+            "3:30: architectures[1].osabi[1]: 300 is not allowed here: use 0 to 255",
+        ),
+        (
+            "{\"name\": \"two\", \"emulators\": [\"a/b\"]}",
+            "2:31: architectures[0].emulators[0]: emulator \"a/b\" is neither a file name nor an absolute path",
+        ),
+        (
+            "{\"name\": \"two\", \"aliases\": [\"uno\"]}",
+            "2:29: architectures[0].aliases[0]: the name or alias \"uno\" is taken by architecture one",
+        ),
+        // What it makes wrong elsewhere.
+        (
+            "{\"name\": \"one\", \"aliases\": [\"two\"]}",
+            "2:1: architecture two: the name or alias \"two\" is taken by architecture one",
+        ),
+        ("{\"name\": \"three\"}", "2:1: architectures[0]: the key aliases is missing: add it, with a list of strings"),
+    ] {
+        assert_eq!(refusal(rows), message);
+    }
 }
 
 #[test]
 fn each_field_is_checked() {
     // Beside `-x`, `b=c` and two settings.
     let options = |count| format!("\"-x\"{}", ", \"-y\"".repeat(count));
-    let too_many = refusal("\"-x\"", &options(97));
+    let too_many = refused_key("\"-x\"", &options(97));
     assert!(ArchTable::parse(&GOOD.replace("\"-x\"", &options(96))).is_ok());
     let name_of_65 = "n".repeat(65);
     let cases = [
         (
-            refusal("\"emu\"", "\"bin/emu\""),
-            r#"architecture one: emulator "bin/emu" is neither a file name nor an absolute path"#,
+            refused_key("\"emu\"", "\"bin/emu\""),
+            r#"architectures[0].emulators[0]: emulator "bin/emu" is neither a file name nor an absolute path"#,
         ),
-        (refusal("\"emu\"", "\"\""), r#"architecture one: emulator "" is neither a file name nor an absolute path"#),
         (
-            refusal("\"emu\"", "\"..\""),
-            r#"architecture one: emulator ".." is neither a file name nor an absolute path"#,
+            refused_key("\"emu\"", "\"\""),
+            r#"architectures[0].emulators[0]: emulator "" is neither a file name nor an absolute path"#,
         ),
-        (refusal("\"emu\"", "\"/bin/emu\""), r#"architecture one: emulators has "/bin/emu" twice"#),
-        (refusal("\"emu\"", "\"e\\u0000\""), r#"architecture one: emulators has a NUL in "e\0""#),
-        (refusal("[\"/bin/two\"]", "[]"), "architecture two: emulators is empty"),
-        (refusal("[0, 1, 97]", "[]"), "architecture one: osabi is empty"),
-        (refusal("[0, 1, 97]", "[0, 1, 0]"), "architecture one: osabi has 0 twice"),
-        (refusal(r#"[{"name": "EM_B", "number": 7}],"#, "[],"), "architecture two: machine is empty"),
-        (refusal("4660", "7"), "architecture one: machine has 7 twice"),
-        (refusal("0x0000e020", "0x0"), "architecture one: flags has mask 0, which looks at nothing"),
         (
-            refusal("\"0x20\"", "\"0x30\""),
-            "architecture one: flags has value 0x00000030, which is not inside its mask 0x0000e020",
+            refused_key("\"emu\"", "\"..\""),
+            r#"architectures[0].emulators[0]: emulator ".." is neither a file name nor an absolute path"#,
         ),
-        (refusal("\"-x\"", "\"-\\u0000x\""), r#"architecture one: options has a NUL in "-\0x""#),
-        (refusal("\"b=c\"", "\"\\u0000\""), r#"architecture one: environment has a NUL in "\0""#),
-        (refusal("\"Z\"", "\"\""), r#"architecture one: environment has the name "", which is empty or contains ="#),
+        (refused_key("\"emu\"", "\"/bin/emu\""), r#"architectures[0].emulators: emulators has "/bin/emu" twice"#),
+        (refused_key("\"emu\"", "\"e\\u0000\""), r#"architectures[0].emulators[0]: emulators has a NUL in "e\0""#),
+        (refused_key("[\"/bin/two\"]", "[]"), "architectures[1].emulators: emulators is empty"),
+        (refused_key("[0, 1, 97]", "[]"), "architectures[0].osabi: osabi is empty"),
+        (refused_key("[0, 1, 97]", "[0, 1, 0]"), "architectures[0].osabi: osabi has 0 twice"),
+        (refused_key(r#"[{"name": "EM_B", "number": 7}],"#, "[],"), "architectures[1].machine: machine is empty"),
+        (refused_key("4660", "7"), "architectures[0].machine: machine has 7 twice"),
+        (refused_key("0x0000e020", "0x0"), "architectures[0].flags.mask: flags has mask 0, which looks at nothing"),
         (
-            refusal("\"Z\"", "\"Z=\""),
-            r#"architecture one: environment has the name "Z=", which is empty or contains ="#,
+            refused_key("\"0x20\"", "\"0x30\""),
+            "architectures[0].flags.value: flags has value 0x00000030, which is not inside its mask 0x0000e020",
         ),
-        (refusal("\"Z\"", "\"A\""), r#"architecture one: environment has "A" twice"#),
+        (refused_key("\"-x\"", "\"-\\u0000x\""), r#"architectures[0].options[0]: options has a NUL in "-\0x""#),
+        (refused_key("\"b=c\"", "\"\\u0000\""), r#"architectures[0].environment: environment has a NUL in "\0""#),
+        (
+            refused_key("\"Z\"", "\"\""),
+            r#"architectures[0].environment: environment has the name "", which is empty or contains ="#,
+        ),
+        (
+            refused_key("\"Z\"", "\"Z=\""),
+            r#"architectures[0].environment: environment has the name "Z=", which is empty or contains ="#,
+        ),
+        (refused_key("\"Z\"", "\"A\""), "architectures[0].environment.A: the key is there twice: keep one of them"),
         (
             too_many,
-            "architecture one: options, those of versions included, and environment are 101 in all, more than 100",
-        ),
-        (refusal("[\"/one\"]", "[\"one\"]"), r#"architecture one: sysroot "one" is not an absolute path"#),
-        (refusal("[\"/one\"]", "[\"\"]"), r#"architecture one: sysroot "" is not an absolute path"#),
-        (refusal("[\"/one\"]", "[\"/one\", \"/one\"]"), r#"architecture one: sysroots has "/one" twice"#),
-        (refusal("[\"/one\"]", "[\"/\\u0000\"]"), r#"architecture one: sysroots has a NUL in "/\0""#),
-        (
-            refusal("\"dash-zero\"", "\"auxv\""),
-            "architecture one: argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS",
-        ),
-        (refusal("\"0a0B\"", "\"\""), "architecture one: probe code is 0 bytes long, not 1 to 64"),
-        (
-            refusal("\"0a0B\"", &format!("\"{}\"", "00".repeat(65))),
-            "architecture one: probe code is 65 bytes long, not 1 to 64",
+            "architectures[0].options: options, those of versions included, and environment are 101 in all, more than 100",
         ),
         (
-            refusal("0x00000021", "0x00000001"),
-            "architecture one: probe flags 0x00000001 are not accepted by the architecture itself",
+            refused_key("[\"/one\"]", "[\"one\"]"),
+            r#"architectures[0].sysroots[0]: sysroot "one" is not an absolute path"#,
+        ),
+        (refused_key("[\"/one\"]", "[\"\"]"), r#"architectures[0].sysroots[0]: sysroot "" is not an absolute path"#),
+        (refused_key("[\"/one\"]", "[\"/one\", \"/one\"]"), r#"architectures[0].sysroots: sysroots has "/one" twice"#),
+        (refused_key("[\"/one\"]", "[\"/\\u0000\"]"), r#"architectures[0].sysroots[0]: sysroots has a NUL in "/\0""#),
+        (
+            refused_key("\"dash-zero\"", "\"auxv\""),
+            "architectures[0].argv0: argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS",
+        ),
+        (refused_key("\"0a0B\"", "\"\""), "architectures[0].probe.code: probe code is 0 bytes long, not 1 to 64"),
+        (
+            refused_key("\"0a0B\"", &format!("\"{}\"", "00".repeat(65))),
+            "architectures[0].probe.code: probe code is 65 bytes long, not 1 to 64",
         ),
         (
-            refusal("\"uno\"", "\"u\\nno\""),
-            r#"architecture one: alias "u\nno" is not made of letters, digits and _ - . /, or begins with linux/"#,
+            refused_key("0x00000021", "0x00000001"),
+            "architectures[0].probe.flags: probe flags 0x00000001 are not accepted by the architecture itself",
         ),
         (
-            refusal("\"uno\"", "\"linux/uno\""),
-            r#"architecture one: alias "linux/uno" is not made of letters, digits and _ - . /, or begins with linux/"#,
+            refused_key("\"uno\"", "\"u\\nno\""),
+            r#"architectures[0].aliases[0]: alias "u\nno" is not made of letters, digits and _ - . /, or begins with linux/"#,
         ),
         (
-            refusal("\"name\": \"two\"", "\"name\": \"Two\""),
-            r#"architecture number 2: name "Two" is not 1 to 64 of a-z, 0-9 and _"#,
+            refused_key("\"uno\"", "\"linux/uno\""),
+            r#"architectures[0].aliases[0]: alias "linux/uno" is not made of letters, digits and _ - . /, or begins with linux/"#,
         ),
         (
-            refusal("\"name\": \"two\"", "\"name\": \"\""),
-            r#"architecture number 2: name "" is not 1 to 64 of a-z, 0-9 and _"#,
+            refused_key("\"name\": \"two\"", "\"name\": \"Two\""),
+            r#"architectures[1].name: "Two" is not allowed here: use 1 to 64 of a-z, 0-9 and _"#,
         ),
         (
-            refusal("\"name\": \"two\"", "\"name\": \"a/b\""),
-            r#"architecture number 2: name "a/b" is not 1 to 64 of a-z, 0-9 and _"#,
+            refused_key("\"name\": \"two\"", "\"name\": \"\""),
+            r#"architectures[1].name: "" is not allowed here: use 1 to 64 of a-z, 0-9 and _"#,
+        ),
+        (
+            refused_key("\"name\": \"two\"", "\"name\": \"a/b\""),
+            r#"architectures[1].name: "a/b" is not allowed here: use 1 to 64 of a-z, 0-9 and _"#,
         ),
     ];
     for (message, expected) in cases {
         assert_eq!(message, expected);
     }
-    let message = refusal("\"name\": \"two\"", &format!("\"name\": \"{name_of_65}\""));
-    assert_eq!(message, format!("architecture number 2: name {name_of_65:?} is not 1 to 64 of a-z, 0-9 and _"));
+    let message = refused_key("\"name\": \"two\"", &format!("\"name\": \"{name_of_65}\""));
+    assert_eq!(
+        message,
+        format!("architectures[1].name: {name_of_65:?} is not allowed here: use 1 to 64 of a-z, 0-9 and _")
+    );
 }
 
 #[test]
 fn architectures_are_checked_among_each_other() {
     let taken = |name: &str, by: &str| format!("the name or alias {name:?} is taken by architecture {by}");
-    let row = |name: &str, message: String| format!("architecture {name}: {message}");
-    assert_eq!(refusal("\"name\": \"two\"", "\"name\": \"one\""), row("one", taken("one", "one")));
-    assert_eq!(refusal("\"aliases\": []", "\"aliases\": [\"one\"]"), row("two", taken("one", "one")));
-    assert_eq!(refusal("\"aliases\": []", "\"aliases\": [\"uno\"]"), row("two", taken("uno", "one")));
-    assert_eq!(refusal("\"aliases\": []", "\"aliases\": [\"two\"]"), row("two", taken("two", "two")));
-    assert_eq!(refusal("\"uno\", ", "\"uno\", \"uno\", "), row("one", taken("uno", "one")));
+    let row = |key: &str, message: String| format!("architectures{key}: {message}");
+    assert_eq!(refused_key("\"name\": \"two\"", "\"name\": \"one\""), row("[1].name", taken("one", "one")));
+    assert_eq!(refused_key("\"aliases\": []", "\"aliases\": [\"one\"]"), row("[1].aliases[0]", taken("one", "one")));
+    assert_eq!(refused_key("\"aliases\": []", "\"aliases\": [\"uno\"]"), row("[1].aliases[0]", taken("uno", "one")));
+    assert_eq!(refused_key("\"aliases\": []", "\"aliases\": [\"two\"]"), row("[1].aliases[0]", taken("two", "two")));
+    assert_eq!(refused_key("\"uno\", ", "\"uno\", \"uno\", "), row("[0].aliases[1]", taken("uno", "one")));
     assert_eq!(
-        refusal("[\"one\", \"two\"]", "[\"one\", \"uno\"]"),
-        row("one", "native_on has \"uno\", which is no architecture's name".to_owned())
+        refused_key("[\"one\", \"two\"]", "[\"one\", \"uno\"]"),
+        row("[0].native_on[1]", "native_on has \"uno\", which is no architecture's name".to_owned())
     );
     assert_eq!(
-        refusal("[\"one\", \"two\"]", "[\"one\", \"one\"]"),
-        row("one", "native_on has \"one\" twice".to_owned())
+        refused_key("[\"one\", \"two\"]", "[\"one\", \"one\"]"),
+        row("[0].native_on", "native_on has \"one\" twice".to_owned())
     );
 }
 
@@ -248,7 +339,7 @@ fn architectures_that_share_a_header_are_refused() {
         assert!(GOOD.contains(from));
         ArchTable::parse(&GOOD.replace(from, &flags).replace("[0, 1, 97]", osabi)).map_err(|error| error.to_string())
     };
-    let ambiguous = Err("architecture two: accepts headers that architecture one accepts".to_owned());
+    let ambiguous = Err("9:43: architectures[1].machine: accepts headers that architecture one accepts".to_owned());
     assert_eq!(edit("", "[0, 1, 97]").map(drop), ambiguous, "machine 7 and OSABI 0 are in both");
     assert_eq!(edit("\"flags\": {\"mask\": \"0x10\", \"value\": \"0x0\"},", "[0, 1, 97]").map(drop), ambiguous);
     assert_eq!(edit("\"flags\": {\"mask\": \"0x20\", \"value\": \"0x0\"},", "[0, 1, 97]").map(drop), Ok(()));
