@@ -12,7 +12,7 @@ use crate::commands::image::Site;
 use crate::commands::{
     self, explain, generate, install, list, register, run, status, tune, uninstall, unregister, unshare,
 };
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::image::{self, Effective, OpenImage, source};
 use crate::{defaults, registration};
 
@@ -23,7 +23,7 @@ use crate::{defaults, registration};
 Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage; 125 binfmt-dispatch \
 is broken; 126 this program cannot be run; 127 there is no emulator for it.")]
 pub struct Cli {
-    /// Say more on standard error; twice for everything
+    /// Say on standard error what is looked at and what is done; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
     /// The same as the command explain
@@ -77,6 +77,10 @@ impl Cli {
             (None, Some(own)) => own.table()?,
             (None, None) => ArchTable::builtin(),
         };
+        log::info!(
+            "the table: {}",
+            if own.is_some() { "that of the image this command was started from" } else { "built in" }
+        );
         let (table, own) = match &self.table {
             Some(path) => (source::merged(table, path)?, None),
             None => (table, own),
@@ -121,7 +125,10 @@ impl Cli {
 fn registered(table: &ArchTable, path: Option<&Path>, given: bool) -> Result<ArchTable, Failure> {
     let path = registration::image_path(path)?;
     match OpenImage::open(&path) {
-        Ok(Some(image)) if !given => image.table(),
+        Ok(Some(image)) if !given => {
+            log::info!("the table: that of {}", show(path.as_os_str()));
+            image.table()
+        }
         // What is wrong with it is for the command to find.
         _ => Ok(table.clone()),
     }

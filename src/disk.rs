@@ -8,7 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::prepare::Files;
+use dispatch_core::say::Text;
 
+use crate::failure::{show, text};
 use crate::guest;
 
 /// Errno for an error of the standard library's own.
@@ -49,6 +51,10 @@ impl Files for Disk {
             Some(_) => error,
             None => io::Error::from_raw_os_error(EACCES),
         });
+        match &opened {
+            Ok(_) => log::info!("{}: the emulator, opened", show(path(name).as_os_str())),
+            Err(error) => log::info!("{}: no emulator: {}", show(path(name).as_os_str()), text(error)),
+        }
         let result = opened.as_ref().map(|_| ()).map_err(errno);
         self.tried.push((path(name).to_path_buf(), result.map_err(io::Error::from_raw_os_error)));
         opened.map(|file| self.adopt(file)).map_err(|error| errno(&error))
@@ -75,7 +81,9 @@ impl Files for Disk {
     fn exists(&mut self, root: &CStr, name: &CStr) -> bool {
         let mut joined = root.to_bytes().to_vec();
         joined.extend(name.to_bytes());
-        Path::new(OsStr::from_bytes(&joined)).exists()
+        let exists = Path::new(OsStr::from_bytes(&joined)).exists();
+        log::info!("{}: the dynamic linker, {}", Text(&joined), if exists { "there" } else { "not there" });
+        exists
     }
 
     fn is_set(&mut self, name: &[u8]) -> bool {

@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use clap::Parser;
+use dispatch_core::NAME;
 use nix::fcntl::AtFlags;
 use nix::libc;
 use nix::unistd::execveat;
@@ -35,8 +36,11 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    // Nothing of it comes from the environment, so that output is the same everywhere.
-    env_logger::Builder::new().filter_level(level).format_timestamp(None).init();
+    // This program's own lines, and none of the libraries'; nothing of it comes from the environment, so that output is
+    // the same everywhere.
+    let line =
+        |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| writeln!(out, "{NAME}: {}", record.args());
+    env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
     finish(cli.run(&arguments))
 }
 

@@ -49,11 +49,14 @@ impl Program {
     pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
         let mut path = locate(name)?;
         let mut file = open(&path).map_err(|error| Failure::unusable(&path, &error))?;
+        log::info!("{}: opened", failure::show(path.as_os_str()));
         let (mut argv0, mut args, mut scripts) = (name.to_owned(), args.to_vec(), Vec::new());
         while let Some((interpreter, option)) = shebang(&file) {
             if scripts.len() == MAX_SCRIPTS {
                 return Err(refused(&path, "the last of too many scripts that run scripts: shorten the chain"));
             }
+            let shown = [&path, &interpreter].map(|path| failure::show(path.as_os_str()).to_string());
+            log::info!("{}: a script, run by {}", shown[0], shown[1]);
             file = open(&interpreter).map_err(|error| no_interpreter(&path, &interpreter, &error))?;
             args.insert(0, path.clone().into_os_string());
             args.splice(0..0, option);

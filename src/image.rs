@@ -18,7 +18,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::memory;
 
 pub use open::{Carried, Effective, OpenImage, own, own_path};
@@ -179,6 +179,7 @@ impl Replacement {
             }
         };
         name.persist(&self.path).map_err(|error| failed(error.error))?;
+        log::info!("{}: written", show(self.path.as_os_str()));
         File::open(directory(&self.path))
             .and_then(|directory| directory.sync_all())
             .map_err(|error| Failure::io("write", &self.path, error))

@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, umask};
 use tempfile::TempPath;
 
 use crate::defaults;
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::image::{self, Replacement};
 
 /// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
@@ -131,6 +131,7 @@ impl Installation {
         let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
         for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
             fs::create_dir(directory).map_err(|error| Failure::io("make", directory, error))?;
+            log::info!("{}: directory made", show(directory.as_os_str()));
             self.done.push(Step::Directory(directory.to_owned()));
         }
         Ok(())
@@ -164,6 +165,7 @@ impl Installation {
             return Ok(());
         }
         symlink(target, path).map_err(|error| Failure::io("write", path, error))?;
+        log::info!("{}: link made, to {target}", show(path.as_os_str()));
         self.done.push(Step::New(path.to_owned()));
         Ok(())
     }
@@ -180,6 +182,9 @@ impl Installation {
 
     /// Makes everything what it was.
     pub fn take_back(&mut self) {
+        if !self.done.is_empty() {
+            log::info!("{} changes of files are taken back", self.done.len());
+        }
         for step in self.done.drain(..).rev() {
             match step {
                 Step::Directory(path) => report("remove", &path, fs::remove_dir(&path)),

@@ -49,7 +49,9 @@ pub fn enter(mapper: Command) -> Result<(), Failure> {
     let mapper = if uid.is_root() { Mapper::start(mapper) } else { None };
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
-    if !mapper.is_some_and(Mapper::map) {
+    let mapped = mapper.is_some_and(Mapper::map);
+    log::info!("in a user namespace of its own, with {}", if mapped { "every id" } else { "one id" });
+    if !mapped {
         map_own(&format!("0 {uid} 1"), &format!("0 {gid} 1"))
             .map_err(|error| explain("map the user into the namespace", error))?;
     }
@@ -66,7 +68,9 @@ pub fn enter(mapper: Command) -> Result<(), Failure> {
             None => explain("mount a binfmt_misc", errno.into()),
         },
         _ => explain("mount a binfmt_misc", errno.into()),
-    })
+    })?;
+    log::info!("{REGISTRY}: mounted, in a mount namespace of its own");
+    Ok(())
 }
 
 /// A process that stays outside until it is told to map the ids.

@@ -9,7 +9,7 @@ use dispatch_core::elf::ident;
 use dispatch_core::rule::WINDOW;
 use dispatch_table::Architecture;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::registry::{Entry, RegisterLine};
 use crate::{host, probe};
 
@@ -96,11 +96,30 @@ pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bo
     let program = architecture.probe_elf();
     let emulated = entries.iter().any(|entry| entry.accepts(&program));
     let itself = host::row().name == architecture.name;
-    itself || !probing || emulated || probe::run(&program).is_ok()
+    let native = itself || !probing || emulated || probe::run(&program).is_ok();
+    log::info!(
+        "{}: this machine {} such programs by itself",
+        architecture.name,
+        if native { "runs" } else { "does not run" }
+    );
+    native
 }
 
 /// Where the emulator of `architecture` is: the path that the interpreter will use.
 pub fn emulator(architecture: &Architecture) -> Option<&Path> {
+    let found = installed(architecture);
+    match found {
+        Some(path) => log::info!("{}: emulator {}", architecture.name, show(path.as_os_str())),
+        None => {
+            let tried: Vec<&str> = architecture.emulator_paths().collect();
+            log::info!("{}: no emulator: not at {}", architecture.name, tried.join(", "));
+        }
+    }
+    found
+}
+
+/// The same, to show it once more.
+pub fn installed(architecture: &Architecture) -> Option<&Path> {
     architecture.emulator_paths().map(Path::new).find(|path| path.is_file())
 }
 

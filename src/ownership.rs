@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Architecture, EntryRule};
 
+use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::json::Bytes;
 use crate::question::{Identity, Said};
@@ -102,6 +103,11 @@ impl Images {
         }
         // What cannot be read is not known to be ours.
         let is_image = OpenImage::open(path).is_ok_and(|image| image.is_some());
+        log::info!(
+            "{}: {} an image, as an entry's interpreter",
+            show_path(path.as_os_str()),
+            if is_image { "is" } else { "is not" }
+        );
         if is_image { &mut self.is } else { &mut self.is_not }.insert(path.to_owned());
         is_image
     }

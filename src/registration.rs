@@ -264,6 +264,9 @@ impl Item<'_> {
             Some(line) if !kept => on_trial(registry, line, &program, probe::run)?,
             _ => probe::run(&program),
         };
+        if ended.is_ok() {
+            log::info!("{}: its probe ran", self.architecture.name);
+        }
         Ok(match ended {
             Ok(()) if kept => Outcome::Kept,
             Ok(()) => Outcome::Ok,

@@ -17,7 +17,7 @@ pub use dispatch_entry::{Entry, Flags, LineFault, Matcher, RegisterLine};
 use dispatch_entry::{REGISTER, STATUS};
 
 use crate::defaults::REGISTRY;
-use crate::failure::{Failure, warn};
+use crate::failure::{Failure, show, warn};
 
 /// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
@@ -94,6 +94,7 @@ impl Registry {
                 names.push(name);
             }
         }
+        log::info!("{}: looked at; entries: {}", show(self.directory.as_os_str()), names.len());
         names.iter().filter_map(|name| self.entry(name).transpose()).collect()
     }
 
@@ -108,6 +109,10 @@ impl Registry {
             text => text?,
         };
         let entry = Entry::parse(name, &text);
+        if let Some(entry) = &entry {
+            let (state, interpreter) = (if entry.enabled { "on" } else { "off" }, show(entry.interpreter.as_os_str()));
+            log::debug!("{}: {state}, for {interpreter}, flags {}", show(name), entry.flags);
+        }
         if entry.is_none() {
             warn(format_args!("{}: is not understood: {:?}", path.display(), String::from_utf8_lossy(&text)));
         }
@@ -145,7 +150,10 @@ impl Registry {
                 }
                 _ => Failure::io("write", &path, error),
             }
-        })
+        })?;
+        log::info!("{}: registered for {}", show(line.name()), show(line.interpreter().as_os_str()));
+        log::debug!("{}: written: {line}", show(path.as_os_str()));
+        Ok(())
     }
 
     /// Removes the entry with this name.
@@ -153,7 +161,9 @@ impl Registry {
     /// # Errors
     /// There is none, or the caller may not.
     pub fn unregister(&self, name: &OsStr) -> Result<(), Failure> {
-        self.write_to_entry(name, REMOVE)
+        self.write_to_entry(name, REMOVE)?;
+        log::info!("{}: removed from the registry", show(name));
+        Ok(())
     }
 
     /// Turns the entry with this name off.
@@ -161,7 +171,9 @@ impl Registry {
     /// # Errors
     /// As [`Registry::unregister`].
     pub fn disable(&self, name: &OsStr) -> Result<(), Failure> {
-        self.write_to_entry(name, b"0")
+        self.write_to_entry(name, b"0")?;
+        log::info!("{}: turned off", show(name));
+        Ok(())
     }
 
     fn write_to_entry(&self, name: &OsStr, command: &[u8]) -> Result<(), Failure> {

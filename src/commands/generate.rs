@@ -77,6 +77,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         Ok((row, lines))
     });
     let entries = entries.collect::<Result<Vec<_>, Failure>>()?;
+    for (row, lines) in &entries {
+        log::info!("{}: entries for hosts of {}: {}", row.name, host.name, lines.len());
+    }
     columns::print(match args.format {
         Format::BinfmtD => binfmt_d(&host.name, &entries),
         Format::Register => entries.iter().flat_map(|(_, lines)| lines).map(text_line).collect(),

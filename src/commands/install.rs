@@ -235,7 +235,7 @@ fn show(
         };
         let emulator = carried.emulators.get(&architecture.name).cloned();
         let emulator =
-            emulator.or_else(|| crate::native::emulator(architecture).map(|path| path.display().to_string()));
+            emulator.or_else(|| crate::native::installed(architecture).map(|path| path.display().to_string()));
         for line in lines {
             let name = line.name().to_string_lossy().into_owned();
             columns.push([name, line.flags().to_string(), emulator.clone().unwrap_or_default(), probe.to_owned()]);

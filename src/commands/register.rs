@@ -90,7 +90,7 @@ fn conclude(
             Outcome::Kept => "already registered",
             Outcome::Failed => "failed",
         };
-        let emulator = match native::emulator(item.architecture) {
+        let emulator = match native::installed(item.architecture) {
             _ if interpreter.holds(item.architecture) => "inside the image".to_owned(),
             emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
         };

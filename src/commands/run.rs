@@ -17,6 +17,7 @@ use dispatch_core::image::Resident;
 use dispatch_core::plan::Word;
 use dispatch_core::prepare::{Emulator, Head, Request, prepare};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
+use dispatch_core::say::Text;
 use dispatch_core::table::Strategy;
 use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
@@ -25,8 +26,8 @@ use nix::sys::memfd::MFdFlags;
 use nix::unistd::{execve, execveat};
 
 use crate::disk::Disk;
-use crate::failure::Failure;
-use crate::guest::{Obstacle, Program, c_string};
+use crate::failure::{Failure, show};
+use crate::guest::{Obstacle, Program, c_string, quote};
 use crate::host;
 use crate::image::Effective;
 use crate::memory;
@@ -77,6 +78,7 @@ fn execute(program: &Program) -> Failure {
     let path = c_string(program.path.as_os_str());
     let argv: Vec<CString> = [&program.argv0].into_iter().chain(&program.args).map(|word| c_string(word)).collect();
     let envp: Vec<CString> = environment().iter().map(|variable| c_string(OsStr::from_bytes(variable))).collect();
+    log::info!("{}: a program of this machine, executed", show(program.path.as_os_str()));
     let Err(errno) = execve(&path, &argv, &envp);
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
@@ -125,6 +127,8 @@ fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();
     prepared.plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
+    let words: Vec<String> = argv.iter().map(|word| quote(word.to_bytes())).collect();
+    log::info!("{}: executed as {}", Text(prepared.plan.emulator.to_bytes()), words.join(" "));
     let Err(errno) = match prepared.emulator {
         // By its descriptor: without a /proc it has no path.
         Emulator::Inside(resident) => execveat(outside(&resident, image)?, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),

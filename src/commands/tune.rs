@@ -14,7 +14,7 @@ use dispatch_table::{ArchTable, Architecture, Version};
 use crate::columns;
 use crate::commands::image::Site;
 use crate::commands::unshare::mapper;
-use crate::failure::{Failure, warn};
+use crate::failure::{Failure, show, warn};
 use crate::image::source;
 use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
@@ -81,6 +81,8 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
     if !args.root.is_dir() {
         return Err(Failure::io("read", &args.root, io::ErrorKind::NotADirectory.into()));
     }
+    log::info!("{}: programs of the root {}", architecture.name, show(args.root.as_os_str()));
+    log::info!("{}: the emulator", show(emulator.as_os_str()));
     let site = site::path(Path::new(defaults::SITE));
     let sites = || Site { no_site: false }.merged(ArchTable::builtin(), Path::new(defaults::SITE));
     // Better now than after all the measuring.

@@ -9,7 +9,7 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::columns::print;
 use crate::commands::install::{is_image, is_link, is_snippet};
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::installation::Place;
 use crate::question::Asker;
 use crate::registry::{Entry, Registry};
@@ -43,7 +43,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         match Registry::open(&args.mount) {
             Ok(registry) => removal.unregister(&registry, table, &args.place.image()),
             // Then nothing is registered either.
-            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => {}
+            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => log::info!("there is no registry"),
             Err(failure) => removal.failures.push(failure),
         }
     }
@@ -104,12 +104,17 @@ impl Removal {
 
     fn file(&mut self, path: &Path, ours: impl Fn(&Path) -> bool) {
         match path.symlink_metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                log::info!("{}: not there", show(path.as_os_str()))
+            }
             Err(error) => self.failures.push(Failure::io("remove", path, error)),
             Ok(_) if !ours(path) => self.failures.push(Failure::InTheWay { path: path.to_owned() }),
             Ok(_) => {
                 let removed = if self.dry_run { Ok(()) } else { fs::remove_file(path) };
                 let removed = removed.map_err(|error| Failure::io("remove", path, error));
+                if removed.is_ok() && !self.dry_run {
+                    log::info!("{}: removed", show(path.as_os_str()));
+                }
                 self.note(&path.display().to_string(), removed);
             }
         }

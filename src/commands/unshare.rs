@@ -17,11 +17,11 @@ use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::namespace;
 use crate::ownership::DESCRIPTORS;
 use crate::registry::Registry;
-use crate::selection::{Credentials, Interpreter};
+use crate::selection::{Credentials, Interpreter, Skipped};
 use crate::{defaults, image, memory, native, selection};
 
 /// Option that makes this command the helper of another one.
@@ -71,7 +71,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return Err(failure);
     }
     for (architecture, reason) in &selection.skipped {
-        log::info!("{}: left out: {reason:?}", architecture.name);
+        let reason = match reason {
+            Skipped::Native => "this machine runs such programs by itself",
+            Skipped::NoEmulator => "there is no emulator",
+        };
+        log::info!("{}: left out, as {reason}", architecture.name);
     }
     let mut registered = false;
     for line in selection.chosen.iter().flat_map(|chosen| &chosen.lines) {
@@ -133,6 +137,7 @@ fn execute(command: &[OsString]) -> Failure {
     let (Ok(path), Ok(arguments)) = (CString::new(path.into_os_string().into_vec()), arguments) else {
         return Failure::CommandRefused { command: name, error: Errno::EINVAL.into() };
     };
+    log::info!("{}: executed", show(&name));
     // Not the standard library's: it would reset SIGPIPE.
     let Err(errno) = execv(&path, &arguments);
     Failure::CommandRefused { command: name, error: errno.into() }

@@ -15,7 +15,7 @@ use dispatch_core::say::Digits;
 use dispatch_core::table::Row;
 use dispatch_table::ArchTable;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::{entry, guest, host};
 
 /// How much of a file is read for its program headers, in bytes.
@@ -143,6 +143,7 @@ impl OpenImage {
             .image()
             .and_then(|image| image.programs().try_for_each(|program| program.map(|_| ())))
             .map_err(damaged)?;
+        log::debug!("{}: an image", show(path.as_os_str()));
         Ok(Some(image))
     }
 

@@ -12,7 +12,7 @@ use dispatch_table::{ArchTable, Architecture, Tuned};
 use nix::sys::memfd::MFdFlags;
 
 use super::{Carried, OpenImage};
-use crate::failure::{Failure, warn};
+use crate::failure::{Failure, show, warn};
 use crate::{host, memory, probe};
 
 /// An emulator that is to be inside.
@@ -139,14 +139,20 @@ pub fn find<'t>(
         if from.is_empty() {
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
-        if let Some(own) = own.filter(|_| from.is_empty() && places.is_empty()) {
-            let inside = Source::of_image(architecture, own)?;
-            if inside.is_some() {
-                log::info!("{}: the emulator is taken out of the image of this command", architecture.name);
-            }
-            sources.extend(inside);
+        let inside = match own.filter(|_| from.is_empty() && places.is_empty()) {
+            Some(own) => Source::of_image(architecture, own)?,
+            None => None,
+        };
+        if inside.is_some() {
+            log::info!("{}: the emulator is taken out of the image of this command", architecture.name);
+        } else if places.is_empty() {
+            log::info!("{}: no emulator", architecture.name);
         }
+        sources.extend(inside);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
+    }
+    for source in &sources {
+        log::info!("{}: emulator {}", source.architecture.name, show(source.path.as_os_str()));
     }
     Ok(sources)
 }
@@ -163,6 +169,7 @@ pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
 pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     let json =
         std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
+    log::info!("{}: rows for the table", show(path.as_os_str()));
     table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
 }
 
@@ -182,6 +189,8 @@ pub fn examine(source: &Source<'_>) -> Examined {
         Some(inside) => inside.carried.version.clone(),
         None => version(&source.path),
     };
+    let known = if version.is_empty() { "not known" } else { &version };
+    log::info!("{}: version {known}", show(source.path.as_os_str()));
     let Tuned { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
     let mut models: Vec<Vec<&str>> = cpu.into_iter().chain(larger_cpu).map(|model| vec!["-cpu", model]).collect();
     if models.is_empty() && !options.is_empty() {
@@ -210,6 +219,7 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> bool {
     };
     let probe = source.architecture.probe_elf();
     let refused = given.into_iter().find_map(|given| {
+        log::info!("{}: tried with {}", show(source.path.as_os_str()), given.join(" "));
         let fault = probe::run_by(&path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
         Some((given.join(" "), fault))
     });

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::layout::{LaidOut, MAX_SEGMENTS};
 use super::source::{self, Examined, Source};
 use super::{ALIGN, interpreter};
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::host;
 
 /// Most words that a program has to have restored.
@@ -126,6 +126,7 @@ pub fn write(
     writer.program(&content.command.bytes, command, base(content, 0))?;
     for (index, (source, examined)) in content.emulators.iter().zip(examined).enumerate() {
         progress(index + 1, &source.path);
+        log::info!("{}: put into the image", show(source.path.as_os_str()));
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         let file = source.inside.as_ref().map(|inside| (inside.carried.digest, inside.carried.size));

@@ -16,3 +16,4 @@ mod options;
 mod run;
 mod scripts;
 mod tune;
+mod verbose;

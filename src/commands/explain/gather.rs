@@ -125,7 +125,9 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
     let ours =
         |entry: &registry::Entry| known.iter().any(|known| known.ours && known.registered.as_ref() == Some(entry));
     for entry in &entries {
-        if entry.accepts(start) {
+        let accepts = entry.accepts(start);
+        log::debug!("{}: {} the program", Bytes::from(&entry.name), if accepts { "takes" } else { "does not take" });
+        if accepts {
             kernel.entries.push(Entry {
                 name: Bytes::from(&entry.name),
                 interpreter: Bytes::from(&entry.interpreter),
@@ -233,6 +235,7 @@ fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
         };
         explanation.notes.push(format!("it is setuid or setgid, which has no effect: {reason}"));
     }
+    log::info!("the start, as far as privileges go: {start:?}");
     explanation.privileged = start == Start::Privileged;
     Ok(start)
 }

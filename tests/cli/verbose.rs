@@ -1,0 +1,263 @@
+//! `-v`: what each command looks at and does, and nothing of the libraries' own.
+
+use dispatch_table::ArchTable;
+use serde_json::json;
+
+use crate::lab::{Lab, Run, have_namespaces};
+
+/// Mounts an empty registry.
+const REGISTRY: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
+
+/// Asserts that standard error is lines of ours, and that these are among them.
+#[track_caller]
+fn says(run: &Run, code: i32, expected: &[&str]) {
+    run.code(code);
+    let err = run.err();
+    let libraries = |line: &str| ["goblin", "DEBUG", "INFO", "[", "::"].iter().any(|mark| line.contains(mark));
+    for line in err.lines() {
+        assert!(line.starts_with("binfmt-dispatch: ") && !libraries(line), "{line}\n{run}");
+        assert!(!line.chars().any(char::is_control), "{run}");
+    }
+    for line in expected {
+        let line = format!("binfmt-dispatch: {line}");
+        assert!(err.lines().any(|found| found == line), "expected the line:\n{line}\n{run}");
+    }
+}
+
+/// A directory with a program of aarch64, and a table by which cat is its emulator, and is mapped.
+fn lab() -> Lab {
+    let lab = Lab::new();
+    lab.probe("p", "aarch64");
+    let [_, table] = lab.aarch64("/bin/cat", json!({}));
+    // The other rows have none, so that there is not much to say.
+    let mut rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&table).unwrap()).unwrap();
+    let rows = rows["architectures"].as_array_mut().unwrap();
+    for row in ArchTable::builtin().architectures.iter().filter(|row| row.name != "aarch64") {
+        rows.push(json!({"name": row.name, "emulators": ["/no/such"]}));
+    }
+    lab.write("table", json!({"version": 1, "architectures": rows}).to_string());
+    lab
+}
+
+#[test]
+fn without_it_there_is_nothing() {
+    let lab = lab();
+    lab.tool(["--table", "table", "list"]).succeeded();
+    lab.tool(["--table", "table", "run", "./p"]).succeeded();
+}
+
+#[test]
+fn explain() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = lab();
+    for option in ["-v", "-vv"] {
+        let run = lab.unregistered(["--table", "table", "explain", option, "./p"]);
+        says(
+            &run,
+            1,
+            &[
+                "the table: built in",
+                "table: rows for the table",
+                "./p: opened",
+                "/proc/sys/fs/binfmt_misc: looked at; entries: 0",
+                "the start, as far as privileges go: Ordinary",
+                "/bin/cat: the emulator, opened",
+            ],
+        );
+    }
+    // A program of this machine has notes, which goblin would tell of.
+    says(&lab.unregistered(["-vv", "explain", "ls"]), 0, &["ls: found in PATH: /usr/bin/ls", "/usr/bin/ls: opened"]);
+}
+
+#[test]
+fn run() {
+    let lab = lab();
+    lab.write("s", format!("#!{}\n", lab.at("p")));
+    let run = lab.tool(["--table", "table", "run", "-v", "./s"]);
+    assert!(!run.err().is_empty(), "{run}");
+    let program = lab.at("p");
+    says(
+        &lab.tool(["-v", "--table", "table", "run", "./s"]),
+        0,
+        &[
+            "./s: opened",
+            &format!("./s: a script, run by {program}"),
+            "/bin/cat: the emulator, opened",
+            &format!("/bin/cat: executed as /bin/cat -- {program} ./s"),
+        ],
+    );
+    let native = "/usr/bin/true: a program of this machine, executed";
+    says(&lab.tool(["-v", "run", "true"]), 0, &["true: found in PATH: /usr/bin/true", native]);
+}
+
+#[test]
+fn list_and_generate() {
+    let lab = lab();
+    let expected = ["aarch64: emulator /bin/cat", "s390x: no emulator: not at /no/such"];
+    says(&lab.tool(["-v", "--table", "table", "list"]), 0, &expected);
+    says(
+        &lab.tool(["-v", "--table", "table", "generate", "arm64", "s390x"]),
+        0,
+        &["aarch64: entries for hosts of x86_64: 1"],
+    );
+}
+
+#[test]
+fn image() {
+    let lab = lab();
+    let emulator = lab.probe("e", "x86_64").display().to_string();
+    let image = lab.at("i");
+    let run = lab.tool(["-v", "image", "-o", &image, "--from", &format!("arm64={emulator}"), "arm64"]);
+    says(
+        &run,
+        0,
+        &[
+            &format!("aarch64: emulator {emulator}"),
+            &format!("{emulator}: version not known"),
+            &format!("{emulator}: put into the image"),
+            &format!("{image}: written"),
+        ],
+    );
+}
+
+#[test]
+fn install_and_uninstall() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = lab();
+    let prefix = lab.at("prefix");
+    let image = format!("{prefix}/libexec/binfmt-dispatch/binfmt-dispatch");
+    let emulator = lab.probe("e", "x86_64").display().to_string();
+    let install = format!("$TOOL -v install arm64 --no-site --prefix {prefix} --from arm64={emulator}");
+    let uninstall = format!("$TOOL -v uninstall --prefix {prefix}");
+    let run = lab.private(&format!("{REGISTRY}; {install}"));
+    says(
+        &run,
+        0,
+        &[
+            &format!("{prefix}/bin: directory made"),
+            &format!("{emulator}: put into the image"),
+            &format!("{image}: written"),
+            &format!("{prefix}/lib/binfmt.d/binfmt-dispatch.conf: written"),
+            &format!("{prefix}/bin/binfmt-dispatch: link made, to ../libexec/binfmt-dispatch/binfmt-dispatch"),
+            &format!("qemu-aarch64: registered for {image}"),
+            "aarch64: its probe ran",
+        ],
+    );
+    let run = lab.private(&format!("{REGISTRY}; {install} >/dev/null 2>&1; {uninstall}"));
+    says(
+        &run,
+        0,
+        &[
+            "qemu-aarch64: removed from the registry",
+            &format!("{prefix}/bin/binfmt-dispatch: removed"),
+            &format!("{image}: removed"),
+        ],
+    );
+    says(&lab.private(&format!("{REGISTRY}; {uninstall}")), 0, &[&format!("{image}: not there")]);
+}
+
+#[test]
+fn register_status_and_unregister() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = lab();
+    let image = lab.at("i");
+    lab.tool(["--table", "table", "image", "--no-emulators", "-o", &image]).code(0);
+    let register = format!("$TOOL -v register arm64 --image {image}");
+    let run = lab.private(&format!("{REGISTRY}; {register}"));
+    says(
+        &run,
+        0,
+        &[
+            "/proc/sys/fs/binfmt_misc: looked at; entries: 0",
+            "aarch64: emulator /bin/cat",
+            &format!("qemu-aarch64: registered for {image}"),
+            "aarch64: its probe ran",
+        ],
+    );
+    let run = lab.private(&format!("{REGISTRY}; {register} >/dev/null 2>&1; $TOOL -v status --image {image}"));
+    says(
+        &run,
+        0,
+        &[
+            "/proc/sys/fs/binfmt_misc: looked at; entries: 1",
+            "aarch64: emulator /bin/cat",
+            "s390x: no emulator: not at /no/such",
+            &format!("qemu-aarch64: has {image} open"),
+        ],
+    );
+    let run = lab.private(&format!("{REGISTRY}; {register} >/dev/null 2>&1; $TOOL -v unregister --image {image}"));
+    says(&run, 0, &["/proc/sys/fs/binfmt_misc: looked at; entries: 1", "qemu-aarch64: removed from the registry"]);
+}
+
+#[test]
+fn unshare() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = lab();
+    says(
+        &lab.tool(["-v", "--table", "table", "unshare", "--", "true"]),
+        0,
+        &[
+            "/proc/sys/fs/binfmt_misc: mounted, in a mount namespace of its own",
+            "aarch64: emulator /bin/cat",
+            "s390x: left out, as there is no emulator",
+            "true: executed",
+        ],
+    );
+}
+
+#[test]
+fn tune() {
+    let lab = lab();
+    let root = lab.at("");
+    let run = lab.tool([
+        "-v",
+        "--table",
+        "table",
+        "tune",
+        "arm64",
+        "--root",
+        &root,
+        "--json",
+        "/no/such/directory/file",
+        "--cpu",
+        "max",
+    ]);
+    run.code(1);
+    let expected = [format!("aarch64: programs of the root {root}"), "/bin/cat: the emulator".to_owned()];
+    for line in expected {
+        assert!(run.err().contains(&format!("binfmt-dispatch: {line}\n")), "{line}\n{run}");
+    }
+}
+
+#[test]
+fn every_command_is_here() {
+    let help = Lab::new().tool(["--help"]).out();
+    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let names: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let known = [
+        "explain",
+        "run",
+        "list",
+        "generate",
+        "image",
+        "install",
+        "uninstall",
+        "register",
+        "unregister",
+        "status",
+        "unshare",
+        "tune",
+        "help",
+        "",
+    ];
+    assert!(names.len() > 12, "{help}");
+    assert!(names.iter().all(|name| known.contains(name)), "a command without a test of -v: {names:?}");
+}
