@@ -1,14 +1,15 @@
 //! The file system as the stages see it, through the standard library, with a record of the emulators that were tried.
 
 use std::ffi::{CStr, OsStr};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dispatch_core::prepare::Files;
 use dispatch_core::say::Text;
+use dispatch_core::table::Identity;
 
 use crate::failure::{show, text};
 use crate::guest;
@@ -36,6 +37,16 @@ impl Disk {
 
 fn path(string: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(string.to_bytes()))
+}
+
+/// Which file it is, as the interpreter would say.
+pub fn identity(metadata: &Metadata) -> Identity {
+    Identity {
+        size: metadata.len(),
+        inode: metadata.ino(),
+        seconds: metadata.mtime() as u64,
+        nanoseconds: metadata.mtime_nsec() as u64,
+    }
 }
 
 fn errno(error: &io::Error) -> i32 {
@@ -74,8 +85,8 @@ impl Files for Disk {
         Ok(&buffer[..len])
     }
 
-    fn len(&mut self, file: usize) -> Result<u64, i32> {
-        self.files[file].metadata().map(|metadata| metadata.len()).map_err(|error| errno(&error))
+    fn identity(&mut self, file: usize) -> Result<Identity, i32> {
+        self.files[file].metadata().map(|metadata| identity(&metadata)).map_err(|error| errno(&error))
     }
 
     fn exists(&mut self, root: &CStr, name: &CStr) -> bool {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use dispatch_core::elf::{Header, PF_R, PF_X, PT_LOAD, ProgramHeader};
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 use tempfile::{NamedTempFile, TempPath};
@@ -100,12 +100,12 @@ pub fn this_command() -> Result<Command, Failure> {
     Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
 }
 
-/// An image of `table` without emulators, for an image that nobody keeps.
+/// An image of `table` without emulators, for an image that nobody keeps, and that is for `rows`.
 ///
 /// # Errors
 /// As [`write`].
-pub fn bare<'c>(table: &'c ArchTable) -> Result<Content<'c>, Failure> {
-    Ok(Content { table, command: this_command()?, emulators: &[], prelink: None, seed: 0 })
+pub fn bare<'c>(table: &'c ArchTable, rows: Vec<&'c Architecture>) -> Result<Content<'c>, Failure> {
+    Ok(Content { table, command: this_command()?, emulators: &[], outside: rows, prelink: None, seed: 0 })
 }
 
 /// A file that appears at `path` at once, when it is complete, or not at all.

@@ -2,8 +2,12 @@
 
 use std::sync::OnceLock;
 
+use dispatch_core::table::Identity;
 use dispatch_core::{Rule, Table};
-use dispatch_table::{ArchTable, Error, Fault};
+use dispatch_table::{ArchTable, Architecture, Asked, Error, Fault, Given};
+
+/// The emulator that was asked.
+const FILE: Identity = Identity { size: 1, inode: 2, seconds: 3, nanoseconds: 4 };
 
 /// Whether it is a table by itself or with the built-in one.
 pub fn run(bytes: &[u8]) -> bool {
@@ -27,7 +31,13 @@ fn check(table: Result<ArchTable, Error>) -> bool {
         }
     };
     assert_eq!(ArchTable::parse(&table.json()).as_ref(), Ok(&table));
-    let compiled = table.compile();
+    let given = |architecture: &'_ Architecture| {
+        let asked = Asked { file: FILE, path: "/emulator".into(), version: "7.2".into() };
+        Given { version: "7.2".parse().ok(), asked: architecture.is_tuned().then_some(asked), ..Given::default() }
+    };
+    let asked: Vec<(&str, Given)> =
+        table.architectures.iter().map(|architecture| (architecture.name.as_str(), given(architecture))).collect();
+    let compiled = table.compile_with(&asked);
     let read = Table::read(&compiled).expect("it has just been written");
     assert_eq!(read.rows().count(), table.architectures.len());
     let mut rules: Vec<Rule> = Vec::new();
@@ -44,6 +54,13 @@ fn check(table: Result<ArchTable, Error>) -> bool {
         assert!(texts(row.options).iter().eq(tuned.options.iter().chain(&architecture.options)));
         let models: Vec<&str> = tuned.cpu.into_iter().chain(tuned.larger_cpu).collect();
         assert_eq!((texts(row.cpus), row.lacks), (models.into_iter().map(str::to_owned).collect(), tuned.lacks));
+        if architecture.is_tuned() {
+            let (mut fitted, tuned) = (row, architecture.tuned("7.2".parse().ok().as_ref()));
+            assert_eq!(read.fit(&mut fitted, FILE), Ok(()));
+            assert!(texts(fitted.options).iter().eq(tuned.options.iter().chain(&architecture.options)));
+            assert!(texts(fitted.cpus).iter().eq(tuned.cpu.into_iter().chain(tuned.larger_cpu)));
+            assert_eq!(fitted.lacks, tuned.lacks);
+        }
         assert_eq!(texts(row.sysroots), architecture.sysroots);
         assert!(texts(row.paths).iter().map(String::as_str).eq(architecture.emulator_paths()));
         let settings = architecture.environment.iter().map(|(name, value)| format!("{name}={value}"));

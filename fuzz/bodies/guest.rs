@@ -7,10 +7,12 @@ use std::sync::OnceLock;
 use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
+use dispatch_core::plan::Cpu;
 use dispatch_core::prepare::{Emulator, Files, Request, prepare};
 use dispatch_core::program::{HEAD, Host};
+use dispatch_core::table::Identity;
 use dispatch_core::{Guest, Refusal, Row, Rule, Table};
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Asked, Given};
 
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 /// How much of a program the interpreter reads at once, in bytes.
@@ -18,11 +20,16 @@ const READ: usize = 1024;
 /// A row with a larger model, so that programs are asked what they need.
 const MODELS: &str = r#"{"version": 1, "architectures": [{"name": "aarch64",
     "property": {"type": "0xc0000000", "bits": ["one", "two"], "required": true},
-    "versions": [{"cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}]}]}"#;
+    "versions": [{"since": "7.0", "cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}]}]}"#;
 
 fn table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
-    TABLE.get_or_init(|| ArchTable::builtin().merge(MODELS).expect("a good row").compile())
+    TABLE.get_or_init(|| {
+        let version = "7.2".parse().ok();
+        let asked = Asked { file: identity(), path: "/emulator".into(), version: "7.2".into() };
+        let given = Given { version, asked: Some(asked), ..Given::default() };
+        ArchTable::builtin().merge(MODELS).expect("a good row").compile_with(&[("aarch64", given)])
+    })
 }
 
 /// The kernel's rules, with the rows that they are for.
@@ -55,12 +62,13 @@ pub fn run(bytes: &[u8]) -> bool {
         Err(_) => assert!(rows.is_empty(), "{rows:?}"),
     }
     for secure in [false, true] {
-        plan(bytes, table, secure, chosen.is_ok());
+        plan(bytes, table, secure, chosen.ok());
     }
     chosen.is_ok()
 }
 
-fn plan(bytes: &[u8], table: Table<'_>, secure: bool, known: bool) {
+fn plan(bytes: &[u8], table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
+    let known = row.is_some();
     let mut files = Disk { guest: bytes, opened: 0 };
     let invocation = Invocation { path: 1, argv0: 2 };
     let request = Request { guest: File::Guest, invocation, secure, host: HOST, page: 4096 };
@@ -68,6 +76,8 @@ fn plan(bytes: &[u8], table: Table<'_>, secure: bool, known: bool) {
     match prepare(&mut files, &Image::without_programs(table), request, &mut head) {
         Ok(prepared) => {
             assert!(known && !secure && matches!(prepared.emulator, Emulator::Mapped(File::Emulator, _)));
+            let tuned = row.is_some_and(|row| row.name == c"aarch64");
+            assert_eq!(tuned, matches!(prepared.plan.cpu, Cpu::Table(_)), "it is the emulator that was asked");
         }
         Err(Refusal::Question { .. }) => assert!(Guest::asks(bytes)),
         Err(refusal) => {
@@ -108,8 +118,8 @@ impl Files for Disk<'_> {
         Ok(&buffer[..len])
     }
 
-    fn len(&mut self, _: File) -> Result<u64, i32> {
-        Ok(emulator().len() as u64)
+    fn identity(&mut self, _: File) -> Result<Identity, i32> {
+        Ok(identity())
     }
 
     fn exists(&mut self, root: &CStr, _: &CStr) -> bool {
@@ -119,6 +129,11 @@ impl Files for Disk<'_> {
     fn is_set(&mut self, _: &[u8]) -> bool {
         false
     }
+}
+
+/// Which file it is.
+fn identity() -> Identity {
+    Identity { size: emulator().len() as u64, inode: 1, seconds: 2, nanoseconds: 3 }
 }
 
 /// The smallest program for this host: the probe of its row.

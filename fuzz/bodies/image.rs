@@ -5,6 +5,7 @@ use dispatch_core::elf::Machine;
 use dispatch_core::image::{Image, ImageHeader, ProgramRecord, Resident, checksum};
 use dispatch_core::program::MAX_SPAN;
 use dispatch_core::record::Field;
+use dispatch_core::table::TABLE_MAGIC;
 
 /// EM_X86_64, so that inputs that are right in all else get past the header.
 const HOST: Machine = Machine(62);
@@ -22,6 +23,12 @@ pub fn run(bytes: &[u8]) -> bool {
     }
     let right = checksum(&bytes[..sum]).to_le_bytes();
     bytes[sum..ImageHeader::SIZE].copy_from_slice(&right);
+    // And few have the magic of a table where the header says that it is.
+    let table = ImageHeader::read(&bytes).and_then(|header| usize::try_from(header.table.offset).ok());
+    let end = table.and_then(|start| start.checked_add(TABLE_MAGIC.len()));
+    if let Some(magic) = table.zip(end).and_then(|(start, end)| bytes.get_mut(start.max(ImageHeader::SIZE)..end)) {
+        magic.copy_from_slice(&TABLE_MAGIC);
+    }
     read(&bytes)
 }
 

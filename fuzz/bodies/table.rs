@@ -2,11 +2,14 @@
 
 use dispatch_core::elf::{Class, Data, Header, Machine};
 use dispatch_core::record::Field;
-use dispatch_core::table::{TABLE_MAGIC, Table, TableHeader};
+use dispatch_core::table::{Identity, Row, TABLE_MAGIC, Table, TableHeader};
 use dispatch_core::{Guest, Refusal, Rule};
 
 /// Most EI_OSABI values of a row for which its rules are derived: the writer's, which are distinct, are fewer.
 const OSABI: usize = 256;
+
+/// A file that no input is likely to have.
+const NOBODYS: Identity = Identity { size: 0x5eed, inode: 0x5eed, seconds: 0x5eed, nanoseconds: 0x5eed };
 
 /// Whether it is a table whose rows can all be read.
 pub fn run(bytes: &[u8]) -> bool {
@@ -18,6 +21,13 @@ pub fn run(bytes: &[u8]) -> bool {
     let Ok(table) = Table::read(&bytes) else { return false };
     assert!(TableHeader::read(&bytes).is_some_and(|header| table.rows().count() == header.rows as usize));
     for row in table.rows().flatten() {
+        for file in table.asked(&row).map(|asked| asked.file).into_iter().chain([NOBODYS]) {
+            let mut fitted = row;
+            let known = table.fit(&mut fitted, file).is_ok() && file != NOBODYS;
+            let tuning = |row: &Row<'_>| (row.cpus.iter().count(), row.options.iter().count(), row.lacks);
+            let asked = table.asked(&row).filter(|_| known).map(|asked| tuning(&asked.row));
+            assert_eq!(tuning(&fitted), asked.unwrap_or(tuning(&row)), "no file but that is given what was asked for");
+        }
         let lists = [row.paths, row.cpus, row.options, row.environment, row.sysroots];
         let strings = lists.into_iter().flat_map(|list| list.iter());
         strings.chain([row.name]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));

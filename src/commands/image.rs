@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dispatch_core::table::Strategy;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
 use crate::image::source::{self, From, Source};
@@ -119,10 +119,12 @@ pub fn write_to(
     emulators: &[Source<'_>],
     replacement: &Replacement,
 ) -> Result<(), Failure> {
+    let inside = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
     let content = Content {
         table,
         command: image::this_command()?,
         emulators,
+        outside: source::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
         // The same file wherever it is written, if that is what is asked for.
         prelink: (!contents.no_prelink)
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),

@@ -26,18 +26,19 @@ pub struct Args {
     image: Option<Option<PathBuf>>,
 }
 
-/// A program of an image, as JSON has it.
+/// A program of an image, or an emulator by its path that was asked for its version, as JSON has it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Program {
     name: String,
-    /// What it was read from.
+    /// What it was read from, or where it is.
     path: String,
+    inside: bool,
     version: String,
     size: u64,
     /// Address for which it is prelinked.
     base: Option<u64>,
-    /// SHA-256.
-    digest: String,
+    /// SHA-256, of what is inside.
+    digest: Option<String>,
     /// The architectures whose programs it runs.
     runs: Vec<String>,
     /// The CPU models that it is given for them.
@@ -127,22 +128,26 @@ fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What `image` carries.
+/// What `image` carries, and which emulators by their paths it knows.
 ///
 /// # Errors
 /// [`Failure::DamagedImage`].
 pub fn programs(image: &OpenImage) -> Result<Vec<Program>, Failure> {
-    let program = |carried: image::Carried| Program {
-        name: carried.name,
-        path: carried.path,
-        version: carried.version,
-        size: carried.size,
-        base: carried.base,
-        digest: Digits(&carried.digest).to_string(),
-        runs: carried.runs,
-        cpus: carried.cpus,
+    let program = |inside: bool| {
+        move |carried: image::Carried| Program {
+            name: carried.name,
+            path: carried.path,
+            inside,
+            version: carried.version,
+            size: carried.size,
+            base: carried.base,
+            digest: inside.then(|| Digits(&carried.digest).to_string()),
+            runs: carried.runs,
+            cpus: carried.cpus,
+        }
     };
-    Ok(image.carried()?.into_iter().map(program).collect())
+    let (carried, asked) = (image.carried()?, image.asked()?);
+    Ok(carried.into_iter().map(program(true)).chain(asked.into_iter().map(program(false))).collect())
 }
 
 /// The same for people.
@@ -151,10 +156,11 @@ pub fn table(programs: &[Program]) -> Columns {
     for (number, program) in programs.iter().enumerate() {
         let runs = match number {
             0 => "when started by hand".to_owned(),
-            _ => program.runs.join(" "),
+            _ if program.inside => program.runs.join(" "),
+            _ => format!("{}, by its path", program.runs.join(" ")),
         };
         let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
-        let digest = program.digest.chars().take(DIGEST).collect();
+        let digest = program.digest.iter().flat_map(|digest| digest.chars()).take(DIGEST).collect();
         columns.push([
             program.name.clone(),
             program.version.clone(),

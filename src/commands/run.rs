@@ -29,7 +29,7 @@ use crate::disk::Disk;
 use crate::failure::{Failure, show};
 use crate::guest::{Obstacle, Program, c_string, quote};
 use crate::host;
-use crate::image::Effective;
+use crate::image::{Effective, source};
 use crate::memory;
 
 /// The arguments of `run`.
@@ -55,7 +55,18 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     if own {
         return Err(execute(&program));
     }
-    match start(program, image)? {}
+    let informed = source::informed(image, table, &guest(&program)?)?;
+    match start(program, informed.as_ref().unwrap_or(image))? {}
+}
+
+/// The program's header.
+///
+/// # Errors
+/// There is none.
+fn guest(program: &Program) -> Result<Guest, Failure> {
+    let mut start = [0; MAX_HEADER];
+    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io("read", &program.path, error))?;
+    Guest::identify(&start[..len]).map_err(|fault| Failure::refused(&program.path, &Refusal::BadHeader(fault)))
 }
 
 /// Whether a program is of this machine.
@@ -63,12 +74,10 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
 /// # Errors
 /// Its header is of no machine that is known.
 fn is_own(program: &Program, table: &ArchTable) -> Result<bool, Failure> {
-    let mut start = [0; MAX_HEADER];
-    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io("read", &program.path, error))?;
+    let guest = guest(program)?;
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let compiled = table.compile();
     let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
-    let guest = Guest::identify(&start[..len]).map_err(|fault| refused(Refusal::BadHeader(fault)))?;
     let row = compiled.choose(&guest).map_err(refused)?;
     Ok(row.name.to_bytes() == host::row().name.as_bytes())
 }

@@ -12,12 +12,13 @@ use std::process::Command;
 
 use clap::Args as ClapArgs;
 use dispatch_core::NAME;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
 use crate::failure::{Failure, show};
+use crate::image::source;
 use crate::namespace;
 use crate::ownership::DESCRIPTORS;
 use crate::registry::Registry;
@@ -57,7 +58,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return namespace::write_maps(pid).map(|()| 0);
     }
     let named = selection::named(table, &args.architectures)?;
-    let (image, inside) = image_to_register(table)?;
+    let (image, inside) = image_to_register(table, named.as_deref())?;
     namespace::enter(mapper())?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
@@ -93,8 +94,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 }
 
 /// The file to register, and the architectures whose emulators are inside: the image that this process was started from,
-/// unless the table is another one, or else one in memory, which exists until nobody has it open.
-fn image_to_register(table: &ArchTable) -> Result<(File, BTreeSet<String>), Failure> {
+/// unless the table is another one, or else one in memory, for those that are `named`, which exists until nobody has it
+/// open.
+fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Result<(File, BTreeSet<String>), Failure> {
     let path = Path::new("/proc/self/exe");
     if let Some(own) = image::own() {
         if own.table()? == *table {
@@ -107,7 +109,8 @@ fn image_to_register(table: &ArchTable) -> Result<(File, BTreeSet<String>), Fail
         Errno::EACCES => Failure::MemoryForbidden,
         errno => Failure::io("make", name, errno.into()),
     })?;
-    image::write(&image::bare(table)?, &file, name, &mut |_, _| {})?;
+    let rows = named.map_or_else(|| source::foreign(table), <[_]>::to_vec);
+    image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;
     Ok((file, BTreeSet::new()))
 }
 

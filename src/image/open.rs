@@ -1,6 +1,7 @@
 //! An image that is read: what it carries, and its programs as ELF files again.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,7 +13,7 @@ use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
 use dispatch_core::image::{COMMAND, Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
 use dispatch_core::record::Field;
 use dispatch_core::say::Digits;
-use dispatch_core::table::Row;
+use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
 use crate::failure::{Failure, show};
@@ -218,6 +219,28 @@ impl OpenImage {
             })
         });
         carried.collect()
+    }
+
+    /// The emulators by their paths that were asked for their versions.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn asked(&self) -> Result<Vec<Carried>, Failure> {
+        let table = self.view()?.table;
+        let text = |string: &CStr| string.to_string_lossy().into_owned();
+        let asked = table.rows().filter_map(Result::ok).filter_map(|row| table.asked(&row));
+        let program = |asked: Asked<'_>| Carried {
+            number: COMMAND,
+            name: text(asked.path),
+            path: text(asked.path),
+            version: text(asked.version),
+            digest: [0; 32],
+            size: asked.file.size,
+            base: None,
+            runs: vec![text(asked.row.name)],
+            cpus: asked.row.cpus.iter().take(1).map(text).collect(),
+        };
+        Ok(asked.map(program).collect())
     }
 
     /// Names of the architectures whose emulators are inside.

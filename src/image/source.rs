@@ -7,13 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use dispatch_core::table::Strategy;
-use dispatch_table::{ArchTable, Architecture, Tuned};
+use dispatch_core::Guest;
+use dispatch_core::image::COMMAND;
+use dispatch_core::table::{Identity, Strategy};
+use dispatch_table::{ArchTable, Architecture, Asked, Given, Tuned};
 use nix::sys::memfd::MFdFlags;
 
-use super::{Carried, OpenImage};
+use super::{Carried, Effective, OpenImage};
 use crate::failure::{Failure, show, warn};
-use crate::{host, memory, probe};
+use crate::{disk, host, memory, native, probe};
 
 /// An emulator that is to be inside.
 #[derive(Clone, Debug)]
@@ -173,13 +175,27 @@ pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
 }
 
-/// What is known of an emulator when it is put into an image.
+/// What is known of an emulator when an image is written, or when it is about to run.
 #[derive(Clone, Debug)]
 pub struct Examined {
     /// What it says its version is; may be empty.
     pub version: String,
     /// Whether it refuses the model or the options that the table has for its version, and is to be given none of them.
     pub plain: bool,
+    /// What a person should know of that.
+    pub warning: Option<String>,
+}
+
+impl Examined {
+    /// The same for the table, of an emulator that is opened by its path.
+    pub fn given(&self) -> Given {
+        Given { version: self.version.parse().ok(), plain: self.plain, ..Given::default() }
+    }
+
+    /// Tells a person what it refuses.
+    pub fn warn(&self) {
+        self.warning.iter().for_each(warn);
+    }
 }
 
 /// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
@@ -197,25 +213,22 @@ pub fn examine(source: &Source<'_>) -> Examined {
         models.push(Vec::new());
     }
     let given = models.into_iter().map(|model| model.into_iter().chain(options.iter().map(String::as_str)).collect());
-    let plain = refuses(source, given.collect());
-    Examined { version, plain }
+    let (plain, warning) = refuses(source, given.collect());
+    Examined { version, plain, warning }
 }
 
-/// Whether an emulator refuses one of these lists of options.
-fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> bool {
+/// Whether an emulator refuses one of these lists of options, and what a person should know of that.
+fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>) {
     if given.is_empty() {
-        return false;
+        return (false, None);
     }
     // Without a path it cannot be tried: what was found when its image was written still holds.
     if let Some(inside) = source.inside.as_ref().filter(|_| !memory::has_paths()) {
-        return inside.carried.cpus.is_empty();
+        return (inside.carried.cpus.is_empty(), None);
     }
     let (path, _file) = match source.executable() {
         Ok(executable) => executable,
-        Err(failure) => {
-            failure.report();
-            return true;
-        }
+        Err(failure) => return (true, Some(failure.to_string())),
     };
     let probe = source.architecture.probe_elf();
     let refused = given.into_iter().find_map(|given| {
@@ -223,10 +236,51 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> bool {
         let fault = probe::run_by(&path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
         Some((given.join(" "), fault))
     });
-    if let Some((given, fault)) = &refused {
-        warn(format!("{}: with {given}, the probe {fault}: it runs without", source.path.display()));
+    let warning = refused
+        .map(|(given, fault)| format!("{}: with {given}, the probe {fault}: it runs without", source.path.display()));
+    (warning.is_some(), warning)
+}
+
+/// Which file is at `path`; `None` if nobody can tell.
+fn identity(path: &Path) -> Option<Identity> {
+    path.metadata().ok().map(|metadata| disk::identity(&metadata))
+}
+
+/// Examines the emulator of `architecture` that is opened by its path, if there is one. What it says holds for this very
+/// file.
+pub fn ask(architecture: &Architecture) -> Option<(Examined, Asked)> {
+    let path = native::emulator(architecture)?;
+    let file = identity(path)?;
+    let examined = examine(&Source::of_file(architecture, path.to_owned()));
+    // It may have been replaced meanwhile.
+    let same = identity(path) == Some(file);
+    if !same {
+        log::info!("{}: replaced while it was asked", show(path.as_os_str()));
     }
-    refused.is_some()
+    let asked = Asked { file, path: path.to_string_lossy().into_owned(), version: examined.version.clone() };
+    same.then_some((examined, asked))
+}
+
+/// `image` with what it does not know of the emulator of `guest`, which is opened by its path and asked now; `None` if
+/// there is nothing to be known.
+///
+/// # Errors
+/// [`Failure::DamagedImage`].
+pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<Option<Effective>, Failure> {
+    let view = image.view()?;
+    let row = view.table.choose(guest).ok().filter(|row| row.program == COMMAND);
+    let architecture = row.and_then(|row| table.find(row.name.to_str().ok()?)).filter(|found| found.is_tuned());
+    let (Some(row), Some(architecture)) = (row, architecture) else { return Ok(None) };
+    if view.table.asked(&row).is_some_and(|asked| native::emulator(architecture).and_then(identity) == Some(asked.file))
+    {
+        return Ok(None);
+    }
+    let informed = ask(architecture).map(|(examined, asked)| {
+        examined.warning.iter().for_each(|warning| log::info!("{warning}"));
+        let given = Given { asked: Some(asked), ..examined.given() };
+        Effective::Table(table.compile_with(&[(&architecture.name, given)]))
+    });
+    Ok(informed)
 }
 
 /// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.

@@ -11,7 +11,7 @@ use dispatch_core::image::{
 };
 use dispatch_core::program::Host;
 use dispatch_core::record::Field;
-use dispatch_table::{ArchTable, Given};
+use dispatch_table::{ArchTable, Architecture, Given};
 use sha2::{Digest, Sha256};
 
 use super::layout::{LaidOut, MAX_SEGMENTS};
@@ -39,6 +39,8 @@ pub struct Content<'c> {
     pub command: Command,
     /// The emulators.
     pub emulators: &'c [Source<'c>],
+    /// The architectures whose emulators are opened by their paths, and asked for their versions if that matters.
+    pub outside: Vec<&'c Architecture>,
     /// For hosts with how many random bits in the addresses that they choose (vm.mmap_rnd_bits) relocations are applied
     /// beforehand; not at all without.
     pub prelink: Option<u32>,
@@ -96,6 +98,7 @@ pub fn write(
     let host = host::host();
     let count = content.emulators.len() + 1;
     let examined: Vec<Examined> = content.emulators.iter().map(source::examine).collect();
+    examined.iter().for_each(Examined::warn);
     let compiled = content.table.compile_with(&given(content, &examined));
     let json = content.table.json();
     // Name and path of each, of which what is no UTF-8 may become three times as long, and a version of 100 characters.
@@ -167,13 +170,18 @@ pub fn write(
     file.write_all_at(&super::attached(writer.next), 0).map_err(failed)
 }
 
-/// The emulators that the rows get: each architecture its first one.
+/// What is known of the emulators that the rows get: each architecture its first one.
 fn given<'c>(content: &'c Content<'_>, examined: &[Examined]) -> Vec<(&'c str, Given)> {
     let mut all: Vec<(&str, Given)> = Vec::new();
     for ((source, examined), program) in content.emulators.iter().zip(examined).zip(1..) {
         if !all.iter().any(|(name, _)| *name == source.architecture.name) {
-            let given = Given { program, version: examined.version.parse().ok(), plain: examined.plain };
-            all.push((&source.architecture.name, given));
+            all.push((&source.architecture.name, Given { program, ..examined.given() }));
+        }
+    }
+    for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
+        if let Some((examined, asked)) = source::ask(architecture) {
+            examined.warn();
+            all.push((&architecture.name, Given { asked: Some(asked), ..examined.given() }));
         }
     }
     all

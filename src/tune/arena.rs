@@ -80,6 +80,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
         table,
         command: image::this_command()?,
         emulators: &emulators,
+        outside: Vec::new(),
         prelink: Some(crate::host::mmap_rnd_bits()),
         seed: 0,
     };

@@ -47,7 +47,7 @@ fn a_static_program() {
   strategy    the emulator is executed in place of the dispatcher
   argv        /bin/cat -0 ./p -- ./p
   environment as it is
-  note        the emulator chooses the CPU; inside an image it may be given a faster one
+  note        the emulator chooses the CPU, as /bin/cat does not say its version
   verdict     it does not run: the kernel has no entry for it, and says `Exec format error`
   to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p
 ",

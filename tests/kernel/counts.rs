@@ -1,6 +1,7 @@
 //! What is promised in numbers, and about the interpreter's file.
 
 use goblin::elf::{Elf, program_header as ph};
+use serde_json::json;
 
 use crate::support::{Kind, Namespace, Need, Row, Scratch, build, have};
 
@@ -21,19 +22,35 @@ fn few_system_calls_lead_to_the_emulator() {
         return;
     }
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
-        let scratch = Scratch::new();
-        scratch.write("emulator", build(kind));
-        scratch.probe("guest", "aarch64");
-        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table());
-        // The last of ours is the prctl(2) that changes what /proc shows.
-        let seen = namespace.run(&scratch, "strace -qq -o trace ./guest <&- >/dev/null; sed -n '2,/PR_SET_MM/p' trace");
-        let calls: Vec<&str> = seen.succeeded().out().lines().collect();
-        assert!(
-            calls.last().is_some_and(|call| call.starts_with("prctl(PR_SET_MM") && call.ends_with("= 0")),
-            "{seen}"
-        );
-        assert!(calls.len() <= SYSTEM_CALLS, "{} system calls\n{seen}", calls.len());
+        let calls = calls(kind, json!([]));
+        assert!(calls.len() <= SYSTEM_CALLS, "{} system calls: {calls:?}", calls.len());
     }
+}
+
+#[test]
+fn the_version_of_an_emulator_by_its_path_costs_none() {
+    if !have(&[Need::Namespace, Need::Compiler, Need::Strace]) {
+        return;
+    }
+    assert_eq!(calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}])), calls(Kind::Pie, json!([])));
+}
+
+/// The names of the interpreter's system calls with an emulator that is opened by its path, and these `versions` in its row.
+#[track_caller]
+fn calls(kind: Kind, versions: serde_json::Value) -> Vec<String> {
+    let scratch = Scratch::new();
+    scratch.write("emulator-7.2.22", build(kind));
+    scratch.probe("guest", "aarch64");
+    let row = Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", versions.clone());
+    let namespace = Namespace::with_table(&scratch, &row.table());
+    let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";
+    // The last of ours is the prctl(2) that changes what /proc shows.
+    let seen = namespace.run(&scratch, script);
+    let mut lines: Vec<&str> = seen.out().lines().collect();
+    let asked = lines.pop().is_some_and(|count| count != "0");
+    assert_eq!(asked, versions != json!([]), "{seen}");
+    assert!(lines.last().is_some_and(|call| call.starts_with("prctl(PR_SET_MM") && call.ends_with("= 0")), "{seen}");
+    lines.iter().map(|line| line.split('(').next().unwrap_or(line).to_owned()).collect()
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::support::{
 /// `pr_type` of the property in these tests.
 const PROPERTY: u32 = 0xc000_8002;
 
+/// The file of an emulator that says its version when it is asked.
+const EMULATOR: &str = "emulator-7.2.22";
+
 /// A row with a usual model, and a larger one for programs that need bit "b" or "d".
 fn row(emulator: &str) -> Row {
     Row::new("aarch64", emulator)
@@ -124,21 +127,161 @@ fn a_privileged_program_gets_the_tables_whatever_its_caller_says() {
     scratch.probe("guest", "aarch64");
     scratch.write("table.json", row(&scratch.at("emulator")).table());
     let from = format!("aarch64={}", scratch.at("emulator"));
-    // The emulator of these tests has no version, so the tuning for all versions counts, inside as well.
+    // The tuning is for all versions, and so counts inside as well.
     let namespace = Namespace::with_image(&scratch, &["--table", &scratch.at("table.json"), "--from", &from]);
     let script = "chmod 4755 guest; QEMU_CPU=mine exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest";
     assert_eq!(given(&namespace.flags("POCF").mapped(), &scratch, script), "-cpu usual,x=on -B 0");
 }
 
+/// A namespace where the row of the emulator that is opened by its path, which says that it is version 7.2.22, has a model
+/// for that version; `change` makes another row of it.
+fn by_path(scratch: &Scratch, kind: Kind, change: impl FnOnce(Row) -> Row) -> Namespace {
+    scratch.write(EMULATOR, build(kind));
+    scratch.probe("guest", "aarch64");
+    let versions = json!([{"since": "7.0", "before": "8.0", "cpu": "asked", "options": ["-x"]}, {"cpu": "any"}]);
+    let row = Row::new("aarch64", &scratch.at(EMULATOR)).with("options", json!(["-B", "0"]));
+    Namespace::with_table(scratch, &change(row.with("versions", versions)).table())
+}
+
+#[test]
+fn the_version_of_an_emulator_by_its_path_decides() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned, Kind::Dynamic] {
+        for strategy in ["map", "exec"] {
+            let scratch = Scratch::new();
+            let namespace = by_path(&scratch, kind, |row| row.with("strategy", json!(strategy)));
+            assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu asked -x -B 0", "{kind:?}, {strategy}");
+            assert_eq!(given(&namespace, &scratch, "QEMU_CPU=mine ./guest"), "-x -B 0");
+        }
+    }
+}
+
+#[test]
+fn another_file_at_its_path_is_given_what_all_versions_are() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    for change in [
+        "touch emulator-7.2.22",
+        "touch -d '@1234567890.5' emulator-7.2.22",
+        "printf x >>emulator-7.2.22",
+        // All of its bytes and its times are the same.
+        "cp -p emulator-7.2.22 other && mv other emulator-7.2.22",
+        "cp -p emulator-7.2.22 other && rm emulator-7.2.22 && mv other emulator-7.2.22",
+        "cp -p emulator-7.2.22 other && ln -sf other emulator-7.2.22",
+        // Changed in place, so that only the time differs.
+        "printf x | dd of=emulator-7.2.22 bs=1 seek=$(($(stat -c %s emulator-7.2.22) - 1)) conv=notrunc status=none",
+    ] {
+        let scratch = Scratch::new();
+        let namespace = by_path(&scratch, Kind::Pie, |row| row);
+        let script = format!("{change}; exec ./guest");
+        assert_eq!(given(&namespace, &scratch, &script), "-cpu any -B 0", "{change}");
+    }
+    // By other names the file is the same.
+    for change in [
+        "mv emulator-7.2.22 other && ln -s other emulator-7.2.22",
+        "ln emulator-7.2.22 other && chmod 711 emulator-7.2.22",
+    ] {
+        let scratch = Scratch::new();
+        let namespace = by_path(&scratch, Kind::Pie, |row| row);
+        let script = format!("{change}; exec ./guest");
+        assert_eq!(given(&namespace, &scratch, &script), "-cpu asked -x -B 0", "{change}");
+    }
+}
+
+#[test]
+fn an_emulator_that_appears_at_an_earlier_path_was_not_asked() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let both = json!([scratch.at("earlier"), scratch.at(EMULATOR)]);
+    let namespace = by_path(&scratch, Kind::Pie, |row| row.with("emulators", both));
+    assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu asked -x -B 0");
+    assert_eq!(given(&namespace, &scratch, "cp emulator-7.2.22 earlier; ./guest"), "-cpu any -B 0");
+}
+
+#[test]
+fn in_a_chroot_the_file_there_counts() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let namespace = by_path(&scratch, Kind::Pie, |row| row);
+    let script =
+        |copy: &str| format!("mkdir -p root$PWD; cp guest root; {copy} emulator-7.2.22 root$PWD; chroot root /guest");
+    assert_eq!(given(&namespace, &scratch, &script("cp -p")), "-cpu any -B 0");
+    assert_eq!(given(&namespace, &scratch, &script("ln -f")), "-cpu asked -x -B 0");
+}
+
+#[test]
+fn without_an_image_the_emulator_is_asked_when_it_is_needed() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let namespace = by_path(&scratch, Kind::Pie, |row| row);
+    let tool = format!("{TOOL} --table table.json");
+    for start in [format!("{tool} run ./guest"), "./image run ./guest".to_owned(), format!("{tool} unshare -- ./guest")]
+    {
+        assert_eq!(given(&namespace, &scratch, &start), "-cpu asked -x -B 0", "{start}");
+        assert_eq!(given(&namespace, &scratch, &format!("export QEMU_CPU=mine; {start}")), "-x -B 0", "{start}");
+    }
+    for start in [format!("{tool} run ./guest"), "./image run ./guest".to_owned()] {
+        let replaced = format!("cp emulator-7.2.22 other; mv other emulator-7.2.22; {start}");
+        assert_eq!(given(&namespace, &scratch, &replaced), "-cpu asked -x -B 0", "it is asked again: {start}");
+    }
+    let while_it_runs = "cp emulator-7.2.22 other; mv other emulator-7.2.22; exec ./guest";
+    let start = format!("{tool} unshare -- bash -c '{while_it_runs}'");
+    assert_eq!(given(&namespace, &scratch, &start), "-cpu any -B 0");
+}
+
+#[test]
+fn it_is_explained_why_the_model_holds() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let namespace = by_path(&scratch, Kind::Pie, |row| row);
+    let emulator = scratch.at(EMULATOR);
+    let explain = |script: &str| {
+        let script = format!("{script} ./image explain guest | grep -E '^  (cpu|note) '");
+        namespace.run(&scratch, &script).succeeded().out().to_owned()
+    };
+    let for_all = |why: &str| {
+        format!(
+            "  cpu         any\n  note        the CPU is the one for all versions, as {emulator} {why}: write the image again\n"
+        )
+    };
+    let holds =
+        format!("  cpu         asked\n  note        the CPU is for version 7.2.22, which {emulator} still is\n");
+    assert_eq!(explain(""), holds);
+    assert_eq!(explain("touch emulator-7.2.22;"), for_all("was replaced since it was asked for its version"));
+    let seen = namespace.run(&scratch, "./image list --image image | grep path; ./image list --image image --json");
+    let out = seen.succeeded().out();
+    assert!(out.contains(&format!("{emulator}  7.2.22")), "{seen}");
+    assert!(out.contains("  asked  aarch64, by its path\n") && out.contains("\"inside\": false"), "{seen}");
+    // It was not there when the image was written.
+    scratch.write(
+        "later.json",
+        std::fs::read_to_string(scratch.at("table.json")).unwrap().replace("/emulator-7.2.22", "/later"),
+    );
+    let later = format!("{TOOL} image --no-site --table later.json --no-emulators -o image; cp emulator-7.2.22 later;");
+    let emulator = scratch.at("later");
+    assert_eq!(explain(&later), for_all("was not asked for its version").replace(&scratch.at(EMULATOR), &emulator));
+}
+
 /// Writes an image with the installed QEMU for aarch64, which has `fields` in its row, and shows what it makes of a
 /// program that says it needs bit "b".
-fn shown(scratch: &Scratch, fields: &serde_json::Value, script: &str) -> Observation {
+fn shown(scratch: &Scratch, fields: &serde_json::Value, contents: &str, script: &str) -> Observation {
     let property = json!({"type": "0xc0008002", "bits": ["a", "b"], "required": true});
     let mut row = json!({"name": "aarch64", "property": property, "versions": []});
     row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     scratch.write("rows.json", json!({"version": 1, "architectures": [row]}).to_string());
     scratch.write("guest", guest_with_property(probe(), PROPERTY, 0b10));
-    let script = format!("{TOOL} --table rows.json image --no-site -o image aarch64\n{script}");
+    let script = format!("{TOOL} --table rows.json image --no-site -o image {contents}\n{script}");
     Namespace::with_lines("nothing registered", String::new()).run(scratch, &script)
 }
 
@@ -153,8 +296,12 @@ fn the_version_of_the_emulator_decides() {
         {"since": "2.0", "before": "1000", "cpu": "max", "lacks": ["b"], "note": "what to know"},
         {"since": "1000", "cpu": "newer"},
     ]});
-    let seen =
-        shown(&scratch, &versions, "./image explain ./guest | grep -e '-0' -e '^  cpu' -A 2; ./image run ./guest");
+    let seen = shown(
+        &scratch,
+        &versions,
+        "aarch64",
+        "./image explain ./guest | grep -e '-0' -e '^  cpu' -A 2; ./image run ./guest",
+    );
     let (out, model) = (seen.succeeded().out(), "max; the program says that it needs b, of which this lacks b");
     assert!(out.contains(" -cpu max -0 ./guest -- ./guest\n"), "{seen}");
     assert!(
@@ -176,7 +323,8 @@ fn a_model_that_the_emulator_refuses_is_left_out() {
         json!({"versions": [{"since": "2.0", "options": ["-no-such-option"]}]}),
     ] {
         let scratch = Scratch::new();
-        let seen = shown(&scratch, &fields, "./image explain ./guest | grep -e '-0' -e -cpu; ./image run ./guest");
+        let seen =
+            shown(&scratch, &fields, "aarch64", "./image explain ./guest | grep -e '-0' -e -cpu; ./image run ./guest");
         assert_eq!(seen.code(), 0, "{seen}");
         let (warning, rest) = seen.err().split_once('\n').unwrap_or_default();
         assert!(warning.starts_with("binfmt-dispatch: warning: /usr/bin/qemu-aarch64") && rest.is_empty(), "{seen}");
@@ -187,6 +335,27 @@ fn a_model_that_the_emulator_refuses_is_left_out() {
 }
 
 #[test]
+fn by_its_path_too() {
+    if !have(&[Need::Namespace, Need::Qemu]) {
+        return;
+    }
+    let explain = "./image explain ./guest | grep -e '-0'; ./image run ./guest";
+    let since = |cpu: &str| json!({"versions": [{"since": "2.0", "cpu": cpu}]});
+    let scratch = Scratch::new();
+    let seen = shown(&scratch, &since("max"), "--no-emulators", explain);
+    assert!(seen.succeeded().out().contains(" -cpu max -0 ./guest -- ./guest\n"), "{seen}");
+    // Refused, it is left out, and other models are left to other tables.
+    let scratch = Scratch::new();
+    let seen = shown(&scratch, &since("no-such-model"), "--no-emulators", explain);
+    assert!(seen.code() == 0 && !seen.out().contains("-cpu"), "{seen}");
+    let (warning, rest) = seen.err().split_once('\n').unwrap_or_default();
+    assert!(warning.starts_with("binfmt-dispatch: warning: /usr/bin/qemu-aarch64") && rest.is_empty(), "{seen}");
+    let run = format!("{TOOL} --table rows.json run ./guest");
+    let seen = Namespace::with_lines("nothing registered", String::new()).run(&scratch, &run);
+    assert!((seen.code(), seen.err()) == (0, ""), "{seen}");
+}
+
+#[test]
 fn the_callers_model_is_tried_when_it_is_explained() {
     if !have(&[Need::Namespace, Need::Qemu]) {
         return;
@@ -194,7 +363,8 @@ fn the_callers_model_is_tried_when_it_is_explained() {
     let scratch = Scratch::new();
     let fields = json!({"cpu": "max"});
     let explain = |model: &str| {
-        let seen = shown(&scratch, &fields, &format!("QEMU_CPU={model} ./image explain ./guest || [ $? = 1 ]"));
+        let seen =
+            shown(&scratch, &fields, "aarch64", &format!("QEMU_CPU={model} ./image explain ./guest || [ $? = 1 ]"));
         let out = seen.succeeded().out().to_owned();
         assert!(out.contains(&format!("note        QEMU_CPU={model} is set, and wins over the table\n")), "{seen}");
         assert!(out.contains(&format!("cpu         {model}; ")) && !out.contains(" -cpu max"), "{seen}");

@@ -195,6 +195,7 @@ pub(crate) mod tests {
             argv0,
             strategy: Strategy::Map,
             program: 0,
+            asked: &[],
         }
     }
 

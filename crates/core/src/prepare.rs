@@ -9,7 +9,7 @@ use crate::handoff::Invocation;
 use crate::image::{Image, Resident};
 use crate::plan::{self, Cpu, Plan};
 use crate::program::{self, Host, Program};
-use crate::table::{Argv0, Row, Strategy};
+use crate::table::{Argv0, Identity, Row, Strategy};
 use crate::{Guest, Refusal, bytes};
 
 /// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
@@ -38,11 +38,11 @@ pub trait Files {
     /// # Errors
     /// As pread(2).
     fn read_at<'b>(&mut self, file: Self::File, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32>;
-    /// Length of a file, in bytes.
+    /// Which file it is, and its length.
     ///
     /// # Errors
     /// As fstat(2).
-    fn len(&mut self, file: Self::File) -> Result<u64, i32>;
+    fn identity(&mut self, file: Self::File) -> Result<Identity, i32>;
     /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
     /// Whether the caller has set the environment variable `name`.
@@ -105,11 +105,11 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
         return Err(Refusal::Question { image: image.identity() });
     }
     let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
-    let row = image.table.choose(&guest)?;
+    let mut row = image.table.choose(&guest)?;
 
     let (name, emulator) = match image.emulator(&row).map_err(Refusal::BadImage)? {
         Some(resident) => (resident.name, Emulator::Inside(resident)),
-        None => outside(files, &row, &request, head)?,
+        None => outside(files, image, &mut row, &request, head)?,
     };
     let strategy = if let Emulator::Executed(_) = emulator { Strategy::Exec } else { Strategy::Map };
     let mut look = Look { files, row: &row, guest: &guest, file, start };
@@ -123,11 +123,12 @@ pub fn prepare<'a, 'h, A: Copy, F: Files>(
     Ok(Prepared { plan, emulator })
 }
 
-/// The row's emulator, by path.
+/// The row's emulator, by path; the row becomes that for this very file.
 #[inline(never)]
 fn outside<'a, 'h, A, F: Files>(
     files: &mut F,
-    row: &Row<'a>,
+    image: &Image<'a>,
+    row: &mut Row<'a>,
     request: &Request<A, F::File>,
     head: &'h mut Head,
 ) -> Result<(&'a CStr, Emulator<'a, 'h, F::File>), Refusal<'a>> {
@@ -140,12 +141,13 @@ fn outside<'a, 'h, A, F: Files>(
         Err(ENOENT | ENOTDIR) => Ok(None),
         Err(errno) => Err(failed("open the emulator", path)(errno)),
     })?;
+    let identity = files.identity(file).map_err(failed("examine the emulator", path))?;
+    image.table.fit(row, identity)?;
     if row.strategy == Strategy::Exec {
         return Ok((path, Emulator::Executed(file)));
     }
-    let len = files.len(file).map_err(failed("examine the emulator", path))?;
     let head = files.read_at(file, head, 0).map_err(failed("read the emulator", path))?;
-    match Program::examine(head, len, request.host, request.page) {
+    match Program::examine(head, identity.size, request.host, request.page) {
         Ok(program) => Ok((path, Emulator::Mapped(file, program))),
         Err(fault) if fault.needs_exec() => Ok((path, Emulator::Executed(file))),
         Err(fault) => Err(Refusal::BadEmulator { path, fault }),
@@ -234,7 +236,7 @@ impl<'l, 'a, F: Files> Look<'l, 'a, F> {
 mod tests {
     use super::*;
     use crate::elf::{Class, Data, Machine};
-    use crate::table::Argv0;
+    use crate::table::{Argv0, TABLE_MAGIC, Table};
     use std::vec::Vec;
 
     /// Notes which files are looked for, and has none.
@@ -252,7 +254,7 @@ mod tests {
             Err(ENOENT)
         }
 
-        fn len(&mut self, (): ()) -> Result<u64, i32> {
+        fn identity(&mut self, (): ()) -> Result<Identity, i32> {
             Err(ENOENT)
         }
 
@@ -268,7 +270,9 @@ mod tests {
 
     #[test]
     fn for_privileged_guests_no_path_is_even_tried() {
-        let row = plan::tests::row(Argv0::DashZero);
+        let mut row = plan::tests::row(Argv0::DashZero);
+        let none = [&TABLE_MAGIC[..], &[0; 4]].concat();
+        let image = Image::without_programs(Table::read(&none).unwrap());
         let host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
         for (secure, refusal, tried) in [
             (true, Refusal::Privileged { machine: c"cpu" }, &[][..]),
@@ -277,7 +281,7 @@ mod tests {
             let invocation = Invocation { path: &b"guest"[..], argv0: b"guest" };
             let request = Request { guest: (), invocation, secure, host, page: 4096 };
             let (mut files, mut head) = (Nothing(Vec::new()), [0; program::HEAD]);
-            assert_eq!(outside(&mut files, &row, &request, &mut head).err(), Some(refusal));
+            assert_eq!(outside(&mut files, &image, &mut row, &request, &mut head).err(), Some(refusal));
             assert_eq!(files.0, tried);
         }
     }

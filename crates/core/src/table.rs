@@ -65,11 +65,39 @@ record! {
         pub sysroots: Extent,
         /// Number of the emulator among the image's programs; 0 if it is not inside.
         pub program: u32,
+        /// The emulator by its path that was asked for its version, an [`AskedRecord`]; empty if none was.
+        pub asked: Extent,
+    }
+}
+
+record! {
+    /// An emulator by its path that was asked for its version.
+    pub struct AskedRecord {
+        /// The row as it is for this emulator.
+        pub row: RowRecord,
+        /// Its file.
+        pub file: Identity,
+        /// Its path and what it said its version is, two strings; only people want to know.
+        pub said: Extent,
+    }
+}
+
+record! {
+    /// Which file it is, and whether it is still as it was: what fstat(2) says of it.
+    pub struct Identity {
+        /// Length in bytes.
+        pub size: u64,
+        /// Inode number. Not the device's, which may be another one when the machine has been started again.
+        pub inode: u64,
+        /// When it was modified last, in seconds since the epoch.
+        pub seconds: u64,
+        /// And nanoseconds.
+        pub nanoseconds: u64,
     }
 }
 
 /// First bytes of a compiled table; the last one is the version.
-pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x02";
+pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x03";
 /// Most options and settings that one row may have, those for all versions of its emulator counted: the interpreter has
 /// words to spare for so many.
 pub const MAX_ROW_WORDS: usize = 100;
@@ -179,6 +207,21 @@ pub struct Row<'a> {
     pub strategy: Strategy,
     /// Number of the emulator among the image's programs; 0 if it is not inside.
     pub program: u32,
+    /// The emulator by its path that was asked for its version, see [`Table::asked`]; empty if none was.
+    pub(crate) asked: &'a [u8],
+}
+
+/// An emulator by its path that was asked for its version.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The row as it is for this emulator.
+    pub row: Row<'a>,
+    /// Its file.
+    pub file: Identity,
+    /// Its path.
+    pub path: &'a CStr,
+    /// What it said its version is.
+    pub version: &'a CStr,
 }
 
 impl<'a> Row<'a> {
@@ -226,6 +269,27 @@ impl<'a> Table<'a> {
         self.records.chunks_exact(RowRecord::SIZE).map(move |record| table.row(record).ok_or(Corrupt))
     }
 
+    /// Makes `row` what it is for the emulator by its path that is `file`. Unless that is the one that was asked, it may be of
+    /// another version, and refuse what is for that one.
+    ///
+    /// # Errors
+    /// [`Corrupt`].
+    pub fn fit(&self, row: &mut Row<'a>, file: Identity) -> Result<(), Corrupt> {
+        if row.asked.get(RowRecord::SIZE..).and_then(Identity::read) == Some(file) {
+            let Row { cpus, lacks, options, .. } = self.row(row.asked).ok_or(Corrupt)?;
+            (row.cpus, row.lacks, row.options) = (cpus, lacks, options);
+        }
+        Ok(())
+    }
+
+    /// The emulator by its path that was asked for its version, and that `row` has models for; `None` if none was.
+    pub fn asked(&self, row: &Row<'a>) -> Option<Asked<'a>> {
+        let AskedRecord { file, said, .. } = AskedRecord::read(row.asked)?;
+        let mut said = bytes::slice(self.bytes, said.offset, said.len).and_then(Strings::new)?.iter();
+        Some(Asked { row: self.row(row.asked)?, file, path: said.next()?, version: said.next()? })
+    }
+
+    #[inline(never)]
     fn row(&self, record: &[u8]) -> Option<Row<'a>> {
         let record = RowRecord::read(record)?;
         let at = |extent: Extent| bytes::slice(self.bytes, extent.offset, extent.len);
@@ -248,6 +312,7 @@ impl<'a> Table<'a> {
             argv0: Argv0::from_code(record.argv0)?,
             strategy: Strategy::from_code(record.strategy)?,
             program: record.program,
+            asked: at(record.asked)?,
         })
     }
 

@@ -131,6 +131,7 @@ fn table() -> Vec<u8> {
         environment: empty,
         sysroots: empty,
         program: 1,
+        asked: empty,
     };
     [encode(&TableHeader { magic: TABLE_MAGIC, rows: 1 }), encode(&row), b"aarch64\0\xb7\x00\x00".to_vec()].concat()
 }

@@ -6,6 +6,7 @@ use core::ffi::CStr;
 use dispatch_core::plan::variable_name;
 use dispatch_core::prepare::{Files, Head};
 use dispatch_core::program::HEAD;
+use dispatch_core::table::Identity;
 
 use crate::cpu::{self, nr};
 use crate::stack::Stack;
@@ -156,8 +157,15 @@ impl Files for Kernel<'_> {
         Ok(buffer.get(..len).unwrap_or_default())
     }
 
-    fn len(&mut self, fd: Fd) -> Result<u64> {
-        Ok(stat(fd)?.get(cpu::STAT_SIZE).copied().unwrap_or_default() as u64)
+    fn identity(&mut self, fd: Fd) -> Result<Identity> {
+        let words = stat(fd)?;
+        let word = |index| words.get(index).copied().unwrap_or_default() as u64;
+        Ok(Identity {
+            size: word(cpu::STAT_SIZE),
+            inode: word(cpu::STAT_INO),
+            seconds: word(cpu::STAT_MTIME),
+            nanoseconds: word(cpu::STAT_MTIME_NSEC),
+        })
     }
 
     #[inline(never)]

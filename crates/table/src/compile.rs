@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dispatch_core::image::Extent;
 use dispatch_core::record::Field;
-use dispatch_core::table::{RowRecord, TABLE_MAGIC, TableHeader};
+use dispatch_core::table::{AskedRecord, Identity, RowRecord, TABLE_MAGIC, TableHeader};
 
 use crate::{Architecture, Flags, Tuned, Version};
 
@@ -44,6 +44,19 @@ pub struct Given {
     pub version: Option<Version>,
     /// Whether it is given no model and no options but those that the row has for all versions.
     pub plain: bool,
+    /// The file that said so, if it is not inside: what its version decides is for this very file.
+    pub asked: Option<Asked>,
+}
+
+/// The file of an emulator that is opened by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which file.
+    pub file: Identity,
+    /// Its path, for people.
+    pub path: String,
+    /// What it said its version is, for people.
+    pub version: String,
 }
 
 /// The settings of `architecture` as the environment has them.
@@ -66,10 +79,23 @@ pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> 
     // As many as fit into memory are fewer than 2^32: a record has more than 100 bytes.
     TableHeader { magic: TABLE_MAGIC, rows: architectures.len() as u32 }.write(&mut write);
     for architecture in architectures {
-        record(architecture, &given(architecture), &mut pool).write(&mut write);
+        row(architecture, &given(architecture), &mut pool).write(&mut write);
     }
     table.extend(pool.bytes);
     table
+}
+
+/// The record of a row: without an emulator inside, as it is for a file of which nothing is known.
+fn row(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord {
+    let Some(Asked { file, path, version }) = &given.asked else { return record(architecture, given, pool) };
+    let asked = AskedRecord {
+        row: record(architecture, given, pool),
+        file: *file,
+        said: pool.strings([path.as_str(), version.as_str()]),
+    };
+    let mut bytes = Vec::new();
+    asked.write(&mut |part| bytes.extend(part));
+    RowRecord { asked: pool.add(bytes), ..record(architecture, &Given::default(), pool) }
 }
 
 fn record(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord {
@@ -95,5 +121,6 @@ fn record(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRec
         environment: pool.strings(settings(architecture).iter().map(String::as_str)),
         sysroots: pool.strings(architecture.sysroots.iter().map(String::as_str)),
         program: given.program,
+        asked: pool.add(Vec::new()),
     }
 }

@@ -25,7 +25,7 @@ use check::Faulty;
 use place::Path;
 
 pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
-pub use compile::Given;
+pub use compile::{Asked, Given};
 pub use error::{Error, Fault};
 pub use tuning::{Property, Tuned, Tuning, Version};
 

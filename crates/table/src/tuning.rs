@@ -147,6 +147,13 @@ impl Architecture {
         }
     }
 
+    /// Whether what an emulator is given depends on its version.
+    pub fn is_tuned(&self) -> bool {
+        let by_version = |tuning: &Tuning| tuning.since.is_some() || tuning.before.is_some();
+        let gives = |tuning: &Tuning| !tuning.options.is_empty() || self.cpu.is_none() && tuning.cpu.is_some();
+        self.versions.iter().any(by_version) && self.versions.iter().any(gives)
+    }
+
     /// The tunings that have `cpu` as their model.
     pub fn with_model<'t>(&'t self, cpu: &str) -> impl Iterator<Item = &'t Tuning> {
         self.versions.iter().filter(move |tuning| tuning.cpu.as_deref() == Some(cpu))
@@ -156,8 +163,10 @@ impl Architecture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ArchTable, Given};
+    use crate::{ArchTable, Asked, Given};
     use dispatch_core::Table;
+    use dispatch_core::record::Field;
+    use dispatch_core::table::{Corrupt, Identity, RowRecord};
 
     fn version(text: &str) -> Version {
         text.parse().unwrap()
@@ -208,7 +217,7 @@ mod tests {
                 "versions": [{"since": "7.0", "cpu": "one", "lacks": ["a", "c"], "larger_cpu": "two", "options": ["-x"]}]"#,
         )
         .unwrap();
-        let known = Given { program: 1, version: Some(version("7.2")), plain: false };
+        let known = Given { program: 1, version: Some(version("7.2")), ..Given::default() };
         for (given, expected) in [
             (known.clone(), (vec!["one", "two"], vec!["-x", "-y"], 0b101)),
             (Given { plain: true, ..known }, (vec![], vec!["-y"], 0)),
@@ -226,6 +235,72 @@ mod tests {
             });
             assert_eq!(row.property, 1);
         }
+    }
+
+    #[test]
+    fn by_its_path_only_the_file_that_was_asked_is_given_it() {
+        let table = with(
+            r#""options": ["-y"], "versions": [{"since": "7.0", "cpu": "one", "options": ["-x"]}, {"cpu": "any"}]"#,
+        )
+        .unwrap();
+        let file = Identity { size: 1, inode: 2, seconds: 3, nanoseconds: 4 };
+        let asked = Asked { file, path: "/emulator".into(), version: "7.2 (Debian)".into() };
+        let given = Given { version: Some(version("7.2")), asked: Some(asked), ..Given::default() };
+        let compiled = table.compile_with(&[("aarch64", given.clone())]);
+        let read = Table::read(&compiled).unwrap();
+        assert_eq!(read.rows().count(), table.architectures.len());
+        let row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
+        let Identity { size, inode, seconds, nanoseconds } = file;
+        for (other, model, options) in [
+            (file, c"one", 2),
+            (Identity { size: size + 1, ..file }, c"any", 1),
+            (Identity { inode: inode + 1, ..file }, c"any", 1),
+            (Identity { seconds: seconds + 1, ..file }, c"any", 1),
+            (Identity { nanoseconds: nanoseconds + 1, ..file }, c"any", 1),
+        ] {
+            let mut fitted = row;
+            read.fit(&mut fitted, other).unwrap();
+            assert_eq!((fitted.cpus.iter().next(), fitted.options.iter().count()), (Some(model), options), "{other:?}");
+        }
+        let found = read.asked(&row).unwrap();
+        assert_eq!((found.file, found.path, found.version), (file, c"/emulator", c"7.2 (Debian)"));
+        assert!(read.rows().map(Result::unwrap).all(|other| other == row || read.asked(&other).is_none()));
+        // A record of it that points outside is noticed when it counts.
+        let mut identity: Vec<u8> = Vec::new();
+        file.write(&mut |part| identity.extend(part));
+        let at = compiled.windows(Identity::SIZE).position(|window| window == identity).unwrap();
+        let mut damaged = compiled.clone();
+        damaged[at - RowRecord::SIZE..][..u64::SIZE].fill(0xff);
+        let read = Table::read(&damaged).unwrap();
+        let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
+        assert_eq!(read.fit(&mut row, Identity { size: size + 1, ..file }), Ok(()));
+        assert_eq!(read.fit(&mut row, file), Err(Corrupt));
+        assert!(read.asked(&row).is_none());
+        // One that refused the model is given none, and another file what every version is given.
+        let compiled = table.compile_with(&[("aarch64", Given { plain: true, ..given })]);
+        let read = Table::read(&compiled).unwrap();
+        let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
+        assert_eq!(row.cpus.iter().next(), Some(c"any"));
+        read.fit(&mut row, file).unwrap();
+        assert_eq!((row.cpus.is_empty(), row.options.iter().count()), (true, 1));
+    }
+
+    #[test]
+    fn rows_whose_emulators_are_to_be_asked() {
+        for (fields, tuned) in [
+            (r#""versions": []"#, false),
+            (r#""versions": [{"cpu": "any"}]"#, false),
+            (r#""versions": [{"since": "7.0", "note": "slow"}]"#, false),
+            (r#""versions": [{"since": "7.0", "cpu": "one"}]"#, true),
+            (r#""versions": [{"before": "7.0"}, {"cpu": "any"}]"#, true),
+            (r#""cpu": "mine", "versions": [{"since": "7.0", "cpu": "one"}]"#, false),
+            (r#""cpu": "mine", "versions": [{"since": "7.0", "options": ["-x"]}]"#, true),
+        ] {
+            assert_eq!(with(fields).unwrap().find("aarch64").unwrap().is_tuned(), tuned, "{fields}");
+        }
+        let table = ArchTable::builtin();
+        let tuned = table.architectures.iter().filter(|row| row.is_tuned()).map(|row| row.name.as_str());
+        assert_eq!(tuned.collect::<Vec<_>>(), ["aarch64", "riscv64"]);
     }
 
     #[test]

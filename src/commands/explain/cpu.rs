@@ -1,6 +1,6 @@
 //! Which CPU a program finds, against what it says of itself.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -20,14 +20,32 @@ use crate::{memory, probe};
 pub(super) struct Look<'l> {
     /// The program.
     pub guest: &'l Guest,
-    /// Its row as the interpreter has it.
+    /// Its row as the interpreter has it, for this emulator.
     pub compiled: &'l Row<'l>,
     /// The same as the table has it.
     pub row: &'l Architecture,
     /// What is about to be done.
     pub prepared: &'l Prepared<'l, 'l, &'l [u8], usize>,
+    /// How the emulator's version is known.
+    pub known: Known<'l>,
     /// Where the emulator may be inside.
     pub image: &'l Effective,
+}
+
+/// How the version of an emulator is known.
+#[derive(Clone, Copy)]
+pub(super) enum Known<'l> {
+    /// It was put inside the image.
+    Inside,
+    /// The emulator at its path was asked.
+    Asked {
+        /// What it said.
+        version: &'l CStr,
+        /// Whether the file is still the same.
+        same: bool,
+    },
+    /// Not at all.
+    Nothing,
 }
 
 impl Look<'_> {
@@ -58,12 +76,7 @@ impl Look<'_> {
             notes.push(format!("QEMU_CPU={chosen} is set, and wins over the table"));
             notes.extend(self.refused(OsStr::from_bytes(chosen.as_bytes())));
         }
-        let inside = matches!(self.prepared.emulator, Emulator::Inside(_));
-        let by_version = self.row.versions.iter().any(|tuning| tuning.cpu.is_some());
-        let plan = &self.prepared.plan;
-        if by_version && !inside && plan.cpu == plan::Cpu::Emulator && plan.argv0 == Argv0::DashZero {
-            notes.push("the emulator chooses the CPU; inside an image it may be given a faster one".to_owned());
-        }
+        notes.extend(self.version());
         let Some(cpu) = cpu else { return notes };
         let model = cpu.model.as_ref().map(Bytes::to_string);
         let tuning = model.iter().flat_map(|model| self.row.with_model(model)).find(|tuning| !tuning.note.is_empty());
@@ -72,6 +85,30 @@ impl Look<'_> {
             notes.push("it may end with an illegal instruction, unless QEMU_CPU names a model that has it".to_owned());
         }
         notes
+    }
+
+    /// What the model, or its absence, of an emulator by its path is founded on.
+    fn version(&self) -> Option<String> {
+        let plan = &self.prepared.plan;
+        if !self.row.is_tuned() || plan.cpu == plan::Cpu::Caller || plan.argv0 != Argv0::DashZero {
+            return None;
+        }
+        let path = plan.emulator.to_string_lossy();
+        let by_table = matches!(plan.cpu, plan::Cpu::Table(_));
+        let chosen = if by_table { "the CPU is the one for all versions" } else { "the emulator chooses the CPU" };
+        let why = match self.known {
+            Known::Asked { version, same: true } if !version.is_empty() => {
+                let version = version.to_string_lossy();
+                return by_table.then(|| format!("the CPU is for version {version}, which {path} still is"));
+            }
+            Known::Asked { same: true, .. } => "does not say its version",
+            Known::Asked { same: false, .. } => {
+                "was replaced since it was asked for its version: write the image again"
+            }
+            Known::Nothing => "was not asked for its version: write the image again",
+            Known::Inside => return None,
+        };
+        Some(format!("{chosen}, as {path} {why}"))
     }
 
     /// The model that the caller has chosen, if that is heeded.

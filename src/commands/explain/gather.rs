@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
 use dispatch_core::plan::{self, Word};
-use dispatch_core::prepare::{Emulator, Head, Prepared, Request, prepare};
+use dispatch_core::prepare::{Emulator, Files, Head, Prepared, Request, prepare};
 use dispatch_core::privilege::{Ignored, Start};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
 use dispatch_core::{Guest, program};
@@ -17,14 +17,14 @@ use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
 use super::contents::{self, Contents};
-use super::cpu;
+use super::cpu::{self, Known};
 use super::judge::Judge;
 use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
 use crate::commands::run::environment;
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::guest::{Program, c_string};
-use crate::image::{Effective, OpenImage};
+use crate::image::{Effective, OpenImage, source};
 use crate::json::Bytes;
 use crate::question::Asker;
 use crate::registry::{self, Registry};
@@ -161,7 +161,11 @@ fn plan(
     effective: &Effective,
     table: &ArchTable,
 ) -> Result<Result<(), Unplanned>, Failure> {
-    let image = registered(explanation);
+    // What the kernel starts knows what it knows; `run` asks.
+    let image = match (registered(explanation), guest) {
+        (None, Some(guest)) => source::informed(effective, table, &guest)?,
+        (registered, _) => registered,
+    };
     let image = image.as_ref().unwrap_or(effective);
     let view = image.view()?;
     let compiled = guest.and_then(|guest| view.table.choose(&guest).ok());
@@ -204,8 +208,20 @@ fn plan(
     Ok(match prepared {
         Ok(prepared) => {
             explanation.plan = Some(describe(&prepared, &program.args));
-            if let (Some(guest), Some(compiled), Some(row)) = (guest, compiled, row) {
-                let look = cpu::Look { guest: &guest, compiled: &compiled, row, prepared: &prepared, image };
+            if let (Some(guest), Some(mut compiled), Some(row)) = (guest, compiled, row) {
+                let asked = view.table.asked(&compiled);
+                let known = match prepared.emulator {
+                    Emulator::Inside(_) => Known::Inside,
+                    Emulator::Mapped(file, _) | Emulator::Executed(file) => {
+                        let file = disk.identity(file).ok();
+                        file.and_then(|file| view.table.fit(&mut compiled, file).ok());
+                        asked.map_or(Known::Nothing, |asked| Known::Asked {
+                            version: asked.version,
+                            same: file == Some(asked.file),
+                        })
+                    }
+                };
+                let look = cpu::Look { guest: &guest, compiled: &compiled, row, prepared: &prepared, known, image };
                 explanation.cpu = look.cpu(&contents.properties);
                 explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
             }

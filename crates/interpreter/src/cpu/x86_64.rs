@@ -31,10 +31,12 @@ pub mod nr {
     pub const FACCESSAT: usize = 269;
 }
 
-/// Offset of `st_size` in `struct stat`, in machine words, and of `st_dev` and `st_ino` (uapi/asm/stat.h).
+/// Offset of `st_size` in `struct stat`, in machine words, of `st_dev`, `st_ino`, and the two of `st_mtim` (uapi/asm/stat.h).
 pub const STAT_SIZE: usize = 6;
 pub const STAT_DEV: usize = 0;
 pub const STAT_INO: usize = 1;
+pub const STAT_MTIME: usize = 11;
+pub const STAT_MTIME_NSEC: usize = 12;
 
 /// A system call; a result from -4095 to -1 is an errno.
 ///
