@@ -86,7 +86,8 @@ fn an_image_gives_its_emulators_to_the_next_one() {
     for (before, after) in first.iter().zip(&second).skip(1) {
         assert_eq!(before, after, "paths, versions, digests, models and addresses are what they were");
     }
-    let err: Vec<&str> = seen.err().lines().collect();
+    // And that systemd does not look below this prefix.
+    let err: Vec<&str> = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d")).collect();
     assert!(err.len() == 3 && err[0].starts_with("binfmt-dispatch: arm: no emulator: "), "{seen}");
 }
 
@@ -128,7 +129,7 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
         &format!(
             "{ROOT}\n{}",
             r#"
-            $TOOL image arm64 s390x -o root/image; cp $GUESTS/arm64/bin/busybox root
+            $TOOL image arm64 s390x --seed 1 -o root/image; cp $GUESTS/arm64/bin/busybox root
             inside /image run ./busybox uname -m; cd root; chroot . ./image run ./s390x; echo code $?; cd ..
             inside /image list --image | wc -l; inside /image list | grep -c 'inside the image'
             # Nothing has to be written for it.
@@ -165,11 +166,11 @@ fn without_proc_and_dev_an_image_installs_itself() {
             inside /usr/bin/binfmt-dispatch install --mount /registry | grep -c ' ok$'
             inside /usr/bin/binfmt-dispatch status --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
             inside /usr/bin/binfmt-dispatch uninstall --mount /registry >out; echo code $?; wc -l <out
-            ls -A root/usr/bin root/usr/libexec root/registry
+            ls -A root/registry root/usr
             "#
         ),
     );
-    let left = "root/registry:\nregister\nstatus\n\nroot/usr/bin:\n\nroot/usr/libexec:\n";
+    let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nlib\n";
     seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n5\n{left}"));
     let [installed, image] =
         ["installed.json", "image.json"].map(|name| programs(&std::fs::read_to_string(scratch.at(name)).unwrap()));

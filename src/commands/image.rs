@@ -124,7 +124,11 @@ pub fn write_to(
         table,
         command: image::this_command()?,
         emulators,
-        outside: source::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
+        outside: match contents.seed {
+            None => source::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
+            // Files of this machine, which is not to show in the image.
+            Some(_) => Vec::new(),
+        },
         // The same file wherever it is written, if that is what is asked for.
         prelink: (!contents.no_prelink)
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),

@@ -70,8 +70,8 @@ fn any_version_of_the_object_file_will_do() {
     let lab = Lab::new();
     lab.write("p", changed(&[(20, b"\x07")]));
     let [option, table] = lab.aarch64("/bin/true", json!({}));
-    lab.tool([&*option, &table, "run", "p"]).printed("").code(0);
-    let json = lab.tool(["explain", "--json", "p"]).json();
+    lab.tool([&*option, &table, "run", "./p"]).printed("").code(0);
+    let json = lab.tool(["explain", "--json", "./p"]).json();
     assert_eq!(json["header"]["machine"], 183, "{json}");
 }
 

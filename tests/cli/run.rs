@@ -48,7 +48,7 @@ fn environment() {
     command.args([&option, &table, "run", "./p", "/proc/self/environ"]).env_clear();
     command.env("B", "callers").env("A", odd).env("EMPTY", "").env("QEMU_CPU", "max");
     let output = command.output().unwrap();
-    let expected = b"A=\xff=\0B=callers\0EMPTY=\0QEMU_CPU=max\0ADDED=1\0";
+    let expected = b"ADDED=1\0A=\xff=\0B=callers\0EMPTY=\0QEMU_CPU=max\0";
     assert!(after_guest(&output.stdout, &guest) == expected, "{command:?}: {output:?}");
 }
 

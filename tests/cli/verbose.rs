@@ -141,7 +141,7 @@ fn install_and_uninstall() {
             &format!("{prefix}/bin: directory made"),
             &format!("{emulator}: put into the image"),
             &format!("{image}: written"),
-            &format!("{prefix}/lib/binfmt.d/binfmt-dispatch.conf: written"),
+            &format!("{prefix}/lib/binfmt.d/zz-binfmt-dispatch.conf: written"),
             &format!("{prefix}/bin/binfmt-dispatch: link made, to ../libexec/binfmt-dispatch/binfmt-dispatch"),
             &format!("qemu-aarch64: registered for {image}"),
             "aarch64: its probe ran",
@@ -188,9 +188,11 @@ fn register_status_and_unregister() {
             "/proc/sys/fs/binfmt_misc: looked at; entries: 1",
             "aarch64: emulator /bin/cat",
             "s390x: no emulator: not at /no/such",
-            &format!("qemu-aarch64: has {image} open"),
         ],
     );
+    let answer =
+        concat!("qemu-aarch64: its interpreter was asked: ours, version ", env!("CARGO_PKG_VERSION"), ", image ");
+    assert!(run.err().contains(answer), "{run}");
     let run = lab.private(&format!("{REGISTRY}; {register} >/dev/null 2>&1; $TOOL -v unregister --image {image}"));
     says(&run, 0, &["/proc/sys/fs/binfmt_misc: looked at; entries: 1", "qemu-aarch64: removed from the registry"]);
 }

@@ -46,7 +46,7 @@ impl Namespace {
         static LINES: OnceLock<String> = OnceLock::new();
         let make = || {
             let image = artefact("image", |path| {
-                tool(&["image", "--no-emulators", "--seed", "0", "-o", path]);
+                tool(&["image", "--no-emulators", "-o", path]);
             });
             lines(&["--interpreter", image.to_str().unwrap()])
         };
@@ -92,7 +92,7 @@ impl Namespace {
     pub fn with_table(scratch: &Scratch, table: &str) -> Self {
         scratch.write("table.json", table);
         let (table, image) = (scratch.at("table.json"), scratch.at("image"));
-        tool(&["image", "--table", &table, "--no-emulators", "--seed", "0", "-o", &image]);
+        tool(&["image", "--table", &table, "--no-emulators", "-o", &image]);
         Self::with_lines("with a table of its own", lines(&["--table", &table, "--interpreter", &image]))
     }
 

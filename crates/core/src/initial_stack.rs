@@ -54,8 +54,12 @@ impl Patch {
     }
 }
 
-/// Passes addresses of strings one by one, the same ones each time.
-pub type Words<'c> = dyn Fn(&mut dyn FnMut(usize)) + 'c;
+/// Takes addresses of strings one by one.
+pub type Push<'p> = dyn FnMut(usize) + 'p;
+/// Passes addresses of strings, the same ones each time.
+pub type Words<'c> = dyn Fn(&mut Push<'_>) + 'c;
+/// Passes the addresses of settings, given the caller's variables that stay.
+pub type Settings<'c> = dyn Fn(&[Cell<usize>], &mut Push<'_>) + 'c;
 
 /// What the emulator gets instead of what the kernel has written.
 pub struct Change<'c> {
@@ -65,8 +69,8 @@ pub struct Change<'c> {
     pub replaced: usize,
     /// Whether a variable of the caller's, given by its address, stays.
     pub keeps: &'c dyn Fn(usize) -> bool,
-    /// Passes the settings that are added to the caller's variables, of which those that stay are given.
-    pub settings: &'c dyn Fn(&[Cell<usize>], &mut dyn FnMut(usize)),
+    /// The settings that are added to the caller's variables.
+    pub settings: &'c Settings<'c>,
 }
 
 /// Where the parts of a changed stack begin: indexes of words.

@@ -64,8 +64,9 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
 pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     /// Not on the stack, which may be as small as the caller likes.
     static mut BUFFERS: Buffers = Buffers::EMPTY;
-    // SAFETY: this function is called once, and nobody else can name it.
-    let buffers = unsafe { &mut *(&raw mut BUFFERS) };
+    let buffers = &raw mut BUFFERS;
+    // SAFETY: this function is called once, and nobody else can name them.
+    let buffers = unsafe { &mut *buffers };
     // SAFETY: `sp` is the kernel's, by this function's contract.
     crate::main(unsafe { Stack::at(sp, base) }, buffers)
 }
