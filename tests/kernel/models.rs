@@ -247,7 +247,7 @@ fn it_is_explained_why_the_model_holds() {
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let emulator = scratch.at(EMULATOR);
     let explain = |script: &str| {
-        let script = format!("{script} ./image explain guest | grep -E '^  (cpu|note) '");
+        let script = format!("{script} ./image explain ./guest | grep -E '^  (cpu|note) '");
         namespace.run(&scratch, &script).succeeded().out().to_owned()
     };
     let for_all = |why: &str| {
