@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use dispatch_core::prepare::Files;
+use dispatch_core::pipeline::World;
 use dispatch_core::say::Text;
 use dispatch_core::table::Identity;
 
@@ -53,7 +53,7 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(EIO)
 }
 
-impl Files for Disk {
+impl World for Disk {
     type File = usize;
 
     fn open(&mut self, name: &CStr) -> Result<usize, i32> {
@@ -97,7 +97,7 @@ impl Files for Disk {
         exists
     }
 
-    fn is_set(&mut self, name: &[u8]) -> bool {
+    fn env_is_set(&mut self, name: &[u8]) -> bool {
         std::env::var_os(OsStr::from_bytes(name)).is_some()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
+use dispatch_core::pipeline::{self, Emulator, Process, START, World, find_emulator, identify};
 use dispatch_core::plan::Cpu;
-use dispatch_core::prepare::{Emulator, Files, Request, prepare};
 use dispatch_core::program::{HEAD, Host};
 use dispatch_core::table::Identity;
 use dispatch_core::{Guest, Refusal, Row, Rule, Table};
@@ -71,13 +71,18 @@ fn plan(bytes: &[u8], table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
     let known = row.is_some();
     let mut files = Disk { guest: bytes, opened: 0 };
     let invocation = Invocation { path: 1, argv0: 2 };
-    let request = Request { guest: File::Guest, invocation, secure, host: HOST, page: 4096 };
-    let mut head = [0; HEAD];
-    match prepare(&mut files, &Image::without_programs(table), request, &mut head) {
-        Ok(prepared) => {
-            assert!(known && !secure && matches!(prepared.emulator, Emulator::Mapped(File::Emulator, _)));
+    let process = Process { secure, host: HOST, page: 4096 };
+    let (image, mut start, mut head) = (Image::without_programs(table), [0; START], [0; HEAD]);
+    let planned = identify(&mut files, &image, File::Guest, &mut start).and_then(|guest| {
+        let mut row = table.choose(&guest.guest)?;
+        let emulator = find_emulator(&mut files, &image, &mut row, process, &mut head)?;
+        Ok((pipeline::plan(&mut files, &guest, &row, &emulator, process, invocation), emulator))
+    });
+    match planned {
+        Ok((plan, emulator)) => {
+            assert!(known && !secure && matches!(emulator, Emulator::Mapped { file: File::Emulator, .. }));
             let tuned = row.is_some_and(|row| row.name == c"aarch64");
-            assert_eq!(tuned, matches!(prepared.plan.cpu, Cpu::Table(_)), "it is the emulator that was asked");
+            assert_eq!(tuned, matches!(plan.cpu, Cpu::Table(_)), "it is the emulator that was asked");
         }
         Err(Refusal::Question { .. }) => assert!(Guest::asks(bytes)),
         Err(refusal) => {
@@ -102,7 +107,7 @@ struct Disk<'g> {
     opened: usize,
 }
 
-impl Files for Disk<'_> {
+impl World for Disk<'_> {
     type File = File;
 
     fn open(&mut self, _: &CStr) -> Result<File, i32> {
@@ -126,7 +131,7 @@ impl Files for Disk<'_> {
         !root.is_empty()
     }
 
-    fn is_set(&mut self, _: &[u8]) -> bool {
+    fn env_is_set(&mut self, _: &[u8]) -> bool {
         false
     }
 }

@@ -108,19 +108,10 @@ impl Scene {
             return false;
         };
         let secure = handoff.secure();
-        let plan = Plan {
-            argv0,
-            callers_argv0,
-            cpu,
-            options,
-            settings,
-            emulator: c"/emulator",
-            strategy,
-            sysroot,
-            secure,
-            invocation,
-        };
-        let expected = self.model(&plan, &self.argv[replaced..]);
+        let plan =
+            Plan { argv0, callers_argv0, cpu, options, settings, emulator: c"/emulator", sysroot, secure, invocation };
+        let plan = if strategy == Strategy::Exec { plan.by_exec() } else { plan };
+        let expected = self.model(&plan, strategy, &self.argv[replaced..]);
         let patch = Patch { phdr: 1, phnum: 2, entry: 3, execfd: Some(4), argv0_flag: plan.argv0_flag() };
         patch.write(handoff.auxv);
         self.check(&plan, (&words, SPARE + odd, &handoff, replaced), &expected);
@@ -128,7 +119,12 @@ impl Scene {
     }
 
     /// argv and environment as they should be.
-    fn model(&self, plan: &Plan<'static, usize>, arguments: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    fn model(
+        &self,
+        plan: &Plan<'static, usize>,
+        strategy: Strategy,
+        arguments: &[Vec<u8>],
+    ) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let texts = |strings: Strings<'_>| strings.iter().map(|text| text.to_bytes().to_vec()).collect::<Vec<_>>();
         let callers = |address: usize| self.string(address).to_vec();
         let hint = plan.cpu == Cpu::Caller && plan.argv0 == Argv0::DashZero;
@@ -142,7 +138,7 @@ impl Scene {
             argv.extend([b"-0".to_vec(), callers(plan.invocation.argv0)]);
         }
         argv.extend([b"--".to_vec(), callers(plan.invocation.path)]);
-        if plan.argv0 == Argv0::Auxv && plan.strategy == Strategy::Map {
+        if plan.argv0 == Argv0::Auxv && strategy == Strategy::Map {
             argv.push(callers(plan.invocation.argv0));
         }
         argv.extend(arguments.iter().cloned());

@@ -14,11 +14,10 @@ use std::path::Path;
 use dispatch_core::elf::MAX_HEADER;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Resident;
+use dispatch_core::pipeline::{Emulator, Head, Process, START, find_emulator, identify, plan};
 use dispatch_core::plan::Word;
-use dispatch_core::prepare::{Emulator, Head, Request, prepare};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_core::say::Text;
-use dispatch_core::table::Strategy;
 use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
@@ -111,39 +110,36 @@ pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failu
 
 fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
-    let mut disk = Disk::default();
-    let request = Request {
-        guest: disk.adopt(program.file),
-        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() },
-        secure: false,
-        host: host::host(),
-        page: host::page(),
-    };
-    let refused = |refusal| Failure::refused(&program.path, &refusal);
-    let view = image.view()?;
-    let mut head: Head = [0; program::HEAD];
-    let mut prepared = prepare(&mut disk, &view, request, &mut head).map_err(refused)?;
-    prepared.plan.strategy = Strategy::Exec;
+    let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
+    let process = Process { secure: false, host: host::host(), page: host::page() };
+    let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
+    let image_view = image.view()?;
+    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
+    let file = disk.adopt(program.file);
+    let guest = identify(&mut disk, &image_view, file, &mut start).map_err(refused)?;
+    let mut row = image_view.table.choose(&guest.guest).map_err(refused)?;
+    let emulator = find_emulator(&mut disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
+    let plan = plan(&mut disk, &guest, &row, &emulator, process, invocation).by_exec();
 
     let owned = |word: Word<'_, &[u8]>| match word {
         Word::Ours(string) => string.to_owned(),
         Word::Callers(bytes) => c_string(OsStr::from_bytes(bytes)),
     };
     let mut argv = Vec::new();
-    prepared.plan.argv(&mut |word| argv.push(owned(word)));
+    plan.argv(&mut |word| argv.push(owned(word)));
     argv.extend(program.args.iter().map(|argument| c_string(argument)));
     let variables: Vec<Vec<u8>> = environment();
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();
-    prepared.plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
+    plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
     let words: Vec<String> = argv.iter().map(|word| quote(word.to_bytes())).collect();
-    log::info!("{}: executed as {}", Text(prepared.plan.emulator.to_bytes()), words.join(" "));
-    let Err(errno) = match prepared.emulator {
+    log::info!("{}: executed as {}", Text(plan.emulator.to_bytes()), words.join(" "));
+    let Err(errno) = match emulator {
         // By its descriptor: without a /proc it has no path.
-        Emulator::Inside(resident) => execveat(outside(&resident, image)?, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
-        Emulator::Mapped(..) | Emulator::Executed(_) => execve(prepared.plan.emulator, &argv, &envp),
+        Emulator::Embedded(resident) => execveat(outside(&resident, image)?, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
+        Emulator::Mapped { .. } | Emulator::Executed { .. } => execve(plan.emulator, &argv, &envp),
     };
-    let command = OsStr::from_bytes(prepared.plan.emulator.to_bytes()).to_owned();
+    let command = OsStr::from_bytes(plan.emulator.to_bytes()).to_owned();
     Err(Failure::CommandRefused { command, error: errno.into() })
 }
 

@@ -16,13 +16,14 @@
 extern crate std;
 
 pub mod bytes;
+mod choose;
 pub mod elf;
 pub mod guest;
 pub mod handoff;
 pub mod image;
 pub mod initial_stack;
+pub mod pipeline;
 pub mod plan;
-pub mod prepare;
 pub mod privilege;
 pub mod program;
 pub mod record;

@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use crate::bytes::Strings;
 use crate::handoff::Invocation;
 use crate::refusal::Refusal;
-use crate::table::{Argv0, Row, Strategy};
+use crate::table::{Argv0, Row};
 
 /// The prefix of the variables that steer QEMU (linux-user/main.c).
 pub const STEERING: &[u8] = b"QEMU_";
@@ -50,8 +50,6 @@ pub struct Plan<'a, A> {
     pub settings: Strings<'a>,
     /// The emulator's path, or its name if it is inside the image; mostly also its argv\[0\].
     pub emulator: &'a CStr,
-    /// How the process becomes the emulator.
-    pub strategy: Strategy,
     /// Directory that holds the libraries of a dynamic guest.
     pub sysroot: Option<&'a CStr>,
     /// AT_SECURE: the guest gained privileges by this exec.
@@ -74,7 +72,7 @@ pub enum Word<'a, A> {
 /// # Errors
 /// [`Refusal::NoEmulator`] when none is there, and whatever `open` refuses: an emulator that is there and cannot be
 /// used is not passed over silently.
-pub fn find_emulator<'a, T>(
+pub fn first_emulator<'a, T>(
     row: &Row<'a>,
     mut open: impl FnMut(&'a CStr) -> Result<Option<T>, Refusal<'a>>,
 ) -> Result<(&'a CStr, T), Refusal<'a>> {
@@ -158,10 +156,16 @@ impl<'a, A: Copy> Plan<'a, A> {
         self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero
     }
 
-    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments. Only who maps the
-    /// emulator writes its AT_FLAGS; after an execve(2) by us the kernel has left the bit clear, and argv\[0\] is lost.
+    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
     pub fn argv0_flag(&self) -> bool {
-        self.argv0 == Argv0::Auxv && self.strategy == Strategy::Map
+        self.argv0 == Argv0::Auxv
+    }
+
+    /// The plan for an emulator that is executed: after an execve(2) AT_FLAGS is the kernel's, with bit 0 clear, so argv\[0\]
+    /// is lost by the convention that needs it.
+    pub fn by_exec(self) -> Self {
+        let argv0 = if self.argv0 == Argv0::Auxv { Argv0::None } else { self.argv0 };
+        Plan { argv0, ..self }
     }
 }
 
@@ -174,6 +178,7 @@ pub fn variable_name(variable: &[u8]) -> &[u8] {
 pub(crate) mod tests {
     use super::*;
     use crate::elf::{Class, Data};
+    use crate::table::Strategy;
     use std::vec::Vec;
 
     pub(crate) fn row(argv0: Argv0) -> Row<'static> {
@@ -209,7 +214,6 @@ pub(crate) mod tests {
             options,
             settings,
             emulator: c"/q",
-            strategy: Strategy::Map,
             sysroot: Some(c"/one"),
             secure,
             invocation,
@@ -258,7 +262,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_exec_cannot_pass_argv0_in_place() {
-        let plan = Plan { strategy: Strategy::Exec, ..plan(Argv0::Auxv, false) };
+        let plan = plan(Argv0::Auxv, false).by_exec();
         let mut argv = Vec::new();
         plan.argv(&mut |word| argv.push(text(word)));
         assert_eq!(argv, ["/q", "-cpu", "max", "-B", "0", "-L", "/one", "--", "-E"]);
@@ -283,13 +287,13 @@ pub(crate) mod tests {
     fn the_first_emulator_that_is_there_is_taken() {
         let row = row(Argv0::DashZero);
         let there = |wanted: &'static CStr| move |path: &CStr| Ok((path == wanted).then_some(()));
-        assert_eq!(find_emulator(&row, there(c"/second")), Ok((c"/second", ())));
+        assert_eq!(first_emulator(&row, there(c"/second")), Ok((c"/second", ())));
         assert_eq!(
-            find_emulator(&row, there(c"/third")),
+            first_emulator(&row, there(c"/third")),
             Err(Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") })
         );
         let broken = Refusal::CorruptTable;
-        assert_eq!(find_emulator::<()>(&row, |_| Err(broken)), Err(broken), "not passed over");
+        assert_eq!(first_emulator::<()>(&row, |_| Err(broken)), Err(broken), "not passed over");
     }
 
     #[test]

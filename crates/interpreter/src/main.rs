@@ -18,18 +18,20 @@ use core::cell::Cell;
 use core::convert::Infallible;
 use core::ffi::CStr;
 
+use dispatch_core::Refusal;
+use dispatch_core::handoff::{self, Handoff, Invocation};
 use dispatch_core::image::{self, COMMAND, Image};
 use dispatch_core::initial_stack::Change;
+use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, identify, plan};
 use dispatch_core::plan::{Plan, Word, variable_name};
-use dispatch_core::prepare::{Emulator, Prepared, Request, failed, prepare};
-use dispatch_core::{Handoff, Refusal, handoff};
 
 use crate::load::Loaded;
 use crate::stack::{Changed, Stack};
-use crate::sys::{Buffers, Description, Fd};
+use crate::sys::{Buffers, Description, Fd, Kernel};
 
-/// The path of a privileged guest whose own cannot be found out: nobody's program, and not the caller's to change.
-const NOBODYS: &CStr = c"/";
+/// The path of a privileged guest when the kernel's cannot be read (no /proc): never a program, and not the caller's to
+/// change.
+const UNKNOWN_PATH: &CStr = c"/";
 
 /// What the kernel gave us.
 struct Start {
@@ -80,34 +82,57 @@ fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal
 }
 
 impl Start {
-    /// The pipeline: handoff, guest, emulator, plan, hand-over.
+    /// The pipeline. The numbers are those of the security rules (SECURITY.md) that a stage carries out.
     fn dispatch(&self, buffers: &'static mut Buffers) -> Never {
-        let Start { stack, handoff, execfd } = self;
-        let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
-        let (mut invocation, replaced) = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
-        let image = image(stack, handoff)?;
+        let image = image(&self.stack, &self.handoff)?; // 6
+        let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
+        let (mut world, start) = (self.world(&mut buffers.path), &mut [0; START]);
+        let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
+        let guest = identify(&mut world, &image, self.execfd, start)?; // 3, 5
+        let mut row = image.table.choose(&guest.guest)?; // 7
+        let emulator = find_emulator(&mut world, &image, &mut row, process, &mut buffers.head)?; // 1
+        let plan = plan(&mut world, &guest, &row, &emulator, process, invocation); // 1, 2, 4
+        self.hand_over(&image, &plan, replaced, emulator)
+    }
 
-        let secure = handoff.secure();
-        let Buffers { path, head } = buffers;
-        let mut files = sys::Kernel { stack, environment: handoff.envp, path: Some(path) };
+    /// Files and environment, with room for a path.
+    fn world(&self, path: &'static mut sys::Path) -> Kernel<'_> {
+        Kernel { stack: &self.stack, environment: self.handoff.envp, path: Some(path) }
+    }
+
+    /// How the guest was called, and how many of the kernel's arguments say so.
+    fn invocation(&self, world: &mut Kernel<'_>, secure: bool) -> Result<(Invocation<usize>, usize), Refusal<'static>> {
+        let argv0_kept = self.handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
+        let (mut invocation, replaced) = self.handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
         // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the caller's may mean another file
         // by now.
-        if let Some(room) = files.path.take_if(|_| secure) {
-            invocation.path = sys::path(*execfd, room).unwrap_or(NOBODYS).as_ptr() as usize;
+        if let Some(room) = world.path.take_if(|_| secure) {
+            invocation.path = sys::path(self.execfd, room).unwrap_or(UNKNOWN_PATH).as_ptr() as usize;
         }
-        let request = Request { guest: *execfd, invocation, secure, host: cpu::HOST, page: image.page };
-        let Prepared { plan, emulator } = prepare(&mut files, &image, request, head)?;
+        Ok((invocation, replaced))
+    }
+
+    /// Becomes the emulator; what comes back is a refusal.
+    fn hand_over(
+        &self,
+        image: &Image<'static>,
+        plan: &Plan<'static, usize>,
+        replaced: usize,
+        emulator: Emulator<'static, '_, Fd>,
+    ) -> Never {
+        let failed = failed("map the emulator", plan.emulator);
         let loaded = match emulator {
-            Emulator::Executed(file) => return self.exec(&plan, replaced, file),
-            Emulator::Mapped(file, program) => {
-                let loaded = load::map(file, &program).map_err(failed("map the emulator", plan.emulator))?;
+            Emulator::Executed { file, .. } => return self.exec(plan, replaced, file),
+            Emulator::Mapped { file, program, .. } => {
+                let loaded = load::map(file, &program).map_err(failed)?;
                 sys::close(file);
                 loaded
             }
-            Emulator::Inside(resident) => load::move_in(&image, &resident, plan.secure, stack.base())
-                .map_err(failed("map the emulator", plan.emulator))?,
+            Emulator::Embedded(resident) => {
+                load::move_in(image, &resident, plan.secure, self.stack.base()).map_err(failed)?
+            }
         };
-        self.enter(&image, &plan, replaced, loaded)
+        self.enter(image, plan, replaced, loaded)
     }
 
     /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the

@@ -3,8 +3,8 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 
+use dispatch_core::pipeline::{Head, World};
 use dispatch_core::plan::variable_name;
-use dispatch_core::prepare::{Files, Head};
 use dispatch_core::program::HEAD;
 use dispatch_core::table::Identity;
 
@@ -135,7 +135,7 @@ pub struct Kernel<'s> {
     pub path: Option<&'static mut Path>,
 }
 
-impl Files for Kernel<'_> {
+impl World for Kernel<'_> {
     type File = Fd;
 
     fn open(&mut self, path: &CStr) -> Result<Fd> {
@@ -180,7 +180,7 @@ impl Files for Kernel<'_> {
     }
 
     #[inline(never)]
-    fn is_set(&mut self, name: &[u8]) -> bool {
+    fn env_is_set(&mut self, name: &[u8]) -> bool {
         self.environment.iter().any(|address| variable_name(self.stack.string(address.get()).to_bytes()) == name)
     }
 }

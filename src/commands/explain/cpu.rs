@@ -5,12 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use dispatch_core::Guest;
+use dispatch_core::pipeline::Emulator;
 use dispatch_core::plan;
-use dispatch_core::prepare::{Emulator, Prepared};
+
 use dispatch_core::table::{Argv0, Row};
 use dispatch_table::Architecture;
 
 use super::Cpu;
+use super::gather::Prepared;
 use crate::commands::run::outside;
 use crate::image::Effective;
 use crate::json::Bytes;
@@ -25,7 +27,7 @@ pub(super) struct Look<'l> {
     /// The same as the table has it.
     pub row: &'l Architecture,
     /// What is about to be done.
-    pub prepared: &'l Prepared<'l, 'l, &'l [u8], usize>,
+    pub prepared: &'l Prepared<'l>,
     /// How the emulator's version is known.
     pub known: Known<'l>,
     /// Where the emulator may be inside.
@@ -121,11 +123,11 @@ impl Look<'_> {
     /// The hint for a model that the emulator refuses.
     fn refused(&self, model: &OsStr) -> Option<String> {
         let (path, _file) = match self.prepared.emulator {
-            Emulator::Inside(resident) => {
+            Emulator::Embedded(resident) => {
                 let file = outside(&resident, self.image).ok()?;
                 (memory::path(&file)?, Some(file))
             }
-            Emulator::Mapped(..) | Emulator::Executed(_) => {
+            Emulator::Mapped { .. } | Emulator::Executed { .. } => {
                 (PathBuf::from(OsStr::from_bytes(self.prepared.plan.emulator.to_bytes())), None)
             }
         };

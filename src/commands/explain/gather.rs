@@ -8,10 +8,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
+use dispatch_core::pipeline::{self, Emulator, Head, Process, START, World, find_emulator, identify};
 use dispatch_core::plan::{self, Word};
-use dispatch_core::prepare::{Emulator, Files, Head, Prepared, Request, prepare};
 use dispatch_core::privilege::{Ignored, Start};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
+use dispatch_core::rule::WINDOW;
 use dispatch_core::{Guest, program};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
@@ -30,9 +31,6 @@ use crate::question::Asker;
 use crate::registry::{self, Registry};
 use crate::{defaults, host, ownership, privilege};
 
-/// How much of a program the kernel's entries are compared with, in bytes (BINPRM_BUF_SIZE).
-const START: usize = 256;
-
 /// Explains the program called `name`.
 ///
 /// # Errors
@@ -40,7 +38,7 @@ const START: usize = 256;
 pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
     let program = Program::find(name, &[])?;
     let unreadable = |error| Failure::io("read", &program.path, error);
-    let mut start = [0; START];
+    let mut start = [0; WINDOW];
     let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
     let start = &start[..len];
     let guest = Guest::identify(start);
@@ -152,7 +150,13 @@ pub(super) struct Unplanned {
     pub by_header: bool,
 }
 
-/// Makes the plan, as the kernel's door would.
+/// A plan, and the emulator that it is for.
+pub(super) struct Prepared<'p> {
+    pub plan: plan::Plan<'p, &'p [u8]>,
+    pub emulator: Emulator<'p, 'p, usize>,
+}
+
+/// Makes the plan, as the interpreter would.
 fn plan(
     explanation: &mut Explanation,
     program: &Program,
@@ -193,16 +197,16 @@ fn plan(
     // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
     let own_path = if secure { program.path.canonicalize().ok() } else { None };
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
-    let mut disk = Disk::default();
-    let request = Request {
-        guest: disk.adopt(program.file.try_clone().map_err(unreadable)?),
-        invocation: Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() },
-        secure,
-        host: host::host(),
-        page: host::page(),
-    };
-    let mut head: Head = [0; program::HEAD];
-    let prepared = prepare(&mut disk, &view, request, &mut head);
+    let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
+    let process = Process { secure, host: host::host(), page: host::page() };
+    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
+    let file = disk.adopt(program.file.try_clone().map_err(unreadable)?);
+    let prepared = identify(&mut disk, &view, file, &mut start).and_then(|guest| {
+        let mut row = view.table.choose(&guest.guest)?;
+        let emulator = find_emulator(&mut disk, &view, &mut row, process, &mut head)?;
+        let plan = pipeline::plan(&mut disk, &guest, &row, &emulator, process, invocation);
+        Ok(Prepared { plan, emulator })
+    });
     let chosen = prepared.as_ref().ok().map(|prepared| prepared.plan.emulator.to_bytes().to_vec());
     explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
     Ok(match prepared {
@@ -211,8 +215,8 @@ fn plan(
             if let (Some(guest), Some(mut compiled), Some(row)) = (guest, compiled, row) {
                 let asked = view.table.asked(&compiled);
                 let known = match prepared.emulator {
-                    Emulator::Inside(_) => Known::Inside,
-                    Emulator::Mapped(file, _) | Emulator::Executed(file) => {
+                    Emulator::Embedded(_) => Known::Inside,
+                    Emulator::Mapped { file, .. } | Emulator::Executed { file, .. } => {
                         let file = disk.identity(file).ok();
                         file.and_then(|file| view.table.fit(&mut compiled, file).ok());
                         asked.map_or(Known::Nothing, |asked| Known::Asked {
@@ -299,7 +303,7 @@ fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> T
     Tried { path: Bytes::from(path), chosen: chosen == Some(path.as_os_str().as_bytes()), error }
 }
 
-fn describe(prepared: &Prepared<'_, '_, &[u8], usize>, arguments: &[OsString]) -> Plan {
+fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> Plan {
     let name = |word: Word<'_, &[u8]>| match word {
         Word::Ours(string) => Bytes::of(string.to_bytes()),
         Word::Callers(bytes) => Bytes::of(bytes),
@@ -318,9 +322,9 @@ fn describe(prepared: &Prepared<'_, '_, &[u8], usize>, arguments: &[OsString]) -
     Plan {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
         strategy: match prepared.emulator {
-            Emulator::Inside(_) => "image",
-            Emulator::Mapped(..) => "map",
-            Emulator::Executed(_) => "exec",
+            Emulator::Embedded(_) => "image",
+            Emulator::Mapped { .. } => "map",
+            Emulator::Executed { .. } => "exec",
         },
         argv,
         environment: Environment { removed: removed.collect(), added },

@@ -1,0 +1,46 @@
+//! Stage 3, the row: which architecture's emulator runs the guest, or why none does.
+
+use crate::elf::Header;
+use crate::table::{Corrupt, Row, Table};
+use crate::{Guest, Refusal};
+
+impl<'a> Table<'a> {
+    /// The row for `guest`. At most one accepts any header: the writer refuses a table where two do.
+    ///
+    /// # Errors
+    /// Why there is none: the operating system, the variant of a known machine, or the machine.
+    #[inline(never)]
+    pub fn choose(&self, guest: &Guest) -> Result<Row<'a>, Refusal<'a>> {
+        let header = guest.header;
+        for row in self.rows() {
+            let row = row?;
+            if row.accepts(guest) {
+                return Ok(row);
+            }
+        }
+        // Nobody's guest: find out how near it comes, for the message.
+        let mut refusal = Refusal::UnknownMachine(header.machine);
+        let mut nearest = None;
+        for row in self.rows() {
+            let row = row?;
+            if !row.machines().any(|machine| machine == header.machine) {
+                continue;
+            }
+            if row.accepts(&Guest { header: Header { osabi: *row.osabi.first().ok_or(Corrupt)?, ..header } }) {
+                return Err(Refusal::ForeignSystem { osabi: header.osabi });
+            }
+            // The first row with this machine is its usual one; the byte order and the class tell more.
+            let near = Some((row.data == header.data, row.class == header.class));
+            if near > nearest {
+                nearest = near;
+                refusal = Refusal::UnknownVariant {
+                    machine: row.name,
+                    class: header.class,
+                    data: header.data,
+                    flags: header.flags,
+                };
+            }
+        }
+        Err(refusal)
+    }
+}

@@ -1,0 +1,320 @@
+//! The stages between the kernel's hand-off and the hand-over to the emulator, as verbs: [`identify`], [`choose`],
+//! [`find_emulator`], [`plan`]. The interpreter goes through them in `dispatch`, and the command where it runs or explains a
+//! program; they differ in how files are read, which is a [`World`].
+//!
+//! [`choose`]: crate::Table::choose
+
+use core::ffi::CStr;
+use core::ops::Range;
+
+use crate::bytes::Strings;
+use crate::elf::{PT_GNU_PROPERTY, PT_INTERP};
+use crate::handoff::Invocation;
+use crate::image::{Image, Resident};
+use crate::plan::{self, Cpu, Plan};
+use crate::program::{self, Host, Program};
+use crate::table::{Argv0, Identity, Row, Strategy};
+use crate::{Guest, Refusal, bytes};
+
+/// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
+/// dynamic linker too.
+pub const START: usize = 1024;
+/// Most of a guest that is read at a time for what its row leaves open, in bytes: program headers, of which no program has as
+/// many; a dynamic linker's name (PATH_MAX, as in the kernel's own loader); GNU properties, which have some 50.
+const PART: usize = 4096;
+
+/// Errno of a file that is not there.
+pub const ENOENT: i32 = 2;
+/// Errno of a path through something that is no directory.
+pub const ENOTDIR: i32 = 20;
+
+/// Files, and the caller's environment. Errors are errno values.
+pub trait World {
+    /// An open file.
+    type File: Copy;
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// As open(2).
+    fn open(&mut self, path: &CStr) -> Result<Self::File, i32>;
+    /// Reads what there is at `offset` into `buffer` and returns it; the file's own offset stays.
+    ///
+    /// # Errors
+    /// As pread(2).
+    fn read_at<'b>(&mut self, file: Self::File, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32>;
+    /// Which file it is, and its length.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    fn identity(&mut self, file: Self::File) -> Result<Identity, i32>;
+    /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
+    fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
+    /// Whether the caller has set the environment variable `name`.
+    fn env_is_set(&mut self, name: &[u8]) -> bool;
+}
+
+/// The process that becomes the emulator.
+#[derive(Clone, Copy, Debug)]
+pub struct Process {
+    /// AT_SECURE: the guest gained privileges by this exec.
+    pub secure: bool,
+    /// What emulators have to fit.
+    pub host: Host,
+    /// Page size, in bytes.
+    pub page: u64,
+}
+
+/// The guest's file, with its header.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestFile<'s, F> {
+    /// What the header says.
+    pub guest: Guest,
+    /// The file.
+    file: F,
+    /// Its first bytes.
+    start: &'s [u8],
+}
+
+/// The emulator, and so how the process becomes it.
+#[derive(Clone, Copy, Debug)]
+pub enum Emulator<'a, 'h, F> {
+    /// Out of the image.
+    Embedded(Resident<'a>),
+    /// Mapped from a file.
+    Mapped {
+        /// Its path.
+        path: &'a CStr,
+        /// The file.
+        file: F,
+        /// What it is as a program.
+        program: Program<'h>,
+    },
+    /// Executed.
+    Executed {
+        /// Its path.
+        path: &'a CStr,
+        /// The file.
+        file: F,
+    },
+}
+
+impl<'a, F> Emulator<'a, '_, F> {
+    /// Its path, or its name if it is embedded.
+    pub fn name(&self) -> &'a CStr {
+        match *self {
+            Emulator::Embedded(Resident { name, .. }) => name,
+            Emulator::Mapped { path, .. } | Emulator::Executed { path, .. } => path,
+        }
+    }
+}
+
+/// Room for the headers of an emulator.
+pub type Head = [u8; program::HEAD];
+
+/// Identifies the guest in the open file, whose first bytes are put into `start`. Security rule 3: nothing but this file is
+/// read of it.
+///
+/// # Errors
+/// It cannot be read, or its header is bad; or it is a question, which the refusal answers for `image`.
+#[inline(never)]
+pub fn identify<'a, 's, W: World>(
+    world: &mut W,
+    image: &Image<'a>,
+    file: W::File,
+    start: &'s mut [u8; START],
+) -> Result<GuestFile<'s, W::File>, Refusal<'a>> {
+    let start = world.read_at(file, start, 0).map_err(failed("read the program", c""))?;
+    if Guest::asks(start) {
+        return Err(Refusal::Question { image: image.identity() });
+    }
+    let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
+    Ok(GuestFile { guest, file, start })
+}
+
+/// Finds the emulator of `row`: in the image, or else by path. An emulator by path makes the row what it is for this very
+/// file. `head` receives its headers.
+///
+/// # Errors
+/// There is none, or it cannot be used.
+#[inline(never)]
+pub fn find_emulator<'a, 'h, W: World>(
+    world: &mut W,
+    image: &Image<'a>,
+    row: &mut Row<'a>,
+    process: Process,
+    head: &'h mut Head,
+) -> Result<Emulator<'a, 'h, W::File>, Refusal<'a>> {
+    if let Some(resident) = image.emulator(row).map_err(Refusal::BadImage)? {
+        return Ok(Emulator::Embedded(resident));
+    }
+    // Security rule 1: what runs with privileges comes from the image. Whoever gains them may control what a path leads to.
+    if process.secure {
+        return Err(Refusal::Privileged { machine: row.name });
+    }
+    let (path, file) = plan::first_emulator(row, |path| match world.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(ENOENT | ENOTDIR) => Ok(None),
+        Err(errno) => Err(failed("open the emulator", path)(errno)),
+    })?;
+    let identity = world.identity(file).map_err(failed("examine the emulator", path))?;
+    image.table.fit(row, identity)?;
+    if row.strategy == Strategy::Exec {
+        return Ok(Emulator::Executed { path, file });
+    }
+    let head = world.read_at(file, head, 0).map_err(failed("read the emulator", path))?;
+    match Program::examine(head, identity.size, process.host, process.page) {
+        Ok(program) => Ok(Emulator::Mapped { path, file, program }),
+        Err(fault) if fault.needs_exec() => Ok(Emulator::Executed { path, file }),
+        Err(fault) => Err(Refusal::BadEmulator { path, fault }),
+    }
+}
+
+/// Decides what the emulator is called with, and in which environment.
+#[inline(never)]
+pub fn plan<'a, A: Copy, W: World>(
+    world: &mut W,
+    guest: &GuestFile<'_, W::File>,
+    row: &Row<'a>,
+    emulator: &Emulator<'a, '_, W::File>,
+    process: Process,
+    invocation: Invocation<A>,
+) -> Plan<'a, A> {
+    let Row { argv0, options, environment: settings, .. } = *row;
+    let secure = process.secure;
+    let plan = Plan {
+        argv0,
+        callers_argv0: !secure && argv0 == Argv0::DashZero && world.env_is_set(plan::ARGV0),
+        cpu: guest.cpu(world, row, secure),
+        options,
+        settings,
+        emulator: emulator.name(),
+        // Security rule 1 again: a privileged guest's libraries are where it says, or nowhere.
+        sysroot: if secure { None } else { guest.sysroot(world, row) },
+        secure,
+        invocation,
+    };
+    if let Emulator::Executed { .. } = emulator { plan.by_exec() } else { plan }
+}
+
+/// Turns an errno into a refusal.
+pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Refusal<'a> {
+    move |errno| Refusal::System { doing, subject, errno }
+}
+
+impl<'s, F: Copy> GuestFile<'s, F> {
+    /// The CPU model: the caller's, or of the row's the larger one if the guest says that it needs more than the usual one
+    /// has.
+    #[inline(never)]
+    fn cpu<'a>(&self, world: &mut impl World<File = F>, row: &Row<'a>, secure: bool) -> Cpu<'a> {
+        // Security rule 2 again: what may not reach the emulator chooses nothing here either.
+        if !secure && world.env_is_set(plan::CPU) {
+            return Cpu::Caller;
+        }
+        let mut models = row.cpus.iter();
+        let Some(usual) = models.next() else { return Cpu::Emulator };
+        let Some(larger) = models.next() else { return Cpu::Table(usual) };
+        let needs = self.needs(world, row).unwrap_or(0);
+        Cpu::Table(if needs & row.lacks == 0 { usual } else { larger })
+    }
+
+    /// The bits of the guest's property that the row looks at.
+    fn needs(&self, world: &mut impl World<File = F>, row: &Row<'_>) -> Option<u32> {
+        let mut buffer = [0; PART];
+        let note = self.segment(world, PT_GNU_PROPERTY, &mut buffer)?;
+        self.guest.property(note, row.property)
+    }
+
+    /// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot
+    /// be followed there is none, and the emulator will say why.
+    #[inline(never)]
+    fn sysroot<'a>(&self, world: &mut impl World<File = F>, row: &Row<'a>) -> Option<&'a CStr> {
+        if row.sysroots.is_empty() {
+            return None;
+        }
+        let mut buffer = [0; PART];
+        let linker = Strings::new(self.segment(world, PT_INTERP, &mut buffer)?)?.iter().next()?;
+        if world.env_is_set(plan::LD_PREFIX) {
+            return None;
+        }
+        plan::choose_sysroot(row, linker, |root, path| world.exists(root, path))
+    }
+
+    /// The bytes of the guest's first segment of `kind`, if they fit into `buffer`.
+    #[inline(never)]
+    fn segment<'b>(&self, world: &mut impl World<File = F>, kind: u32, buffer: &'b mut [u8]) -> Option<&'b [u8]>
+    where
+        's: 'b,
+    {
+        let headers = self.part(world, self.guest.program_headers(), buffer)?;
+        let segment = self.guest.segment(headers, kind)?;
+        self.part(world, segment, buffer)
+    }
+
+    /// The guest's bytes in `range`: out of its first ones, or else read into `buffer`.
+    fn part<'b>(&self, world: &mut impl World<File = F>, range: Range<u64>, buffer: &'b mut [u8]) -> Option<&'b [u8]>
+    where
+        's: 'b,
+    {
+        let len = range.end.checked_sub(range.start)?;
+        let buffer = buffer.get_mut(..usize::try_from(len).ok()?)?;
+        match bytes::slice(self.start, range.start, len) {
+            Some(near) => Some(near),
+            None => world.read_at(self.file, buffer, range.start).ok(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::{Class, Data, Machine};
+    use crate::table::{Argv0, TABLE_MAGIC, Table};
+    use std::vec::Vec;
+
+    /// Notes which files are looked for, and has none.
+    struct Nothing(Vec<std::string::String>);
+
+    impl World for Nothing {
+        type File = ();
+
+        fn open(&mut self, path: &CStr) -> Result<(), i32> {
+            self.0.push(path.to_str().unwrap().into());
+            Err(ENOENT)
+        }
+
+        fn read_at<'b>(&mut self, (): (), _: &'b mut [u8], _: u64) -> Result<&'b [u8], i32> {
+            Err(ENOENT)
+        }
+
+        fn identity(&mut self, (): ()) -> Result<Identity, i32> {
+            Err(ENOENT)
+        }
+
+        fn exists(&mut self, _: &CStr, path: &CStr) -> bool {
+            self.0.push(path.to_str().unwrap().into());
+            false
+        }
+
+        fn env_is_set(&mut self, _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn for_privileged_guests_no_path_is_even_tried() {
+        let mut row = plan::tests::row(Argv0::DashZero);
+        let none = [&TABLE_MAGIC[..], &[0; 4]].concat();
+        let image = Image::without_programs(Table::read(&none).unwrap());
+        let host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
+        for (secure, refusal, tried) in [
+            (true, Refusal::Privileged { machine: c"cpu" }, &[][..]),
+            (false, Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") }, &["/first", "/second"]),
+        ] {
+            let process = Process { secure, host, page: 4096 };
+            let (mut files, mut head) = (Nothing(Vec::new()), [0; program::HEAD]);
+            let found = find_emulator(&mut files, &image, &mut row, process, &mut head);
+            assert_eq!(found.err(), Some(refusal));
+            assert_eq!(files.0, tried);
+        }
+    }
+}
