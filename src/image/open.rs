@@ -134,10 +134,7 @@ impl OpenImage {
         if file.metadata().map_err(failed)?.len() < payload.offset.saturating_add(payload.filesz) {
             return Err(damaged(Fault::CutShort));
         }
-        let ends = [header.table, header.programs, header.origins, header.json]
-            .map(|part| part.offset.saturating_add(part.len));
-        let end = ends.into_iter().max().unwrap_or(0).min(header.len);
-        let meta = read(&file, payload.offset, end).map_err(failed)?;
+        let meta = read(&file, payload.offset, header.meta_len()).map_err(failed)?;
         let image = OpenImage { path: path.to_owned(), file, start: payload.offset, len: payload.filesz, header, meta };
         // Everything is looked at once here, so that what follows cannot find anything wrong.
         image

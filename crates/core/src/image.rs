@@ -206,6 +206,11 @@ impl ImageHeader {
         Ok(header)
     }
 
+    /// How much of the payload comes before the bodies, in bytes: all that a reader looks at.
+    pub fn meta_len(&self) -> u64 {
+        self.table.end().max(self.programs.end()).max(self.origins.end()).max(self.json.end()).min(self.len)
+    }
+
     /// The checksum that a header with these bytes must have.
     pub fn sum(&self, bytes: &[u8]) -> Option<u64> {
         bytes.get(..ImageHeader::SIZE.checked_sub(u64::SIZE)?).map(checksum)
@@ -245,7 +250,14 @@ impl<'a> Image<'a> {
     /// # Errors
     /// [`Fault`].
     pub fn read(bytes: &'a [u8], len: u64, machine: Machine, page: u64) -> Result<Self, Fault> {
-        let header = ImageHeader::open(bytes, machine)?;
+        Self::of(&ImageHeader::open(bytes, machine)?, bytes, len, page)
+    }
+
+    /// The same for a payload whose header has been opened; `bytes` has at least [`ImageHeader::meta_len`] of it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn of(header: &ImageHeader, bytes: &'a [u8], len: u64, page: u64) -> Result<Self, Fault> {
         // What is aligned to larger pages is aligned to ours, too.
         if header.page & page.wrapping_sub(1) != 0 {
             return Err(Fault::Page);
@@ -268,11 +280,6 @@ impl<'a> Image<'a> {
     pub fn identity(&self) -> &'a [u8] {
         let end = ImageHeader::SIZE.saturating_sub(u64::SIZE);
         self.bytes.get(end.saturating_sub(<[u8; 32]>::SIZE)..end).unwrap_or_default()
-    }
-
-    /// The payload, or the part of it that was read.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
     }
 
     /// The programs, the command first.

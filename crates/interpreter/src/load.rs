@@ -6,6 +6,7 @@ use dispatch_core::image::{Image, Resident, SegmentRecord};
 use dispatch_core::initial_stack::Patch;
 use dispatch_core::program::{Mapping, Program};
 
+use crate::stack::Payload;
 use crate::sys::{self, Fd, Place, Protection};
 
 /// A program in memory. Addresses are where it really is.
@@ -92,7 +93,7 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
     Ok(loaded)
 }
 
-/// Moves a program out of the image to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
+/// Moves a program out of the payload, on a host with pages of `page` bytes, to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
 /// for ones that nobody can know, or they are taken.
 ///
 /// With a prelinked program, the addresses above it are reserved, nearly up to `limit`, if there are that many and nothing
@@ -101,7 +102,7 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
 ///
 /// # Errors
 /// As [`map`].
-pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: usize) -> Result<Loaded, i32> {
+pub fn move_in(payload: Payload, program: &Resident<'_>, page: u64, secure: bool, limit: usize) -> Result<Loaded, i32> {
     let record = program.record;
     let len = record.high.saturating_sub(record.low) as usize;
     let base = if secure { 0 } else { record.base as usize };
@@ -115,11 +116,11 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
     } else if record.relocatable == 0 {
         exactly(record.low as usize, len)?
     } else {
-        anywhere(len, record.align as usize, image.page as usize)?
+        anywhere(len, record.align as usize, page as usize)?
     };
     let bias = Bias::of(start, record.low);
-    let body = (image.bytes().as_ptr() as usize).saturating_add(record.body.offset as usize);
-    // SAFETY: from the payload, where nobody looks at it again, into the range that was reserved just now.
+    let body = payload.start.saturating_add(record.body.offset as usize);
+    // SAFETY: from the bodies of the payload, to which there are no references, into the range that was reserved just now.
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
@@ -143,19 +144,38 @@ pub fn move_in(image: &Image<'_>, program: &Resident<'_>, secure: bool, limit: u
     Ok(loaded)
 }
 
-/// Unmaps what is left of the payload, but for the table and the program's name, as its arguments and variables may be in
-/// there; or reserves its addresses too, for a program that is to be `alone`. Nothing else of it may be needed any more.
-pub fn clear_out(image: &Image<'_>, loaded: &Loaded) {
-    let payload = image.bytes();
-    let last = image.page.wrapping_sub(1);
-    let kept = (image.table_end.max(loaded.name_end).saturating_add(last) & !last) as usize;
-    let (start, len) = ((payload.as_ptr() as usize).saturating_add(kept), payload.len().saturating_sub(kept));
-    if loaded.alone {
-        // SAFETY: nobody reads this part of the image after this.
-        let _ = unsafe { sys::map(Place::Over(start), len, Protection::NONE, None) };
-    } else {
-        // SAFETY: as above.
-        unsafe { sys::unmap(start, len) };
+/// What remains of the payload behind the table and the name of the program, which its arguments and variables may be in.
+#[derive(Clone, Copy)]
+pub struct Remains {
+    start: usize,
+    len: usize,
+    /// Whether the program is to be alone.
+    alone: bool,
+}
+
+impl Remains {
+    /// What remains when `loaded` runs.
+    #[inline(never)]
+    pub fn of(payload: Payload, image: &Image<'_>, loaded: &Loaded) -> Self {
+        let last = image.page.wrapping_sub(1);
+        let kept = (image.table_end.max(loaded.name_end).saturating_add(last) & !last) as usize;
+        let (start, len) = (payload.start.saturating_add(kept), payload.len.saturating_sub(kept));
+        Remains { start, len, alone: loaded.alone }
+    }
+
+    /// Unmaps it, or reserves its addresses for a program that is to be alone.
+    ///
+    /// # Safety
+    /// No reference to it is used any more.
+    pub unsafe fn clear_out(self) {
+        let Remains { start, len, alone } = self;
+        if alone {
+            // SAFETY: by this function's contract.
+            let _ = unsafe { sys::map(Place::Over(start), len, Protection::NONE, None) };
+        } else {
+            // SAFETY: as above.
+            unsafe { sys::unmap(start, len) };
+        }
     }
 }
 

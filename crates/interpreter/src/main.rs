@@ -20,13 +20,14 @@ use core::ffi::CStr;
 
 use dispatch_core::Refusal;
 use dispatch_core::handoff::{self, Handoff, Invocation};
-use dispatch_core::image::{self, COMMAND, Image};
+use dispatch_core::image::{self, COMMAND, Image, ImageHeader};
 use dispatch_core::initial_stack::Change;
 use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, identify, plan};
 use dispatch_core::plan::{Plan, Word, variable_name};
+use dispatch_core::record::Field;
 
-use crate::load::Loaded;
-use crate::stack::{Changed, Stack};
+use crate::load::{Loaded, Remains};
+use crate::stack::{Changed, Payload, Stack};
 use crate::sys::{Buffers, Description, Fd, Kernel};
 
 /// The path of a privileged guest when the kernel's cannot be read (no /proc): never a program, and not the caller's to
@@ -59,32 +60,34 @@ fn main(stack: Stack, buffers: &'static mut Buffers) -> ! {
 /// The human door: the process becomes the command, which is program 0 of the image, on a stack as the kernel left it but
 /// for what the auxiliary vector says of the program.
 fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
-    let image = image(stack, handoff)?;
+    let (image, payload) = image(stack, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
-    let loaded = load::move_in(&image, &command, handoff.secure(), 0).map_err(failed("start", command.name))?;
+    let loaded =
+        load::move_in(payload, &command, image.page, handoff.secure(), 0).map_err(failed("start", command.name))?;
     loaded.patch(None, false).write(handoff.auxv);
     let change = Change { front: &|_| {}, replaced: 0, keeps: &|_| true, settings: &|_, _| {} };
     let changed = stack.change(handoff, &change).ok_or(Refusal::CorruptTable)?;
-    load::clear_out(&image, &loaded);
-    changed.enter(loaded)
+    changed.enter(loaded, Remains::of(payload, &image, &loaded))
 }
 
-/// The payload of this file, all of it there.
+/// The image in this file, all of it there.
 #[inline(never)]
-fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal<'static>> {
+fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<(Image<'static>, Payload), Refusal<'static>> {
     let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::BadStack)? as u64;
     let payload = stack.payload();
-    // Of a file that was cut short, the kernel maps more than there is; touching that would be a bus error.
-    if payload.last().is_some_and(|last| !sys::is_readable(last)) {
+    if !payload.is_whole() {
         return Err(Refusal::BadImage(image::Fault::CutShort));
     }
-    Image::read(payload, payload.len() as u64, cpu::HOST.machine, page).map_err(Refusal::BadImage)
+    let header = ImageHeader::open(payload.first(ImageHeader::SIZE), cpu::HOST.machine).map_err(Refusal::BadImage)?;
+    let meta = payload.first(header.meta_len() as usize);
+    let image = Image::of(&header, meta, payload.len as u64, page).map_err(Refusal::BadImage)?;
+    Ok((image, payload))
 }
 
 impl Start {
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that a stage carries out.
     fn dispatch(&self, buffers: &'static mut Buffers) -> Never {
-        let image = image(&self.stack, &self.handoff)?; // 6
+        let (image, payload) = image(&self.stack, &self.handoff)?; // 6
         let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
         let (mut world, start) = (self.world(&mut buffers.path), &mut [0; START]);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
@@ -92,7 +95,7 @@ impl Start {
         let mut row = image.table.choose(&guest.guest)?; // 7
         let emulator = find_emulator(&mut world, &image, &mut row, process, &mut buffers.head)?; // 1
         let plan = plan(&mut world, &guest, &row, &emulator, process, invocation); // 1, 2, 4
-        self.hand_over(&image, &plan, replaced, emulator)
+        self.hand_over((&image, payload), &plan, replaced, emulator)
     }
 
     /// Files and environment, with room for a path.
@@ -115,7 +118,7 @@ impl Start {
     /// Becomes the emulator; what comes back is a refusal.
     fn hand_over(
         &self,
-        image: &Image<'static>,
+        (image, payload): (&Image<'static>, Payload),
         plan: &Plan<'static, usize>,
         replaced: usize,
         emulator: Emulator<'static, '_, Fd>,
@@ -129,16 +132,16 @@ impl Start {
                 loaded
             }
             Emulator::Embedded(resident) => {
-                load::move_in(image, &resident, plan.secure, self.stack.base()).map_err(failed)?
+                load::move_in(payload, &resident, image.page, plan.secure, self.stack.base()).map_err(failed)?
             }
         };
-        self.enter(image, plan, replaced, loaded)
+        self.enter(plan, replaced, loaded, Remains::of(payload, image, &loaded))
     }
 
     /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the
     /// auxiliary vector stands.
     #[inline(never)]
-    fn enter(&self, image: &Image<'static>, plan: &Plan<'static, usize>, replaced: usize, loaded: Loaded) -> Never {
+    fn enter(&self, plan: &Plan<'static, usize>, replaced: usize, loaded: Loaded, remains: Remains) -> Never {
         // QEMU before 10 takes descriptor 0 for none, and would open the guest by its path instead.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
         let mut description = self.description(plan, &loaded);
@@ -148,8 +151,7 @@ impl Start {
         let (auxv, auxv_size) = changed.auxv();
         (description.auxv, description.auxv_size) = (auxv, auxv_size as u32);
         sys::describe(&description);
-        load::clear_out(image, &loaded);
-        changed.enter(loaded)
+        changed.enter(loaded, remains)
     }
 
     /// Becomes the emulator by execve(2), which opens the guest by its path: possible when that still names the file

@@ -7,7 +7,7 @@ use dispatch_core::Handoff;
 use dispatch_core::elf::{Header, PT_LOAD};
 use dispatch_core::initial_stack::{Change, Parts, SPARE};
 
-use crate::load::Loaded;
+use crate::load::{Loaded, Remains};
 use crate::{cpu, sys};
 
 /// What the kernel put into memory for us: the initial stack and this file.
@@ -72,18 +72,44 @@ impl Stack {
     }
 
     /// The payload of this file: its last PT_LOAD. Empty if the file's own headers do not say.
-    pub fn payload(&self) -> &'static [u8] {
+    pub fn payload(&self) -> Payload {
         // SAFETY: the first segment holds the ELF header and the program headers, and the kernel maps whole pages.
         let head = unsafe { core::slice::from_raw_parts(self.base as *const u8, 1024) };
         let find = || {
             let header = Header::parse(head).ok()?;
             let table = dispatch_core::bytes::slice(head, header.phoff, header.program_headers_size())?;
             let last = header.program_headers(table).filter(|segment| segment.kind == PT_LOAD).last()?;
-            let address = self.base.checked_add(usize::try_from(last.vaddr).ok()?)?;
-            // SAFETY: the kernel mapped the segment there; it is not written to while we run.
-            Some(unsafe { core::slice::from_raw_parts(address as *const u8, usize::try_from(last.filesz).ok()?) })
+            let start = self.base.checked_add(usize::try_from(last.vaddr).ok()?)?;
+            Some(Payload { start, len: usize::try_from(last.filesz).ok()? })
         };
-        find().unwrap_or_default()
+        find().unwrap_or(Payload { start: self.base, len: 0 })
+    }
+}
+
+/// The payload, where the kernel has mapped it. No reference to all of it exists: a file that was cut short has less of it, and
+/// the pages of its programs move away.
+#[derive(Clone, Copy)]
+pub struct Payload {
+    /// Its address.
+    pub start: usize,
+    /// Its length, in bytes.
+    pub len: usize,
+}
+
+impl Payload {
+    /// Whether its last byte is there. Of a file that was cut short, the kernel maps more than there is; touching that would be
+    /// a bus error.
+    pub fn is_whole(self) -> bool {
+        let last = self.start.wrapping_add(self.len).wrapping_sub(1);
+        self.len == 0 || sys::is_readable(last as *const u8)
+    }
+
+    /// Its first `len` bytes, or all if it has fewer, of a payload that is whole. They must not be those of programs that are
+    /// about to be moved away.
+    pub fn first(self, len: usize) -> &'static [u8] {
+        // SAFETY: the kernel mapped so many bytes there, read-only. `Changed::enter` unmaps them when nothing of ours runs any
+        // more, and `load::move_in` moves the bodies of programs only.
+        unsafe { core::slice::from_raw_parts(self.start as *const u8, len.min(self.len)) }
     }
 }
 
@@ -108,8 +134,10 @@ impl Changed {
         unsafe { sys::exec(path, self.sp().wrapping_add(1), envp) }
     }
 
-    /// Gives the process to a program.
-    pub fn enter(&self, loaded: Loaded) -> ! {
+    /// Gives the process to a program, without what `remains` of the payload.
+    pub fn enter(&self, loaded: Loaded, remains: Remains) -> ! {
+        // SAFETY: nothing of ours that looks at the payload runs after this.
+        unsafe { remains.clear_out() };
         // SAFETY: this is an initial stack, aligned by `Change::make`, and the program is mapped completely.
         unsafe { cpu::enter(self.sp(), loaded.entry) }
     }

@@ -45,10 +45,11 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
         next = at.wrapping_add(words);
         while pointers != 0 {
             if pointers & 1 != 0 {
-                // SAFETY: the linker says that a pointer of this file's writable data is there, and nothing has borrowed
-                // it yet.
-                let pointer = unsafe { &mut *at };
-                *pointer = pointer.wrapping_add(base);
+                // SAFETY: the linker says that a pointer of this file's writable data is there. No reference to it is made:
+                // some of that data are constants.
+                let pointer = unsafe { at.read() };
+                // SAFETY: as above.
+                unsafe { at.write(pointer.wrapping_add(base)) };
             }
             pointers >>= 1;
             at = at.wrapping_add(1);

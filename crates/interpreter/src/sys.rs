@@ -101,9 +101,9 @@ fn open(path: &CStr) -> Result<Fd> {
 
 /// Whether the kernel can read the byte: a system call that is given an address where there is nothing fails with
 /// EFAULT, where an access would be a signal.
-pub fn is_readable(byte: &u8) -> bool {
+pub fn is_readable(byte: *const u8) -> bool {
     // Descriptor -1 and an empty or longer name: nothing is looked up that exists.
-    plain(nr::FACCESSAT, [usize::MAX, core::ptr::from_ref(byte) as usize, 0, 0, 0, 0]) != Err(EFAULT)
+    plain(nr::FACCESSAT, [usize::MAX, byte as usize, 0, 0, 0, 0]) != Err(EFAULT)
 }
 
 /// PATH_MAX: above that the kernel refuses a name, its NUL included.
