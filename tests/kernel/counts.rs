@@ -7,8 +7,11 @@ use crate::support::{Kind, Namespace, Need, Row, Scratch, build, have};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
-/// Most system calls from the interpreter's first instruction to the jump.
-const SYSTEM_CALLS: usize = 20;
+/// System calls from the interpreter's first instruction to the prctl(2), with an emulator of four segments and bss: two of them
+/// are for a guest that is shorter than what is read at once, and a standard descriptor that is closed.
+const SYSTEM_CALLS: usize = 17;
+/// How many more there are at most for an emulator that is aligned to more than a page: what is around it is unmapped.
+const ALIGNING: usize = 2;
 /// `d_tag` of packed relative relocations (gABI chapter 5), which goblin does not know.
 const DT_RELR: u64 = 36;
 /// `d_tag` of their size, in bytes.
@@ -23,7 +26,8 @@ fn few_system_calls_lead_to_the_emulator() {
     }
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
         let calls = calls(kind, json!([]));
-        assert!(calls.len() <= SYSTEM_CALLS, "{} system calls: {calls:?}", calls.len());
+        let expected = SYSTEM_CALLS..=SYSTEM_CALLS + if kind == Kind::Aligned { ALIGNING } else { 0 };
+        assert!(expected.contains(&calls.len()), "{} system calls: {calls:?}", calls.len());
     }
 }
 
