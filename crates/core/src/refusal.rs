@@ -97,7 +97,7 @@ pub const ANSWER_VERSION: &str = "version ";
 pub const ANSWER_IMAGE: &str = ", image ";
 
 impl Refusal<'_> {
-    /// The exit code, as documented in the README. Security rule 7: what is not understood is refused, and nothing weaker is
+    /// The exit code, as docs/usage.md lists it. Security rule 7: what is not understood is refused, and nothing weaker is
     /// tried.
     pub const fn exit_code(&self) -> u8 {
         match self {
