@@ -18,7 +18,7 @@ impl<'a> Table<'a> {
                 return Ok(row);
             }
         }
-        // Nobody's guest: find out how near it comes, for the message.
+        // No row accepts it: find the nearest one, for the message.
         let mut refusal = Refusal::UnknownMachine(header.machine);
         let mut nearest = None;
         for row in self.rows() {

@@ -1,15 +1,15 @@
-//! The stages of binfmt-dispatch, from what the kernel left on the stack to what is about to be done.
+//! The stages of binfmt-dispatch, from what the kernel left on the stack to what is about to be done:
 //!
 //! ```text
-//! Handoff -> Guest -> Row (the emulator) -> Plan -> hand-over
-//!    \________\________\___________________\-> Refusal
+//! handoff -> identify -> choose -> find_emulator -> plan -> hand-over
+//!     \__________\__________\____________\________\-> Refusal
 //! ```
 //!
-//! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no system call. The
-//! interpreter (the kernel's door) carries a [`plan::Plan`] out; the command line (the human door) prints the same
-//! value. Bytes that come from outside are untrusted: every read is range-checked and no input panics.
+//! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no system call. The interpreter carries a
+//! [`plan::Plan`] out; the command prints the same value. Bytes that come from outside are untrusted: every read is
+//! range-checked and no input panics.
 #![no_std]
-// Where a test fails is what it is for.
+// Tests may panic: that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 #[cfg(test)]

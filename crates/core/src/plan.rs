@@ -1,5 +1,5 @@
 //! Stage 4, `Plan`: everything about the hand-over that can be known before it: what the emulator is called with, in
-//! which environment, and how the process becomes it. The kernel's door carries it out; the human one prints it.
+//! which environment, and how the process becomes it. The interpreter carries it out; the command prints it.
 
 use core::ffi::CStr;
 
@@ -8,8 +8,8 @@ use crate::handoff::Invocation;
 use crate::refusal::Refusal;
 use crate::table::{Argv0, Row};
 
-/// The prefix of the variables that steer QEMU (linux-user/main.c).
-pub const STEERING: &[u8] = b"QEMU_";
+/// The prefix of the variables that QEMU reads (linux-user/main.c).
+pub const QEMU_PREFIX: &[u8] = b"QEMU_";
 /// The variable by which a caller chooses the sysroot.
 pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
 /// The variable by which a caller chooses the CPU model.
@@ -146,9 +146,9 @@ impl<'a, A: Copy> Plan<'a, A> {
 
     /// Whether a variable of the caller's may reach the emulator.
     ///
-    /// Security rule 2: none that steers QEMU does when the guest is privileged. QEMU itself never looks at AT_SECURE.
+    /// Security rule 2: none that QEMU reads does when the guest is privileged. QEMU itself never looks at AT_SECURE.
     pub fn keeps(&self, variable: &[u8]) -> bool {
-        !(self.secure && variable.starts_with(STEERING))
+        !(self.secure && variable.starts_with(QEMU_PREFIX))
     }
 
     /// Whether the CPU model is the caller's, by a variable that only QEMU knows; who takes `-0` is QEMU.

@@ -1,7 +1,7 @@
 //! The kernel's rule for AT_SECURE: whether a start gains privileges, or keeps ones that the caller's real ids do not have.
 //!
-//! fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. At the kernel's door the outcome is in the
-//! auxiliary vector; whoever wants to know it beforehand asks here. Not told by it: what security modules add (SELinux sets
+//! fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. The interpreter finds the outcome in the
+//! auxiliary vector; the command computes it here, before a start. Not predicted: what security modules add (SELinux sets
 //! AT_SECURE for transitions between domains), callers that are traced or share their directories with other processes
 //! (CLONE_FS), and files that are reached through another mount namespace; all but the first take privileges away.
 

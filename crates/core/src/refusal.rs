@@ -179,7 +179,7 @@ impl Say for Refusal<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct System(pub u8);
 
-/// Names by number, which is a byte in front of each and not 0: much smaller than what a `match` becomes.
+/// A packed table: a non-zero key byte, the name, NUL; smaller than what a `match` becomes.
 type Names = &'static [u8];
 
 /// The name of `number`.

@@ -1,6 +1,6 @@
 //! Messages without `core::fmt`: its machinery alone would take a quarter of the interpreter's size.
 //!
-//! What a message is made of implements [`Say`]; for the human door every one of them is also a
+//! What a message is made of implements [`Say`]; for the command every one of them is also a
 //! [`Display`](core::fmt::Display), by the same code.
 
 use core::ffi::CStr;

@@ -1,4 +1,4 @@
-//! What the kernel starts for a foreign program: the first door of binfmt-dispatch.
+//! The program that the kernel starts for a foreign one.
 //!
 //! No `std` and no libc: their start-up costs as much as the emulator's own, and leaves traces that the guest would
 //! inherit (signal dispositions, an rseq area, descriptors, an edited environment).
@@ -43,10 +43,10 @@ struct Start {
 
 type Never = Result<Infallible, Refusal<'static>>;
 
-/// Decides between the doors; what comes back is a refusal.
+/// Becomes the guest's emulator, or the command; what comes back is a refusal.
 fn main(stack: Stack, buffers: &'static mut Buffers) -> ! {
     let Some(handoff) = stack.handoff() else { line::refuse(None, &Refusal::BadStack) };
-    // Only the kernel writes the auxiliary vector: nothing that a caller controls chooses the door.
+    // Only the kernel writes the auxiliary vector: nothing that a caller controls decides this.
     let Some(execfd) = handoff.execfd() else {
         let Err(refusal) = command(&stack, &handoff);
         line::refuse(None, &refusal)
@@ -57,8 +57,8 @@ fn main(stack: Stack, buffers: &'static mut Buffers) -> ! {
     line::refuse(guest, &refusal)
 }
 
-/// The human door: the process becomes the command, which is program 0 of the image, on a stack as the kernel left it but
-/// for what the auxiliary vector says of the program.
+/// Becomes the command, which is program 0 of the image, on a stack as the kernel left it but for what the auxiliary vector
+/// says of the program.
 fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
     let (image, payload) = image(stack, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;

@@ -198,7 +198,7 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
 /// The path of the file behind `fd` as the kernel knows it now, put into `room`, which is all zero; `None` where /proc is not
 /// mounted.
 pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
-    // From the last digit to the first, which is the lowest byte then.
+    // Last digit first, so that the first digit ends in the lowest byte.
     let mut digits = 0u128;
     let mut rest = fd.0.unsigned_abs();
     loop {

@@ -2,7 +2,7 @@
 //!
 //! * `HOST`, what an emulator's ELF header must say;
 //! * `nr`, the numbers of the system calls used;
-//! * `syscall`, `exit`, `with_room`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`,
+//! * `syscall`, `exit`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`,
 //!   `strlen`, which the compiler calls.
 
 #[cfg(target_arch = "x86_64")]
