@@ -24,9 +24,9 @@ struct Options {
     /// Where the measurements are
     #[arg(long, value_name = "DIR", default_value = "benches/results")]
     results: PathBuf,
-    /// Where the page and its charts are
-    #[arg(long, value_name = "DIR", default_value = "docs")]
-    docs: PathBuf,
+    /// Write the charts, and the tables into performance.md, in this directory; without it, the tables are printed
+    #[arg(long, value_name = "DIR")]
+    docs: Option<PathBuf>,
     /// Cargo says that this is a benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -48,11 +48,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if models.is_empty() {
         return Err(format!("{} has no cpu-*.json: run ci/tune", options.results.display()).into());
     }
-    let write = |name: &str, text: String| fs::write(options.docs.join(name), text);
-    write("cpu-workloads.svg", chart::workloads(&models))?;
-    write("cpu-models.svg", chart::models(&models))?;
     let tables = tables::all(&models, &compared, &options.results)?;
-    put(&options.docs.join("performance.md"), &tables)
+    let Some(docs) = &options.docs else {
+        print!("{tables}");
+        return Ok(());
+    };
+    fs::write(docs.join("cpu-workloads.svg"), chart::workloads(&models))?;
+    fs::write(docs.join("cpu-models.svg"), chart::models(&models))?;
+    put(&docs.join("performance.md"), &tables)
 }
 
 /// Puts `tables` between the marks of the page.
