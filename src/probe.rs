@@ -1,12 +1,11 @@
 //! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -18,7 +17,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::MFdFlags;
 use tempfile::TempPath;
 
-use crate::failure::text;
+use crate::failure::ProbeFault;
 use crate::{entry, memory};
 
 /// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
@@ -30,48 +29,11 @@ const NULL: &str = "/dev/null";
 /// Most bytes of what a program says that are read.
 const LONGEST_LINE: u64 = 1000;
 
-/// Why a probe did not run. Displayed after "the probe".
-#[derive(Debug)]
-pub enum Fault {
-    /// The kernel did not start it, or it could not be made.
-    NotStarted(io::Error),
-    /// A setting of the system forbids programs in memory.
-    Forbidden,
-    /// It ended with another status than 0.
-    Ended {
-        /// The status.
-        status: ExitStatus,
-        /// The first line that the interpreter wrote on standard error.
-        said: String,
-    },
-    /// It did not end by itself.
-    Hung,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::NotStarted(error) => write!(f, "was not started: {}", text(error)),
-            Fault::Forbidden => {
-                write!(f, "was not started, as {0} forbids it: as root, run `sysctl -w {0}=1`", memory::SETTING)
-            }
-            Fault::Ended { status, said } => {
-                match (status.code(), status.signal()) {
-                    (_, Some(signal)) => write!(f, "was killed by signal {signal}")?,
-                    (code, None) => write!(f, "exited with {}", code.unwrap_or_default())?,
-                }
-                if said.is_empty() { Ok(()) } else { write!(f, ": {said}") }
-            }
-            Fault::Hung => write!(f, "did not end within {} seconds", PATIENCE.as_secs()),
-        }
-    }
-}
-
 /// Runs `program`, the bytes of a probe, as any program is run: by path, through the kernel.
 ///
 /// # Errors
 /// It did not exit with status 0.
-pub fn run(program: &[u8]) -> Result<(), Fault> {
+pub fn run(program: &[u8]) -> Result<(), ProbeFault> {
     let (mut command, _file) = started(prepared(program)?);
     prove(&mut command)
 }
@@ -90,12 +52,12 @@ pub fn run_by<O: AsRef<OsStr>>(
     name: &OsStr,
     options: impl IntoIterator<Item = O>,
     program: &[u8],
-) -> Result<(), Fault> {
+) -> Result<(), ProbeFault> {
     let file = prepared(program)?;
     let (path, _named) = match memory::path(&file) {
         Some(path) => (path, None),
         None => {
-            let named = named(program).map_err(Fault::NotStarted)?;
+            let named = named(program).map_err(ProbeFault::NotStarted)?;
             (named.to_path_buf(), Some(named))
         }
     };
@@ -120,10 +82,10 @@ pub fn says(emulator: &Path, option: &str) -> Option<String> {
     status.success().then(|| first_line(child.stdout.take()))
 }
 
-fn prepared(program: &[u8]) -> Result<File, Fault> {
+fn prepared(program: &[u8]) -> Result<File, ProbeFault> {
     in_memory(program).map_err(|error| match error.raw_os_error() {
-        Some(code) if code == Errno::EACCES as i32 => Fault::Forbidden,
-        _ => Fault::NotStarted(error),
+        Some(code) if code == Errno::EACCES as i32 => ProbeFault::Forbidden,
+        _ => ProbeFault::NotStarted(error),
     })
 }
 
@@ -131,7 +93,7 @@ fn prepared(program: &[u8]) -> Result<File, Fault> {
 ///
 /// # Errors
 /// It was not started, or did not end.
-pub fn end(program: &[u8]) -> Result<(ExitStatus, String), Fault> {
+pub fn end(program: &[u8]) -> Result<(ExitStatus, String), ProbeFault> {
     let (mut command, _file) = started(prepared(program)?);
     end_of(&mut command)
 }
@@ -156,27 +118,27 @@ fn nothing() -> io::Result<Stdio> {
     }
 }
 
-fn end_of(command: &mut Command) -> Result<(ExitStatus, String), Fault> {
+fn end_of(command: &mut Command) -> Result<(ExitStatus, String), ProbeFault> {
     let mut child = command
         // Whatever the caller has set for emulators is not what is proved here.
         .env_clear()
-        .stdin(nothing().map_err(Fault::NotStarted)?)
-        .stdout(nothing().map_err(Fault::NotStarted)?)
+        .stdin(nothing().map_err(ProbeFault::NotStarted)?)
+        .stdout(nothing().map_err(ProbeFault::NotStarted)?)
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(Fault::NotStarted)?;
-    let status = wait(&mut child, PATIENCE).map_err(Fault::NotStarted)?.ok_or(Fault::Hung)?;
+        .map_err(ProbeFault::NotStarted)?;
+    let status = wait(&mut child, PATIENCE).map_err(ProbeFault::NotStarted)?.ok_or(ProbeFault::Hung(PATIENCE))?;
     Ok((status, first_line(child.stderr.take())))
 }
 
-fn prove(command: &mut Command) -> Result<(), Fault> {
+fn prove(command: &mut Command) -> Result<(), ProbeFault> {
     let (status, line) = end_of(command)?;
     if status.success() {
         return Ok(());
     }
     // Without our own name.
     let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
-    Err(Fault::Ended { status, said })
+    Err(ProbeFault::Ended { status, said })
 }
 
 /// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
@@ -253,6 +215,6 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_not_started() {
-        assert!(matches!(run(b"\x7fELF"), Err(Fault::NotStarted(_))));
+        assert!(matches!(run(b"\x7fELF"), Err(ProbeFault::NotStarted(_))));
     }
 }

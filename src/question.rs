@@ -15,8 +15,8 @@ use dispatch_core::refusal::{ANSWER_IMAGE, ANSWER_VERSION, EXIT_ANSWERED};
 use dispatch_core::{Guest, NAME, Table};
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::{Failure, show};
-use crate::probe::{self, Fault};
+use crate::failure::{Failure, ProbeFault, show};
+use crate::probe;
 use crate::registry::{Entry, Registry};
 
 /// Hexadecimal digits of an identity.
@@ -74,7 +74,7 @@ impl<'a> Asker<'a> {
         let said = match probe::end(&question) {
             Ok((status, line)) => understand(status, &line),
             Err(fault) => {
-                if matches!(fault, Fault::Hung) {
+                if matches!(fault, ProbeFault::Hung(_)) {
                     self.hung.borrow_mut().insert(entry.interpreter.clone());
                 }
                 None

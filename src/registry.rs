@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
-pub use dispatch_entry::{Entry, Flags, LineFault, Matcher, RegisterLine};
+pub use dispatch_entry::{Entry, Flags, Matcher, RegisterLine};
 use dispatch_entry::{REGISTER, STATUS};
 
 use crate::defaults::REGISTRY;

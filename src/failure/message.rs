@@ -5,7 +5,7 @@ use std::io;
 
 use dispatch_core::NAME;
 
-use super::{Failure, show, text};
+use super::{Failure, MEMFD_SETTING, show, text};
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,7 +137,7 @@ impl fmt::Display for Failure {
                 write!(f, "{setting} forbids user namespaces: as root, run `sysctl -w {setting}={allowing}`")
             }
             Failure::MemoryForbidden => {
-                write!(f, "{0} forbids programs in memory: as root, run `sysctl -w {0}=1`", crate::memory::SETTING)
+                write!(f, "{0} forbids programs in memory: as root, run `sysctl -w {0}=1`", MEMFD_SETTING)
             }
             Failure::NothingRegistered => {
                 write!(f, "nothing was registered: install an emulator, `{NAME} list` shows which there are")

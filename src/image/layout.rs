@@ -1,13 +1,13 @@
 //! Lays a program out as it is to lie in memory, and applies its relocations for one address.
 
-use std::fmt;
-
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::image::{SegmentRecord, WordRecord};
-use dispatch_core::program::{self, HEAD, Host, Mapping, Program};
+use dispatch_core::program::{HEAD, Host, Mapping, Program};
 use goblin::elf::dynamic::{DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_TEXTREL};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
 use goblin::elf::{Elf, reloc};
+
+use crate::failure::ProgramFault;
 
 /// Most bytes by which a program in memory may exceed its file, holes between segments and bss in front of others.
 const MAX_HOLES: u64 = 64 << 20;
@@ -18,39 +18,6 @@ const DT_RELR: u64 = 36;
 /// Size of `Elf64_Dyn` and of `Elf64_Rela`, in bytes.
 const DYN: usize = 16;
 const RELA: usize = 24;
-
-/// Why a program cannot be laid out. Displayed after its path.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It cannot be mapped at all.
-    Program(program::Fault),
-    /// Its segments are so far apart that the image would be mostly holes.
-    Sparse,
-    /// It has more than [`MAX_SEGMENTS`].
-    Segments,
-    /// Its fresh memory is not just readable and writable.
-    Bss,
-    /// The ELF reader does not accept it.
-    Unreadable(String),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Program(fault) => fault.fmt(f),
-            Fault::Sparse => f.write_str("has segments that are too far apart"),
-            Fault::Segments => write!(f, "has more than {MAX_SEGMENTS} segments"),
-            Fault::Bss => f.write_str("has zeroed memory that is not readable and writable"),
-            Fault::Unreadable(reason) => write!(f, "is damaged ({reason})"),
-        }
-    }
-}
-
-impl From<program::Fault> for Fault {
-    fn from(fault: program::Fault) -> Self {
-        Fault::Program(fault)
-    }
-}
 
 /// A program as it lies in memory. All addresses are those of its file.
 #[derive(Debug)]
@@ -83,8 +50,8 @@ impl LaidOut {
     /// Lays the ELF file `file` out for `host`, with pages of `page` bytes.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn of(file: &[u8], host: Host, page: u64) -> Result<Self, Fault> {
+    /// [`ProgramFault`].
+    pub fn of(file: &[u8], host: Host, page: u64) -> Result<Self, ProgramFault> {
         let head = &file[..file.len().min(HEAD)];
         let program = Program::examine(head, file.len() as u64, host, page)?;
         let mappings: Vec<Mapping> = program.mappings().collect();
@@ -95,17 +62,17 @@ impl LaidOut {
             // What follows the body is readable and writable, so only such memory can be left out of it.
             let left_out = last && mapping.flags == PF_R | PF_W;
             if last && !left_out && mapping.fresh_len != 0 {
-                return Err(Fault::Bss);
+                return Err(ProgramFault::Bss);
             }
             body_end = if left_out { file_end } else { file_end + mapping.fresh_len };
         }
         let len = body_end - program.low;
         if len > file.len() as u64 + MAX_HOLES {
-            return Err(Fault::Sparse);
+            return Err(ProgramFault::Sparse);
         }
 
-        let elf = Elf::parse(file).map_err(|error| Fault::Unreadable(error.to_string()))?;
-        let mut body = vec![0; usize::try_from(len).map_err(|_| Fault::Sparse)?];
+        let elf = Elf::parse(file).map_err(|error| ProgramFault::Unreadable(error.to_string()))?;
+        let mut body = vec![0; usize::try_from(len).map_err(|_| ProgramFault::Sparse)?];
         for segment in elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz != 0) {
             // Program::examine has found every segment inside the file and between low and high.
             let to = (segment.p_vaddr - program.low) as usize;
@@ -116,7 +83,7 @@ impl LaidOut {
         let dynamic = elf.program_headers.iter().find(|segment| segment.p_type == PT_DYNAMIC);
         let segments = permissions(&mappings);
         if segments.len() > MAX_SEGMENTS {
-            return Err(Fault::Segments);
+            return Err(ProgramFault::Segments(MAX_SEGMENTS));
         }
         Ok(LaidOut {
             relocatable: program.relocatable,

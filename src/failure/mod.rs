@@ -2,6 +2,8 @@
 //! the kernel said.
 
 mod message;
+mod probe;
+mod program;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -12,9 +14,13 @@ use std::path::{Path, PathBuf};
 use dispatch_core::NAME;
 use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
 use dispatch_core::say::Text;
+use dispatch_entry::LineFault;
 
-use crate::probe;
-use crate::registry::LineFault;
+pub use probe::ProbeFault;
+pub use program::ProgramFault;
+
+/// The setting that may forbid programs in memory.
+const MEMFD_SETTING: &str = "vm.memfd_noexec";
 
 /// Why a command, or one item of it, did not do what it was asked to.
 #[derive(Debug)]
@@ -193,7 +199,7 @@ pub enum Failure {
         /// The program.
         path: PathBuf,
         /// Why not.
-        fault: crate::image::layout::Fault,
+        fault: ProgramFault,
     },
     /// A file to register was not made for it.
     NotAnImage {
@@ -205,7 +211,7 @@ pub enum Failure {
         /// The architecture.
         architecture: String,
         /// What happened instead.
-        fault: probe::Fault,
+        fault: ProbeFault,
         /// Whether the entries were there before, and still are.
         kept: bool,
     },

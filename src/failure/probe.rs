@@ -1,0 +1,46 @@
+//! Why a probe did not run.
+
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::{MEMFD_SETTING, text};
+
+/// Why a probe did not run. Displayed after "the probe".
+#[derive(Debug)]
+pub enum ProbeFault {
+    /// The kernel did not start it, or it could not be made.
+    NotStarted(io::Error),
+    /// A setting of the system forbids programs in memory.
+    Forbidden,
+    /// It ended with another status than 0.
+    Ended {
+        /// The status.
+        status: ExitStatus,
+        /// The first line that the interpreter wrote on standard error.
+        said: String,
+    },
+    /// It did not end by itself within this time.
+    Hung(Duration),
+}
+
+impl fmt::Display for ProbeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeFault::NotStarted(error) => write!(f, "was not started: {}", text(error)),
+            ProbeFault::Forbidden => {
+                write!(f, "was not started, as {0} forbids it: as root, run `sysctl -w {0}=1`", MEMFD_SETTING)
+            }
+            ProbeFault::Ended { status, said } => {
+                match (status.code(), status.signal()) {
+                    (_, Some(signal)) => write!(f, "was killed by signal {signal}")?,
+                    (code, None) => write!(f, "exited with {}", code.unwrap_or_default())?,
+                }
+                if said.is_empty() { Ok(()) } else { write!(f, ": {said}") }
+            }
+            ProbeFault::Hung(patience) => write!(f, "did not end within {} seconds", patience.as_secs()),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a program cannot be embedded in an image.
+
+use std::fmt;
+
+use dispatch_core::program;
+
+/// Why a program cannot be laid out. Displayed after its path.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ProgramFault {
+    /// It cannot be mapped at all.
+    Program(program::Fault),
+    /// Its segments are so far apart that the image would be mostly holes.
+    Sparse,
+    /// It has more segments than that.
+    Segments(usize),
+    /// Its fresh memory is not just readable and writable.
+    Bss,
+    /// The ELF reader does not accept it.
+    Unreadable(String),
+}
+
+impl fmt::Display for ProgramFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgramFault::Program(fault) => fault.fmt(f),
+            ProgramFault::Sparse => f.write_str("has segments that are too far apart"),
+            ProgramFault::Segments(most) => write!(f, "has more than {most} segments"),
+            ProgramFault::Bss => f.write_str("has zeroed memory that is not readable and writable"),
+            ProgramFault::Unreadable(reason) => write!(f, "is damaged ({reason})"),
+        }
+    }
+}
+
+impl From<program::Fault> for ProgramFault {
+    fn from(fault: program::Fault) -> Self {
+        ProgramFault::Program(fault)
+    }
+}
