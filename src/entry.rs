@@ -15,8 +15,8 @@ use nix::libc;
 use nix::unistd::execveat;
 
 use crate::cli::Cli;
-use crate::columns;
 use crate::failure::Failure;
+use crate::output;
 
 /// The C library's main. The arguments are its own: the standard library's are filled in by its start-up, which this program
 /// does without, or by glibc, which passes them to constructors; musl does not.
@@ -28,7 +28,7 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version are output as any other.
-        Err(asked) if !asked.use_stderr() => return finish(columns::print(asked.render()).map(|()| 0)),
+        Err(asked) if !asked.use_stderr() => return finish(output::print(asked.render()).map(|()| 0)),
         Err(error) => error.exit(),
     };
     let level = match cli.verbose {

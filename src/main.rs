@@ -8,7 +8,6 @@
 
 mod boot;
 mod cli;
-mod columns;
 mod commands;
 mod defaults;
 mod disk;
@@ -18,10 +17,10 @@ mod guest;
 mod host;
 mod image;
 mod installation;
-mod json;
 mod memory;
 mod namespace;
 mod native;
+mod output;
 mod ownership;
 mod privilege;
 mod probe;

@@ -13,7 +13,7 @@ use dispatch_table::{ArchTable, Architecture, EntryRule};
 
 use crate::failure::show as show_path;
 use crate::image::OpenImage;
-use crate::json::Bytes;
+use crate::output::json::Bytes;
 use crate::question::{Identity, Said};
 use crate::registry::Entry;
 use crate::transaction::{self, Interrupted};

@@ -13,10 +13,10 @@ use std::path::PathBuf;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::columns;
 use crate::failure::Failure;
 use crate::image::Effective;
-use crate::json::{self, Bytes};
+use crate::output;
+use crate::output::json::{self, Bytes};
 
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -157,7 +157,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     if args.json {
         json::print(&explanation)?;
     } else {
-        columns::print(text::render(&explanation))?;
+        output::print(text::render(&explanation))?;
     }
     Ok(explanation.verdict.exit_code)
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::native::{self, HostPrograms};
 use crate::registry::{Flags, Matcher, RegisterLine};
 use crate::selection::{Credentials, Interpreter};
-use crate::{columns, defaults, host, registration, selection};
+use crate::{defaults, host, output, registration, selection};
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     for (row, lines) in &entries {
         log::info!("{}: entries for hosts of {}: {}", row.name, host.name, lines.len());
     }
-    columns::print(match args.format {
+    output::print(match args.format {
         Format::BinfmtD => binfmt_d(&host.name, &entries),
         Format::Register => entries.iter().flat_map(|(_, lines)| lines).map(text_line).collect(),
     })?;

@@ -9,12 +9,12 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::columns::{Columns, print};
 use crate::commands::generate::{MARK, binfmt_d};
 use crate::commands::image::{self, Contents};
 use crate::failure::{self, Failure};
 use crate::image::{OpenImage, Replacement};
 use crate::installation::{Installation, LINK, Place};
+use crate::output::{Columns, print};
 use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::{RegisterLine, Registry};
 use crate::selection::{self, Credentials, Interpreter};

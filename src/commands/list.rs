@@ -7,10 +7,11 @@ use dispatch_core::say::Digits;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::columns::{self, Columns};
 use crate::failure::Failure;
 use crate::image::{self, Effective, OpenImage};
-use crate::{host, json, native, registration, selection};
+use crate::output::json;
+use crate::output::{self, Columns};
+use crate::{host, native, registration, selection};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -108,7 +109,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         let kind = format!("{} {}", row.class, row.data);
         text.push([row.name.to_owned(), kind, emulator.to_owned(), row.aliases.join(" ")]);
     }
-    columns::print(text)?;
+    output::print(text)?;
     Ok(0)
 }
 
@@ -123,7 +124,7 @@ fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     if as_json {
         json::print(&programs)?
     } else {
-        columns::print(self::table(&programs))?
+        output::print(self::table(&programs))?
     }
     Ok(0)
 }

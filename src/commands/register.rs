@@ -6,8 +6,8 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
-use crate::columns::{Columns, print};
 use crate::failure::Failure;
+use crate::output::{Columns, print};
 use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::selection::{self, Credentials, Interpreter, Skipped};
 use crate::transaction::Uninterrupted;

@@ -9,11 +9,11 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::columns::{Columns, print};
 use crate::commands::list::{self, Program};
 use crate::failure::Failure;
 use crate::image::OpenImage;
-use crate::json::{self, Bytes};
+use crate::output::json::{self, Bytes};
+use crate::output::{Columns, print};
 use crate::ownership::{self, DESCRIPTORS, Known};
 use crate::question::Asker;
 use crate::registry::{Entry, Registry};

@@ -11,11 +11,11 @@ use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
 
-use crate::columns;
 use crate::commands::image::Site;
 use crate::commands::unshare::mapper;
 use crate::failure::{Failure, show, warn};
 use crate::image::source;
+use crate::output;
 use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
 use crate::tune::workload::{WORKLOADS, Workload};
@@ -100,7 +100,7 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
     let said = Emulator { name: file, version: source::version(&emulator) };
     let version: Option<Version> = said.version.parse().ok();
     let report = Report::new(measured, &architecture.name, said, &args.root);
-    columns::print(&report)?;
+    output::print(&report)?;
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::Output(error.into()))?;
         fs::write(path, json + "\n").map_err(|error| Failure::io("write", path, error))?;
@@ -115,14 +115,14 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
         Some(cpu) => {
             site::write(&site, &sites()?, &architecture.name, version.as_ref(), cpu)?;
             let said = format!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display());
-            columns::print(said)?;
+            output::print(said)?;
             let merged = sites()?;
             let tuned = merged.find(&architecture.name).map(|row| row.tuned(version.as_ref()));
             if tuned.is_none_or(|tuned| tuned.cpu != Some(cpu)) {
                 warn(format!("{}: another file there decides otherwise", site.display()));
             }
         }
-        None => columns::print(format_args!("{} stays as it is\n", site.display()))?,
+        None => output::print(format_args!("{} stays as it is\n", site.display()))?,
     }
     Ok(0)
 }
@@ -221,6 +221,6 @@ fn measure(
     let bounds = Bounds { rounds: args.rounds as usize, end };
     let measured = contest::measure(&mut arena, &architecture.probe_elf(), contestants, workloads, bounds)?;
     let json = serde_json::to_string(&measured).map_err(|error| Failure::Output(error.into()))?;
-    columns::print(json)?;
+    output::print(json)?;
     Ok(0)
 }

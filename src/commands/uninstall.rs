@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::columns::print;
 use crate::commands::install::{is_image, is_link, is_snippet};
 use crate::failure::{Failure, show};
 use crate::installation::Place;
+use crate::output::print;
 use crate::question::Asker;
 use crate::registry::{Entry, Registry};
 use crate::transaction::Uninterrupted;

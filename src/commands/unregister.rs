@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use dispatch_table::ArchTable;
 
-use crate::columns::print;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::ownership::{self, Known};
 use crate::question::Asker;
 use crate::registry::Registry;

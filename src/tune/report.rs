@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Contestant, Measurements, Sample};
-use crate::columns::Columns;
 use crate::failure::show;
+use crate::output::Columns;
 
 /// Below this, a contestant counts as slower than the first one in a workload.
 pub const SLOWER: f64 = 0.97;

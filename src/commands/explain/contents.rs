@@ -10,7 +10,7 @@ use dispatch_core::elf::{Class, Data, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, Progr
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::note::NoteDataIterator;
 
-use crate::json::Bytes;
+use crate::output::json::Bytes;
 
 /// `p_type` of notes.
 const PT_NOTE: u32 = 4;

@@ -15,7 +15,7 @@ use super::Cpu;
 use super::gather::Prepared;
 use crate::commands::run::outside;
 use crate::image::Effective;
-use crate::json::Bytes;
+use crate::output::json::Bytes;
 use crate::{memory, probe};
 
 /// What there is to look at.

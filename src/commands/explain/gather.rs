@@ -26,7 +26,7 @@ use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::guest::{Program, c_string};
 use crate::image::{Effective, OpenImage, source};
-use crate::json::Bytes;
+use crate::output::json::Bytes;
 use crate::question::Asker;
 use crate::registry::{self, Registry};
 use crate::{defaults, host, ownership, privilege};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Cpu, Explanation, Header, Plan, Row};
-use crate::json::Bytes;
+use crate::output::json::Bytes;
 use crate::{guest, ownership};
 
 /// Width of the labels.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use dispatch_core::say::Text;
 use serde::{Serialize, Serializer};
 
-use crate::columns;
+use super::text;
 use crate::failure::Failure;
 
 /// Writes `value` to standard output, indented.
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// [`Failure::Output`].
 pub fn print(value: &impl Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?;
-    columns::print(json + "\n")
+    text::print(json + "\n")
 }
 
 /// A name or path: a string in JSON, or a list of bytes where it is none.
