@@ -10,7 +10,7 @@ use tempfile::TempPath;
 
 use crate::defaults;
 use crate::failure::{Failure, show};
-use crate::image::{self, Replacement};
+use crate::platform::files::{self, Replacement};
 
 /// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
 const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
@@ -83,7 +83,7 @@ impl Place {
 
     /// Files that runs left which were killed, from here.
     pub fn left(&self) -> Vec<PathBuf> {
-        [self.image(), self.snippet()].iter().flat_map(|path| image::left_beside(&self.on_disk(path))).collect()
+        [self.image(), self.snippet()].iter().flat_map(|path| files::left_beside(&self.on_disk(path))).collect()
     }
 
     /// Where a path of that system is from here.
@@ -146,7 +146,7 @@ impl Installation {
         let failed = |error| Failure::io("write", &path, error);
         file.file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
         let step = if path.symlink_metadata().is_ok() {
-            let before = image::beside(&path, |name| kept(&path, name)).map_err(failed)?.into_temp_path();
+            let before = files::beside(&path, |name| kept(&path, name)).map_err(failed)?.into_temp_path();
             Step::Replaced { path: path.clone(), before }
         } else {
             Step::New(path.clone())

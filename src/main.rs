@@ -1,4 +1,4 @@
-//! binfmt-dispatch, the human door: explains, generates, builds images, registers, verifies.
+//! binfmt-dispatch, the command: explains, generates, builds images, registers, verifies.
 //!
 //! Everything it says about a file is a rendering of the same plan that the interpreter carries out.
 
@@ -11,22 +11,92 @@ mod cli;
 mod commands;
 mod defaults;
 mod disk;
-mod entry;
 mod failure;
 mod guest;
-mod host;
 mod image;
 mod installation;
-mod memory;
-mod namespace;
 mod native;
 mod output;
 mod ownership;
+mod platform;
 mod privilege;
-mod probe;
 mod question;
 mod registration;
 mod registry;
 mod selection;
 mod transaction;
 mod tune;
+
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::Parser;
+use dispatch_core::NAME;
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+
+/// The C library's main. The arguments are its own: the standard library's are filled in by its start-up, which this program
+/// does without, or by glibc, which passes them to constructors; musl does not.
+// SAFETY: no other function of this program is called main. (Tests have one of their own.)
+#[cfg_attr(not(test), unsafe(no_mangle))]
+#[cfg_attr(test, allow(dead_code))]
+pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let arguments = arguments(argc, argv);
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        // Help and version are output as any other.
+        Err(asked) if !asked.use_stderr() => return finish(output::print(asked.render()).map(|()| 0)),
+        Err(error) => error.exit(),
+    };
+    let level = match cli.verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        _ => log::LevelFilter::Debug,
+    };
+    // This program's own lines, and none of the libraries'; nothing of it comes from the environment, so that output is
+    // the same everywhere.
+    let line =
+        |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| writeln!(out, "{NAME}: {}", record.args());
+    env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
+    finish(cli.run(&arguments))
+}
+
+/// The arguments of the C library's main.
+fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    let string = |index: usize| {
+        // SAFETY: `main`'s argv has argc elements (C17 5.1.2.2.1).
+        let element = unsafe { argv.add(index) };
+        // SAFETY: The same.
+        let string = unsafe { *element };
+        // SAFETY: Each of them is a string that lives as long as the program.
+        let string = unsafe { CStr::from_ptr(string) };
+        OsStr::from_bytes(string.to_bytes()).to_owned()
+    };
+    (0..usize::try_from(argc).unwrap_or(0)).map(string).collect()
+}
+
+/// The exit code, once the reason for it is told.
+fn finish(result: Result<u8, Failure>) -> c_int {
+    c_int::from(result.unwrap_or_else(|failure| {
+        failure.report();
+        failure.exit_code()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_those_of_main() {
+        // Those of the standard library are the test program's, and mean nothing to this one.
+        let strings = [c"binfmt-dispatch", c"--explain", c"/no/such/program"].map(CStr::as_ptr);
+        assert_eq!(main(3, strings.as_ptr()), 127);
+        let odd = [c"a", c"b c", c"", c"\xff"].map(CStr::as_ptr);
+        let read: Vec<Vec<u8>> = arguments(4, odd.as_ptr()).into_iter().map(OsString::into_encoded_bytes).collect();
+        assert_eq!(read, [&b"a"[..], b"b c", b"", b"\xff"]);
+        assert!(arguments(0, std::ptr::null()).is_empty());
+    }
+}

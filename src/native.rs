@@ -10,8 +10,8 @@ use dispatch_core::rule::WINDOW;
 use dispatch_table::Architecture;
 
 use crate::failure::{Failure, show};
+use crate::platform::{host, probe};
 use crate::registry::{Entry, RegisterLine};
-use crate::{host, probe};
 
 /// Programs of this machine. The second is what the kernel really started even if this tool runs under an emulator,
 /// which answers for the first itself.

@@ -14,12 +14,10 @@ use dispatch_table::{ArchTable, Architecture, EntryRule};
 use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
+use crate::platform::memfd::DESCRIPTORS;
 use crate::question::{Identity, Said};
 use crate::registry::Entry;
 use crate::transaction::{self, Interrupted};
-
-/// Where `unshare` has an image that is no file: a descriptor that is closed by the time anyone looks.
-pub use crate::memory::DESCRIPTORS;
 
 /// An entry that the table describes, and what the registry has by its name.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<In
     found
 }
 
-/// Whether `unshare` made the entry.
+/// Whether `unshare` made the entry: its image is no file, but a descriptor that is closed by the time anyone looks.
 fn is_private(entry: &Entry, described: &EntryRule) -> bool {
     entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
 }

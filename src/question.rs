@@ -16,7 +16,7 @@ use dispatch_core::{Guest, NAME, Table};
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::{Failure, ProbeFault, show};
-use crate::probe;
+use crate::platform::probe;
 use crate::registry::{Entry, Registry};
 
 /// Hexadecimal digits of an identity.

@@ -11,11 +11,12 @@ use dispatch_table::{ArchTable, Architecture};
 use crate::failure::{Failure, show, warn};
 use crate::image::{self, OpenImage};
 use crate::ownership::{self, Known};
+use crate::platform::probe;
 use crate::question::Asker;
 use crate::registry::{Entry, RegisterLine, Registry};
 use crate::selection::{self, Interpreter, Selection, Skipped};
 use crate::transaction::{Change, make_all, on_trial};
-use crate::{defaults, native, probe};
+use crate::{defaults, native};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -9,9 +9,10 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
 use crate::native::{self, HostPrograms};
+use crate::platform::host;
 use crate::registry::{Flags, Matcher, RegisterLine};
 use crate::selection::{Credentials, Interpreter};
-use crate::{defaults, host, output, registration, selection};
+use crate::{defaults, output, registration, selection};
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]

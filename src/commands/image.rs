@@ -10,8 +10,10 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
 use crate::image::source::{self, From, Source};
-use crate::image::{self, Content, Replacement};
-use crate::{entry, host, native, selection};
+use crate::image::{self, Content};
+use crate::platform::files::Replacement;
+use crate::platform::{host, process};
+use crate::{native, selection};
 
 /// Write the file that is registered with the kernel
 ///
@@ -185,5 +187,5 @@ impl Contents {
 
 /// A number that nobody can guess.
 fn random() -> Result<u64, Failure> {
-    entry::random().map_err(Failure::Random)
+    process::random().map_err(Failure::Random)
 }

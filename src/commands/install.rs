@@ -12,14 +12,16 @@ use dispatch_table::{ArchTable, Architecture};
 use crate::commands::generate::{MARK, binfmt_d};
 use crate::commands::image::{self, Contents};
 use crate::failure::{self, Failure};
-use crate::image::{OpenImage, Replacement};
+use crate::image::OpenImage;
 use crate::installation::{Installation, LINK, Place};
 use crate::output::{Columns, print};
+use crate::platform::files::Replacement;
+use crate::platform::host;
 use crate::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::{RegisterLine, Registry};
 use crate::selection::{self, Credentials, Interpreter};
 use crate::transaction::Uninterrupted;
-use crate::{boot, defaults, host};
+use crate::{boot, defaults};
 
 /// Install an image with the emulators inside, and register it
 ///

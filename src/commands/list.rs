@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::image::{self, Effective, OpenImage};
 use crate::output::json;
 use crate::output::{self, Columns};
-use crate::{host, native, registration, selection};
+use crate::platform::host;
+use crate::{native, registration, selection};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]

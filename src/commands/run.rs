@@ -27,9 +27,8 @@ use nix::unistd::{execve, execveat};
 use crate::disk::Disk;
 use crate::failure::{Failure, show};
 use crate::guest::{Obstacle, Program, c_string, quote};
-use crate::host;
 use crate::image::{Effective, source};
-use crate::memory;
+use crate::platform::{host, memfd};
 
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -103,7 +102,7 @@ pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failu
         // A table has no programs.
         Effective::Table(_) => Vec::new(),
     };
-    let mut memory = memory::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let mut memory = memfd::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
     memory.write_all(&program).map_err(failed)?;
     Ok(memory)
 }

@@ -12,7 +12,6 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
 
 use crate::commands::image::Site;
-use crate::commands::unshare::mapper;
 use crate::failure::{Failure, show, warn};
 use crate::image::source;
 use crate::output;
@@ -216,7 +215,7 @@ fn measure(
 ) -> Result<u8, Failure> {
     let direct = arena::direct(emulator)?;
     let image = args.compare.then(|| arena::image(table, architecture, emulator)).transpose()?;
-    let mut arena = arena::enter(architecture, &args.root, direct, image, mapper())?;
+    let mut arena = arena::enter(architecture, &args.root, direct, image)?;
     let end = Instant::now() + Duration::from_secs(args.seconds.into());
     let bounds = Bounds { rounds: args.rounds as usize, end };
     let measured = contest::measure(&mut arena, &architecture.probe_elf(), contestants, workloads, bounds)?;

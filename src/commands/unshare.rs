@@ -6,12 +6,9 @@ use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use clap::Args as ClapArgs;
-use dispatch_core::NAME;
 use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
@@ -19,14 +16,12 @@ use nix::unistd::execv;
 
 use crate::failure::{Failure, show};
 use crate::image::source;
-use crate::namespace;
-use crate::ownership::DESCRIPTORS;
+use crate::platform::memfd;
+use crate::platform::memfd::DESCRIPTORS;
+use crate::platform::namespace::{self, WRITE_MAPS};
 use crate::registry::Registry;
 use crate::selection::{Credentials, Interpreter, Skipped};
-use crate::{defaults, image, memory, native, selection};
-
-/// Option that makes this command the helper of another one.
-const WRITE_MAPS: &str = "write-maps";
+use crate::{defaults, image, native, selection};
 
 /// Run a command where foreign programs run, without root
 ///
@@ -59,7 +54,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     let named = selection::named(table, &args.architectures)?;
     let (image, inside) = image_to_register(table, named.as_deref())?;
-    namespace::enter(mapper())?;
+    namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
     // The kernel opens it now, and once (flag F); the path means nothing later.
@@ -105,20 +100,13 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
         }
     }
     let name = Path::new("a file in memory");
-    let file = memory::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
+    let file = memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
         Errno::EACCES => Failure::MemoryForbidden,
         errno => Failure::io("make", name, errno.into()),
     })?;
     let rows = named.map_or_else(|| source::foreign(table), <[_]>::to_vec);
     image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;
     Ok((file, BTreeSet::new()))
-}
-
-/// This program as the helper of this process.
-pub fn mapper() -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(NAME).args(["unshare", &format!("--{WRITE_MAPS}"), &namespace::own_pid().to_string()]);
-    command
 }
 
 /// Becomes the command: the same process, so that signals and the exit status need no passing on.

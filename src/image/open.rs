@@ -17,7 +17,8 @@ use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
 use crate::failure::{Failure, show};
-use crate::{entry, guest, host};
+use crate::guest;
+use crate::platform::{host, process};
 
 /// How much of a file is read for its program headers, in bytes.
 const HEAD: u64 = 4096;
@@ -90,7 +91,7 @@ const OWN: &str = "/proc/self/exe";
 /// A path of the file that this process was started from. Without a /proc it is the one that it was started by.
 pub fn own_file() -> PathBuf {
     let own = PathBuf::from(OWN);
-    if own.exists() { own } else { entry::started_by().unwrap_or(own) }
+    if own.exists() { own } else { process::started_by().unwrap_or(own) }
 }
 
 /// The image that this process was started from, if it was.

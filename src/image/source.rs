@@ -15,7 +15,8 @@ use nix::sys::memfd::MFdFlags;
 
 use super::{Carried, Effective, OpenImage};
 use crate::failure::{Failure, show, warn};
-use crate::{disk, host, memory, native, probe};
+use crate::platform::{host, memfd, probe};
+use crate::{disk, native};
 
 /// An emulator that is to be inside.
 #[derive(Clone, Debug)]
@@ -74,9 +75,9 @@ impl<'t> Source<'t> {
             return Ok((self.path.clone(), None));
         }
         let failed = |error| Failure::io("make", &self.path, error);
-        let mut file = memory::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let mut file = memfd::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         file.write_all(&self.bytes()?).map_err(failed)?;
-        let path = memory::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+        let path = memfd::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
         Ok((path, Some(file)))
     }
 }
@@ -223,7 +224,7 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
         return (false, None);
     }
     // Without a path it cannot be tried: what was found when its image was written still holds.
-    if let Some(inside) = source.inside.as_ref().filter(|_| !memory::has_paths()) {
+    if let Some(inside) = source.inside.as_ref().filter(|_| !memfd::has_paths()) {
         return (inside.carried.cpus.is_empty(), None);
     }
     let (path, _file) = match source.executable() {

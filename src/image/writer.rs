@@ -18,7 +18,7 @@ use super::layout::{LaidOut, MAX_SEGMENTS};
 use super::source::{self, Examined, Source};
 use super::{ALIGN, interpreter};
 use crate::failure::{Failure, show};
-use crate::host;
+use crate::platform::host;
 
 /// Most words that a program has to have restored.
 const MAX_WORDS: usize = 3;

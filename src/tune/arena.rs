@@ -10,7 +10,6 @@ use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use dispatch_table::{ArchTable, Architecture};
 use nix::mount::{MsFlags, mount};
@@ -18,12 +17,13 @@ use nix::sys::memfd::MFdFlags;
 use nix::unistd::chroot;
 
 use super::workload::{SOURCES, WORKLOADS, text};
+use crate::defaults;
 use crate::failure::Failure;
 use crate::image::source::Source;
 use crate::image::{self, Content};
-use crate::ownership::DESCRIPTORS;
+use crate::platform::memfd::DESCRIPTORS;
+use crate::platform::{memfd, namespace};
 use crate::registry::{Flags, Matcher, RegisterLine, Registry};
-use crate::{defaults, memory, namespace};
 
 /// EI_OSABI within the ELF header.
 const OSABI: u64 = 7;
@@ -54,7 +54,7 @@ fn spared(file: File) -> Result<File, Failure> {
 }
 
 fn in_memory() -> Result<File, Failure> {
-    memory::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC)
+    memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC)
         .map_err(|errno| Failure::io("make", Path::new("a file in memory"), errno.into()))
 }
 
@@ -81,7 +81,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
         command: image::this_command()?,
         emulators: &emulators,
         outside: Vec::new(),
-        prelink: Some(crate::host::mmap_rnd_bits()),
+        prelink: Some(crate::platform::host::mmap_rnd_bits()),
         seed: 0,
     };
     image::write(&content, &file, Path::new("a file in memory"), &mut |_, _| {})?;
@@ -97,10 +97,9 @@ pub fn enter<'t>(
     root: &Path,
     direct: File,
     image: Option<File>,
-    mapper: Command,
 ) -> Result<Arena<'t>, Failure> {
     let root = fs::canonicalize(root).map_err(|error| Failure::io("read", root, error))?;
-    namespace::enter(mapper)?;
+    namespace::enter()?;
     let nothing = None::<&str>;
     let mounted =
         |place: PathBuf, result: nix::Result<()>| result.map_err(|errno| Failure::io("mount", &place, errno.into()));

@@ -16,7 +16,7 @@ use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
 use super::{Contestant, Measurements, Sample};
 use crate::failure::{Failure, text};
-use crate::probe;
+use crate::platform::probe;
 
 /// What most people have; on some emulators it makes a difference to all that a program does afterwards.
 const LOCALE: &str = "C.UTF-8";

@@ -16,7 +16,7 @@ use super::gather::Prepared;
 use crate::commands::run::outside;
 use crate::image::Effective;
 use crate::output::json::Bytes;
-use crate::{memory, probe};
+use crate::platform::{memfd, probe};
 
 /// What there is to look at.
 pub(super) struct Look<'l> {
@@ -125,7 +125,7 @@ impl Look<'_> {
         let (path, _file) = match self.prepared.emulator {
             Emulator::Embedded(resident) => {
                 let file = outside(&resident, self.image).ok()?;
-                (memory::path(&file)?, Some(file))
+                (memfd::path(&file)?, Some(file))
             }
             Emulator::Mapped { .. } | Emulator::Executed { .. } => {
                 (PathBuf::from(OsStr::from_bytes(self.prepared.plan.emulator.to_bytes())), None)

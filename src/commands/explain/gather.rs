@@ -27,9 +27,10 @@ use crate::failure::Failure;
 use crate::guest::{Program, c_string};
 use crate::image::{Effective, OpenImage, source};
 use crate::output::json::Bytes;
+use crate::platform::host;
 use crate::question::Asker;
 use crate::registry::{self, Registry};
-use crate::{defaults, host, ownership, privilege};
+use crate::{defaults, ownership, privilege};
 
 /// Explains the program called `name`.
 ///

@@ -11,7 +11,7 @@ use super::contents::Contents;
 use super::gather::{Unplanned, sysroot_chosen};
 use super::{Explanation, Verdict};
 use crate::guest::{Obstacle, Program, quote};
-use crate::host;
+use crate::platform::host;
 
 /// What files begin with that people take for Linux programs, what they are, and what to do with them.
 const OTHERS: [(&[u8], &str, &str); 8] = [

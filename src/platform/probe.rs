@@ -17,8 +17,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::MFdFlags;
 use tempfile::TempPath;
 
+use super::{memfd, process};
 use crate::failure::ProbeFault;
-use crate::{entry, memory};
 
 /// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ pub fn run_by<O: AsRef<OsStr>>(
     program: &[u8],
 ) -> Result<(), ProbeFault> {
     let file = prepared(program)?;
-    let (path, _named) = match memory::path(&file) {
+    let (path, _named) = match memfd::path(&file) {
         Some(path) => (path, None),
         None => {
             let named = named(program).map_err(ProbeFault::NotStarted)?;
@@ -100,11 +100,11 @@ pub fn end(program: &[u8]) -> Result<(ExitStatus, String), ProbeFault> {
 
 /// A command that is the open file `program`. The file has to stay open if it comes back: its path leads to it.
 fn started(program: File) -> (Command, Option<File>) {
-    match memory::path(&program) {
+    match memfd::path(&program) {
         Some(path) => (Command::new(path), Some(program)),
         None => {
             let mut command = Command::new(NAME);
-            entry::executes(&mut command, program);
+            process::executes(&mut command, program);
             (command, None)
         }
     }
@@ -114,7 +114,7 @@ fn started(program: File) -> (Command, Option<File>) {
 fn nothing() -> io::Result<Stdio> {
     match File::options().read(true).write(true).open(NULL) {
         Ok(null) => Ok(null.into()),
-        Err(_) => Ok(memory::executable(c"null", MFdFlags::MFD_CLOEXEC)?.into()),
+        Err(_) => Ok(memfd::executable(c"null", MFdFlags::MFD_CLOEXEC)?.into()),
     }
 }
 
@@ -144,7 +144,7 @@ fn prove(command: &mut Command) -> Result<(), ProbeFault> {
 /// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
 /// the open file (flag O) opens its path once more.
 fn in_memory(program: &[u8]) -> io::Result<File> {
-    let mut file = memory::executable(c"probe", MFdFlags::empty())?;
+    let mut file = memfd::executable(c"probe", MFdFlags::empty())?;
     file.write_all(program)?;
     Ok(file)
 }

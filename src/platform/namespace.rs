@@ -6,8 +6,10 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{self, Child, Command, Stdio};
 
+use dispatch_core::NAME;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -16,6 +18,8 @@ use nix::unistd::{getegid, geteuid};
 use crate::defaults::REGISTRY;
 use crate::failure::Failure;
 
+/// Option of `unshare` that makes it the helper that calls [`write_maps`].
+pub const WRITE_MAPS: &str = "write-maps";
 /// The first kernel with a binfmt_misc for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
 /// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and whether they are
@@ -38,15 +42,14 @@ struct Setting {
 /// Enters the namespaces and mounts the registry.
 ///
 /// For root every id keeps its number, so that programs that change users work. Anybody else becomes root with a
-/// single id, as by `unshare --map-root-user`. `mapper` is a command that calls [`write_maps`] with this process's id,
-/// for the former.
+/// single id, as by `unshare --map-root-user`.
 ///
 /// # Errors
 /// The kernel or the system does not let us; the message says which setting does it.
-pub fn enter(mapper: Command) -> Result<(), Failure> {
+pub fn enter() -> Result<(), Failure> {
     let (uid, gid) = (geteuid(), getegid());
     // It has to exist before, as only a process outside may map more than one id.
-    let mapper = if uid.is_root() { Mapper::start(mapper) } else { None };
+    let mapper = if uid.is_root() { Mapper::start(mapper()) } else { None };
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
     let mapped = mapper.is_some_and(Mapper::map);
@@ -71,6 +74,13 @@ pub fn enter(mapper: Command) -> Result<(), Failure> {
     })?;
     log::info!("{REGISTRY}: mounted, in a mount namespace of its own");
     Ok(())
+}
+
+/// This program as the helper of this process.
+fn mapper() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(NAME).args(["unshare", &format!("--{WRITE_MAPS}"), &process::id().to_string()]);
+    command
 }
 
 /// A process that stays outside until it is told to map the ids.
@@ -148,11 +158,6 @@ fn release() -> Option<String> {
 fn parse_release(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
     Some((numbers.next()??, numbers.next()??))
-}
-
-/// This process, as [`write_maps`] has to know it.
-pub fn own_pid() -> u32 {
-    process::id()
 }
 
 #[cfg(test)]

@@ -1,0 +1,8 @@
+//! What the command needs of the machine that it runs on.
+
+pub mod files;
+pub mod host;
+pub mod memfd;
+pub mod namespace;
+pub mod probe;
+pub mod process;

@@ -1,0 +1,46 @@
+//! What only the C library can tell or do for this process: with main.rs the only place with `unsafe` in this package.
+
+use std::ffi::{CStr, OsStr, c_char};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::fcntl::AtFlags;
+use nix::libc;
+use nix::unistd::execveat;
+
+/// The path by which the kernel was told to start this process (AT_EXECFN).
+pub fn started_by() -> Option<PathBuf> {
+    // SAFETY: reads the auxiliary vector that the C library has kept.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    (address != 0).then(|| {
+        // SAFETY: a string on the initial stack, which stays (getauxval(3)).
+        let path = unsafe { CStr::from_ptr(address as *const c_char) };
+        PathBuf::from(OsStr::from_bytes(path.to_bytes()))
+    })
+}
+
+/// Has `command` execute the open file `program`, without arguments and environment, instead of what it names.
+pub fn executes(command: &mut Command, program: File) {
+    let execute = move || {
+        let Err(errno) = execveat(&program, c"", &[c"program"], &[] as &[&CStr], AtFlags::AT_EMPTY_PATH);
+        Err(errno.into())
+    };
+    // SAFETY: this program has one thread, so the child may do whatever the parent may.
+    unsafe { command.pre_exec(execute) };
+}
+
+/// A number that nobody can guess, without a /dev.
+///
+/// # Errors
+/// As getrandom(2).
+pub fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    // SAFETY: writes into what is borrowed for the call, and not beyond.
+    let len = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // So few come at once, or not at all (getrandom(2)).
+    if len == bytes.len() as isize { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+}
