@@ -8,13 +8,15 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::refusal::EXIT_USAGE;
 use dispatch_table::ArchTable;
 
-use crate::commands::image::Site;
 use crate::commands::{
     self, explain, generate, install, list, register, run, status, tune, uninstall, unregister, unshare,
 };
+use crate::defaults;
 use crate::failure::{Failure, show};
-use crate::image::{self, Effective, OpenImage, source};
-use crate::{defaults, registration};
+use crate::image::site;
+use crate::image::site::Site;
+use crate::image::{self, Effective, OpenImage};
+use crate::registry::registration;
 
 /// Runs programs of other architectures, and explains how.
 #[derive(Debug, Parser)]
@@ -82,7 +84,7 @@ impl Cli {
             if own.is_some() { "that of the image this command was started from" } else { "built in" }
         );
         let (table, own) = match &self.table {
-            Some(path) => (source::merged(table, path)?, None),
+            Some(path) => (site::merged(table, path)?, None),
             None => (table, own),
         };
         let image = own.map_or_else(|| Effective::Table(table.compile()), Effective::Image);

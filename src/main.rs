@@ -6,25 +6,16 @@
 // library's own start-up ignores SIGPIPE and fills closed descriptors.
 #![cfg_attr(not(test), no_main)]
 
-mod boot;
 mod cli;
 mod commands;
 mod defaults;
-mod disk;
 mod failure;
-mod guest;
 mod image;
-mod installation;
-mod native;
+mod install;
 mod output;
-mod ownership;
 mod platform;
-mod privilege;
-mod question;
-mod registration;
+mod program;
 mod registry;
-mod selection;
-mod transaction;
 mod tune;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};

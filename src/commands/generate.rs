@@ -8,11 +8,12 @@ use clap::ValueEnum;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
-use crate::native::{self, HostPrograms};
 use crate::platform::host;
+use crate::registry::own_programs::HostPrograms;
+use crate::registry::selection::{Credentials, Interpreter};
 use crate::registry::{Flags, Matcher, RegisterLine};
-use crate::selection::{Credentials, Interpreter};
-use crate::{defaults, output, registration, selection};
+use crate::registry::{registration, selection};
+use crate::{defaults, output};
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -121,7 +122,7 @@ fn description(row: &Architecture) -> String {
 
 /// The emulator for an entry that names it: the first that is installed, or else the table's first.
 fn emulator(row: &Architecture) -> Result<&Path, Failure> {
-    let path = native::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
+    let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
     path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), tried: Vec::new() })
 }
 

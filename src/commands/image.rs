@@ -9,11 +9,12 @@ use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
-use crate::image::source::{self, From, Source};
+use crate::image::emulators::{self, From, Source};
+use crate::image::site::Site;
 use crate::image::{self, Content};
 use crate::platform::files::Replacement;
 use crate::platform::{host, process};
-use crate::{native, selection};
+use crate::registry::selection;
 
 /// Write the file that is registered with the kernel
 ///
@@ -26,44 +27,6 @@ pub struct Args {
     output: PathBuf,
     #[command(flatten)]
     pub contents: Contents,
-}
-
-/// Which of the site's tables are heeded.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Site {
-    /// Ignore the tables in /etc/binfmt-dispatch
-    #[arg(long)]
-    pub no_site: bool,
-}
-
-impl Site {
-    /// `table` with the rows in the files `*.json` of `directory`, in the order of their names.
-    ///
-    /// # Errors
-    /// A file cannot be read, or is no table; the message names it, and the row.
-    pub fn merged(self, mut table: ArchTable, directory: &Path) -> Result<ArchTable, Failure> {
-        if self.no_site {
-            return Ok(table);
-        }
-        let failed = |error| Failure::io("read", directory, error);
-        let files = match std::fs::read_dir(directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(table),
-            files => files.map_err(failed)?,
-        };
-        let mut paths = Vec::new();
-        for file in files {
-            let path = file.map_err(failed)?.path();
-            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if !hidden && path.extension().is_some_and(|extension| extension == "json") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        for path in paths {
-            table = source::merged(table, &path)?;
-        }
-        Ok(table)
-    }
 }
 
 /// What goes into an image.
@@ -127,7 +90,7 @@ pub fn write_to(
         command: image::this_command()?,
         emulators,
         outside: match contents.seed {
-            None => source::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
+            None => emulators::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
             // Files of this machine, which is not to show in the image.
             Some(_) => Vec::new(),
         },
@@ -156,16 +119,16 @@ impl Contents {
     ///
     /// # Errors
     /// One that was asked for is not found, or none at all.
-    pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<source::Source<'t>>, Failure> {
+    pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<emulators::Source<'t>>, Failure> {
         if self.no_emulators {
             return Ok(Vec::new());
         }
         let from = self.from.iter().map(|place| From::parse(place)).collect::<Result<Vec<_>, _>>();
         let from = from.map_err(Failure::Usage)?;
         let named = selection::named(table, &self.architectures)?;
-        let rows = named.clone().unwrap_or_else(|| source::foreign(table));
+        let rows = named.clone().unwrap_or_else(|| emulators::foreign(table));
         let own = image::own().map(Rc::new);
-        let sources = source::find(table, &rows, &from, own.as_ref())?;
+        let sources = emulators::find(table, &rows, &from, own.as_ref())?;
         let found = |name: &str| sources.iter().any(|source| source.architecture.name == name);
         if let Some(missing) = named.iter().flatten().find(|architecture| !found(&architecture.name)) {
             let tried = if from.is_empty() {
@@ -176,7 +139,7 @@ impl Contents {
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), tried });
         }
         // What is only ever executed is no use inside.
-        let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && native::emulator(row).is_some());
+        let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());
         if sources.is_empty() && !by_path {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulators { from });

@@ -11,17 +11,18 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::commands::generate::{MARK, binfmt_d};
 use crate::commands::image::{self, Contents};
+use crate::defaults;
 use crate::failure::{self, Failure};
 use crate::image::OpenImage;
-use crate::installation::{Installation, LINK, Place};
+use crate::install::boot;
+use crate::install::files::{Installation, LINK, Place};
 use crate::output::{Columns, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
-use crate::registration::{self, Outcome, Plan, Replace, Request};
+use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
+use crate::registry::selection::{self, Credentials, Interpreter};
+use crate::registry::transaction::Uninterrupted;
 use crate::registry::{RegisterLine, Registry};
-use crate::selection::{self, Credentials, Interpreter};
-use crate::transaction::Uninterrupted;
-use crate::{boot, defaults};
 
 /// Install an image with the emulators inside, and register it
 ///
@@ -236,8 +237,7 @@ fn show(
             Some(_) => "ok",
         };
         let emulator = carried.emulators.get(&architecture.name).cloned();
-        let emulator =
-            emulator.or_else(|| crate::native::installed(architecture).map(|path| path.display().to_string()));
+        let emulator = emulator.or_else(|| host::installed(architecture).map(|path| path.display().to_string()));
         for line in lines {
             let name = line.name().to_string_lossy().into_owned();
             columns.push([name, line.flags().to_string(), emulator.clone().unwrap_or_default(), probe.to_owned()]);

@@ -12,7 +12,7 @@ use crate::image::{self, Effective, OpenImage};
 use crate::output::json;
 use crate::output::{self, Columns};
 use crate::platform::host;
-use crate::{native, registration, selection};
+use crate::registry::{registration, selection};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
             data: row.data.to_string(),
             machines: row.machine.iter().map(|machine| machine.number).collect(),
             entries: row.rules().into_iter().map(|rule| rule.name).collect(),
-            emulator: native::emulator(row).and_then(Path::to_str),
+            emulator: host::emulator(row).and_then(Path::to_str),
             inside: inside.contains(&row.name),
             may_be_native: host::may_be_native(row),
             notes: &row.notes,

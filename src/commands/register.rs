@@ -6,12 +6,13 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
+use crate::defaults;
 use crate::failure::Failure;
 use crate::output::{Columns, print};
-use crate::registration::{self, Outcome, Plan, Replace, Request};
-use crate::selection::{self, Credentials, Interpreter, Skipped};
-use crate::transaction::Uninterrupted;
-use crate::{defaults, native};
+use crate::platform::host;
+use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
+use crate::registry::selection::{self, Credentials, Interpreter, Skipped};
+use crate::registry::transaction::Uninterrupted;
 
 /// Register this machine's emulators with the kernel
 ///
@@ -90,7 +91,7 @@ fn conclude(
             Outcome::Kept => "already registered",
             Outcome::Failed => "failed",
         };
-        let emulator = match native::installed(item.architecture) {
+        let emulator = match host::installed(item.architecture) {
             _ if interpreter.holds(item.architecture) => "inside the image".to_owned(),
             emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
         };

@@ -5,15 +5,11 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
-use std::io::Write;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use dispatch_core::elf::MAX_HEADER;
 use dispatch_core::handoff::Invocation;
-use dispatch_core::image::Resident;
 use dispatch_core::pipeline::{Emulator, Head, Process, START, find_emulator, identify, plan};
 use dispatch_core::plan::Word;
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
@@ -21,14 +17,15 @@ use dispatch_core::say::Text;
 use dispatch_core::{Guest, Refusal, Table, program};
 use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
-use nix::sys::memfd::MFdFlags;
 use nix::unistd::{execve, execveat};
 
-use crate::disk::Disk;
 use crate::failure::{Failure, show};
-use crate::guest::{Obstacle, Program, c_string, quote};
-use crate::image::{Effective, source};
-use crate::platform::{host, memfd};
+use crate::image::emulators::outside;
+use crate::image::{Effective, emulators};
+use crate::platform::host;
+use crate::program::disk::Disk;
+use crate::program::environment::environment;
+use crate::program::invoked::{Obstacle, Program, c_string, quote};
 
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +50,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     if own {
         return Err(execute(&program));
     }
-    let informed = source::informed(image, table, &guest(&program)?)?;
+    let informed = emulators::informed(image, table, &guest(&program)?)?;
     match start(program, informed.as_ref().unwrap_or(image))? {}
 }
 
@@ -90,23 +87,6 @@ fn execute(program: &Program) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-/// An emulator that is inside the image as a file that can be executed.
-///
-/// # Errors
-/// It cannot be read, or no file be made of it.
-pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
-    let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
-    let failed = |error| Failure::io("make", name, error);
-    let program = match image {
-        Effective::Image(image) => image.elf(resident)?,
-        // A table has no programs.
-        Effective::Table(_) => Vec::new(),
-    };
-    let mut memory = memfd::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    memory.write_all(&program).map_err(failed)?;
-    Ok(memory)
-}
-
 fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
@@ -140,19 +120,4 @@ fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
     };
     let command = OsStr::from_bytes(plan.emulator.to_bytes()).to_owned();
     Err(Failure::CommandRefused { command, error: errno.into() })
-}
-
-/// The environment as `NAME=value`, and what else is in it. The standard library's has only what has a name.
-pub fn environment() -> Vec<Vec<u8>> {
-    if let Some(block) = std::fs::read("/proc/self/environ").ok().filter(|block| block.ends_with(b"\0")) {
-        return block[..block.len() - 1].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
-    }
-    std::env::vars_os()
-        .map(|(name, value)| {
-            let mut variable = name.into_vec();
-            variable.push(b'=');
-            variable.extend(value.as_bytes());
-            variable
-        })
-        .collect()
 }

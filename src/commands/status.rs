@@ -10,15 +10,17 @@ use dispatch_table::ArchTable;
 use serde::Serialize;
 
 use crate::commands::list::{self, Program};
+use crate::defaults;
 use crate::failure::Failure;
 use crate::image::OpenImage;
 use crate::output::json::{self, Bytes};
 use crate::output::{Columns, print};
-use crate::ownership::{self, Known};
+use crate::platform::host;
 use crate::platform::memfd::DESCRIPTORS;
-use crate::question::Asker;
+use crate::registry::ownership::{self, Known};
+use crate::registry::question::Asker;
+use crate::registry::registration;
 use crate::registry::{Entry, Registry};
-use crate::{defaults, native, registration};
 
 /// Show what is registered with the kernel, and by whom
 ///
@@ -257,7 +259,7 @@ impl Row {
             ours: known.ours,
             flags: entry.map(|entry| entry.flags.to_string()),
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
-            emulator: native::emulator(known.architecture).map(Bytes::from),
+            emulator: host::emulator(known.architecture).map(Bytes::from),
             inside,
             version: known.identity.as_ref().map(|identity| identity.version.clone()),
             identity: known.identity.as_ref().map(|identity| identity.image.clone()),

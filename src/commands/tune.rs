@@ -11,15 +11,16 @@ use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
 
-use crate::commands::image::Site;
+use crate::defaults;
 use crate::failure::{Failure, show, warn};
-use crate::image::source;
+use crate::image::emulators;
+use crate::image::site::Site;
 use crate::output;
+use crate::platform::host;
 use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
 use crate::tune::workload::{WORKLOADS, Workload};
 use crate::tune::{Contestant, Measurements, arena, site};
-use crate::{defaults, native};
 
 /// The variable that makes this command the process that measures.
 const MEASURE: &str = "BINFMT_DISPATCH_MEASURE";
@@ -96,7 +97,7 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
     }
     let measured = measure_apart(arguments)?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let said = Emulator { name: file, version: source::version(&emulator) };
+    let said = Emulator { name: file, version: emulators::version(&emulator) };
     let version: Option<Version> = said.version.parse().ok();
     let report = Report::new(measured, &architecture.name, said, &args.root);
     output::print(&report)?;
@@ -171,7 +172,7 @@ impl Args {
             Some(path) => Ok(path.clone()),
             None => {
                 let tried = || architecture.emulator_paths().map(str::to_owned).collect();
-                native::emulator(architecture).map(Path::to_owned).ok_or_else(|| missing(tried()))
+                host::emulator(architecture).map(Path::to_owned).ok_or_else(|| missing(tried()))
             }
         }
     }

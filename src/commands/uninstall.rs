@@ -8,13 +8,14 @@ use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::commands::install::{is_image, is_link, is_snippet};
+use crate::defaults;
 use crate::failure::{Failure, show};
-use crate::installation::Place;
+use crate::install::files::Place;
 use crate::output::print;
-use crate::question::Asker;
+use crate::registry::question::Asker;
+use crate::registry::transaction::Uninterrupted;
 use crate::registry::{Entry, Registry};
-use crate::transaction::Uninterrupted;
-use crate::{defaults, ownership, registration};
+use crate::registry::{ownership, registration};
 
 /// Remove what `install` installed, and its entries from the kernel's registry
 ///

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use dispatch_table::ArchTable;
 
+use crate::defaults;
 use crate::failure::Failure;
 use crate::output::print;
-use crate::ownership::{self, Known};
-use crate::question::Asker;
 use crate::registry::Registry;
-use crate::{defaults, registration, selection};
+use crate::registry::ownership::{self, Known};
+use crate::registry::question::Asker;
+use crate::registry::{registration, selection};
 
 /// Remove our entries from the kernel's registry
 ///

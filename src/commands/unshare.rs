@@ -15,13 +15,14 @@ use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
 use crate::failure::{Failure, show};
-use crate::image::source;
+use crate::image::emulators;
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace::{self, WRITE_MAPS};
 use crate::registry::Registry;
-use crate::selection::{Credentials, Interpreter, Skipped};
-use crate::{defaults, image, native, selection};
+use crate::registry::selection::{Credentials, Interpreter, Skipped};
+use crate::registry::{own_programs, selection};
+use crate::{defaults, image};
 
 /// Run a command where foreign programs run, without root
 ///
@@ -61,7 +62,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
     let interpreter = Interpreter { path: &interpreter, inside: &inside, credentials: args.credentials };
     // There are no entries yet: what runs now runs by itself.
-    let native = |architecture: &_| native::runs(architecture, &[], true);
+    let native = |architecture: &_| own_programs::runs(architecture, &[], true);
     let selection = selection::select(table, named.as_deref(), interpreter, native);
     if let Some(failure) = selection.failures.into_iter().next() {
         return Err(failure);
@@ -104,7 +105,7 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
         Errno::EACCES => Failure::MemoryForbidden,
         errno => Failure::io("make", name, errno.into()),
     })?;
-    let rows = named.map_or_else(|| source::foreign(table), <[_]>::to_vec);
+    let rows = named.map_or_else(|| emulators::foreign(table), <[_]>::to_vec);
     image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;
     Ok((file, BTreeSet::new()))
 }

@@ -14,9 +14,9 @@ use dispatch_core::record::Field;
 use dispatch_table::{ArchTable, Architecture, Given};
 use sha2::{Digest, Sha256};
 
+use super::emulators::{self, Examined, Source};
+use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use super::source::{self, Examined, Source};
-use super::{ALIGN, interpreter};
 use crate::failure::{Failure, show};
 use crate::platform::host;
 
@@ -97,7 +97,7 @@ pub fn write(
     let failed = |error| Failure::io("write", path, error);
     let host = host::host();
     let count = content.emulators.len() + 1;
-    let examined: Vec<Examined> = content.emulators.iter().map(source::examine).collect();
+    let examined: Vec<Examined> = content.emulators.iter().map(emulators::examine).collect();
     examined.iter().for_each(Examined::warn);
     let compiled = content.table.compile_with(&given(content, &examined));
     let json = content.table.json();
@@ -111,7 +111,7 @@ pub fn write(
     let mut writer = Writer {
         file,
         path,
-        start: interpreter().len() as u64,
+        start: payload_offset(),
         meta: vec![0; ImageHeader::SIZE],
         next: (meta as u64).next_multiple_of(host::page()),
         records: Vec::new(),
@@ -119,7 +119,6 @@ pub fn write(
         host,
         identity: Sha256::new_with_prefix(interpreter()),
     };
-    writer.start = writer.start.next_multiple_of(ALIGN);
     let bodies = writer.next;
     let table = writer.add(&compiled);
 
@@ -167,7 +166,7 @@ pub fn write(
     writer.put(0, &meta).map_err(failed)?;
     // A payload without bodies ends in the middle of nowhere otherwise.
     file.set_len(writer.start + writer.next).map_err(failed)?;
-    file.write_all_at(&super::attached(writer.next), 0).map_err(failed)
+    file.write_all_at(&attached(writer.next), 0).map_err(failed)
 }
 
 /// What is known of the emulators that the rows get: each architecture its first one.
@@ -179,7 +178,7 @@ fn given<'c>(content: &'c Content<'_>, examined: &[Examined]) -> Vec<(&'c str, G
         }
     }
     for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
-        if let Some((examined, asked)) = source::ask(architecture) {
+        if let Some((examined, asked)) = emulators::ask(architecture) {
             examined.warn();
             all.push((&architecture.name, Given { asked: Some(asked), ..examined.given() }));
         }

@@ -1,4 +1,4 @@
-//! Files that are complete from the first moment: they appear at once, or not at all.
+//! Files: those that are read, and those that are complete from the first moment, as they appear at once or not at all.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -12,6 +12,20 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::memfd;
 use crate::failure::{Failure, show};
+
+/// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.
+pub fn open(path: &Path) -> io::Result<File> {
+    let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        false => Err(io::Error::other("it is no regular file")),
+    };
+    regular(path.metadata()?)?;
+    // It may have become something else meanwhile.
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    regular(file.metadata()?)?;
+    Ok(file)
+}
 
 /// A file that appears at `path` at once, when it is complete, or not at all.
 #[derive(Debug)]

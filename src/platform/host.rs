@@ -1,11 +1,14 @@
 //! The machine that this program was built for, as the built-in table describes it: a table of the site's own is about
 //! emulators, and says nothing about what this machine is.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use dispatch_core::elf::Machine;
 use dispatch_core::program::Host;
 use dispatch_table::{ArchTable, Architecture};
+
+use crate::failure::show;
 
 /// The built-in table.
 pub static BUILTIN: LazyLock<ArchTable> = LazyLock::new(ArchTable::builtin);
@@ -25,6 +28,24 @@ pub fn host() -> Host {
 /// Whether this machine's kernel may run programs of `architecture` by itself. Only a probe tells whether it does.
 pub fn may_be_native(architecture: &Architecture) -> bool {
     architecture.native_on.contains(&row().name)
+}
+
+/// Where the emulator of `architecture` is: the path that the interpreter will use.
+pub fn emulator(architecture: &Architecture) -> Option<&Path> {
+    let found = installed(architecture);
+    match found {
+        Some(path) => log::info!("{}: emulator {}", architecture.name, show(path.as_os_str())),
+        None => {
+            let tried: Vec<&str> = architecture.emulator_paths().collect();
+            log::info!("{}: no emulator: not at {}", architecture.name, tried.join(", "));
+        }
+    }
+    found
+}
+
+/// The same, to show it once more.
+pub fn installed(architecture: &Architecture) -> Option<&Path> {
+    architecture.emulator_paths().map(Path::new).find(|path| path.is_file())
 }
 
 /// Page size, in bytes.

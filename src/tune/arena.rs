@@ -19,7 +19,7 @@ use nix::unistd::chroot;
 use super::workload::{SOURCES, WORKLOADS, text};
 use crate::defaults;
 use crate::failure::Failure;
-use crate::image::source::Source;
+use crate::image::emulators::Source;
 use crate::image::{self, Content};
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::{memfd, namespace};

@@ -13,8 +13,8 @@ use dispatch_table::Architecture;
 
 use super::Cpu;
 use super::gather::Prepared;
-use crate::commands::run::outside;
 use crate::image::Effective;
+use crate::image::emulators::outside;
 use crate::output::json::Bytes;
 use crate::platform::{memfd, probe};
 

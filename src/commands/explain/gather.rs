@@ -21,16 +21,18 @@ use super::contents::{self, Contents};
 use super::cpu::{self, Known};
 use super::judge::Judge;
 use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
-use crate::commands::run::environment;
-use crate::disk::Disk;
+use crate::defaults;
 use crate::failure::Failure;
-use crate::guest::{Program, c_string};
-use crate::image::{Effective, OpenImage, source};
+use crate::image::{Effective, OpenImage, emulators};
 use crate::output::json::Bytes;
 use crate::platform::host;
-use crate::question::Asker;
+use crate::program::disk::Disk;
+use crate::program::environment::environment;
+use crate::program::invoked::{Program, c_string};
+use crate::program::privilege;
+use crate::registry::ownership;
+use crate::registry::question::Asker;
 use crate::registry::{self, Registry};
-use crate::{defaults, ownership, privilege};
 
 /// Explains the program called `name`.
 ///
@@ -168,7 +170,7 @@ fn plan(
 ) -> Result<Result<(), Unplanned>, Failure> {
     // What the kernel starts knows what it knows; `run` asks.
     let image = match (registered(explanation), guest) {
-        (None, Some(guest)) => source::informed(effective, table, &guest)?,
+        (None, Some(guest)) => emulators::informed(effective, table, &guest)?,
         (registered, _) => registered,
     };
     let image = image.as_ref().unwrap_or(effective);

@@ -10,8 +10,8 @@ use dispatch_table::ArchTable;
 use super::contents::Contents;
 use super::gather::{Unplanned, sysroot_chosen};
 use super::{Explanation, Verdict};
-use crate::guest::{Obstacle, Program, quote};
 use crate::platform::host;
+use crate::program::invoked::{Obstacle, Program, quote};
 
 /// What files begin with that people take for Linux programs, what they are, and what to do with them.
 const OTHERS: [(&[u8], &str, &str); 8] = [

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::{Cpu, Explanation, Header, Plan, Row};
 use crate::output::json::Bytes;
-use crate::{guest, ownership};
+use crate::program::invoked;
+use crate::registry::ownership;
 
 /// Width of the labels.
 const LABEL: usize = 12;
@@ -129,5 +130,5 @@ fn plan(page: &mut Page, plan: &Plan) {
 }
 
 fn quote(word: &Bytes) -> String {
-    guest::quote(word.as_bytes())
+    invoked::quote(word.as_bytes())
 }

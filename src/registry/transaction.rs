@@ -11,8 +11,9 @@ use std::ops::Range;
 use dispatch_core::Rule;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
+use super::mount::Registry;
 use crate::failure::Failure;
-use crate::registry::{Entry, Matcher, RegisterLine, Registry};
+use dispatch_entry::{Entry, Matcher, RegisterLine};
 
 /// Begins the name of a temporary entry; the name that it is on its way to follows. Others do not name entries like that,
 /// and tools that look for `qemu-*` do not take it for one of those.

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dispatch_core::Guest;
-use dispatch_core::image::COMMAND;
+use dispatch_core::image::{COMMAND, Resident};
 use dispatch_core::table::{Identity, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Given, Tuned};
 use nix::sys::memfd::MFdFlags;
 
-use super::{Carried, Effective, OpenImage};
+use super::reader::{Carried, Effective, OpenImage};
 use crate::failure::{Failure, show, warn};
 use crate::platform::{host, memfd, probe};
-use crate::{disk, native};
+use crate::program::disk;
 
 /// An emulator that is to be inside.
 #[derive(Clone, Debug)]
@@ -165,15 +165,21 @@ pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
     table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
 }
 
-/// `table` with the rows in the file at `path`.
+/// An emulator that is inside the image as a file that can be executed.
 ///
 /// # Errors
-/// It cannot be read, or is no table.
-pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
-    let json =
-        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
-    log::info!("{}: rows for the table", show(path.as_os_str()));
-    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
+/// It cannot be read, or no file be made of it.
+pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
+    let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
+    let failed = |error| Failure::io("make", name, error);
+    let program = match image {
+        Effective::Image(image) => image.elf(resident)?,
+        // A table has no programs.
+        Effective::Table(_) => Vec::new(),
+    };
+    let mut memory = memfd::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    memory.write_all(&program).map_err(failed)?;
+    Ok(memory)
 }
 
 /// What is known of an emulator when an image is written, or when it is about to run.
@@ -250,7 +256,7 @@ fn identity(path: &Path) -> Option<Identity> {
 /// Examines the emulator of `architecture` that is opened by its path, if there is one. What it says holds for this very
 /// file.
 pub fn ask(architecture: &Architecture) -> Option<(Examined, Asked)> {
-    let path = native::emulator(architecture)?;
+    let path = host::emulator(architecture)?;
     let file = identity(path)?;
     let examined = examine(&Source::of_file(architecture, path.to_owned()));
     // It may have been replaced meanwhile.
@@ -272,8 +278,7 @@ pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<O
     let row = view.table.choose(guest).ok().filter(|row| row.program == COMMAND);
     let architecture = row.and_then(|row| table.find(row.name.to_str().ok()?)).filter(|found| found.is_tuned());
     let (Some(row), Some(architecture)) = (row, architecture) else { return Ok(None) };
-    if view.table.asked(&row).is_some_and(|asked| native::emulator(architecture).and_then(identity) == Some(asked.file))
-    {
+    if view.table.asked(&row).is_some_and(|asked| host::emulator(architecture).and_then(identity) == Some(asked.file)) {
         return Ok(None);
     }
     let informed = ask(architecture).map(|(examined, asked)| {

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Architecture, EntryRule};
 
+use super::question::{Identity, Said};
+use super::transaction::{self, Interrupted};
 use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
 use crate::platform::memfd::DESCRIPTORS;
-use crate::question::{Identity, Said};
-use crate::registry::Entry;
-use crate::transaction::{self, Interrupted};
+use dispatch_entry::Entry;
 
 /// An entry that the table describes, and what the registry has by its name.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct Known<'t> {
 /// Looks everything that the table describes up in `entries`. `ask` asks an entry's interpreter ([`Asker::ask`]). Where that
 /// is of no use, an interpreter at `image` counts as an image even if there is no file any more.
 ///
-/// [`Asker::ask`]: crate::question::Asker::ask
+/// [`Asker::ask`]: crate::registry::question::Asker::ask
 pub fn look_up<'t>(
     table: &'t ArchTable,
     entries: &[Entry],
@@ -114,7 +114,7 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Flags, Matcher};
+    use dispatch_entry::{Flags, Matcher};
 
     fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> Known<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));

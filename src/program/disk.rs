@@ -12,7 +12,7 @@ use dispatch_core::say::Text;
 use dispatch_core::table::Identity;
 
 use crate::failure::{show, text};
-use crate::guest;
+use crate::platform::files;
 
 /// Errno for an error of the standard library's own.
 const EIO: i32 = 5;
@@ -58,7 +58,7 @@ impl World for Disk {
 
     fn open(&mut self, name: &CStr) -> Result<usize, i32> {
         // What is no regular file is refused as execve(2) does; opening a pipe would wait for its other end.
-        let opened = guest::open(path(name)).map_err(|error| match error.raw_os_error() {
+        let opened = files::open(path(name)).map_err(|error| match error.raw_os_error() {
             Some(_) => error,
             None => io::Error::from_raw_os_error(EACCES),
         });

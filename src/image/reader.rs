@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf, absolute};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
@@ -16,16 +16,14 @@ use dispatch_core::say::Digits;
 use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
+use super::interpreter::{SECTIONS, attached};
 use crate::failure::{Failure, show};
-use crate::guest;
-use crate::platform::{host, process};
+use crate::platform::{files, host};
 
 /// How much of a file is read for its program headers, in bytes.
 const HEAD: u64 = 4096;
 /// `p_offset` within `Elf64_Phdr`; `p_vaddr` follows it.
 const P_OFFSET: usize = 8;
-/// The ELF header fields that describe sections.
-const SECTIONS: [std::ops::Range<usize>; 2] = super::SECTIONS;
 
 /// An image file, of which all but the bodies has been read.
 #[derive(Debug)]
@@ -85,35 +83,6 @@ impl Effective {
     }
 }
 
-/// The file that this process was started from, whatever is at its path by now.
-const OWN: &str = "/proc/self/exe";
-
-/// A path of the file that this process was started from. Without a /proc it is the one that it was started by.
-pub fn own_file() -> PathBuf {
-    let own = PathBuf::from(OWN);
-    if own.exists() { own } else { process::started_by().unwrap_or(own) }
-}
-
-/// The image that this process was started from, if it was.
-pub fn own() -> Option<OpenImage> {
-    let path = own_file();
-    let image = OpenImage::open(&path).ok().flatten()?;
-    // What is at the path by which it was started may be something else since.
-    (path == Path::new(OWN) || image.is_of_this_build()).then_some(image)
-}
-
-/// The path of the image that this process was started from, if it is still there.
-pub fn own_path() -> Option<PathBuf> {
-    own()?;
-    let own = own_file();
-    if own != Path::new(OWN) {
-        return absolute(own).ok();
-    }
-    let path = fs::read_link(&own).ok()?;
-    let [own, there] = [fs::metadata(own).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
-    (own == there).then_some(path)
-}
-
 impl OpenImage {
     /// Opens the image at `path`; `None` if it is something else.
     ///
@@ -122,7 +91,7 @@ impl OpenImage {
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let failed = |error| Failure::io("read", path, error);
         let damaged = |fault| Failure::DamagedImage { path: path.to_owned(), fault };
-        let file = guest::open(path).map_err(failed)?;
+        let file = files::open(path).map_err(failed)?;
         let head = read(&file, 0, HEAD).map_err(failed)?;
         let Some(payload) = payload_segment(&head) else { return Ok(None) };
         let machine = host::host().machine;
@@ -147,8 +116,8 @@ impl OpenImage {
     }
 
     /// Whether its interpreter is the one that this command carries.
-    fn is_of_this_build(&self) -> bool {
-        let expected = super::attached(self.len);
+    pub(super) fn is_of_this_build(&self) -> bool {
+        let expected = attached(self.len);
         read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
     }
 

@@ -9,9 +9,9 @@ use dispatch_core::elf::ident;
 use dispatch_core::rule::WINDOW;
 use dispatch_table::Architecture;
 
-use crate::failure::{Failure, show};
+use crate::failure::Failure;
 use crate::platform::{host, probe};
-use crate::registry::{Entry, RegisterLine};
+use dispatch_entry::{Entry, RegisterLine};
 
 /// Programs of this machine. The second is what the kernel really started even if this tool runs under an emulator,
 /// which answers for the first itself.
@@ -105,24 +105,6 @@ pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bo
     native
 }
 
-/// Where the emulator of `architecture` is: the path that the interpreter will use.
-pub fn emulator(architecture: &Architecture) -> Option<&Path> {
-    let found = installed(architecture);
-    match found {
-        Some(path) => log::info!("{}: emulator {}", architecture.name, show(path.as_os_str())),
-        None => {
-            let tried: Vec<&str> = architecture.emulator_paths().collect();
-            log::info!("{}: no emulator: not at {}", architecture.name, tried.join(", "));
-        }
-    }
-    found
-}
-
-/// The same, to show it once more.
-pub fn installed(architecture: &Architecture) -> Option<&Path> {
-    architecture.emulator_paths().map(Path::new).find(|path| path.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
@@ -130,7 +112,7 @@ mod tests {
     use dispatch_table::ArchTable;
 
     use super::*;
-    use crate::registry::{Flags, Matcher};
+    use dispatch_entry::{Flags, Matcher};
 
     fn line(architecture: &Architecture) -> RegisterLine {
         let rule = architecture.rules().remove(0).rule;

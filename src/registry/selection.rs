@@ -6,9 +6,10 @@ use std::path::Path;
 
 use dispatch_table::{ArchTable, Architecture};
 
+use super::own_programs::OwnPrograms;
 use crate::failure::Failure;
-use crate::native::{self, OwnPrograms};
-use crate::registry::{Flags, Matcher, RegisterLine};
+use crate::platform::host;
+use dispatch_entry::{Flags, Matcher, RegisterLine};
 
 /// Stands for every architecture.
 pub const ALL: &str = "all";
@@ -108,7 +109,7 @@ pub fn select<'t>(
     let mut selection = Selection::default();
     let every: Vec<&Architecture> = table.architectures.iter().collect();
     for &architecture in named.unwrap_or(&every) {
-        let obstacle = match native::emulator(architecture) {
+        let obstacle = match host::emulator(architecture) {
             _ if native(architecture) => Some(Skipped::Native),
             None if !interpreter.holds(architecture) => Some(Skipped::NoEmulator),
             _ => None,

@@ -15,9 +15,10 @@ use dispatch_core::refusal::{ANSWER_IMAGE, ANSWER_VERSION, EXIT_ANSWERED};
 use dispatch_core::{Guest, NAME, Table};
 use dispatch_table::{ArchTable, Architecture};
 
+use super::mount::Registry;
 use crate::failure::{Failure, ProbeFault, show};
 use crate::platform::probe;
-use crate::registry::{Entry, Registry};
+use dispatch_entry::Entry;
 
 /// Hexadecimal digits of an identity.
 const DIGITS: usize = 64;
@@ -128,7 +129,7 @@ mod tests {
     use dispatch_core::Rule;
 
     use super::*;
-    use crate::registry::{Flags, Matcher};
+    use dispatch_entry::{Flags, Matcher};
 
     fn entry(name: &str, rule: Rule) -> Entry {
         Entry {

@@ -8,15 +8,17 @@ use std::path::{Path, PathBuf, absolute};
 
 use dispatch_table::{ArchTable, Architecture};
 
+use super::mount::Registry;
+use super::own_programs;
+use super::ownership::{self, Known};
+use super::question::Asker;
+use super::selection::{self, Interpreter, Selection, Skipped};
+use super::transaction::{Change, make_all, on_trial};
+use crate::defaults;
 use crate::failure::{Failure, show, warn};
 use crate::image::{self, OpenImage};
-use crate::ownership::{self, Known};
 use crate::platform::probe;
-use crate::question::Asker;
-use crate::registry::{Entry, RegisterLine, Registry};
-use crate::selection::{self, Interpreter, Selection, Skipped};
-use crate::transaction::{Change, make_all, on_trial};
-use crate::{defaults, native};
+use dispatch_entry::{Entry, RegisterLine};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +147,7 @@ pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t
     // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
     let emulated = |program: &[u8]| ours.iter().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {
-        !emulated(&architecture.probe_elf()) && native::runs(architecture, &foreign, probing)
+        !emulated(&architecture.probe_elf()) && own_programs::runs(architecture, &foreign, probing)
     };
     let Selection { chosen, skipped, mut failures } = selection::select(table, request.named, interpreter, native);
     let mut items = Vec::new();
@@ -282,7 +284,7 @@ impl Item<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{Flags, Matcher};
+    use dispatch_entry::{Flags, Matcher};
 
     const OURS: &str = "/our/image";
 

@@ -2,18 +2,18 @@
 //! far towards a plan as it comes.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_core::say::Text;
-use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, access};
 
 use crate::failure::{self, Failure};
+use crate::platform::files;
 
 /// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is one).
 const MAX_SCRIPTS: usize = 4;
@@ -48,7 +48,7 @@ impl Program {
     /// Finds `name` and follows `#!` lines, as fs/binfmt_script.c does.
     pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
         let mut path = locate(name)?;
-        let mut file = open(&path).map_err(|error| Failure::unusable(&path, &error))?;
+        let mut file = files::open(&path).map_err(|error| Failure::unusable(&path, &error))?;
         log::info!("{}: opened", failure::show(path.as_os_str()));
         let (mut argv0, mut args, mut scripts) = (name.to_owned(), args.to_vec(), Vec::new());
         while let Some((interpreter, option)) = shebang(&file) {
@@ -57,7 +57,7 @@ impl Program {
             }
             let shown = [&path, &interpreter].map(|path| failure::show(path.as_os_str()).to_string());
             log::info!("{}: a script, run by {}", shown[0], shown[1]);
-            file = open(&interpreter).map_err(|error| no_interpreter(&path, &interpreter, &error))?;
+            file = files::open(&interpreter).map_err(|error| no_interpreter(&path, &interpreter, &error))?;
             args.insert(0, path.clone().into_os_string());
             args.splice(0..0, option);
             argv0 = interpreter.clone().into_os_string();
@@ -112,20 +112,6 @@ fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
     let found = which::which(name).map_err(|_| Failure::NotInPath { name: name.to_owned(), here: here() })?;
     log::info!("{}: found in PATH: {}", Text(name.as_bytes()), Text(found.as_os_str().as_bytes()));
     Ok(found)
-}
-
-/// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.
-pub fn open(path: &Path) -> io::Result<File> {
-    let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
-        true => Ok(()),
-        false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        false => Err(io::Error::other("it is no regular file")),
-    };
-    regular(path.metadata()?)?;
-    // It may have become something else meanwhile.
-    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    regular(file.metadata()?)?;
-    Ok(file)
 }
 
 fn refused(path: &Path, message: &str) -> Failure {

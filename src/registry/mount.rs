@@ -13,8 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
-pub use dispatch_entry::{Entry, Flags, Matcher, RegisterLine};
-use dispatch_entry::{REGISTER, STATUS};
+use dispatch_entry::{Entry, REGISTER, RegisterLine, STATUS};
 
 use crate::defaults::REGISTRY;
 use crate::failure::{Failure, show, warn};

@@ -1,0 +1,13 @@
+//! The registered file: the interpreter with a payload as its last segment (docs/image-format.md).
+
+pub mod emulators;
+mod interpreter;
+mod layout;
+mod own;
+mod reader;
+pub mod site;
+mod writer;
+
+pub use own::{bare, own, own_path, this_command};
+pub use reader::{Carried, Effective, OpenImage};
+pub use writer::{Content, write};

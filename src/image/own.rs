@@ -1,0 +1,63 @@
+//! The image that this process was started from, and what of it goes into the next one.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf, absolute};
+
+use dispatch_table::{ArchTable, Architecture};
+
+use super::reader::OpenImage;
+use super::writer::{Command, Content};
+use crate::failure::Failure;
+use crate::platform::process;
+
+/// The file that this process was started from, whatever is at its path by now.
+const OWN: &str = "/proc/self/exe";
+
+/// A path of the file that this process was started from. Without a /proc it is the one that it was started by.
+fn own_file() -> PathBuf {
+    let own = PathBuf::from(OWN);
+    if own.exists() { own } else { process::started_by().unwrap_or(own) }
+}
+
+/// The image that this process was started from, if it was.
+pub fn own() -> Option<OpenImage> {
+    let path = own_file();
+    let image = OpenImage::open(&path).ok().flatten()?;
+    // What is at the path by which it was started may be something else since.
+    (path == Path::new(OWN) || image.is_of_this_build()).then_some(image)
+}
+
+/// The path of the image that this process was started from, if it is still there.
+pub fn own_path() -> Option<PathBuf> {
+    own()?;
+    let own = own_file();
+    if own != Path::new(OWN) {
+        return absolute(own).ok();
+    }
+    let path = fs::read_link(&own).ok()?;
+    let [own, there] = [fs::metadata(own).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
+    (own == there).then_some(path)
+}
+
+/// The command of this process, for the next image.
+///
+/// # Errors
+/// [`Failure::Io`]: its file is not there.
+pub fn this_command() -> Result<Command, Failure> {
+    let path = &own_file();
+    let name = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+    let bytes = match own() {
+        Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
+        None => fs::read(path).map_err(|error| Failure::io("read", path, error))?,
+    };
+    Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
+}
+
+/// An image of `table` without emulators, for an image that nobody keeps, and that is for `rows`.
+///
+/// # Errors
+/// As [`write`].
+pub fn bare<'c>(table: &'c ArchTable, rows: Vec<&'c Architecture>) -> Result<Content<'c>, Failure> {
+    Ok(Content { table, command: this_command()?, emulators: &[], outside: rows, prelink: None, seed: 0 })
+}

@@ -1,0 +1,56 @@
+//! Tables of the site's own, whose rows go into an image.
+
+use std::path::Path;
+
+use dispatch_table::ArchTable;
+
+use crate::failure::{Failure, show};
+
+/// Which of the site's tables are heeded.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Site {
+    /// Ignore the tables in /etc/binfmt-dispatch
+    #[arg(long)]
+    pub no_site: bool,
+}
+
+impl Site {
+    /// `table` with the rows in the files `*.json` of `directory`, in the order of their names.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is no table; the message names it, and the row.
+    pub fn merged(self, mut table: ArchTable, directory: &Path) -> Result<ArchTable, Failure> {
+        if self.no_site {
+            return Ok(table);
+        }
+        let failed = |error| Failure::io("read", directory, error);
+        let files = match std::fs::read_dir(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(table),
+            files => files.map_err(failed)?,
+        };
+        let mut paths = Vec::new();
+        for file in files {
+            let path = file.map_err(failed)?.path();
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if !hidden && path.extension().is_some_and(|extension| extension == "json") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        for path in paths {
+            table = merged(table, &path)?;
+        }
+        Ok(table)
+    }
+}
+
+/// `table` with the rows in the file at `path`.
+///
+/// # Errors
+/// It cannot be read, or is no table.
+pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
+    let json =
+        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
+    log::info!("{}: rows for the table", show(path.as_os_str()));
+    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
+}

@@ -1,0 +1,4 @@
+//! The files of an installation.
+
+pub mod boot;
+pub mod files;

@@ -1,0 +1,18 @@
+//! The environment that a program gets.
+
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// The environment as `NAME=value`, and what else is in it. The standard library's has only what has a name.
+pub fn environment() -> Vec<Vec<u8>> {
+    if let Some(block) = std::fs::read("/proc/self/environ").ok().filter(|block| block.ends_with(b"\0")) {
+        return block[..block.len() - 1].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    }
+    std::env::vars_os()
+        .map(|(name, value)| {
+            let mut variable = name.into_vec();
+            variable.push(b'=');
+            variable.extend(value.as_bytes());
+            variable
+        })
+        .collect()
+}
