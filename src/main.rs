@@ -6,6 +6,7 @@
 // library's own start-up ignores SIGPIPE and fills closed descriptors.
 #![cfg_attr(not(test), no_main)]
 
+mod architectures;
 mod cli;
 mod commands;
 mod defaults;

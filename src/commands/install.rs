@@ -9,13 +9,15 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::commands::generate::{MARK, binfmt_d};
-use crate::commands::image::{self, Contents};
+use crate::architectures;
 use crate::defaults;
 use crate::failure::{self, Failure};
 use crate::image::OpenImage;
+use crate::image::request::{self, Contents};
 use crate::install::boot;
-use crate::install::files::{Installation, LINK, Place};
+use crate::install::files::Installation;
+use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
+use crate::install::snippet::binfmt_d;
 use crate::output::{Columns, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
@@ -60,7 +62,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let place = &args.place;
     place.check()?;
     refuse_others(place)?;
-    let named = selection::named(table, &args.contents.architectures)?;
+    let named = architectures::named(table, &args.contents.architectures)?;
     let path = place.image();
     let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
     let registry =
@@ -84,7 +86,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
     let image = Replacement::begin(image)?;
-    image::write_to(&args.contents, table, &emulators, &image)?;
+    request::write_to(&args.contents, table, &emulators, &image)?;
     let carried = Carried::read(&image.staged())?;
     let interpreter = Interpreter { path: &path, inside: &carried.inside, credentials };
     let plan = match &registry {
@@ -207,21 +209,6 @@ fn refuse_others(place: &Place) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Whether the file is an image, be it a damaged one.
-pub fn is_image(path: &Path) -> bool {
-    matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))
-}
-
-/// Whether the file is the link that [`run`] makes.
-pub fn is_link(path: &Path) -> bool {
-    fs::read_link(path).is_ok_and(|target| target == Path::new(LINK))
-}
-
-/// Whether the file is a snippet that [`run`] writes.
-pub fn is_snippet(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.lines().nth(1) == Some(MARK))
 }
 
 fn show(

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use dispatch_core::say::Digits;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
+use crate::architectures;
 use crate::failure::Failure;
-use crate::image::{self, Effective, OpenImage};
+use crate::image::contents;
+use crate::image::{self, Effective};
 use crate::output::json;
 use crate::output::{self, Columns};
 use crate::platform::host;
-use crate::registry::{registration, selection};
+use crate::registry::registration;
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -28,31 +29,9 @@ pub struct Args {
     image: Option<Option<PathBuf>>,
 }
 
-/// A program of an image, or an emulator by its path that was asked for its version, as JSON has it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Program {
-    name: String,
-    /// What it was read from, or where it is.
-    path: String,
-    inside: bool,
-    version: String,
-    size: u64,
-    /// Address for which it is prelinked.
-    base: Option<u64>,
-    /// SHA-256, of what is inside.
-    digest: Option<String>,
-    /// The architectures whose programs it runs.
-    runs: Vec<String>,
-    /// The CPU models that it is given for them.
-    cpus: Vec<String>,
-}
-
-/// Digits of a digest that tell files apart well enough for a person.
-const DIGEST: usize = 12;
-
 /// One row, as JSON has it.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct Row<'a> {
     name: &'a str,
     aliases: &'a [String],
     class: String,
@@ -78,10 +57,11 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         Effective::Image(image) => image.inside()?,
         Effective::Table(_) => BTreeSet::new(),
     };
-    let rows = selection::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures.iter().collect());
-    let listed: Vec<Listed<'_>> = rows
+    let rows =
+        architectures::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures.iter().collect());
+    let listed: Vec<Row<'_>> = rows
         .iter()
-        .map(|row| Listed {
+        .map(|row| Row {
             name: &row.name,
             aliases: &row.aliases,
             class: row.class.to_string(),
@@ -121,57 +101,11 @@ fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
         Some(own) => own,
         None => registration::open_image(&registration::image_path(file)?)?,
     };
-    let programs = programs(&image)?;
+    let programs = contents::programs(&image)?;
     if as_json {
         json::print(&programs)?
     } else {
-        output::print(self::table(&programs))?
+        output::print(contents::table(&programs))?
     }
     Ok(0)
-}
-
-/// What `image` carries, and which emulators by their paths it knows.
-///
-/// # Errors
-/// [`Failure::DamagedImage`].
-pub fn programs(image: &OpenImage) -> Result<Vec<Program>, Failure> {
-    let program = |inside: bool| {
-        move |carried: image::Carried| Program {
-            name: carried.name,
-            path: carried.path,
-            inside,
-            version: carried.version,
-            size: carried.size,
-            base: carried.base,
-            digest: inside.then(|| Digits(&carried.digest).to_string()),
-            runs: carried.runs,
-            cpus: carried.cpus,
-        }
-    };
-    let (carried, asked) = (image.carried()?, image.asked()?);
-    Ok(carried.into_iter().map(program(true)).chain(asked.into_iter().map(program(false))).collect())
-}
-
-/// The same for people.
-pub fn table(programs: &[Program]) -> Columns {
-    let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
-    for (number, program) in programs.iter().enumerate() {
-        let runs = match number {
-            0 => "when started by hand".to_owned(),
-            _ if program.inside => program.runs.join(" "),
-            _ => format!("{}, by its path", program.runs.join(" ")),
-        };
-        let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
-        let digest = program.digest.iter().flat_map(|digest| digest.chars()).take(DIGEST).collect();
-        columns.push([
-            program.name.clone(),
-            program.version.clone(),
-            program.size.to_string(),
-            base,
-            digest,
-            program.cpus.join(" "),
-            runs,
-        ]);
-    }
-    columns
 }

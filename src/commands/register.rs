@@ -6,12 +6,13 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
+use crate::architectures;
 use crate::defaults;
 use crate::failure::Failure;
 use crate::output::{Columns, print};
 use crate::platform::host;
 use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
-use crate::registry::selection::{self, Credentials, Interpreter, Skipped};
+use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::transaction::Uninterrupted;
 
 /// Register this machine's emulators with the kernel
@@ -48,7 +49,7 @@ pub struct Args {
 /// # Errors
 /// What prevents the whole; what prevents single architectures is reported as it is found, before anything is written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let named = selection::named(table, &args.architectures)?;
+    let named = architectures::named(table, &args.architectures)?;
     let path = registration::image_path(args.image.as_deref())?;
     let inside = registration::open_image(&path)?.inside()?;
     let interpreter = Interpreter { path: &path, inside: &inside, credentials: args.credentials };

@@ -9,10 +9,10 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::commands::list::{self, Program};
 use crate::defaults;
 use crate::failure::Failure;
 use crate::image::OpenImage;
+use crate::image::contents::{self, Listed};
 use crate::output::json::{self, Bytes};
 use crate::output::{Columns, print};
 use crate::platform::host;
@@ -55,7 +55,7 @@ struct Status {
 #[derive(Serialize)]
 struct Image {
     path: Bytes,
-    programs: Vec<Program>,
+    programs: Vec<Listed>,
 }
 
 /// One entry of the table.
@@ -202,7 +202,7 @@ impl Status {
             );
         }
         if let Some(Image { path, programs }) = &self.image {
-            text += &format!("\n{path} carries:\n{}", list::table(programs));
+            text += &format!("\n{path} carries:\n{}", contents::table(programs));
         }
         text
     }
@@ -239,7 +239,7 @@ impl Image {
     fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
         // A damaged one is for `list` to complain about; what is registered may be a good one.
         let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
-        let programs = list::programs(&open)?;
+        let programs = contents::programs(&open)?;
         Ok((open.inside()?, Some(Image { path: path.into(), programs })))
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::commands::install::{is_image, is_link, is_snippet};
 use crate::defaults;
 use crate::failure::{Failure, show};
-use crate::install::files::Place;
+use crate::install::place::Place;
+use crate::install::place::{is_image, is_link, is_snippet};
 use crate::output::print;
 use crate::registry::question::Asker;
 use crate::registry::transaction::Uninterrupted;

@@ -14,8 +14,8 @@ use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
+use crate::architectures;
 use crate::failure::{Failure, show};
-use crate::image::emulators;
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace::{self, WRITE_MAPS};
@@ -53,7 +53,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(pid) = args.write_maps {
         return namespace::write_maps(pid).map(|()| 0);
     }
-    let named = selection::named(table, &args.architectures)?;
+    let named = architectures::named(table, &args.architectures)?;
     let (image, inside) = image_to_register(table, named.as_deref())?;
     namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
@@ -105,7 +105,7 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
         Errno::EACCES => Failure::MemoryForbidden,
         errno => Failure::io("make", name, errno.into()),
     })?;
-    let rows = named.map_or_else(|| emulators::foreign(table), <[_]>::to_vec);
+    let rows = named.map_or_else(|| architectures::foreign(table), <[_]>::to_vec);
     image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;
     Ok((file, BTreeSet::new()))
 }

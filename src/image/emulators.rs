@@ -160,11 +160,6 @@ pub fn find<'t>(
     Ok(sources)
 }
 
-/// The architectures that an image is for when none is named: all that are foreign here.
-pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
-    table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
-}
-
 /// An emulator that is inside the image as a file that can be executed.
 ///
 /// # Errors

@@ -1,13 +1,15 @@
 //! The registered file: the interpreter with a payload as its last segment (docs/image-format.md).
 
+pub mod contents;
 pub mod emulators;
 mod interpreter;
 mod layout;
 mod own;
 mod reader;
+pub mod request;
 pub mod site;
 mod writer;
 
 pub use own::{bare, own, own_path, this_command};
-pub use reader::{Carried, Effective, OpenImage};
+pub use reader::{Effective, OpenImage};
 pub use writer::{Content, write};

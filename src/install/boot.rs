@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use dispatch_entry::grammar;
 
+use super::place::Place;
 use crate::failure::{show, warn};
-use crate::install::files::Place;
 use crate::registry::RegisterLine;
 
 /// Where systemd looks; of files with the same name, the one in the first directory counts (systemd's CONF_PATHS).

@@ -1,4 +1,4 @@
-//! Where an installation is, and files that are put in their places together or not at all.
+//! Files that are put in their places together or not at all.
 
 use std::fs;
 use std::io;
@@ -8,92 +8,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, umask};
 use tempfile::TempPath;
 
-use crate::defaults;
+use super::place::Place;
 use crate::failure::{Failure, show};
 use crate::platform::files::{self, Replacement};
-
-/// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
-const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
-const COMMAND: &str = "bin/binfmt-dispatch";
-/// systemd registers in the order of the files' names, and the last entry wins (`boot.rs`): others' snippets, which have the
-/// names of packages or emulators, come before.
-const SNIPPET: &str = "lib/binfmt.d/zz-binfmt-dispatch.conf";
-/// Its name in earlier installations.
-const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
-/// Directories that systems have without us, be they empty.
-const OTHERS: [&str; 6] =
-    ["/usr/lib/binfmt.d", "/lib/binfmt.d", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/opt"];
-/// What the command is a link to.
-pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
-
-/// Where an installation is.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Place {
-    /// The directory that has bin, lib and libexec; systemd looks below /usr and /usr/local only, so elsewhere nothing is
-    /// registered at boot
-    #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
-    prefix: PathBuf,
-    /// The root of another system, whose files alone are touched
-    #[arg(long, value_name = "DIR")]
-    pub root: Option<PathBuf>,
-}
-
-impl Place {
-    /// # Errors
-    /// The prefix is not absolute.
-    pub fn check(&self) -> Result<(), Failure> {
-        if self.prefix.is_absolute() {
-            return Ok(());
-        }
-        Err(Failure::Usage(format!("{}: the prefix has to be an absolute path", self.prefix.display())))
-    }
-
-    /// The image, as the system that it is for sees it.
-    pub fn image(&self) -> PathBuf {
-        self.prefix.join(IMAGE)
-    }
-
-    /// The link that people call, likewise.
-    pub fn command(&self) -> PathBuf {
-        self.prefix.join(COMMAND)
-    }
-
-    /// The snippet for systemd, likewise.
-    pub fn snippet(&self) -> PathBuf {
-        self.prefix.join(SNIPPET)
-    }
-
-    /// Where the snippet of earlier installations is, likewise.
-    pub fn earlier_snippet(&self) -> PathBuf {
-        self.prefix.join(EARLIER_SNIPPET)
-    }
-
-    /// The directories that an installation may have made, as that system sees them; those inside others come first.
-    pub fn directories(&self) -> Vec<PathBuf> {
-        let files = [self.image(), self.command(), self.snippet()];
-        let above = |file: &PathBuf| -> Vec<PathBuf> {
-            let directories = file.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.prefix));
-            directories.map(Path::to_owned).collect()
-        };
-        let mut directories: Vec<PathBuf> = files.iter().flat_map(above).collect();
-        directories.retain(|directory| !OTHERS.iter().any(|other| directory == Path::new(other)));
-        directories.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
-        directories
-    }
-
-    /// Files that runs left which were killed, from here.
-    pub fn left(&self) -> Vec<PathBuf> {
-        [self.image(), self.snippet()].iter().flat_map(|path| files::left_beside(&self.on_disk(path))).collect()
-    }
-
-    /// Where a path of that system is from here.
-    pub fn on_disk(&self, path: &Path) -> PathBuf {
-        match &self.root {
-            Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-            None => path.to_owned(),
-        }
-    }
-}
 
 /// Files that are being put in their places. What is not kept goes away again, and what was there comes back.
 #[derive(Debug)]

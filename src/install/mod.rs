@@ -2,3 +2,5 @@
 
 pub mod boot;
 pub mod files;
+pub mod place;
+pub mod snippet;

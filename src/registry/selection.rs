@@ -11,9 +11,6 @@ use crate::failure::Failure;
 use crate::platform::host;
 use dispatch_entry::{Flags, Matcher, RegisterLine};
 
-/// Stands for every architecture.
-pub const ALL: &str = "all";
-
 /// Whether set-user-ID programs and file capabilities take effect.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Credentials {
@@ -79,24 +76,6 @@ pub enum Skipped {
     NoEmulator,
 }
 
-/// The architectures that `names` name, each once, in the order of the table; [`None`] when they are all wanted.
-///
-/// # Errors
-/// A name that nothing has.
-pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'t Architecture>>, Failure> {
-    let mut all = names.is_empty();
-    let mut wanted = Vec::new();
-    for name in names {
-        match table.find(name) {
-            _ if name == ALL => all = true,
-            Some(architecture) => wanted.push(&architecture.name),
-            None => return Err(Failure::UnknownArchitecture(name.clone())),
-        }
-    }
-    let in_order = || table.architectures.iter().filter(|architecture| wanted.contains(&&architecture.name)).collect();
-    Ok((!all).then(in_order))
-}
-
 /// Chooses among the architectures: those that are `named`, or every one that has an emulator, inside the interpreter or
 /// installed, and is not `native`. The lines are for `interpreter` and spare this machine's own programs.
 pub fn select<'t>(
@@ -159,21 +138,6 @@ impl Skipped {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(names: &[&str]) -> Result<Option<Vec<String>>, Failure> {
-        let table = ArchTable::builtin();
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        let found = named(&table, &names)?;
-        Ok(found.map(|found| found.iter().map(|architecture| architecture.name.clone()).collect()))
-    }
-
-    #[test]
-    fn architectures_are_named_once_and_ordered() {
-        assert_eq!(names(&[]).unwrap(), None);
-        assert_eq!(names(&["arm", "all"]).unwrap(), None);
-        assert_eq!(names(&["armhf", "arm64", "arm"]).unwrap(), Some(vec!["aarch64".into(), "arm".into()]));
-        assert!(matches!(names(&["all", "z80"]), Err(Failure::UnknownArchitecture(name)) if name == "z80"));
-    }
 
     fn interpreter(inside: &BTreeSet<String>) -> Interpreter<'_> {
         Interpreter { path: Path::new("/i"), inside, credentials: Credentials::default() }

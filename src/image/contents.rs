@@ -1,0 +1,76 @@
+//! What an image carries, for people and for JSON.
+
+use dispatch_core::say::Digits;
+use serde::Serialize;
+
+use super::reader::{Carried, OpenImage};
+use crate::failure::Failure;
+use crate::output::Columns;
+
+/// A program of an image, or an emulator by its path that was asked for its version, as JSON has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    name: String,
+    /// What it was read from, or where it is.
+    path: String,
+    inside: bool,
+    version: String,
+    size: u64,
+    /// Address for which it is prelinked.
+    base: Option<u64>,
+    /// SHA-256, of what is inside.
+    digest: Option<String>,
+    /// The architectures whose programs it runs.
+    runs: Vec<String>,
+    /// The CPU models that it is given for them.
+    cpus: Vec<String>,
+}
+
+/// Digits of a digest that tell files apart well enough for a person.
+const DIGEST: usize = 12;
+
+/// What `image` carries, and which emulators by their paths it knows.
+///
+/// # Errors
+/// [`Failure::DamagedImage`].
+pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
+    let program = |inside: bool| {
+        move |carried: Carried| Listed {
+            name: carried.name,
+            path: carried.path,
+            inside,
+            version: carried.version,
+            size: carried.size,
+            base: carried.base,
+            digest: inside.then(|| Digits(&carried.digest).to_string()),
+            runs: carried.runs,
+            cpus: carried.cpus,
+        }
+    };
+    let (carried, asked) = (image.carried()?, image.asked()?);
+    Ok(carried.into_iter().map(program(true)).chain(asked.into_iter().map(program(false))).collect())
+}
+
+/// The same for people.
+pub fn table(programs: &[Listed]) -> Columns {
+    let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
+    for (number, program) in programs.iter().enumerate() {
+        let runs = match number {
+            0 => "when started by hand".to_owned(),
+            _ if program.inside => program.runs.join(" "),
+            _ => format!("{}, by its path", program.runs.join(" ")),
+        };
+        let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
+        let digest = program.digest.iter().flat_map(|digest| digest.chars()).take(DIGEST).collect();
+        columns.push([
+            program.name.clone(),
+            program.version.clone(),
+            program.size.to_string(),
+            base,
+            digest,
+            program.cpus.join(" "),
+            runs,
+        ]);
+    }
+    columns
+}
