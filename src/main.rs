@@ -9,6 +9,7 @@
 mod architectures;
 mod cli;
 mod commands;
+mod context;
 mod defaults;
 mod failure;
 mod image;
@@ -23,10 +24,12 @@ use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use dispatch_core::NAME;
+use dispatch_core::refusal::EXIT_USAGE;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
+use crate::context::Context;
 use crate::failure::Failure;
 
 /// The C library's main. The arguments are its own: the standard library's are filled in by its start-up, which this program
@@ -52,7 +55,38 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let line =
         |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| writeln!(out, "{NAME}: {}", record.args());
     env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
-    finish(cli.run(&arguments))
+    finish(run(cli, &arguments))
+}
+
+/// Does what was asked for by `arguments`, the program's name first, and returns the exit code.
+///
+/// # Errors
+/// What went wrong, for one line on standard error.
+fn run(mut cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
+    let command = cli.take_command();
+    let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref())?;
+    let (image, table) = (&context.image, &context.table);
+    match command {
+        Some(Command::Explain(args)) => commands::explain::run(&args, image, table),
+        Some(Command::Run(args)) => commands::run::run(&args, image, table),
+        Some(Command::List(args)) => commands::list::run(&args, image, table),
+        Some(Command::Generate(args)) if args.image.is_none() => commands::generate::run(&args, table),
+        Some(Command::Generate(args)) => commands::generate::run(&args, &context.registered(args.image.as_deref())?),
+        Some(Command::Image(args)) => commands::image::run(&args, table),
+        Some(Command::Install(args)) => commands::install::run(&args, table),
+        Some(Command::Uninstall(args)) => commands::uninstall::run(&args, table),
+        Some(Command::Register(args)) => commands::register::run(&args, &context.registered(args.image.as_deref())?),
+        Some(Command::Unregister(args)) => {
+            commands::unregister::run(&args, &context.registered(args.image.as_deref())?)
+        }
+        Some(Command::Status(args)) => commands::status::run(&args, &context.registered(args.image.as_deref())?),
+        Some(Command::Unshare(args)) => commands::unshare::run(&args, table),
+        Some(Command::Tune(args)) => commands::tune::run(&args, table, arguments),
+        None => {
+            eprintln!("{}", Cli::command().render_help());
+            Ok(EXIT_USAGE)
+        }
+    }
 }
 
 /// The arguments of the C library's main.

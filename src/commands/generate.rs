@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::architectures;
 use crate::failure::Failure;
 use crate::install::snippet::{binfmt_d, text_line};
 use crate::platform::host;
 use crate::registry::own_programs::HostPrograms;
-use crate::registry::registration;
 use crate::registry::selection::{Credentials, Interpreter};
 use crate::registry::{Flags, Matcher, RegisterLine};
-use crate::{defaults, output};
+use crate::{architectures, context, defaults, output};
 
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -69,7 +67,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     let own = HostPrograms::of(host);
     let (image, inside) = match &args.image {
-        Some(path) => (registration::image_path(Some(path))?, registration::open_image(path)?.inside()?),
+        Some(path) => (context::image_path(Some(path))?, context::open_image(path)?.inside()?),
         None => (defaults::IMAGE.into(), BTreeSet::new()),
     };
     let path = args.interpreter.as_ref().unwrap_or(&image);

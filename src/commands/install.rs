@@ -9,8 +9,6 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::architectures;
-use crate::defaults;
 use crate::failure::{self, Failure};
 use crate::image::OpenImage;
 use crate::image::request::{self, Contents};
@@ -25,6 +23,7 @@ use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::selection::{self, Credentials, Interpreter};
 use crate::registry::transaction::Uninterrupted;
 use crate::registry::{RegisterLine, Registry};
+use crate::{architectures, context, defaults};
 
 /// Install an image with the emulators inside, and register it
 ///
@@ -172,7 +171,7 @@ struct Carried {
 
 impl Carried {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let image: OpenImage = registration::open_image(path)?;
+        let image: OpenImage = context::open_image(path)?;
         let mut emulators = BTreeMap::new();
         for program in image.carried()? {
             let shown = format!("{} {}", program.name, program.version);

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::architectures;
 use crate::failure::Failure;
 use crate::image::contents;
 use crate::image::{self, Effective};
 use crate::output::json;
 use crate::output::{self, Columns};
 use crate::platform::host;
-use crate::registry::registration;
+use crate::{architectures, context};
 
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -99,7 +98,7 @@ fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let own = if file.is_none() { image::own() } else { None };
     let image = match own {
         Some(own) => own,
-        None => registration::open_image(&registration::image_path(file)?)?,
+        None => context::open_image(&context::image_path(file)?)?,
     };
     let programs = contents::programs(&image)?;
     if as_json {

@@ -6,14 +6,13 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
-use crate::architectures;
-use crate::defaults;
 use crate::failure::Failure;
 use crate::output::{Columns, print};
 use crate::platform::host;
 use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::transaction::Uninterrupted;
+use crate::{architectures, context, defaults};
 
 /// Register this machine's emulators with the kernel
 ///
@@ -50,8 +49,8 @@ pub struct Args {
 /// What prevents the whole; what prevents single architectures is reported as it is found, before anything is written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
-    let path = registration::image_path(args.image.as_deref())?;
-    let inside = registration::open_image(&path)?.inside()?;
+    let path = context::image_path(args.image.as_deref())?;
+    let inside = context::open_image(&path)?.inside()?;
     let interpreter = Interpreter { path: &path, inside: &inside, credentials: args.credentials };
     let registry = registration::open_registry(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };

@@ -9,7 +9,6 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
-use crate::defaults;
 use crate::failure::Failure;
 use crate::image::OpenImage;
 use crate::image::contents::{self, Listed};
@@ -19,8 +18,8 @@ use crate::platform::host;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::registry::ownership::{self, Known};
 use crate::registry::question::Asker;
-use crate::registry::registration;
 use crate::registry::{Entry, Registry};
+use crate::{context, defaults};
 
 /// Show what is registered with the kernel, and by whom
 ///
@@ -93,7 +92,7 @@ struct Overlap {
 /// # Errors
 /// The registry cannot be read. That there is none is an answer with `--json`, and a failure otherwise.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let image = registration::image_path(args.image.as_deref())?;
+    let image = context::image_path(args.image.as_deref())?;
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, table, &image)?,
         Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, &image)?,

@@ -11,16 +11,15 @@ use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
 
-use crate::defaults;
 use crate::failure::{Failure, show, warn};
 use crate::image::emulators;
 use crate::image::site::Site;
-use crate::output;
 use crate::platform::host;
 use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
 use crate::tune::workload::{WORKLOADS, Workload};
 use crate::tune::{Contestant, Measurements, arena, site};
+use crate::{defaults, output};
 
 /// The variable that makes this command the process that measures.
 const MEASURE: &str = "BINFMT_DISPATCH_MEASURE";

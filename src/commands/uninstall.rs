@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::defaults;
 use crate::failure::{Failure, show};
 use crate::install::place::Place;
 use crate::install::place::{is_image, is_link, is_snippet};
 use crate::output::print;
+use crate::registry::ownership;
 use crate::registry::question::Asker;
 use crate::registry::transaction::Uninterrupted;
 use crate::registry::{Entry, Registry};
-use crate::registry::{ownership, registration};
+use crate::{context, defaults};
 
 /// Remove what `install` installed, and its entries from the kernel's registry
 ///
@@ -78,7 +78,7 @@ impl Removal {
     /// Removes the entries whose interpreter is `image`, however they came there.
     fn unregister(&mut self, registry: &Registry, table: &ArchTable, image: &Path) {
         // The image knows the entries that it was registered for.
-        let own = registration::open_image(image).and_then(|image| image.table());
+        let own = context::open_image(image).and_then(|image| image.table());
         let table = own.as_ref().unwrap_or(table);
         let _lock = match (!self.dry_run).then(|| registry.lock()).transpose() {
             Ok(lock) => lock,

@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use dispatch_table::ArchTable;
 
-use crate::architectures;
-use crate::defaults;
 use crate::failure::Failure;
 use crate::output::print;
 use crate::registry::Registry;
 use crate::registry::ownership::{self, Known};
 use crate::registry::question::Asker;
 use crate::registry::registration;
+use crate::{architectures, context, defaults};
 
 /// Remove our entries from the kernel's registry
 ///
@@ -44,7 +43,7 @@ pub struct Args {
 /// What prevents the whole; what prevents single entries is reported, and the code is that of the first.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?.filter(|_| !args.all);
-    let image = registration::image_path(args.image.as_deref())?;
+    let image = context::image_path(args.image.as_deref())?;
     let registry = Registry::open(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
     if !args.dry_run {

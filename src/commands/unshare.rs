@@ -14,7 +14,6 @@ use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
-use crate::architectures;
 use crate::failure::{Failure, show};
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
@@ -22,7 +21,7 @@ use crate::platform::namespace::{self, WRITE_MAPS};
 use crate::registry::Registry;
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
-use crate::{defaults, image};
+use crate::{architectures, defaults, image};
 
 /// Run a command where foreign programs run, without root
 ///

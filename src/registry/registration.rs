@@ -4,7 +4,7 @@
 //! registers what does.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf, absolute};
+use std::path::Path;
 
 use dispatch_table::{ArchTable, Architecture};
 
@@ -14,9 +14,7 @@ use super::ownership::{self, Known};
 use super::question::Asker;
 use super::selection::{self, Interpreter, Selection, Skipped};
 use super::transaction::{Change, make_all, on_trial};
-use crate::defaults;
 use crate::failure::{Failure, show, warn};
-use crate::image::{self, OpenImage};
 use crate::platform::probe;
 use dispatch_entry::{Entry, RegisterLine};
 
@@ -81,32 +79,6 @@ pub enum Outcome {
     Kept,
     /// Its probe did not run.
     Failed,
-}
-
-/// The file that a command is about: the one given, or the image that this process runs from, or the default.
-///
-/// # Errors
-/// The current directory is gone.
-pub fn image_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    match given {
-        Some(path) => absolute(path).map_err(|error| Failure::io("find", path, error)),
-        None => Ok(image::own_path().unwrap_or_else(|| defaults::IMAGE.into())),
-    }
-}
-
-/// The image at `path`.
-///
-/// # Errors
-/// There is none, with what to do about it.
-pub fn open_image(path: &Path) -> Result<OpenImage, Failure> {
-    match OpenImage::open(path) {
-        Ok(Some(image)) => Ok(image),
-        Ok(None) => Err(Failure::NotAnImage { path: path.to_owned() }),
-        Err(Failure::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::NoImage { path: path.to_owned() })
-        }
-        Err(failure) => Err(failure),
-    }
 }
 
 /// The registry, of which all entries together must not be off.
