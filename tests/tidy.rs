@@ -1,7 +1,7 @@
-//! Holds the architecture: which package may name which, where `unsafe` and what depends on the CPU may stand, and
+//! Holds the architecture: which package and which module may name which, where `unsafe` and what depends on the CPU may stand, and
 //! that the architectures are described in arch-table.json only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -87,6 +87,60 @@ fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
+/// The top-level modules of the command, each with those that it names.
+fn imports(sources: impl Iterator<Item = Source>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        let Some(path) = source.path.strip_prefix("src/") else { continue };
+        let module = path.split(['/', '.']).next().unwrap_or_default().to_owned();
+        let code: String = source.code().map(|(_, line)| line).collect();
+        let named = code.split("crate::").skip(1).flat_map(heads).filter(|name| *name != module);
+        modules.entry(module.clone()).or_default().extend(named.map(str::to_owned).collect::<Vec<_>>());
+    }
+    // What is no module of its own stands in main.rs.
+    let known: BTreeSet<String> = modules.keys().cloned().collect();
+    let owner = |name: String| if known.contains(&name) { name } else { "main".to_owned() };
+    modules.into_iter().map(|(module, names)| (module, names.into_iter().map(owner).collect())).collect()
+}
+
+/// The first names of a path, or of each path in braces.
+fn heads(rest: &str) -> Vec<&str> {
+    let head = |path: &'_ str| path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+    let Some(group) = rest.strip_prefix('{') else { return vec![&rest[..head(rest)]] };
+    let (mut depth, mut names, mut start) = (1, Vec::new(), 0);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || depth == 1 && character == ',' {
+            let path = group[start..at].trim();
+            names.push(&path[..head(path)]);
+            start = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// The modules that lead back to themselves.
+fn circles(mut imports: BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    loop {
+        let named: BTreeSet<String> = imports.values().flatten().cloned().collect();
+        let ends = |module: &str, names: &BTreeSet<String>| names.is_empty() || !named.contains(module);
+        let Some(end) = imports.iter().find(|(module, names)| ends(module, names)).map(|(module, _)| module.clone())
+        else {
+            return imports.into_keys().collect();
+        };
+        imports.remove(&end);
+        imports.values_mut().for_each(|names| _ = names.remove(&end));
+    }
+}
+
 /// The names in the sections of this package's dependencies, of the kinds `kinds` (null is a normal one).
 fn dependencies(package: &str, kinds: &[Value]) -> BTreeSet<String> {
     let metadata = Command::new(env!("CARGO"))
@@ -116,6 +170,40 @@ fn packages_name_only_those_below_them() {
     assert_eq!(entry, ["dispatch-core".to_owned()].into(), "entries are text, and need no kernel");
     let tool = dependencies("binfmt-dispatch", &all);
     assert!(!tool.contains("dispatch-interpreter"), "the tool embeds the interpreter and does not link it");
+}
+
+#[test]
+fn modules_of_the_command_name_only_those_below_them() {
+    let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+    let invented = || {
+        vec![
+            source("src/main.rs", "use crate::cli::Cli;"),
+            source("src/cli.rs", "use crate::{\n    a::{B, c},\n    low,\n};"),
+            source("src/a/mod.rs", "// use crate::cli::Cli;\nuse crate::low;"),
+            source("src/a/b.rs", "use crate::a::c;\nfn f() { crate::b::f() }"),
+            source("src/b.rs", "use crate::{low::X, a};"),
+            source("src/low.rs", "#[cfg(test)]\nmod tests {\n    use crate::a;\n}"),
+        ]
+    };
+    let names = imports(invented().into_iter());
+    assert_eq!(names["cli"], ["a", "low"].map(str::to_owned).into());
+    assert_eq!(circles(names), ["a", "b"].map(str::to_owned).into());
+    let through_main = [source("src/main.rs", "use crate::a;"), source("src/a.rs", "use crate::NAME;")];
+    assert_eq!(circles(imports(through_main.into_iter())).len(), 2);
+
+    let names = imports(shipped());
+    assert!(names["commands"].contains("image"), "{names:?}");
+    let found = circles(names);
+    assert!(found.is_empty(), "these lead back to themselves: {found:?}");
+}
+
+#[test]
+fn commands_are_leaves() {
+    forbid(shipped(), "what two commands share belongs into a module beside src/commands", |source, line| {
+        let Some(path) = source.path.strip_prefix("src/commands/") else { return false };
+        let above = if path.ends_with("/mod.rs") || !path.contains('/') { "super::" } else { "super::super::" };
+        line.contains("crate::commands") || line.contains(above)
+    });
 }
 
 #[test]

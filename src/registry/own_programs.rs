@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dispatch_core::Rule;
 use dispatch_core::elf::ident;
@@ -108,6 +108,7 @@ pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bo
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
+    use std::path::Path;
 
     use dispatch_table::ArchTable;
 

@@ -12,11 +12,16 @@ use dispatch_core::table::{Argv0, Row};
 use dispatch_table::Architecture;
 
 use super::Cpu;
-use super::gather::Prepared;
 use crate::image::Effective;
 use crate::image::emulators::outside;
 use crate::output::json::Bytes;
 use crate::platform::{memfd, probe};
+
+/// A plan, and the emulator that it is for.
+pub(super) struct Prepared<'p> {
+    pub plan: plan::Plan<'p, &'p [u8]>,
+    pub emulator: Emulator<'p, 'p, usize>,
+}
 
 /// What there is to look at.
 pub(super) struct Look<'l> {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
 use dispatch_core::pipeline::{self, Emulator, Head, Process, START, World, find_emulator, identify};
-use dispatch_core::plan::{self, Word};
+use dispatch_core::plan::Word;
 use dispatch_core::privilege::{Ignored, Start};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
 use dispatch_core::rule::WINDOW;
@@ -18,8 +18,8 @@ use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
 use super::contents::{self, Contents};
-use super::cpu::{self, Known};
-use super::judge::Judge;
+use super::cpu::{self, Known, Prepared};
+use super::judge::{Judge, Unplanned};
 use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
 use crate::defaults;
 use crate::failure::Failure;
@@ -141,24 +141,6 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
     }
 }
 
-/// Why there is no plan.
-pub(super) struct Unplanned {
-    /// What is wrong.
-    pub reason: String,
-    /// What to do about it.
-    pub remedy: String,
-    /// The exit code that goes with it.
-    pub exit_code: u8,
-    /// Whether the header alone decides so.
-    pub by_header: bool,
-}
-
-/// A plan, and the emulator that it is for.
-pub(super) struct Prepared<'p> {
-    pub plan: plan::Plan<'p, &'p [u8]>,
-    pub emulator: Emulator<'p, 'p, usize>,
-}
-
 /// Makes the plan, as the interpreter would.
 fn plan(
     explanation: &mut Explanation,
@@ -268,11 +250,6 @@ fn registered(explanation: &Explanation) -> Option<Effective> {
     let [entry] = explanation.kernel.entries.as_slice() else { return None };
     let path = Path::new(OsStr::from_bytes(entry.interpreter.as_bytes()));
     OpenImage::open(path).ok().flatten().map(Effective::Image)
-}
-
-/// Whether the caller has chosen where libraries are.
-pub(super) fn sysroot_chosen() -> bool {
-    std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {

@@ -1,14 +1,14 @@
 //! Says whether a program runs, and the one thing to do if it does not.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use dispatch_core::NAME;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO};
+use dispatch_core::{NAME, plan};
 use dispatch_table::ArchTable;
 
 use super::contents::Contents;
-use super::gather::{Unplanned, sysroot_chosen};
 use super::{Explanation, Verdict};
 use crate::platform::host;
 use crate::program::invoked::{Obstacle, Program, quote};
@@ -136,10 +136,27 @@ impl Judge<'_> {
     }
 }
 
+/// Why there is no plan.
+pub(super) struct Unplanned {
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// The exit code that goes with it.
+    pub exit_code: u8,
+    /// Whether the header alone decides so.
+    pub by_header: bool,
+}
+
 impl Unplanned {
     fn verdict(self) -> Verdict {
         Verdict { runs: false, exit_code: self.exit_code, reason: self.reason, remedy: Some(self.remedy) }
     }
+}
+
+/// Whether the caller has chosen where libraries are.
+fn sysroot_chosen() -> bool {
+    std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
 
 fn yes(reason: String, remedy: Option<String>) -> Verdict {
