@@ -75,7 +75,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let entries = rows.into_iter().map(|row| {
         let path = if args.direct { emulator(row)? } else { path };
         let lines = lines(row, path, interpreter.flags(row))?;
-        lines.iter().try_for_each(|line| own.spared_by(line))?;
+        lines.iter().try_for_each(|line| own.reject_capture(line))?;
         Ok((row, lines))
     });
     let entries = entries.collect::<Result<Vec<_>, Failure>>()?;

@@ -19,9 +19,9 @@ use crate::install::snippet::binfmt_d;
 use crate::output::{Columns, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
-use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
+use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{self, Credentials, Interpreter};
-use crate::registry::transaction::Uninterrupted;
+use crate::registry::transaction::SignalGuard;
 use crate::registry::{RegisterLine, Registry};
 use crate::{architectures, context, defaults};
 
@@ -86,16 +86,16 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let [image, link, snippet] = &files;
     let image = Replacement::begin(image)?;
     request::write_to(&args.contents, table, &emulators, &image)?;
-    let carried = Carried::read(&image.staged())?;
-    let interpreter = Interpreter { path: &path, inside: &carried.inside, credentials };
-    let plan = match &registry {
+    let new_image = NewImage::read(&image.staged())?;
+    let interpreter = Interpreter { path: &path, inside: &new_image.inside, credentials };
+    let changes = match &registry {
         None => None,
         Some(registry) => {
-            registration::settle(registry, table, &path)?;
+            registration::finish_leftovers(registry, table, &path)?;
             let replace = if args.replace { Replace::All } else { Replace::Ours };
-            let request = Request { table, named: named.as_deref(), interpreter, replace, probing: true };
-            match registration::plan(registry, request) {
-                Ok(plan) => Some((registry, plan)),
+            let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: true };
+            match registration::plan(registry, goal) {
+                Ok(changes) => Some((registry, changes)),
                 Err(failures) => {
                     failures.iter().for_each(Failure::report);
                     return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
@@ -103,15 +103,15 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             }
         }
     };
-    let _uninterrupted = Uninterrupted::begin();
+    let _guard = SignalGuard::begin();
     installation.file(image, 0o755)?;
     let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
-    let entries = match &plan {
-        Some((registry, plan)) => {
-            plan.warn(interpreter);
-            proved = plan.prove(registry, true)?;
+    let entries = match &changes {
+        Some((registry, changes)) => {
+            changes.warn(interpreter);
+            proved = changes.prove(registry, true)?;
             outcomes.extend(proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)));
-            plan.items.iter().map(|item| (item.architecture, item.lines.clone())).collect()
+            changes.items.iter().map(|item| (item.architecture, item.lines.clone())).collect()
         }
         None => entries(table, named.as_deref(), interpreter)?,
     };
@@ -120,14 +120,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
     installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
     installation.link(LINK, link)?;
-    if let Some((registry, plan)) = &plan {
-        plan.make(registry, &proved, || installation.take_back())?;
-        warn_of_left(plan, &path);
+    if let Some((registry, changes)) = &changes {
+        changes.make(registry, &proved, || installation.take_back())?;
+        warn_of_left(changes, &path);
     }
     installation.keep();
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
     boot::warn_of(place, &lines(&lasting));
-    show(&entries, &outcomes, &carried)
+    show(&entries, &outcomes, &new_image)
 }
 
 /// A file of `text` that is to be at `path`.
@@ -151,8 +151,8 @@ fn lines(entries: &[(&Architecture, Vec<RegisterLine>)]) -> Vec<RegisterLine> {
 
 /// Entries for what an earlier installation had inside and this one has not go on with the earlier file: the kernel keeps
 /// it open. Taking them away would make programs fail that run now.
-fn warn_of_left(plan: &Plan<'_>, image: &Path) {
-    let mut names: Vec<String> = plan.left(image).map(|name| failure::show(name).to_string()).collect();
+fn warn_of_left(changes: &Changes<'_>, image: &Path) {
+    let mut names: Vec<String> = changes.left(image).map(|name| failure::show(name).to_string()).collect();
     names.sort();
     if !names.is_empty() {
         failure::warn(format_args!(
@@ -163,13 +163,13 @@ fn warn_of_left(plan: &Plan<'_>, image: &Path) {
 }
 
 /// What is inside the new image.
-struct Carried {
+struct NewImage {
     inside: BTreeSet<String>,
     /// Name and version of the emulator, by architecture.
     emulators: BTreeMap<String, String>,
 }
 
-impl Carried {
+impl NewImage {
     fn read(path: &Path) -> Result<Self, Failure> {
         let image: OpenImage = context::open_image(path)?;
         let mut emulators = BTreeMap::new();
@@ -177,7 +177,7 @@ impl Carried {
             let shown = format!("{} {}", program.name, program.version);
             emulators.extend(program.runs.into_iter().map(|name| (name, shown.trim_end().to_owned())));
         }
-        Ok(Carried { inside: image.inside()?, emulators })
+        Ok(NewImage { inside: image.inside()?, emulators })
     }
 }
 
@@ -213,7 +213,7 @@ fn refuse_others(place: &Place) -> Result<(), Failure> {
 fn show(
     entries: &[(&Architecture, Vec<RegisterLine>)],
     outcomes: &BTreeMap<&str, Outcome>,
-    carried: &Carried,
+    new_image: &NewImage,
 ) -> Result<u8, Failure> {
     let mut columns = Columns::new(&["ENTRY", "FLAGS", "EMULATOR", "PROBE"]);
     for (architecture, lines) in entries {
@@ -222,7 +222,7 @@ fn show(
             Some(Outcome::Failed) => "failed",
             Some(_) => "ok",
         };
-        let emulator = carried.emulators.get(&architecture.name).cloned();
+        let emulator = new_image.emulators.get(&architecture.name).cloned();
         let emulator = emulator.or_else(|| host::installed(architecture).map(|path| path.display().to_string()));
         for line in lines {
             let name = line.name().to_string_lossy().into_owned();

@@ -9,9 +9,9 @@ use dispatch_table::ArchTable;
 use crate::failure::Failure;
 use crate::output::{Columns, print};
 use crate::platform::host;
-use crate::registry::registration::{self, Outcome, Plan, Replace, Request};
+use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
-use crate::registry::transaction::Uninterrupted;
+use crate::registry::transaction::SignalGuard;
 use crate::{architectures, context, defaults};
 
 /// Register this machine's emulators with the kernel
@@ -55,31 +55,31 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let registry = registration::open_registry(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
     if !args.dry_run {
-        registration::settle(&registry, table, &path)?;
+        registration::finish_leftovers(&registry, table, &path)?;
     }
     let replace = if args.replace { Replace::All } else { Replace::Different };
-    let request = Request { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
-    let plan = match registration::plan(&registry, request) {
-        Ok(plan) => plan,
+    let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
+    let changes = match registration::plan(&registry, goal) {
+        Ok(changes) => changes,
         Err(failures) => {
             failures.iter().for_each(Failure::report);
             return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
         }
     };
     if args.dry_run {
-        print(plan.changes().map(|change| format!("{}\n", change.line)).collect::<String>())?;
+        print(changes.all().map(|change| format!("{}\n", change.line)).collect::<String>())?;
         return Ok(0);
     }
-    plan.warn(interpreter);
-    let _uninterrupted = Uninterrupted::begin();
-    let outcomes = plan.prove(&registry, !args.no_probe)?;
-    plan.make(&registry, &outcomes, || {})?;
-    conclude(&plan, &outcomes, interpreter)
+    changes.warn(interpreter);
+    let _guard = SignalGuard::begin();
+    let outcomes = changes.prove(&registry, !args.no_probe)?;
+    changes.make(&registry, &outcomes, || {})?;
+    conclude(&changes, &outcomes, interpreter)
 }
 
 /// Shows how it went.
 fn conclude(
-    plan: &Plan<'_>,
+    changes: &Changes<'_>,
     outcomes: &[(&registration::Item<'_>, Outcome)],
     interpreter: Interpreter<'_>,
 ) -> Result<u8, Failure> {
@@ -97,7 +97,7 @@ fn conclude(
         };
         columns.push([item.architecture.name.clone(), result.to_owned(), emulator]);
     }
-    for (architecture, reason) in &plan.skipped {
+    for (architecture, reason) in &changes.skipped {
         let reason = match reason {
             Skipped::Native => "left out: runs without",
             Skipped::NoEmulator => "left out: no emulator",

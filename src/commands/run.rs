@@ -25,7 +25,7 @@ use crate::image::{Effective, emulators};
 use crate::platform::host;
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
-use crate::program::invoked::{Obstacle, Program, c_string, quote};
+use crate::program::invoked::{Invoked, Obstacle, c_string, quote};
 
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub struct Args {
 /// Why the program is not run.
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
-    let program = Program::find(name, arguments)?;
+    let program = Invoked::find(name, arguments)?;
     let own = is_own(&program, table)?;
     if let Some(Obstacle { problem, remedy }) = program.obstacle() {
         let message = format!("{problem}: {remedy}");
@@ -58,7 +58,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
 ///
 /// # Errors
 /// There is none.
-fn guest(program: &Program) -> Result<Guest, Failure> {
+fn guest(program: &Invoked) -> Result<Guest, Failure> {
     let mut start = [0; MAX_HEADER];
     let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io("read", &program.path, error))?;
     Guest::identify(&start[..len]).map_err(|fault| Failure::refused(&program.path, &Refusal::BadHeader(fault)))
@@ -68,7 +68,7 @@ fn guest(program: &Program) -> Result<Guest, Failure> {
 ///
 /// # Errors
 /// Its header is of no machine that is known.
-fn is_own(program: &Program, table: &ArchTable) -> Result<bool, Failure> {
+fn is_own(program: &Invoked, table: &ArchTable) -> Result<bool, Failure> {
     let guest = guest(program)?;
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let compiled = table.compile();
@@ -78,7 +78,7 @@ fn is_own(program: &Program, table: &ArchTable) -> Result<bool, Failure> {
 }
 
 /// Becomes a program of this machine.
-fn execute(program: &Program) -> Failure {
+fn execute(program: &Invoked) -> Failure {
     let path = c_string(program.path.as_os_str());
     let argv: Vec<CString> = [&program.argv0].into_iter().chain(&program.args).map(|word| c_string(word)).collect();
     let envp: Vec<CString> = environment().iter().map(|variable| c_string(OsStr::from_bytes(variable))).collect();
@@ -87,7 +87,7 @@ fn execute(program: &Program) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-fn start(program: Program, image: &Effective) -> Result<Infallible, Failure> {
+fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
     let process = Process { secure: false, host: host::host(), page: host::page() };

@@ -16,7 +16,7 @@ use crate::output::json::{self, Bytes};
 use crate::output::{Columns, print};
 use crate::platform::host;
 use crate::platform::memfd::DESCRIPTORS;
-use crate::registry::ownership::{self, Known};
+use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{Entry, Registry};
 use crate::{context, defaults};
@@ -124,7 +124,7 @@ impl Status {
         let asker = Asker::new(registry, &entries, table)?;
         let known = ownership::look_up(table, &entries, image, |entry, architecture| asker.ask(entry, architecture));
         let mut files = Files::default();
-        let interrupted = ownership::interrupted(table, &entries, image);
+        let interrupted = ownership::leftovers(table, &entries, image);
         let lasting: Vec<Entry> = entries
             .iter()
             .filter(|entry| !interrupted.iter().any(|interrupted| interrupted.entry.name == entry.name))
@@ -244,7 +244,7 @@ impl Image {
 }
 
 impl Row {
-    fn new(known: &Known<'_>, inside: bool, files: &mut Files) -> Self {
+    fn new(known: &RegisteredRow<'_>, inside: bool, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
         // The path of a descriptor means nothing here.
         let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
@@ -274,7 +274,7 @@ impl Row {
 }
 
 /// Enabled entries that accept what `known`, which is registered, accepts as well. Ours never do among themselves.
-fn overlaps(known: &Known<'_>, entries: &[Entry]) -> Vec<Overlap> {
+fn overlaps(known: &RegisteredRow<'_>, entries: &[Entry]) -> Vec<Overlap> {
     let Some(ours) = &known.registered else { return Vec::new() };
     let overlapping = |other: &&Entry| {
         let rules = ours.rule().zip(other.rule());

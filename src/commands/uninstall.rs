@@ -13,7 +13,7 @@ use crate::install::place::{is_image, is_link, is_snippet};
 use crate::output::print;
 use crate::registry::ownership;
 use crate::registry::question::Asker;
-use crate::registry::transaction::Uninterrupted;
+use crate::registry::transaction::SignalGuard;
 use crate::registry::{Entry, Registry};
 use crate::{context, defaults};
 
@@ -49,7 +49,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     }
     let place = |path: PathBuf| args.place.on_disk(&path);
-    let _uninterrupted = Uninterrupted::begin();
+    let _guard = SignalGuard::begin();
     removal.file(&place(args.place.snippet()), is_snippet);
     let earlier = place(args.place.earlier_snippet());
     if is_snippet(&earlier) {
@@ -84,7 +84,7 @@ impl Removal {
             Ok(lock) => lock,
             Err(failure) => return self.failures.push(failure),
         };
-        let _uninterrupted = Uninterrupted::begin();
+        let _guard = SignalGuard::begin();
         let entries = match registry.entries() {
             Ok(entries) => entries,
             Err(failure) => return self.failures.push(failure),
@@ -96,7 +96,7 @@ impl Removal {
         let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
         let known = ownership::look_up(table, &entries, image, ask).into_iter().filter(|known| known.ours);
         let known = known.filter_map(|known| known.registered);
-        let left = ownership::interrupted(table, &entries, image).into_iter().map(|interrupted| interrupted.entry);
+        let left = ownership::leftovers(table, &entries, image).into_iter().map(|leftover| leftover.entry);
         for entry in known.chain(left).filter(|entry| entry.interpreter == image) {
             let removed = if self.dry_run { Ok(()) } else { registry.unregister(&entry.name) };
             self.note(&entry.name.to_string_lossy(), removed);

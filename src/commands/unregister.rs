@@ -9,7 +9,7 @@ use dispatch_table::ArchTable;
 use crate::failure::Failure;
 use crate::output::print;
 use crate::registry::Registry;
-use crate::registry::ownership::{self, Known};
+use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::registration;
 use crate::{architectures, context, defaults};
@@ -47,12 +47,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let registry = Registry::open(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
     if !args.dry_run {
-        registration::settle(&registry, table, &image)?;
+        registration::finish_leftovers(&registry, table, &image)?;
     }
     let entries = registry.entries()?;
     let asker = Asker::new(&registry, &entries, table)?;
     let known = ownership::look_up(table, &entries, &image, |entry, architecture| asker.ask(entry, architecture));
-    let (removable, mut failures): (Vec<&Known<'_>>, _) = match &named {
+    let (removable, mut failures): (Vec<&RegisteredRow<'_>>, _) = match &named {
         None => (known.iter().filter(|known| known.ours).collect(), Vec::new()),
         Some(architectures) => {
             let asked = |architecture| known.iter().filter(move |known| std::ptr::eq(known.architecture, architecture));
@@ -60,9 +60,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     };
     let mut done = String::new();
-    let wanted = |name: &OsStr| removable.iter().any(|known: &&Known<'_>| *known.described.name == *name);
+    let wanted = |name: &OsStr| removable.iter().any(|known: &&RegisteredRow<'_>| *known.described.name == *name);
     // Only where the change could not be ended, as without the file.
-    let left = ownership::interrupted(table, &entries, &image);
+    let left = ownership::leftovers(table, &entries, &image);
     let left = left.into_iter().filter(|left| named.is_none() || wanted(&left.name));
     let left: Vec<String> = left.map(|left| left.entry.name.to_string_lossy().into_owned()).collect();
     for name in removable.iter().map(|known| &known.described.name).chain(&left) {
@@ -82,7 +82,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 
 /// What of the architectures asked for can be removed, and why the rest cannot. An architecture is registered if one
 /// of its entries is.
-fn sort<'k, 't>(architectures: impl Iterator<Item = Vec<&'k Known<'t>>>) -> (Vec<&'k Known<'t>>, Vec<Failure>) {
+fn sort<'k, 't>(
+    architectures: impl Iterator<Item = Vec<&'k RegisteredRow<'t>>>,
+) -> (Vec<&'k RegisteredRow<'t>>, Vec<Failure>) {
     let (mut removable, mut failures) = (Vec::new(), Vec::new());
     for entries in architectures {
         if let Some(first) = entries.first().filter(|_| entries.iter().all(|known| known.registered.is_none())) {

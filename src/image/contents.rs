@@ -3,7 +3,7 @@
 use dispatch_core::say::Digits;
 use serde::Serialize;
 
-use super::reader::{Carried, OpenImage};
+use super::reader::{OpenImage, ProgramInfo};
 use crate::failure::Failure;
 use crate::output::Columns;
 
@@ -35,7 +35,7 @@ const DIGEST: usize = 12;
 /// [`Failure::DamagedImage`].
 pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
     let program = |inside: bool| {
-        move |carried: Carried| Listed {
+        move |carried: ProgramInfo| Listed {
             name: carried.name,
             path: carried.path,
             inside,

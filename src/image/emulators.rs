@@ -13,7 +13,7 @@ use dispatch_core::table::{Identity, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Given, Tuned};
 use nix::sys::memfd::MFdFlags;
 
-use super::reader::{Carried, Effective, OpenImage};
+use super::reader::{Effective, OpenImage, ProgramInfo};
 use crate::failure::{Failure, show, warn};
 use crate::platform::{host, memfd, probe};
 use crate::program::disk;
@@ -34,7 +34,7 @@ pub struct Source<'t> {
 pub struct Inside {
     image: Rc<OpenImage>,
     /// What the image says of it.
-    pub carried: Carried,
+    pub carried: ProgramInfo,
 }
 
 impl<'t> Source<'t> {
@@ -84,14 +84,14 @@ impl<'t> Source<'t> {
 
 /// Where emulators come from.
 #[derive(Clone, Debug)]
-pub enum From {
+pub enum EmulatorPlace {
     /// A directory that is searched for the table's file names.
     Directory(PathBuf),
     /// The file of an architecture.
     File(String, PathBuf),
 }
 
-impl From {
+impl EmulatorPlace {
     /// Reads `PATH` or `ARCH=PATH`.
     ///
     /// # Errors
@@ -101,12 +101,12 @@ impl From {
         if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
             let name = String::from_utf8_lossy(&bytes[..equals]);
             if !name.contains('/') {
-                return Ok(From::File(name.into_owned(), OsStr::from_bytes(&bytes[equals + 1..]).into()));
+                return Ok(EmulatorPlace::File(name.into_owned(), OsStr::from_bytes(&bytes[equals + 1..]).into()));
             }
         }
         let path = PathBuf::from(text);
         if path.is_dir() {
-            Ok(From::Directory(path))
+            Ok(EmulatorPlace::Directory(path))
         } else {
             Err(format!("{} is no directory; an emulator is given as ARCH=FILE", path.display()))
         }
@@ -122,12 +122,12 @@ impl From {
 pub fn find<'t>(
     table: &'t ArchTable,
     rows: &[&'t Architecture],
-    from: &[From],
+    from: &[EmulatorPlace],
     own: Option<&Rc<OpenImage>>,
 ) -> Result<Vec<Source<'t>>, Failure> {
     let mut sources = Vec::new();
     for place in from {
-        if let From::File(name, path) = place {
+        if let EmulatorPlace::File(name, path) = place {
             let architecture = table.find(name).ok_or_else(|| Failure::UnknownArchitecture(name.clone()))?;
             sources.push(Source::of_file(architecture, path.clone()));
         }
@@ -135,7 +135,7 @@ pub fn find<'t>(
     for architecture in rows.iter().filter(|architecture| architecture.strategy == Strategy::Map) {
         let mut places = Vec::new();
         for directory in
-            from.iter().filter_map(|place| if let From::Directory(path) = place { Some(path) } else { None })
+            from.iter().filter_map(|place| if let EmulatorPlace::Directory(path) = place { Some(path) } else { None })
         {
             places.extend(architecture.emulator_names().map(|name| directory.join(name)).find(|path| path.is_file()));
         }
@@ -179,7 +179,7 @@ pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failu
 
 /// What is known of an emulator when an image is written, or when it is about to run.
 #[derive(Clone, Debug)]
-pub struct Examined {
+pub struct Probed {
     /// What it says its version is; may be empty.
     pub version: String,
     /// Whether it refuses the model or the options that the table has for its version, and is to be given none of them.
@@ -188,7 +188,7 @@ pub struct Examined {
     pub warning: Option<String>,
 }
 
-impl Examined {
+impl Probed {
     /// The same for the table, of an emulator that is opened by its path.
     pub fn given(&self) -> Given {
         Given { version: self.version.parse().ok(), plain: self.plain, ..Given::default() }
@@ -202,7 +202,7 @@ impl Examined {
 
 /// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
 /// because of an option of ours.
-pub fn examine(source: &Source<'_>) -> Examined {
+pub fn examine(source: &Source<'_>) -> Probed {
     let version = match &source.inside {
         Some(inside) => inside.carried.version.clone(),
         None => version(&source.path),
@@ -216,7 +216,7 @@ pub fn examine(source: &Source<'_>) -> Examined {
     }
     let given = models.into_iter().map(|model| model.into_iter().chain(options.iter().map(String::as_str)).collect());
     let (plain, warning) = refuses(source, given.collect());
-    Examined { version, plain, warning }
+    Probed { version, plain, warning }
 }
 
 /// Whether an emulator refuses one of these lists of options, and what a person should know of that.
@@ -250,17 +250,17 @@ fn identity(path: &Path) -> Option<Identity> {
 
 /// Examines the emulator of `architecture` that is opened by its path, if there is one. What it says holds for this very
 /// file.
-pub fn ask(architecture: &Architecture) -> Option<(Examined, Asked)> {
+pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
     let path = host::emulator(architecture)?;
     let file = identity(path)?;
-    let examined = examine(&Source::of_file(architecture, path.to_owned()));
+    let probed = examine(&Source::of_file(architecture, path.to_owned()));
     // It may have been replaced meanwhile.
     let same = identity(path) == Some(file);
     if !same {
         log::info!("{}: replaced while it was asked", show(path.as_os_str()));
     }
-    let asked = Asked { file, path: path.to_string_lossy().into_owned(), version: examined.version.clone() };
-    same.then_some((examined, asked))
+    let asked = Asked { file, path: path.to_string_lossy().into_owned(), version: probed.version.clone() };
+    same.then_some((probed, asked))
 }
 
 /// `image` with what it does not know of the emulator of `guest`, which is opened by its path and asked now; `None` if
@@ -276,9 +276,9 @@ pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<O
     if view.table.asked(&row).is_some_and(|asked| host::emulator(architecture).and_then(identity) == Some(asked.file)) {
         return Ok(None);
     }
-    let informed = ask(architecture).map(|(examined, asked)| {
-        examined.warning.iter().for_each(|warning| log::info!("{warning}"));
-        let given = Given { asked: Some(asked), ..examined.given() };
+    let informed = ask(architecture).map(|(probed, asked)| {
+        probed.warning.iter().for_each(|warning| log::info!("{warning}"));
+        let given = Given { asked: Some(asked), ..probed.given() };
         Effective::Table(table.compile_with(&[(&architecture.name, given)]))
     });
     Ok(informed)

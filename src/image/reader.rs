@@ -39,7 +39,7 @@ pub struct OpenImage {
 
 /// One program of an image, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub struct ProgramInfo {
     /// Its number.
     pub number: u32,
     /// Its file name.
@@ -159,7 +159,7 @@ impl OpenImage {
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
-    pub fn carried(&self) -> Result<Vec<Carried>, Failure> {
+    pub fn carried(&self) -> Result<Vec<ProgramInfo>, Failure> {
         let image = self.view()?;
         let origins = self.part(self.header.origins).unwrap_or_default();
         let origins = origins.chunks_exact(OriginRecord::SIZE).filter_map(OriginRecord::read);
@@ -171,7 +171,7 @@ impl OpenImage {
         };
         let carried = image.programs().zip(origins).zip(0..).map(|((program, origin), number)| {
             let program = program.map_err(|fault| self.damaged(fault))?;
-            Ok(Carried {
+            Ok(ProgramInfo {
                 number,
                 name: program.name.to_string_lossy().into(),
                 path: string(origin.path),
@@ -192,11 +192,11 @@ impl OpenImage {
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
-    pub fn asked(&self) -> Result<Vec<Carried>, Failure> {
+    pub fn asked(&self) -> Result<Vec<ProgramInfo>, Failure> {
         let table = self.view()?.table;
         let text = |string: &CStr| string.to_string_lossy().into_owned();
         let asked = table.rows().filter_map(Result::ok).filter_map(|row| table.asked(&row));
-        let program = |asked: Asked<'_>| Carried {
+        let program = |asked: Asked<'_>| ProgramInfo {
             number: COMMAND,
             name: text(asked.path),
             path: text(asked.path),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture};
 
-use super::emulators::{self, From, Source};
+use super::emulators::{self, EmulatorPlace, Source};
 use super::own::{own, this_command};
 use super::site::Site;
 use super::writer::{self, Content};
@@ -102,7 +102,7 @@ impl Contents {
         if self.no_emulators {
             return Ok(Vec::new());
         }
-        let from = self.from.iter().map(|place| From::parse(place)).collect::<Result<Vec<_>, _>>();
+        let from = self.from.iter().map(|place| EmulatorPlace::parse(place)).collect::<Result<Vec<_>, _>>();
         let from = from.map_err(Failure::Usage)?;
         let named = architectures::named(table, &self.architectures)?;
         let rows = named.clone().unwrap_or_else(|| architectures::foreign(table));

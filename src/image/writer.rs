@@ -14,7 +14,7 @@ use dispatch_core::record::Field;
 use dispatch_table::{ArchTable, Architecture, Given};
 use sha2::{Digest, Sha256};
 
-use super::emulators::{self, Examined, Source};
+use super::emulators::{self, Probed, Source};
 use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
 use crate::failure::{Failure, show};
@@ -97,9 +97,9 @@ pub fn write(
     let failed = |error| Failure::io("write", path, error);
     let host = host::host();
     let count = content.emulators.len() + 1;
-    let examined: Vec<Examined> = content.emulators.iter().map(emulators::examine).collect();
-    examined.iter().for_each(Examined::warn);
-    let compiled = content.table.compile_with(&given(content, &examined));
+    let probed: Vec<Probed> = content.emulators.iter().map(emulators::examine).collect();
+    probed.iter().for_each(Probed::warn);
+    let compiled = content.table.compile_with(&given(content, &probed));
     let json = content.table.json();
     // Name and path of each, of which what is no UTF-8 may become three times as long, and a version of 100 characters.
     let room = |path: &Path| 6 * path.as_os_str().len() + 512;
@@ -126,13 +126,13 @@ pub fn write(
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
     writer.program(&content.command.bytes, command, base(content, 0))?;
-    for (index, (source, examined)) in content.emulators.iter().zip(examined).enumerate() {
+    for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
         progress(index + 1, &source.path);
         log::info!("{}: put into the image", show(source.path.as_os_str()));
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         let file = source.inside.as_ref().map(|inside| (inside.carried.digest, inside.carried.size));
-        let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: examined.version, file };
+        let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: probed.version, file };
         writer.program(&bytes, origin, base(content, index as u64 + 1))?;
     }
     let json = writer.add(json.as_bytes());
@@ -170,17 +170,17 @@ pub fn write(
 }
 
 /// What is known of the emulators that the rows get: each architecture its first one.
-fn given<'c>(content: &'c Content<'_>, examined: &[Examined]) -> Vec<(&'c str, Given)> {
+fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Given)> {
     let mut all: Vec<(&str, Given)> = Vec::new();
-    for ((source, examined), program) in content.emulators.iter().zip(examined).zip(1..) {
+    for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
         if !all.iter().any(|(name, _)| *name == source.architecture.name) {
-            all.push((&source.architecture.name, Given { program, ..examined.given() }));
+            all.push((&source.architecture.name, Given { program, ..probed.given() }));
         }
     }
     for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
-        if let Some((examined, asked)) = emulators::ask(architecture) {
-            examined.warn();
-            all.push((&architecture.name, Given { asked: Some(asked), ..examined.given() }));
+        if let Some((probed, asked)) = emulators::ask(architecture) {
+            probed.warn();
+            all.push((&architecture.name, Given { asked: Some(asked), ..probed.given() }));
         }
     }
     all

@@ -22,7 +22,7 @@ const SCRIPT_LINE: usize = 256;
 
 /// A program as execve(2) gets it.
 #[derive(Debug)]
-pub struct Program {
+pub struct Invoked {
     /// The file that decides which emulator runs.
     pub file: File,
     /// Its path.
@@ -44,7 +44,7 @@ pub struct Obstacle {
     pub remedy: String,
 }
 
-impl Program {
+impl Invoked {
     /// Finds `name` and follows `#!` lines, as fs/binfmt_script.c does.
     pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
         let mut path = locate(name)?;
@@ -63,7 +63,7 @@ impl Program {
             argv0 = interpreter.clone().into_os_string();
             scripts.push(std::mem::replace(&mut path, interpreter));
         }
-        Ok(Program { file, path, argv0, args, scripts })
+        Ok(Invoked { file, path, argv0, args, scripts })
     }
 
     /// Whether execve(2) would refuse the program, or a script that led to it, before anybody looks into it.

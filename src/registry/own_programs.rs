@@ -41,7 +41,7 @@ impl HostPrograms {
     ///
     /// # Errors
     /// [`Failure::CapturesPrograms`].
-    pub fn spared_by(&self, line: &RegisterLine) -> Result<(), Failure> {
+    pub fn reject_capture(&self, line: &RegisterLine) -> Result<(), Failure> {
         let captured = |rule: &Rule| self.rules.iter().any(|own| own.overlaps(rule));
         if line.rule().is_some_and(captured) {
             let architecture = self.architecture.clone();
@@ -75,13 +75,13 @@ impl OwnPrograms {
     ///
     /// # Errors
     /// [`Failure::CapturesHost`] and [`Failure::CapturesPrograms`].
-    pub fn spared_by(&self, line: &RegisterLine) -> Result<(), Failure> {
+    pub fn reject_capture(&self, line: &RegisterLine) -> Result<(), Failure> {
         let captured = |rule: &Rule| self.starts.iter().find(|(_, start)| rule.accepts(start));
         match line.rule().and_then(captured) {
             Some((program, _)) => {
                 Err(Failure::CapturesHost { entry: line.name().to_owned(), program: program.clone() })
             }
-            None => self.all.spared_by(line),
+            None => self.all.reject_capture(line),
         }
     }
 }
@@ -126,7 +126,7 @@ mod tests {
         let own = OwnPrograms::read();
         for architecture in &table.architectures {
             let itself = host::row() == architecture;
-            assert_eq!(own.spared_by(&line(architecture)).is_err(), itself, "{}", architecture.name);
+            assert_eq!(own.reject_capture(&line(architecture)).is_err(), itself, "{}", architecture.name);
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn an_odd_osabi_is_no_way_around() {
         let own = OwnPrograms::read();
         let odd = Architecture { osabi: vec![77], native_on: Vec::new(), ..host::row().clone() };
-        assert!(matches!(own.spared_by(&line(&odd)), Err(Failure::CapturesPrograms { .. })));
+        assert!(matches!(own.reject_capture(&line(&odd)), Err(Failure::CapturesPrograms { .. })));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::{ArchTable, Architecture, EntryRule};
 
 use super::question::{Identity, Said};
-use super::transaction::{self, Interrupted};
+use super::transaction::{self, Leftover};
 use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
@@ -21,7 +21,7 @@ use dispatch_entry::Entry;
 
 /// An entry that the table describes, and what the registry has by its name.
 #[derive(Debug)]
-pub struct Known<'t> {
+pub struct RegisteredRow<'t> {
     /// The architecture.
     pub architecture: &'t Architecture,
     /// Name and rule.
@@ -43,7 +43,7 @@ pub fn look_up<'t>(
     entries: &[Entry],
     image: &Path,
     ask: impl Fn(&Entry, &Architecture) -> Option<Said>,
-) -> Vec<Known<'t>> {
+) -> Vec<RegisteredRow<'t>> {
     let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
     let described = table
         .architectures
@@ -56,7 +56,7 @@ pub fn look_up<'t>(
             Some((_, Some(Said::Ours(identity)))) => (true, identity),
             Some((entry, None)) => (is_private(entry, &described) || images.holds(&entry.interpreter), None),
         };
-        Known { architecture, described, registered, ours, identity }
+        RegisteredRow { architecture, described, registered, ours, identity }
     };
     described.map(known).collect()
 }
@@ -68,7 +68,7 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
 }
 
 /// What interrupted runs left in `entries`. Others may use the names as well; what is not ours is none of these.
-pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<Interrupted> {
+pub fn leftovers(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<Leftover> {
     let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
     let mut found = Vec::new();
     for described in table.architectures.iter().flat_map(Architecture::rules) {
@@ -76,7 +76,7 @@ pub fn interrupted(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<In
         let names = [transaction::temporary(&name), transaction::trial(&name)];
         for entry in entries.iter().filter(|entry| names.contains(&entry.name)) {
             if is_private(entry, &described) || images.holds(&entry.interpreter) {
-                found.push(Interrupted { entry: entry.clone(), name: name.clone() });
+                found.push(Leftover { entry: entry.clone(), name: name.clone() });
             }
         }
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use dispatch_entry::{Flags, Matcher};
 
-    fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> Known<'static> {
+    fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> RegisteredRow<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));
         let described = table.architectures[0].rules().remove(0);
         let entry = Entry {

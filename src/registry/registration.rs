@@ -1,6 +1,6 @@
 //! What `register` and `install` have in common: an image becomes the interpreter of foreign programs.
 //!
-//! [`plan`] looks at everything and writes nothing; [`Plan::prove`] tries whether it would work; [`Plan::make`]
+//! [`plan`] looks at everything and writes nothing; [`Changes::prove`] tries whether it would work; [`Changes::make`]
 //! registers what does.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use dispatch_table::{ArchTable, Architecture};
 
 use super::mount::Registry;
 use super::own_programs;
-use super::ownership::{self, Known};
+use super::ownership::{self, RegisteredRow};
 use super::question::Asker;
 use super::selection::{self, Interpreter, Selection, Skipped};
 use super::transaction::{Change, make_all, on_trial};
@@ -20,7 +20,7 @@ use dispatch_entry::{Entry, RegisterLine};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'r, 't> {
+pub struct Goal<'r, 't> {
     /// The architectures there are.
     pub table: &'t ArchTable,
     /// Those that are wanted; all without.
@@ -46,7 +46,7 @@ pub enum Replace {
 
 /// What is about to be registered.
 #[derive(Debug)]
-pub struct Plan<'t> {
+pub struct Changes<'t> {
     /// The architectures.
     pub items: Vec<Item<'t>>,
     /// Those that nobody asked for by name and that are left out.
@@ -94,10 +94,10 @@ pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
 ///
 /// # Errors
 /// The registry cannot be read.
-pub fn settle(registry: &Registry, table: &ArchTable, image: &Path) -> Result<(), Failure> {
-    for interrupted in ownership::interrupted(table, &registry.entries()?, image) {
-        match interrupted.finish(registry) {
-            Ok(()) => log::info!("{}: ended what an interrupted run began", show(&interrupted.entry.name)),
+pub fn finish_leftovers(registry: &Registry, table: &ArchTable, image: &Path) -> Result<(), Failure> {
+    for leftover in ownership::leftovers(table, &registry.entries()?, image) {
+        match leftover.finish(registry) {
+            Ok(()) => log::info!("{}: ended what an interrupted run began", show(&leftover.entry.name)),
             Err(failure) => failure.report(),
         }
     }
@@ -107,9 +107,9 @@ pub fn settle(registry: &Registry, table: &ArchTable, image: &Path) -> Result<()
 /// Decides what is to be registered.
 ///
 /// # Errors
-/// All that is wrong with the request.
-pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t>, Vec<Failure>> {
-    let Request { table, interpreter, probing, .. } = request;
+/// All that is wrong with the goal.
+pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, Vec<Failure>> {
+    let Goal { table, interpreter, probing, .. } = goal;
     let entries = registry.entries().map_err(|failure| vec![failure])?;
     let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
@@ -121,25 +121,25 @@ pub fn plan<'t>(registry: &Registry, request: Request<'_, 't>) -> Result<Plan<'t
     let native = |architecture: &Architecture| {
         !emulated(&architecture.probe_elf()) && own_programs::runs(architecture, &foreign, probing)
     };
-    let Selection { chosen, skipped, mut failures } = selection::select(table, request.named, interpreter, native);
+    let Selection { chosen, skipped, mut failures } = selection::select(table, goal.named, interpreter, native);
     let mut items = Vec::new();
     for chosen in chosen {
         let lines = chosen.lines;
-        let changes = lines.iter().filter_map(|line| change(line, &known, request.replace).transpose()).collect();
+        let changes = lines.iter().filter_map(|line| change(line, &known, goal.replace).transpose()).collect();
         match changes {
             Ok(changes) => items.push(Item { architecture: chosen.architecture, lines, changes }),
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(Plan { items, skipped, ours, foreign }) } else { Err(failures) }
+    if failures.is_empty() { Ok(Changes { items, skipped, ours, foreign }) } else { Err(failures) }
 }
 
-fn is_ours(known: &[Known<'_>], entry: &Entry) -> bool {
+fn is_ours(known: &[RegisteredRow<'_>], entry: &Entry) -> bool {
     known.iter().any(|known| known.ours && known.registered.as_ref().is_some_and(|ours| ours.name == entry.name))
 }
 
 /// What has to change for `line` to be an entry: nothing if it is one.
-fn change(line: &RegisterLine, known: &[Known<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
+fn change(line: &RegisterLine, known: &[RegisteredRow<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
     let known = known.iter().find(|known| *known.described.name == *line.name());
     let before = known.and_then(|known| known.registered.clone());
     match (&before, known) {
@@ -151,9 +151,9 @@ fn change(line: &RegisterLine, known: &[Known<'_>], replace: Replace) -> Result<
     }
 }
 
-impl<'t> Plan<'t> {
+impl<'t> Changes<'t> {
     /// Every change.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+    pub fn all(&self) -> impl Iterator<Item = &Change> {
         self.items.iter().flat_map(|item| &item.changes)
     }
 
@@ -177,12 +177,12 @@ impl<'t> Plan<'t> {
         }
         let had_none = |change: &Change| change.before.as_ref().is_some_and(|before| !before.flags.credentials);
         let asked_for = interpreter.credentials.credentials;
-        if !asked_for && self.changes().any(|change| change.line.flags().credentials && had_none(change)) {
+        if !asked_for && self.all().any(|change| change.line.flags().credentials && had_none(change)) {
             warn(
                 "set-user-ID programs have their privileges from now on, as they had not before: --no-credentials prevents it",
             );
         }
-        for change in self.changes() {
+        for change in self.all() {
             let overlapping = |entry: &&Entry| {
                 let rules = change.line.rule().zip(entry.rule());
                 entry.enabled

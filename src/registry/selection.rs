@@ -115,7 +115,7 @@ fn lines(
         let name = OsStr::new(&rule.name);
         let line = RegisterLine::new(name, Matcher::Rule(rule.rule), interpreter.path, interpreter.flags(architecture))
             .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
-        own.spared_by(&line)?;
+        own.reject_capture(&line)?;
         Ok(line)
     };
     rules.map(line).collect()

@@ -3,7 +3,7 @@
 //! Whether a new entry works is tried before it gets any program but a marked one. An entry cannot be overwritten, and its
 //! name is taken until it is removed; so what replaces it is registered under a temporary name first. The newest entry
 //! wins: from then on the new one runs the programs, and the old one can make room. A run that is interrupted leaves
-//! temporary entries, all of them ours; [`Interrupted`] is how the next run ends the change.
+//! temporary entries, all of them ours; [`Leftover`] is how the next run ends the change.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -26,20 +26,20 @@ const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 /// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
 /// and registration there is no entry. What came meanwhile acts afterwards.
 #[derive(Debug)]
-pub struct Uninterrupted {
+pub struct SignalGuard {
     before: Option<SigSet>,
 }
 
-impl Uninterrupted {
+impl SignalGuard {
     /// From now on.
     pub fn begin() -> Self {
         let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         // Fails for an invalid argument only.
-        Uninterrupted { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
+        SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
     }
 }
 
-impl Drop for Uninterrupted {
+impl Drop for SignalGuard {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             let _ = before.thread_set_mask();
@@ -240,14 +240,14 @@ pub fn trial(name: &OsStr) -> OsString {
 
 /// A temporary entry of ours that a run left when it was interrupted.
 #[derive(Clone, Debug)]
-pub struct Interrupted {
+pub struct Leftover {
     /// The entry.
     pub entry: Entry,
     /// The name that it was on its way to, or tried for.
     pub name: OsString,
 }
 
-impl Interrupted {
+impl Leftover {
     /// Ends the change: an old entry that is still there stays, else the new one gets its name. The programs run
     /// throughout.
     ///
@@ -270,9 +270,9 @@ mod tests {
     fn signals_wait_for_the_end() {
         let blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM);
         let before = blocked();
-        let uninterrupted = Uninterrupted::begin();
+        let guard = SignalGuard::begin();
         assert!(blocked());
-        drop(uninterrupted);
+        drop(guard);
         assert_eq!(blocked(), before);
     }
 }

@@ -20,7 +20,7 @@ use goblin::elf::header::machine_to_str;
 use super::contents::{self, Contents};
 use super::cpu::{self, Known, Prepared};
 use super::judge::{Judge, Unplanned};
-use super::{Entry, Environment, Explanation, Header, Kernel, Plan, Row, Tried, Verdict};
+use super::{Entry, Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
 use crate::defaults;
 use crate::failure::Failure;
 use crate::image::{Effective, OpenImage, emulators};
@@ -28,7 +28,7 @@ use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
-use crate::program::invoked::{Program, c_string};
+use crate::program::invoked::{Invoked, c_string};
 use crate::program::privilege;
 use crate::registry::ownership;
 use crate::registry::question::Asker;
@@ -39,7 +39,7 @@ use crate::registry::{self, Registry};
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
-    let program = Program::find(name, &[])?;
+    let program = Invoked::find(name, &[])?;
     let unreadable = |error| Failure::io("read", &program.path, error);
     let mut start = [0; WINDOW];
     let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
@@ -144,7 +144,7 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
 /// Makes the plan, as the interpreter would.
 fn plan(
     explanation: &mut Explanation,
-    program: &Program,
+    program: &Invoked,
     guest: Option<Guest>,
     contents: &Contents,
     effective: &Effective,
@@ -283,7 +283,7 @@ fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> T
     Tried { path: Bytes::from(path), chosen: chosen == Some(path.as_os_str().as_bytes()), error }
 }
 
-fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> Plan {
+fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
     let name = |word: Word<'_, &[u8]>| match word {
         Word::Ours(string) => Bytes::of(string.to_bytes()),
         Word::Callers(bytes) => Bytes::of(bytes),
@@ -299,7 +299,7 @@ fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> Plan {
         Word::Callers(variable) => kept.push(variable),
     });
     let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));
-    Plan {
+    PlanView {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
         strategy: match prepared.emulator {
             Emulator::Embedded(_) => "image",

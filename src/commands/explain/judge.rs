@@ -11,7 +11,7 @@ use dispatch_table::ArchTable;
 use super::contents::Contents;
 use super::{Explanation, Verdict};
 use crate::platform::host;
-use crate::program::invoked::{Obstacle, Program, quote};
+use crate::program::invoked::{Invoked, Obstacle, quote};
 
 /// What files begin with that people take for Linux programs, what they are, and what to do with them.
 const OTHERS: [(&[u8], &str, &str); 8] = [
@@ -30,7 +30,7 @@ pub(super) struct Judge<'e> {
     /// What is known so far.
     pub explanation: &'e Explanation,
     /// The program.
-    pub program: &'e Program,
+    pub program: &'e Invoked,
     /// What is in its file.
     pub contents: &'e Contents,
     /// The architectures.

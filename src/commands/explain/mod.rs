@@ -42,7 +42,7 @@ struct Explanation {
     /// Whether the kernel will mark the start as privileged (AT_SECURE).
     privileged: bool,
     emulators: Vec<Tried>,
-    plan: Option<Plan>,
+    plan: Option<PlanView>,
     /// Which CPU the program finds; none if nothing is to be said of it.
     cpu: Option<Cpu>,
     /// What does not keep it from running, but deserves to be known.
@@ -108,7 +108,7 @@ struct Tried {
 }
 
 #[derive(Debug, Serialize)]
-struct Plan {
+struct PlanView {
     emulator: Bytes,
     /// `image` if the emulator is inside, else `map` or `exec`.
     strategy: &'static str,

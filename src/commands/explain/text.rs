@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cpu, Explanation, Header, Plan, Row};
+use super::{Cpu, Explanation, Header, PlanView, Row};
 use crate::output::json::Bytes;
 use crate::program::invoked;
 use crate::registry::ownership;
@@ -106,7 +106,7 @@ fn cpu(cpu: &Cpu) -> String {
     format!("{model}; the program says that it {says} {}{lacks}", cpu.property.join(", "))
 }
 
-fn plan(page: &mut Page, plan: &Plan) {
+fn plan(page: &mut Page, plan: &PlanView) {
     page.line(
         "strategy",
         match plan.strategy {
