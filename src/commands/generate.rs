@@ -1,7 +1,6 @@
 //! `generate`: the entries as text, for systemd's binfmt.d or for the kernel.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -11,8 +10,7 @@ use crate::failure::Failure;
 use crate::install::snippet::{binfmt_d, text_line};
 use crate::platform::host;
 use crate::registry::own_programs::HostPrograms;
-use crate::registry::selection::{Credentials, Interpreter};
-use crate::registry::{Flags, Matcher, RegisterLine};
+use crate::registry::selection::{self, Credentials, Interpreter};
 use crate::{architectures, context, defaults, output};
 
 /// The arguments of `generate`.
@@ -74,7 +72,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let interpreter = Interpreter { path, inside: &inside, credentials: args.credentials };
     let entries = rows.into_iter().map(|row| {
         let path = if args.direct { emulator(row)? } else { path };
-        let lines = lines(row, path, interpreter.flags(row))?;
+        let lines = selection::lines(row, path, interpreter.flags(row))?;
         lines.iter().try_for_each(|line| own.reject_capture(line))?;
         Ok((row, lines))
     });
@@ -93,16 +91,4 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 fn emulator(row: &Architecture) -> Result<&Path, Failure> {
     let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
     path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), tried: Vec::new() })
-}
-
-/// The lines that register a row.
-///
-/// # Errors
-/// [`Failure::BadLine`]: the interpreter's path cannot stand in one.
-pub fn lines(row: &Architecture, interpreter: &Path, flags: Flags) -> Result<Vec<RegisterLine>, Failure> {
-    let line = |entry: dispatch_table::EntryRule| {
-        RegisterLine::new(OsStr::new(&entry.name), Matcher::Rule(entry.rule), interpreter, flags)
-            .map_err(|fault| Failure::BadLine { entry: entry.name.into(), fault })
-    };
-    row.rules().into_iter().map(line).collect()
 }

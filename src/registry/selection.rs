@@ -96,7 +96,7 @@ pub fn select<'t>(
         match obstacle {
             Some(skipped) if named.is_none() => selection.skipped.push((architecture, skipped)),
             Some(skipped) => selection.failures.push(skipped.failure(architecture)),
-            None => match lines(architecture, interpreter, &own) {
+            None => match harmless(architecture, interpreter, &own) {
                 Ok(lines) => selection.chosen.push(Chosen { architecture, lines }),
                 Err(failure) => selection.failures.push(failure),
             },
@@ -105,20 +105,27 @@ pub fn select<'t>(
     selection
 }
 
-fn lines(
+/// The lines that register `architecture` for the file at `interpreter`.
+///
+/// # Errors
+/// [`Failure::BadLine`]: the path cannot stand in one.
+pub fn lines(architecture: &Architecture, interpreter: &Path, flags: Flags) -> Result<Vec<RegisterLine>, Failure> {
+    let line = |entry: dispatch_table::EntryRule| {
+        RegisterLine::new(OsStr::new(&entry.name), Matcher::Rule(entry.rule), interpreter, flags)
+            .map_err(|fault| Failure::BadLine { entry: entry.name.into(), fault })
+    };
+    architecture.rules().into_iter().map(line).collect()
+}
+
+/// The same, of which none would get programs of this machine.
+fn harmless(
     architecture: &Architecture,
     interpreter: Interpreter<'_>,
     own: &OwnPrograms,
 ) -> Result<Vec<RegisterLine>, Failure> {
-    let rules = architecture.rules().into_iter();
-    let line = |rule: dispatch_table::EntryRule| {
-        let name = OsStr::new(&rule.name);
-        let line = RegisterLine::new(name, Matcher::Rule(rule.rule), interpreter.path, interpreter.flags(architecture))
-            .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
-        own.reject_capture(&line)?;
-        Ok(line)
-    };
-    rules.map(line).collect()
+    let lines = lines(architecture, interpreter.path, interpreter.flags(architecture))?;
+    lines.iter().try_for_each(|line| own.reject_capture(line))?;
+    Ok(lines)
 }
 
 impl Skipped {

@@ -4,7 +4,6 @@
 //! empty and nobody else's; `/tmp` is empty, writable and seen by nobody else. Nothing in the root directory itself is
 //! changed.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -23,7 +22,8 @@ use crate::image::emulators::Source;
 use crate::image::{self, Content};
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::{memfd, namespace};
-use crate::registry::{Flags, Matcher, RegisterLine, Registry};
+use crate::registry::selection;
+use crate::registry::{Flags, Registry};
 
 /// EI_OSABI within the ELF header.
 const OSABI: u64 = 7;
@@ -147,12 +147,9 @@ impl Arena<'_> {
         // As distributions register QEMU; argv[0] is left out, for the sake of QEMU before 5.2.
         let plain = Flags { fix_binary: true, ..Flags::default() };
         let flags = if image { Flags::ours(true) } else { plain };
-        for rule in self.architecture.rules() {
-            let name = OsStr::new(&rule.name);
-            let line = RegisterLine::new(name, Matcher::Rule(rule.rule), &path, flags)
-                .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
+        for line in selection::lines(self.architecture, &path, flags)? {
             if self.registered.is_some() {
-                self.registry.unregister(name)?;
+                self.registry.unregister(line.name())?;
             }
             self.registry.register(&line)?;
         }
