@@ -276,14 +276,10 @@ impl Row {
 /// Enabled entries that accept what `known`, which is registered, accepts as well. Ours never do among themselves.
 fn overlaps(known: &RegisteredRow<'_>, entries: &[Entry]) -> Vec<Overlap> {
     let Some(ours) = &known.registered else { return Vec::new() };
-    let overlapping = |other: &&Entry| {
-        let rules = ours.rule().zip(other.rule());
-        other.enabled && other.name != ours.name && rules.is_some_and(|(ours, theirs)| ours.overlaps(theirs))
-    };
     let overlap = |other: &Entry| Overlap {
         entry: known.described.name.clone(),
         other: Bytes::from(&other.name),
         interpreter: Bytes::from(&other.interpreter),
     };
-    entries.iter().filter(overlapping).map(overlap).collect()
+    ownership::overlapping(&ours.name, ours.rule(), entries).into_iter().map(overlap).collect()
 }

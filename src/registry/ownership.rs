@@ -17,6 +17,7 @@ use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
 use crate::platform::memfd::DESCRIPTORS;
+use dispatch_core::Rule;
 use dispatch_entry::Entry;
 
 /// An entry that the table describes, and what the registry has by its name.
@@ -59,6 +60,15 @@ pub fn look_up<'t>(
         RegisteredRow { architecture, described, registered, ours, identity }
     };
     described.map(known).collect()
+}
+
+/// The enabled entries, but the one called `name`, that accept something of what `rule` accepts.
+pub fn overlapping<'e>(name: &OsStr, rule: Option<&Rule>, entries: &'e [Entry]) -> Vec<&'e Entry> {
+    let overlaps = |entry: &&Entry| {
+        let rules = rule.zip(entry.rule());
+        entry.enabled && entry.name != name && rules.is_some_and(|(one, other)| one.overlaps(other))
+    };
+    entries.iter().filter(overlaps).collect()
 }
 
 /// An entry's interpreter, for a person: the path of a descriptor would say nothing.

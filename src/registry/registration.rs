@@ -183,13 +183,7 @@ impl<'t> Changes<'t> {
             );
         }
         for change in self.all() {
-            let overlapping = |entry: &&Entry| {
-                let rules = change.line.rule().zip(entry.rule());
-                entry.enabled
-                    && entry.name != change.line.name()
-                    && rules.is_some_and(|(ours, theirs)| ours.overlaps(theirs))
-            };
-            for entry in self.foreign.iter().filter(overlapping) {
+            for entry in ownership::overlapping(change.line.name(), change.line.rule(), &self.foreign) {
                 warn(format_args!(
                     "{}: from now on gets programs that {} ({}) got, as the newest entry wins",
                     show(change.line.name()),
