@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::Table;
@@ -267,13 +266,7 @@ fn unlay(file: &mut [u8], program: &Resident<'_>) -> Option<()> {
 /// The bytes at `offset`, fewer than `len` at the end of the file.
 fn read(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64)? {
-            0 => break,
-            count => filled += count,
-        }
-    }
+    let filled = files::read_full(file, &mut bytes, offset)?;
     bytes.truncate(filled);
     Ok(bytes)
 }

@@ -4,20 +4,16 @@ use std::ffi::{CStr, OsStr};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::pipeline::World;
 use dispatch_core::say::Text;
 use dispatch_core::table::Identity;
+use nix::errno::Errno;
 
 use crate::failure::{show, text};
 use crate::platform::files;
-
-/// Errno for an error of the standard library's own.
-const EIO: i32 = 5;
-/// Errno of what is no regular file.
-const EACCES: i32 = 13;
 
 /// Reads files, and remembers which ones it was asked to open.
 #[derive(Default)]
@@ -50,7 +46,8 @@ pub fn identity(metadata: &Metadata) -> Identity {
 }
 
 fn errno(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(EIO)
+    // One of the standard library's own has none.
+    error.raw_os_error().unwrap_or(Errno::EIO as i32)
 }
 
 impl World for Disk {
@@ -60,7 +57,7 @@ impl World for Disk {
         // What is no regular file is refused as execve(2) does; opening a pipe would wait for its other end.
         let opened = files::open(path(name)).map_err(|error| match error.raw_os_error() {
             Some(_) => error,
-            None => io::Error::from_raw_os_error(EACCES),
+            None => Errno::EACCES.into(),
         });
         match &opened {
             Ok(_) => log::info!("{}: the emulator, opened", show(path(name).as_os_str())),
@@ -72,17 +69,8 @@ impl World for Disk {
     }
 
     fn read_at<'b>(&mut self, file: usize, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32> {
-        let file = &self.files[file];
-        let mut len = 0;
-        while len < buffer.len() {
-            match file.read_at(&mut buffer[len..], offset + len as u64) {
-                Ok(0) => break,
-                Ok(read) => len += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(errno(&error)),
-            }
-        }
-        Ok(&buffer[..len])
+        let read = files::read_full(&self.files[file], buffer, offset);
+        read.map(|len| &buffer[..len]).map_err(|error| errno(&error))
     }
 
     fn identity(&mut self, file: usize) -> Result<Identity, i32> {

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
+use dispatch_core::rule::WINDOW;
 use dispatch_core::say::Text;
 use nix::unistd::{AccessFlags, access};
 
@@ -17,8 +18,6 @@ use crate::platform::files;
 
 /// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is one).
 const MAX_SCRIPTS: usize = 4;
-/// How much of a `#!` line the kernel reads, in bytes (BINPRM_BUF_SIZE).
-const SCRIPT_LINE: usize = 256;
 
 /// A program as execve(2) gets it.
 #[derive(Debug)]
@@ -133,12 +132,12 @@ fn no_interpreter(script: &Path, interpreter: &Path, error: &io::Error) -> Failu
 
 /// The interpreter of a script and its one option.
 fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
-    let mut start = [0; SCRIPT_LINE];
+    let mut start = [0; WINDOW];
     let len = file.read_at(&mut start, 0).ok()?;
     let line = start[..len].strip_prefix(b"#!")?;
     // Blanks are spaces and tabs only: a carriage return is part of the name.
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let whole = len < SCRIPT_LINE || line.contains(&b'\n');
+    let whole = len < WINDOW || line.contains(&b'\n');
     // The kernel takes a NUL for the end of a string.
     let line = line.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
     let line = &line[line.iter().position(|byte| !blank(byte))?..];

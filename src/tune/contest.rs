@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use nix::sys::time::TimeValLike;
 use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
 use super::{Contestant, Measurements, Sample};
-use crate::failure::{Failure, text};
+use crate::failure::{Failure, ProbeFault, text};
 use crate::platform::probe;
 
 /// What most people have; on some emulators it makes a difference to all that a program does afterwards.
@@ -180,7 +179,7 @@ fn wait(command: &mut Command) -> Result<ExitStatus, String> {
         _ => text(&error),
     })?;
     let status = probe::wait(&mut child, PATIENCE).map_err(|error| text(&error))?;
-    status.ok_or_else(|| format!("did not end within {} seconds", PATIENCE.as_secs()))
+    status.ok_or_else(|| ProbeFault::Hung(PATIENCE).to_string())
 }
 
 /// CPU time of all children that have ended, and of theirs, in seconds.
@@ -191,20 +190,15 @@ fn children_time() -> Result<f64, String> {
 
 /// How a program ended, and the first line that it wrote on standard error.
 fn complaint(status: ExitStatus, said: &[u8]) -> String {
-    let ended = match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("was killed by signal {signal}"),
-        (None, code) => format!("exited with {}", code.unwrap_or_default()),
-    };
     let said = String::from_utf8_lossy(said);
-    let line: String = said.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
-    match line.chars().take(LONGEST_COMPLAINT).collect::<String>() {
-        line if line.is_empty() => ended,
-        line => format!("{ended}: {line}"),
-    }
+    let line = said.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control());
+    ProbeFault::Ended { status, said: line.take(LONGEST_COMPLAINT).collect() }.to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     #[test]
