@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Version};
 use serde_json::{Map, Value, json};
-use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
+use crate::platform::files::Replacement;
 
 /// The file in the site's directory.
 const FILE: &str = "tune.json";
@@ -35,7 +35,7 @@ pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Versio
     };
     let text = with_row(old.as_deref(), name, fields);
     check(path, table, &text)?;
-    replace(path, text.as_bytes()).map_err(|error| Failure::io("write", path, error))
+    replace(path, text.as_bytes())
 }
 
 /// `versions` with the model `cpu` for the releases of which `version` is one, in front of all. What is said of the model
@@ -66,7 +66,7 @@ pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
 /// # Errors
 /// It cannot.
 pub fn writable(path: &Path) -> Result<(), Failure> {
-    begin(path).map(drop).map_err(|error| Failure::io("write", path, error))
+    begin(path).map(drop)
 }
 
 fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
@@ -95,22 +95,19 @@ fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String
     format!("{value:#}\n")
 }
 
-/// A temporary file beside `path`.
-fn begin(path: &Path) -> io::Result<NamedTempFile> {
+/// The file that is to be at `path`, whose directory is made.
+fn begin(path: &Path) -> Result<Replacement, Failure> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory)?;
-    tempfile::Builder::new()
-        .prefix(".binfmt-dispatch-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)
+    fs::create_dir_all(directory).map_err(|error| Failure::io("write", path, error))?;
+    Replacement::begin(path)
 }
 
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = begin(path)?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let file = begin(path)?;
+    let failed = |error| Failure::io("write", path, error);
+    file.file().set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
+    file.file().write_all(text).map_err(failed)?;
+    file.finish()
 }
 
 #[cfg(test)]
