@@ -12,13 +12,13 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::image::OpenImage;
 use crate::image::contents::{self, Listed};
-use crate::output::json::{self, Bytes};
+use crate::output::json::{self, Bytes, Shown};
 use crate::output::{Columns, print};
 use crate::platform::host;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
-use crate::registry::{Entry, Registry};
+use crate::registry::{Entry, Flags, Registry};
 use crate::{context, defaults};
 
 /// Show what is registered with the kernel, and by whom
@@ -65,7 +65,7 @@ struct Row {
     registered: bool,
     enabled: bool,
     ours: bool,
-    flags: Option<String>,
+    flags: Option<Shown<Flags>>,
     interpreter: Option<Bytes>,
     emulator: Option<Bytes>,
     /// Whether the emulator is inside the image on disk.
@@ -148,7 +148,9 @@ impl Status {
 
     fn is_good(&self) -> bool {
         let ours = || self.entries.iter().filter(|row| row.ours);
-        self.enabled && ours().next().is_some() && ours().all(|row| row.enabled && !row.lacks('O'))
+        self.enabled
+            && ours().next().is_some()
+            && ours().all(|row| row.enabled && !row.lacks(|flags| flags.open_binary))
     }
 
     fn text(&self, directory: &Path) -> String {
@@ -165,7 +167,7 @@ impl Status {
                 (true, true) => format!("ours {}", row.version.as_deref().unwrap_or_default()).trim_end().to_owned(),
                 (true, false) => "other".to_owned(),
             };
-            let flags = row.flags.clone().unwrap_or_default();
+            let flags = row.flags.map(|flags| flags.0.to_string()).unwrap_or_default();
             let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
             let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
             let emulator = if row.inside { "inside the image".to_owned() } else { emulator };
@@ -179,9 +181,9 @@ impl Status {
         }
         for row in self.entries.iter().filter(|row| row.ours) {
             let again = format!("run `{NAME} register --replace {}`", row.architecture);
-            if row.lacks('O') {
+            if row.lacks(|flags| flags.open_binary) {
                 text += &format!("\n{} cannot work, as it lacks flag O: {again}\n", row.entry);
-            } else if row.lacks('P') {
+            } else if row.lacks(|flags| flags.preserve_argv0) {
                 text += &format!("\n{} loses argv[0], as it lacks flag P: {again}\n", row.entry);
             }
         }
@@ -256,7 +258,7 @@ impl Row {
             registered: entry.is_some(),
             enabled: entry.is_some_and(|entry| entry.enabled),
             ours: known.ours,
-            flags: entry.map(|entry| entry.flags.to_string()),
+            flags: entry.map(|entry| Shown(entry.flags)),
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: host::emulator(known.architecture).map(Bytes::from),
             inside,
@@ -268,8 +270,8 @@ impl Row {
     }
 
     /// Whether it is registered without a flag.
-    fn lacks(&self, flag: char) -> bool {
-        self.flags.as_ref().is_some_and(|flags| !flags.contains(flag))
+    fn lacks(&self, flag: fn(&Flags) -> bool) -> bool {
+        self.flags.is_some_and(|flags| !flag(&flags.0))
     }
 }
 

@@ -24,7 +24,7 @@ use super::{Entry, Environment, Explanation, Header, Kernel, PlanView, Row, Trie
 use crate::defaults;
 use crate::failure::Failure;
 use crate::image::{Effective, OpenImage, emulators};
-use crate::output::json::Bytes;
+use crate::output::json::{Bytes, Shown};
 use crate::platform::host;
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
@@ -132,7 +132,7 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
             kernel.entries.push(Entry {
                 name: Bytes::from(&entry.name),
                 interpreter: Bytes::from(&entry.interpreter),
-                flags: entry.flags.to_string(),
+                flags: Shown(entry.flags),
                 ours: ours(entry),
             });
         } else if entry.rule().is_some_and(|rule| rule.accepts(start)) {
@@ -226,7 +226,7 @@ fn plan(
 /// The file cannot be looked at.
 fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
     let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
-    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.contains('C'));
+    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.0.credentials);
     let start = if credentials { own.start } else { plain.start };
     if own.start != start {
         let note = "it is setuid or setgid, or has capabilities, which has no effect without flag C of the entry";

@@ -118,11 +118,11 @@ impl Judge<'_> {
                     remedy: Some(format!("as root, {NAME} register {}; or, without it, {run}", self.name())),
                 };
             }
-            [entry] if entry.ours && !entry.flags.contains('O') => {
+            [entry] if entry.ours && !entry.flags.0.open_binary => {
                 let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
                 return no(reason, format!("as root, {NAME} register --replace {}", self.name()));
             }
-            [entry] if entry.ours && !entry.flags.contains('P') => {
+            [entry] if entry.ours && !entry.flags.0.preserve_argv0 => {
                 "as planned, but with argv[0] lost, as the entry lacks flag P".to_owned()
             }
             [entry] if entry.ours => "as planned".to_owned(),

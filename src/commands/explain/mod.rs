@@ -16,7 +16,8 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::image::Effective;
 use crate::output;
-use crate::output::json::{self, Bytes};
+use crate::output::json::{self, Bytes, Shown};
+use crate::registry::Flags;
 
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +93,7 @@ struct Kernel {
 struct Entry {
     name: Bytes,
     interpreter: Bytes,
-    flags: String,
+    flags: Shown<Flags>,
     /// Whether its interpreter is an image of ours, so that the plan is what it would carry out.
     ours: bool,
 }

@@ -88,7 +88,7 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
     }
     for (index, entry) in kernel.entries.iter().enumerate() {
         let interpreter = ownership::show(&entry.interpreter, entry.ours);
-        let text = format!("entry {} takes it, with {interpreter} (flags {})", &entry.name, entry.flags);
+        let text = format!("entry {} takes it, with {interpreter} (flags {})", &entry.name, entry.flags.0);
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
 }
