@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 use dispatch_table::ArchTable;
 
 use crate::defaults;
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::image::site::{self, Site};
 use crate::image::{self, Effective, OpenImage};
 
@@ -70,7 +70,7 @@ impl Context {
 /// The current directory is gone.
 pub fn image_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match given {
-        Some(path) => absolute(path).map_err(|error| Failure::io("find", path, error)),
+        Some(path) => absolute(path).map_err(|error| Failure::io(Doing::Find, path, error)),
         None => Ok(image::own_path().unwrap_or_else(|| defaults::IMAGE.into())),
     }
 }

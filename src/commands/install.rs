@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::{self, Failure};
+use crate::failure::{self, Doing, Failure};
 use crate::image::OpenImage;
 use crate::image::request::{self, Contents};
 use crate::install::boot;
@@ -133,14 +133,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 /// A file of `text` that is to be at `path`.
 fn written(path: &Path, text: &str) -> Result<Replacement, Failure> {
     let file = Replacement::begin(path)?;
-    io::Write::write_all(&mut file.file(), text.as_bytes()).map_err(|error| Failure::io("write", path, error))?;
+    io::Write::write_all(&mut file.file(), text.as_bytes()).map_err(|error| Failure::io(Doing::Write, path, error))?;
     Ok(file)
 }
 
 /// The snippet that earlier installations wrote would register everything twice at boot.
 fn remove_earlier(snippet: &Path) {
     if is_snippet(snippet) {
-        let removed = fs::remove_file(snippet).map_err(|error| Failure::io("remove", snippet, error));
+        let removed = fs::remove_file(snippet).map_err(|error| Failure::io(Doing::Remove, snippet, error));
         removed.unwrap_or_else(|failure| failure.report());
     }
 }

@@ -19,7 +19,7 @@ use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
 use nix::unistd::{execve, execveat};
 
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::image::emulators::outside;
 use crate::image::{Effective, emulators};
 use crate::platform::host;
@@ -60,7 +60,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
 /// There is none.
 fn guest(program: &Invoked) -> Result<Guest, Failure> {
     let mut start = [0; MAX_HEADER];
-    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io("read", &program.path, error))?;
+    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io(Doing::Read, &program.path, error))?;
     Guest::identify(&start[..len]).map_err(|fault| Failure::refused(&program.path, &Refusal::BadHeader(fault)))
 }
 

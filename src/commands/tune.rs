@@ -11,7 +11,7 @@ use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
 
-use crate::failure::{Failure, show, warn};
+use crate::failure::{Doing, Failure, show, warn};
 use crate::image::emulators;
 use crate::image::site::Site;
 use crate::platform::host;
@@ -78,7 +78,7 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
         return measure(args, table, architecture, contestants, &workloads, &emulator);
     }
     if !args.root.is_dir() {
-        return Err(Failure::io("read", &args.root, io::ErrorKind::NotADirectory.into()));
+        return Err(Failure::io(Doing::Read, &args.root, io::ErrorKind::NotADirectory.into()));
     }
     log::info!("{}: programs of the root {}", architecture.name, show(args.root.as_os_str()));
     log::info!("{}: the emulator", show(emulator.as_os_str()));
@@ -92,7 +92,7 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
         site::writable(&site)?;
     }
     if let Some(path) = &args.json {
-        writable(path).map_err(|error| Failure::io("write", path, error))?;
+        writable(path).map_err(|error| Failure::io(Doing::Write, path, error))?;
     }
     let measured = measure_apart(arguments)?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -102,7 +102,7 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
     output::print(&report)?;
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| Failure::Output(error.into()))?;
-        fs::write(path, json + "\n").map_err(|error| Failure::io("write", path, error))?;
+        fs::write(path, json + "\n").map_err(|error| Failure::io(Doing::Write, path, error))?;
     }
     if report.nothing().is_some() {
         return Ok(EXIT_NO);
@@ -197,7 +197,7 @@ fn measure_apart(arguments: &[OsString]) -> Result<Measurements, Failure> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| Failure::io("execute", own, error))?;
+        .map_err(|error| Failure::io(Doing::Execute, own, error))?;
     match serde_json::from_slice(&output.stdout) {
         Ok(measured) if output.status.success() => Ok(measured),
         // It has said why.

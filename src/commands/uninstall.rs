@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::install::place::Place;
 use crate::install::place::{is_image, is_link, is_snippet};
 use crate::output::print;
@@ -108,11 +108,11 @@ impl Removal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 log::info!("{}: not there", show(path.as_os_str()))
             }
-            Err(error) => self.failures.push(Failure::io("remove", path, error)),
+            Err(error) => self.failures.push(Failure::io(Doing::Remove, path, error)),
             Ok(_) if !ours(path) => self.failures.push(Failure::InTheWay { path: path.to_owned() }),
             Ok(_) => {
                 let removed = if self.dry_run { Ok(()) } else { fs::remove_file(path) };
-                let removed = removed.map_err(|error| Failure::io("remove", path, error));
+                let removed = removed.map_err(|error| Failure::io(Doing::Remove, path, error));
                 if removed.is_ok() && !self.dry_run {
                     log::info!("{}: removed", show(path.as_os_str()));
                 }

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::execv;
 
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace::{self, WRITE_MAPS};
@@ -95,14 +95,14 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
     let path = Path::new("/proc/self/exe");
     if let Some(own) = image::own() {
         if own.table()? == *table {
-            let file = File::open(path).map_err(|error| Failure::io("read", path, error))?;
+            let file = File::open(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
             return Ok((file, own.inside()?));
         }
     }
     let name = Path::new("a file in memory");
     let file = memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
         Errno::EACCES => Failure::MemoryForbidden,
-        errno => Failure::io("make", name, errno.into()),
+        errno => Failure::io(Doing::Make, name, errno.into()),
     })?;
     let rows = named.map_or_else(|| architectures::foreign(table), <[_]>::to_vec);
     image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;

@@ -5,16 +5,16 @@ use std::io;
 
 use dispatch_core::NAME;
 
-use super::{Failure, MEMFD_SETTING, show, text};
+use super::{Doing, Failure, MEMFD_SETTING, show, text};
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Io { doing, path, error } => {
-                write!(f, "{}: cannot {doing}: {}{}", show(path.as_os_str()), remedy(doing, error), text(error))
+                write!(f, "{}: cannot {doing}: {}{}", show(path.as_os_str()), remedy(*doing, error), text(error))
             }
             Failure::UnreadableTable { path, error } => {
-                write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy("read", error), text(error))
+                write!(f, "{}: cannot read: {}{}", show(path.as_os_str()), remedy(Doing::Read, error), text(error))
             }
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
             Failure::Random(error) => write!(f, "no random number: choose one with --seed: {}", text(error)),
@@ -153,16 +153,33 @@ impl fmt::Display for Failure {
     }
 }
 
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Doing::Read => "read",
+            Doing::Write => "write",
+            Doing::Make => "make",
+            Doing::Find => "find",
+            Doing::Lock => "lock",
+            Doing::Remove => "remove",
+            Doing::Restore => "restore",
+            Doing::Mount => "mount",
+            Doing::Enter => "enter",
+            Doing::Execute => "execute",
+        })
+    }
+}
+
 /// What to do about an error of a file, in front of what the kernel said; empty if that is all there is to say.
-fn remedy(doing: &str, error: &io::Error) -> &'static str {
+fn remedy(doing: Doing, error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match (doing, error.kind()) {
         (_, Kind::IsADirectory) => "name a file: ",
-        ("write", Kind::NotFound | Kind::NotADirectory) => "create the directory first: ",
+        (Doing::Write, Kind::NotFound | Kind::NotADirectory) => "create the directory first: ",
         (_, Kind::NotFound | Kind::NotADirectory) => "check the path: ",
-        ("write", Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
-        ("write", Kind::ReadOnlyFilesystem) => "choose another directory: ",
-        ("write", Kind::PermissionDenied) => "choose another directory or become root: ",
+        (Doing::Write, Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
+        (Doing::Write, Kind::ReadOnlyFilesystem) => "choose another directory: ",
+        (Doing::Write, Kind::PermissionDenied) => "choose another directory or become root: ",
         (_, Kind::PermissionDenied) => "make it readable or become root: ",
         _ => "",
     }

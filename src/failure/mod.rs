@@ -22,13 +22,28 @@ pub use program::ProgramFault;
 /// The setting that may forbid programs in memory.
 const MEMFD_SETTING: &str = "vm.memfd_noexec";
 
+/// What was to be done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    Read,
+    Write,
+    Make,
+    Find,
+    Lock,
+    Remove,
+    Restore,
+    Mount,
+    Enter,
+    Execute,
+}
+
 /// Why a command, or one item of it, did not do what it was asked to.
 #[derive(Debug)]
 pub enum Failure {
     /// A file could not be used as needed.
     Io {
-        /// What was to be done with it: "read", "write".
-        doing: &'static str,
+        /// What was to be done with it.
+        doing: Doing,
         /// The file.
         path: PathBuf,
         /// What the kernel said.
@@ -255,7 +270,7 @@ pub enum Failure {
 
 impl Failure {
     /// What was to be done with `path`, and what the kernel said.
-    pub fn io(doing: &'static str, path: &Path, error: io::Error) -> Self {
+    pub fn io(doing: Doing, path: &Path, error: io::Error) -> Self {
         Failure::Io { doing, path: path.to_owned(), error }
     }
 
@@ -326,7 +341,7 @@ mod tests {
         let error = || io::Error::from_raw_os_error(13);
         let path = || PathBuf::from("/p");
         for failure in [
-            Failure::io("read", &path(), error()),
+            Failure::io(Doing::Read, &path(), error()),
             Failure::NotPermitted { directory: path(), error: error() },
             Failure::Namespace { step: "mount", error: error() },
             Failure::CommandRefused { command: "c".into(), error: error() },

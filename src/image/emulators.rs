@@ -14,7 +14,7 @@ use dispatch_table::{ArchTable, Architecture, Asked, Given, Tuned};
 use nix::sys::memfd::MFdFlags;
 
 use super::reader::{Effective, OpenImage, ProgramInfo};
-use crate::failure::{Failure, show, warn};
+use crate::failure::{Doing, Failure, show, warn};
 use crate::platform::{host, memfd, probe};
 use crate::program::disk;
 
@@ -62,7 +62,7 @@ impl<'t> Source<'t> {
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         match &self.inside {
             Some(Inside { image, carried }) => image.program_elf(carried.number),
-            None => std::fs::read(&self.path).map_err(|error| Failure::io("read", &self.path, error)),
+            None => std::fs::read(&self.path).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'t> Source<'t> {
         if self.inside.is_none() {
             return Ok((self.path.clone(), None));
         }
-        let failed = |error| Failure::io("make", &self.path, error);
+        let failed = |error| Failure::io(Doing::Make, &self.path, error);
         let mut file = memfd::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
         file.write_all(&self.bytes()?).map_err(failed)?;
         let path = memfd::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
@@ -166,7 +166,7 @@ pub fn find<'t>(
 /// It cannot be read, or no file be made of it.
 pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
     let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
-    let failed = |error| Failure::io("make", name, error);
+    let failed = |error| Failure::io(Doing::Make, name, error);
     let program = match image {
         Effective::Image(image) => image.elf(resident)?,
         // A table has no programs.

@@ -8,7 +8,7 @@ use dispatch_table::{ArchTable, Architecture};
 
 use super::reader::OpenImage;
 use super::writer::{Command, Content};
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::platform::process;
 
 /// The file that this process was started from, whatever is at its path by now.
@@ -49,7 +49,7 @@ pub fn this_command() -> Result<Command, Failure> {
     let name = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
     let bytes = match own() {
         Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
-        None => fs::read(path).map_err(|error| Failure::io("read", path, error))?,
+        None => fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?,
     };
     Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
 }

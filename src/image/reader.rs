@@ -16,7 +16,7 @@ use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
 use super::interpreter::{SECTIONS, attached};
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::platform::{files, host};
 
 /// How much of a file is read for its program headers, in bytes.
@@ -88,7 +88,7 @@ impl OpenImage {
     /// # Errors
     /// [`Failure::Io`], and [`Failure::DamagedImage`] for what began as an image.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
-        let failed = |error| Failure::io("read", path, error);
+        let failed = |error| Failure::io(Doing::Read, path, error);
         let damaged = |fault| Failure::DamagedImage { path: path.to_owned(), fault };
         let file = files::open(path).map_err(failed)?;
         let head = read(&file, 0, HEAD).map_err(failed)?;
@@ -231,7 +231,7 @@ impl OpenImage {
     /// As [`OpenImage::program_elf`].
     pub fn elf(&self, program: &Resident<'_>) -> Result<Vec<u8>, Failure> {
         let body = program.record.body;
-        let failed = |error| Failure::io("read", &self.path, error);
+        let failed = |error| Failure::io(Doing::Read, &self.path, error);
         let mut file = read(&self.file, self.start + body.offset, body.len).map_err(failed)?;
         unlay(&mut file, program).ok_or_else(|| self.damaged(Fault::Corrupt))?;
         Ok(file)

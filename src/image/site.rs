@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dispatch_table::ArchTable;
 
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 
 /// Which of the site's tables are heeded.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -23,7 +23,7 @@ impl Site {
         if self.no_site {
             return Ok(table);
         }
-        let failed = |error| Failure::io("read", directory, error);
+        let failed = |error| Failure::io(Doing::Read, directory, error);
         let files = match std::fs::read_dir(directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(table),
             files => files.map_err(failed)?,

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::emulators::{self, Probed, Source};
 use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::platform::host;
 
 /// Most words that a program has to have restored.
@@ -94,7 +94,7 @@ pub fn write(
     path: &Path,
     progress: &mut dyn FnMut(usize, &Path),
 ) -> Result<(), Failure> {
-    let failed = |error| Failure::io("write", path, error);
+    let failed = |error| Failure::io(Doing::Write, path, error);
     let host = host::host();
     let count = content.emulators.len() + 1;
     let probed: Vec<Probed> = content.emulators.iter().map(emulators::examine).collect();
@@ -241,7 +241,7 @@ impl Writer<'_> {
             log::info!("{path}: not prelinked");
         }
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
-        self.put(body.offset, &program.body).map_err(|error| Failure::io("write", self.path, error))?;
+        self.put(body.offset, &program.body).map_err(|error| Failure::io(Doing::Write, self.path, error))?;
         self.next = (body.offset + body.len).next_multiple_of(host::page());
         let record = ProgramRecord {
             name: self.add_string(name),

@@ -9,7 +9,7 @@ use nix::sys::stat::{Mode, umask};
 use tempfile::TempPath;
 
 use super::place::Place;
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 use crate::platform::files::{self, Replacement};
 
 /// Files that are being put in their places. What is not kept goes away again, and what was there comes back.
@@ -33,7 +33,7 @@ impl Installation {
     /// Begins one, and removes what is left of others.
     pub fn begin(place: &Place) -> Self {
         for left in place.left() {
-            report("remove", &left, fs::remove_file(&left));
+            report(Doing::Remove, &left, fs::remove_file(&left));
         }
         // Everybody is to read what is installed, from the first moment.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
@@ -47,7 +47,7 @@ impl Installation {
     pub fn directory_of(&mut self, path: &Path) -> Result<(), Failure> {
         let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
         for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::create_dir(directory).map_err(|error| Failure::io("make", directory, error))?;
+            fs::create_dir(directory).map_err(|error| Failure::io(Doing::Make, directory, error))?;
             log::info!("{}: directory made", show(directory.as_os_str()));
             self.done.push(Step::Directory(directory.to_owned()));
         }
@@ -60,7 +60,7 @@ impl Installation {
     /// [`Failure::Io`]; then what was there is still there.
     pub fn file(&mut self, file: Replacement, mode: u32) -> Result<(), Failure> {
         let path = file.path().to_owned();
-        let failed = |error| Failure::io("write", &path, error);
+        let failed = |error| Failure::io(Doing::Write, &path, error);
         file.file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
         let step = if path.symlink_metadata().is_ok() {
             let before = files::beside(&path, |name| kept(&path, name)).map_err(failed)?.into_temp_path();
@@ -81,7 +81,7 @@ impl Installation {
         if fs::read_link(path).is_ok_and(|found| found == Path::new(target)) {
             return Ok(());
         }
-        symlink(target, path).map_err(|error| Failure::io("write", path, error))?;
+        symlink(target, path).map_err(|error| Failure::io(Doing::Write, path, error))?;
         log::info!("{}: link made, to {target}", show(path.as_os_str()));
         self.done.push(Step::New(path.to_owned()));
         Ok(())
@@ -92,7 +92,7 @@ impl Installation {
         for step in self.done.drain(..) {
             if let Step::Replaced { before, .. } = step {
                 let name = before.to_path_buf();
-                report("remove", &name, before.close());
+                report(Doing::Remove, &name, before.close());
             }
         }
     }
@@ -104,10 +104,10 @@ impl Installation {
         }
         for step in self.done.drain(..).rev() {
             match step {
-                Step::Directory(path) => report("remove", &path, fs::remove_dir(&path)),
-                Step::New(path) => report("remove", &path, fs::remove_file(&path)),
+                Step::Directory(path) => report(Doing::Remove, &path, fs::remove_dir(&path)),
+                Step::New(path) => report(Doing::Remove, &path, fs::remove_file(&path)),
                 Step::Replaced { path, before } => {
-                    report("restore", &path, before.persist(&path).map_err(|error| error.error));
+                    report(Doing::Restore, &path, before.persist(&path).map_err(|error| error.error));
                 }
             }
         }
@@ -129,7 +129,7 @@ fn kept(path: &Path, name: &Path) -> io::Result<()> {
 }
 
 /// A failure while something is taken back, or cleared away: the one that led here is what the caller is to know.
-fn report(doing: &'static str, path: &Path, result: io::Result<()>) {
+fn report(doing: Doing, path: &Path, result: io::Result<()>) {
     if let Err(error) = result {
         Failure::io(doing, path, error).report();
     }

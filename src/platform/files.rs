@@ -11,7 +11,7 @@ use nix::unistd::linkat;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::memfd;
-use crate::failure::{Failure, show};
+use crate::failure::{Doing, Failure, show};
 
 /// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -59,7 +59,7 @@ impl Replacement {
     /// # Errors
     /// [`Failure::Io`]: nothing can be written there, or something other than a file is there.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
-        let failed = |error| Failure::io("write", path, error);
+        let failed = |error| Failure::io(Doing::Write, path, error);
         // A rename would replace a device or a pipe by a file.
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
@@ -104,7 +104,7 @@ impl Replacement {
     /// # Errors
     /// [`Failure::Io`]; then what was there is still there.
     pub fn finish(self) -> Result<(), Failure> {
-        let failed = |error| Failure::io("write", &self.path, error);
+        let failed = |error| Failure::io(Doing::Write, &self.path, error);
         self.file.sync_all().map_err(failed)?;
         let name = match self.name {
             Some(name) => name,
@@ -118,7 +118,7 @@ impl Replacement {
         log::info!("{}: written", show(self.path.as_os_str()));
         File::open(directory(&self.path))
             .and_then(|directory| directory.sync_all())
-            .map_err(|error| Failure::io("write", &self.path, error))
+            .map_err(|error| Failure::io(Doing::Write, &self.path, error))
     }
 }
 

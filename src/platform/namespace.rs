@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
 use crate::defaults::REGISTRY;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 
 /// Option of `unshare` that makes it the helper that calls [`write_maps`].
 pub const WRITE_MAPS: &str = "write-maps";
@@ -111,8 +111,8 @@ pub fn write_maps(pid: u32) -> Result<(), Failure> {
     let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
     for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {
         let (own, target) = (format!("/proc/self/{map}"), format!("/proc/{pid}/{map}"));
-        let text = fs::read_to_string(&own).map_err(|error| Failure::io("read", own.as_ref(), error))?;
-        fs::write(&target, identity(&text)).map_err(|error| Failure::io("write", target.as_ref(), error))?;
+        let text = fs::read_to_string(&own).map_err(|error| Failure::io(Doing::Read, own.as_ref(), error))?;
+        fs::write(&target, identity(&text)).map_err(|error| Failure::io(Doing::Write, target.as_ref(), error))?;
     }
     Ok(())
 }

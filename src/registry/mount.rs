@@ -16,7 +16,7 @@ use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 use dispatch_entry::{Entry, REGISTER, RegisterLine, STATUS};
 
 use crate::defaults::REGISTRY;
-use crate::failure::{Failure, show, warn};
+use crate::failure::{Doing, Failure, show, warn};
 
 /// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
@@ -52,7 +52,7 @@ impl Registry {
                     if kernel_has_binfmt_misc() { Failure::NotMounted { directory } } else { Failure::NoBinfmtMisc };
                 Err(missing)
             }
-            Err(error) => Err(Failure::io("read", &directory, error)),
+            Err(error) => Err(Failure::io(Doing::Read, &directory, error)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Registry {
     /// # Errors
     /// The directory or an entry cannot be read.
     pub fn entries(&self) -> Result<Vec<Entry>, Failure> {
-        let failed = |error| Failure::io("read", &self.directory, error);
+        let failed = |error| Failure::io(Doing::Read, &self.directory, error);
         let mut names = Vec::new();
         for file in fs::read_dir(&self.directory).map_err(failed)? {
             let name = file.map_err(failed)?.file_name();
@@ -127,7 +127,7 @@ impl Registry {
         let path = self.directory.join(REGISTER);
         let file = self.open_to_write(&path)?;
         let locked = Flock::lock(file, FlockArg::LockExclusive);
-        locked.map(Lock).map_err(|(_, errno)| Failure::io("lock", &path, errno.into()))
+        locked.map(Lock).map_err(|(_, errno)| Failure::io(Doing::Lock, &path, errno.into()))
     }
 
     /// Adds an entry, which becomes the first that the kernel asks.
@@ -147,7 +147,7 @@ impl Registry {
                 Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ETXTBSY | Errno::ELOOP) => {
                     Failure::InterpreterRefused { entry, interpreter, error }
                 }
-                _ => Failure::io("write", &path, error),
+                _ => Failure::io(Doing::Write, &path, error),
             }
         })?;
         log::info!("{}: registered for {}", show(line.name()), show(line.interpreter().as_os_str()));
@@ -183,7 +183,7 @@ impl Registry {
             }
             file => file?,
         };
-        write_at_once(&mut file, command).map_err(|error| Failure::io("write", &path, error))
+        write_at_once(&mut file, command).map_err(|error| Failure::io(Doing::Write, &path, error))
     }
 
     fn open_to_write(&self, path: &Path) -> Result<File, Failure> {
@@ -191,7 +191,7 @@ impl Registry {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Failure::NotPermitted { directory: self.directory.clone(), error }
             }
-            _ => Failure::io("write", path, error),
+            _ => Failure::io(Doing::Write, path, error),
         })
     }
 }
@@ -205,7 +205,7 @@ fn write_at_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| Failure::io("read", path, error))
+    fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))
 }
 
 /// Whether the file system type is known; a module that is not loaded is not.

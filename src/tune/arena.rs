@@ -17,7 +17,7 @@ use nix::unistd::chroot;
 
 use super::workload::{SOURCES, WORKLOADS, text};
 use crate::defaults;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::image::emulators::Source;
 use crate::image::{self, Content};
 use crate::platform::memfd::DESCRIPTORS;
@@ -48,14 +48,14 @@ pub struct Arena<'t> {
 
 /// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such EI_OSABI.
 fn spared(file: File) -> Result<File, Failure> {
-    let failed = |error| Failure::io("write", Path::new("a file in memory"), error);
+    let failed = |error| Failure::io(Doing::Write, Path::new("a file in memory"), error);
     file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;
     Ok(file)
 }
 
 fn in_memory() -> Result<File, Failure> {
     memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC)
-        .map_err(|errno| Failure::io("make", Path::new("a file in memory"), errno.into()))
+        .map_err(|errno| Failure::io(Doing::Make, Path::new("a file in memory"), errno.into()))
 }
 
 /// The emulator at `path`, as it is to be registered.
@@ -63,9 +63,9 @@ fn in_memory() -> Result<File, Failure> {
 /// # Errors
 /// It cannot be read.
 pub fn direct(path: &Path) -> Result<File, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::io("read", path, error))?;
+    let bytes = fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
     let mut file = in_memory()?;
-    file.write_all(&bytes).map_err(|error| Failure::io("write", Path::new("a file in memory"), error))?;
+    file.write_all(&bytes).map_err(|error| Failure::io(Doing::Write, Path::new("a file in memory"), error))?;
     spared(file)
 }
 
@@ -98,22 +98,23 @@ pub fn enter<'t>(
     direct: File,
     image: Option<File>,
 ) -> Result<Arena<'t>, Failure> {
-    let root = fs::canonicalize(root).map_err(|error| Failure::io("read", root, error))?;
+    let root = fs::canonicalize(root).map_err(|error| Failure::io(Doing::Read, root, error))?;
     namespace::enter()?;
     let nothing = None::<&str>;
-    let mounted =
-        |place: PathBuf, result: nix::Result<()>| result.map_err(|errno| Failure::io("mount", &place, errno.into()));
+    let mounted = |place: PathBuf, result: nix::Result<()>| {
+        result.map_err(|errno| Failure::io(Doing::Mount, &place, errno.into()))
+    };
     for shared in ["proc", "dev"] {
         let (source, target) = (Path::new("/").join(shared), root.join(shared));
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
         mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
     }
-    chroot(&root).map_err(|errno| Failure::io("enter", &root, errno.into()))?;
+    chroot(&root).map_err(|errno| Failure::io(Doing::Enter, &root, errno.into()))?;
     // Only now does a symbolic link lead where it would lead a program.
     let scratch = Path::new(SCRATCH);
     mounted(scratch.to_owned(), mount(Some("tmpfs"), scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
-    std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io("enter", Path::new(SCRATCH), error))?;
-    furnish().map_err(|error| Failure::io("write", Path::new(SCRATCH), error))?;
+    std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io(Doing::Enter, Path::new(SCRATCH), error))?;
+    furnish().map_err(|error| Failure::io(Doing::Write, Path::new(SCRATCH), error))?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
     Ok(Arena { architecture, registry, direct, image, registered: None })
 }

@@ -14,7 +14,7 @@ use nix::sys::time::TimeValLike;
 use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
 use super::{Contestant, Measurements, Sample};
-use crate::failure::{Failure, ProbeFault, text};
+use crate::failure::{Doing, Failure, ProbeFault, text};
 use crate::platform::probe;
 
 /// What most people have; on some emulators it makes a difference to all that a program does afterwards.
@@ -146,7 +146,7 @@ fn prepare(arena: &mut Arena<'_>, workload: &Workload) -> Result<Option<String>,
 fn write_program(path: &Path, program: &[u8]) -> Result<(), Failure> {
     fs::write(path, program)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
-        .map_err(|error| Failure::io("write", path, error))
+        .map_err(|error| Failure::io(Doing::Write, path, error))
 }
 
 /// Runs a program, and says why not if it does not end well.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::{ArchTable, Version};
 use serde_json::{Map, Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::platform::files::Replacement;
 
 /// The file in the site's directory.
@@ -98,13 +98,13 @@ fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String
 /// The file that is to be at `path`, whose directory is made.
 fn begin(path: &Path) -> Result<Replacement, Failure> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(directory).map_err(|error| Failure::io("write", path, error))?;
+    fs::create_dir_all(directory).map_err(|error| Failure::io(Doing::Write, path, error))?;
     Replacement::begin(path)
 }
 
 fn replace(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let file = begin(path)?;
-    let failed = |error| Failure::io("write", path, error);
+    let failed = |error| Failure::io(Doing::Write, path, error);
     file.file().set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
     file.file().write_all(text).map_err(failed)?;
     file.finish()

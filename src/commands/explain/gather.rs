@@ -22,7 +22,7 @@ use super::cpu::{self, Known, Prepared};
 use super::judge::{Judge, Unplanned};
 use super::{Entry, Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
 use crate::defaults;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::image::{Effective, OpenImage, emulators};
 use crate::output::json::{Bytes, Shown};
 use crate::platform::host;
@@ -40,7 +40,7 @@ use crate::registry::{self, Registry};
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
     let program = Invoked::find(name, &[])?;
-    let unreadable = |error| Failure::io("read", &program.path, error);
+    let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; WINDOW];
     let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
     let start = &start[..len];
@@ -164,7 +164,7 @@ fn plan(
     if row.is_some_and(|row| row.name == host::row().name) {
         return Ok(Ok(()));
     }
-    let unreadable = |error| Failure::io("read", &program.path, error);
+    let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let start = match row {
         Some(_) => privileges(explanation, &program.file).map_err(unreadable)?,
         None => Start::Ordinary,
