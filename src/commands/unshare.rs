@@ -99,7 +99,7 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
             return Ok((file, own.inside()?));
         }
     }
-    let name = Path::new("a file in memory");
+    let name = Path::new(memfd::SHOWN);
     let file = memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
         Errno::EACCES => Failure::MemoryForbidden,
         errno => Failure::io(Doing::Make, name, errno.into()),

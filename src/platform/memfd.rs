@@ -24,6 +24,9 @@ pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
     made.map(File::from)
 }
 
+/// What people are told that such a file is, where others have paths.
+pub const SHOWN: &str = "a file in memory";
+
 /// Where open files have paths.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 

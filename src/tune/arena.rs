@@ -48,14 +48,14 @@ pub struct Arena<'t> {
 
 /// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such EI_OSABI.
 fn spared(file: File) -> Result<File, Failure> {
-    let failed = |error| Failure::io(Doing::Write, Path::new("a file in memory"), error);
+    let failed = |error| Failure::io(Doing::Write, Path::new(memfd::SHOWN), error);
     file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;
     Ok(file)
 }
 
 fn in_memory() -> Result<File, Failure> {
     memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC)
-        .map_err(|errno| Failure::io(Doing::Make, Path::new("a file in memory"), errno.into()))
+        .map_err(|errno| Failure::io(Doing::Make, Path::new(memfd::SHOWN), errno.into()))
 }
 
 /// The emulator at `path`, as it is to be registered.
@@ -65,7 +65,7 @@ fn in_memory() -> Result<File, Failure> {
 pub fn direct(path: &Path) -> Result<File, Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
     let mut file = in_memory()?;
-    file.write_all(&bytes).map_err(|error| Failure::io(Doing::Write, Path::new("a file in memory"), error))?;
+    file.write_all(&bytes).map_err(|error| Failure::io(Doing::Write, Path::new(memfd::SHOWN), error))?;
     spared(file)
 }
 
@@ -84,7 +84,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
         prelink: Some(crate::platform::host::mmap_rnd_bits()),
         seed: 0,
     };
-    image::write(&content, &file, Path::new("a file in memory"), &mut |_, _| {})?;
+    image::write(&content, &file, Path::new(memfd::SHOWN), &mut |_, _| {})?;
     spared(file)
 }
 
