@@ -200,8 +200,7 @@ fn measure_apart(arguments: &[OsString]) -> Result<Measurements, Failure> {
         .map_err(|error| Failure::io(Doing::Execute, own, error))?;
     match serde_json::from_slice(&output.stdout) {
         Ok(measured) if output.status.success() => Ok(measured),
-        // It has said why.
-        _ => std::process::exit(output.status.code().unwrap_or(i32::from(EXIT_NO))),
+        _ => Err(Failure::Reported(output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_NO))),
     }
 }
 

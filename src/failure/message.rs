@@ -19,6 +19,7 @@ impl fmt::Display for Failure {
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
             Failure::Random(error) => write!(f, "no random number: choose one with --seed: {}", text(error)),
             Failure::Usage(message) => f.write_str(message),
+            Failure::Reported(exit_code) => write!(f, "the process that was started for it exited with {exit_code}"),
             Failure::BadTable { path, error } => f.write_str(&error.in_file(show(path.as_os_str()))),
             Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),
             Failure::NotInPath { name, here: true } => {

@@ -58,6 +58,8 @@ pub enum Failure {
     },
     /// The command line is wrong in a way that its definitions cannot say.
     Usage(String),
+    /// A process of this program was to do it, and has said why it could not; the exit code is its.
+    Reported(u8),
     /// The kernel has no random numbers.
     Random(io::Error),
     /// Standard output could not be written.
@@ -288,7 +290,7 @@ impl Failure {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Refused { exit_code, .. } => *exit_code,
+            Failure::Refused { exit_code, .. } | Failure::Reported(exit_code) => *exit_code,
             Failure::Usage(_)
             | Failure::UnknownArchitecture(_)
             | Failure::BadTable { .. }
@@ -305,7 +307,9 @@ impl Failure {
 
     /// Says it on standard error, for commands that go on.
     pub fn report(&self) {
-        say(format_args!("{self}"));
+        if !matches!(self, Failure::Reported(_)) {
+            say(format_args!("{self}"));
+        }
     }
 }
 
