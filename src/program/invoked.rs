@@ -154,9 +154,9 @@ fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
     Some((string(interpreter).into(), option.map(string)))
 }
 
-/// A string for the kernel. Those of the command line have no NUL in them, and neither have paths of files that exist.
+/// A string for the kernel: one of the command line, of the environment, or the path of a file that exists.
 pub fn c_string(string: &OsStr) -> CString {
-    CString::new(string.as_bytes()).unwrap_or_default()
+    CString::new(string.as_bytes()).expect("what the kernel has given or taken has no NUL in it")
 }
 
 #[cfg(test)]

@@ -67,9 +67,9 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
     };
     kernel(&mut explanation, start, table);
-    let planned = plan(&mut explanation, &program, guest.ok(), &contents, image, table)?;
-    explanation.verdict = Judge { explanation: &explanation, program: &program, contents: &contents, table }
-        .verdict(planned.err(), start);
+    let unplanned = plan(&mut explanation, &program, guest.ok(), &contents, image, table)?;
+    explanation.verdict =
+        Judge { explanation: &explanation, program: &program, contents: &contents, table }.verdict(unplanned, start);
     Ok(explanation)
 }
 
@@ -141,7 +141,7 @@ fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
     }
 }
 
-/// Makes the plan, as the interpreter would.
+/// Makes the plan, as the interpreter would; without one, says why.
 fn plan(
     explanation: &mut Explanation,
     program: &Invoked,
@@ -149,7 +149,7 @@ fn plan(
     contents: &Contents,
     effective: &Effective,
     table: &ArchTable,
-) -> Result<Result<(), Unplanned>, Failure> {
+) -> Result<Option<Unplanned>, Failure> {
     // What the kernel starts knows what it knows; `run` asks.
     let image = match (registered(explanation), guest) {
         (None, Some(guest)) => emulators::informed(effective, table, &guest)?,
@@ -162,7 +162,7 @@ fn plan(
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
     if row.is_some_and(|row| row.name == host::row().name) {
-        return Ok(Ok(()));
+        return Ok(None);
     }
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let start = match row {
@@ -174,7 +174,7 @@ fn plan(
             "it has to have capabilities that it cannot get here, and the kernel says `Operation not permitted`";
         let remedy = "start it where no bounding set forbids them, or remove them with setcap -r";
         let (reason, remedy) = (reason.to_owned(), remedy.to_owned());
-        return Ok(Err(Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }));
+        return Ok(Some(Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }));
     }
 
     let argv0 = c_string(&program.argv0);
@@ -214,9 +214,9 @@ fn plan(
                 explanation.cpu = look.cpu(&contents.properties);
                 explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
             }
-            Ok(())
+            None
         }
-        Err(refusal) => Err(unplanned(&refusal, row)),
+        Err(refusal) => Some(unplanned(&refusal, row)),
     })
 }
 
