@@ -129,6 +129,60 @@ fn another_mount_namespace_has_another_file_at_the_path() {
     assert!(seen.err().ends_with(&refused), "{seen}");
 }
 
+/// Kills `register` when it has made a temporary entry, first the one that is tried and then one that has the programs.
+/// `enter` runs a command where the image is at HERE, in another mount namespace.
+const KILLED: &str = r#"
+    mkdir here there; cp one there/image; HERE=$PWD/here/image; TEMPORARY=binfmt-dispatch.temporary.qemu-aarch64
+    TRIAL=binfmt-dispatch.trial.qemu-aarch64
+    killed() { # by the signal before the write to FILE that has this number
+        strace -f -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:signal=KILL:when=$2 "${@:3}" >/dev/null 2>&1
+        ls $REGISTRY | grep binfmt-dispatch
+    }
+    printf '%s\n' '#!/bin/sh' 'mount --bind there here; exec "$@"' >enter; chmod +x enter
+"#;
+
+#[test]
+fn what_a_killed_run_left_is_known_without_its_file() {
+    if !ready() || !have(&[Need::Strace]) {
+        return;
+    }
+    for (run_it, gone) in [("", "rm $HERE"), ("", "mv $HERE elsewhere"), ("unshare --mount ./enter", "true")] {
+        let scratch = Scratch::new();
+        scratch.probe("guest", "aarch64");
+        let script = format!(
+            r#"
+            {KILLED}
+            prepare() {{ [ -n "{run_it}" ] || cp one here/image; }}
+            again() {{ register two arm64 2>error; echo code $?; cat error; ls $REGISTRY | grep aarch64; ./guest; echo guest $?; }}
+            # The one that is tried is there when it is to be removed.
+            prepare; killed $TRIAL 1 {run_it} $TOOL register arm64 --image $HERE; {gone}
+            $TOOL status | grep -c "^$TRIAL was left"; again
+            $TOOL unregister; prepare; killed $TRIAL 1 {run_it} $TOOL register arm64 --image $HERE; {gone}
+            $TOOL unregister; ls $REGISTRY | grep binfmt-dispatch
+            # The old one is there, and is not any more.
+            for entry in qemu-aarch64 register; do
+                register two arm64; prepare
+                [ $entry = register ] && write=3 || write=1
+                killed $entry $write {run_it} $TOOL register arm64 --image $HERE --replace; {gone}
+                $TOOL status | grep -c "^$TEMPORARY was left"; again; $TOOL unregister
+                register two arm64; prepare
+                killed $entry $write {run_it} $TOOL register arm64 --image $HERE --replace; {gone}
+                $TOOL unregister; ls $REGISTRY | grep binfmt-dispatch
+            done
+            true
+            "#
+        );
+        let seen = run(&scratch, &empty(), &script);
+        let [trial, temporary] = ["trial", "temporary"].map(|kind| format!("binfmt-dispatch.{kind}.qemu-aarch64"));
+        let again = "1\ncode 0\nqemu-aarch64\nguest 0\nqemu-aarch64: removed\n";
+        let expected = format!(
+            "{trial}\n{again}{trial}\n{temporary}\n{again}{temporary}\nqemu-aarch64: removed\n\
+             {temporary}\n{again}{temporary}\n{temporary}: removed\n"
+        );
+        assert_eq!(seen.out(), expected, "{seen}");
+    }
+}
+
 #[test]
 fn what_cannot_be_asked_is_judged_by_its_path() {
     if !ready() {

@@ -91,11 +91,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let changes = match &registry {
         None => None,
         Some(registry) => {
-            registration::finish_leftovers(registry, table, &path)?;
+            let unsettled = registration::finish_leftovers(registry, table, &path, true)?;
             let replace = if args.replace { Replace::All } else { Replace::Ours };
             let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: true };
             match registration::plan(registry, goal) {
-                Ok(changes) => Some((registry, changes)),
+                Ok(changes) => Some((registry, changes, unsettled)),
                 Err(failures) => {
                     failures.iter().for_each(Failure::report);
                     return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
@@ -107,7 +107,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     installation.file(image, 0o755)?;
     let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
     let entries = match &changes {
-        Some((registry, changes)) => {
+        Some((registry, changes, _)) => {
             changes.warn(interpreter);
             proved = changes.prove(registry, true)?;
             outcomes.extend(proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)));
@@ -120,8 +120,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
     installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
     installation.link(LINK, link)?;
-    if let Some((registry, changes)) = &changes {
+    if let Some((registry, changes, unsettled)) = &changes {
         changes.make(registry, &proved, || installation.take_back())?;
+        unsettled.settle(registry);
         warn_of_left(changes, &path);
     }
     installation.keep();

@@ -54,9 +54,10 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let interpreter = Interpreter { path: &path, inside: &inside, credentials: args.credentials };
     let registry = registration::open_registry(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
-    if !args.dry_run {
-        registration::finish_leftovers(&registry, table, &path)?;
-    }
+    let unsettled = match args.dry_run {
+        true => None,
+        false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),
+    };
     let replace = if args.replace { Replace::All } else { Replace::Different };
     let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
     let changes = match registration::plan(&registry, goal) {
@@ -74,6 +75,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let _guard = SignalGuard::begin();
     let outcomes = changes.prove(&registry, !args.no_probe)?;
     changes.make(&registry, &outcomes, || {})?;
+    unsettled.into_iter().for_each(|unsettled| unsettled.settle(&registry));
     conclude(&changes, &outcomes, interpreter)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -122,9 +122,10 @@ impl Status {
     fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
         let entries = registry.entries()?;
         let asker = Asker::new(registry, &entries, table)?;
-        let known = ownership::look_up(table, &entries, image, |entry, architecture| asker.ask(entry, architecture));
+        let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
+        let known = ownership::look_up(table, &entries, image, ask);
         let mut files = Files::default();
-        let interrupted = ownership::leftovers(table, &entries, image);
+        let interrupted = ownership::leftovers(&known, &entries, image, ask);
         let lasting: Vec<Entry> = entries
             .iter()
             .filter(|entry| !interrupted.iter().any(|interrupted| interrupted.entry.name == entry.name))
@@ -188,7 +189,8 @@ impl Status {
             }
         }
         for name in &self.interrupted {
-            text += &format!("\n{name} was left by an interrupted run: `{NAME} register` ends it\n");
+            text +=
+                &format!("\n{name} was left by an interrupted run: `{NAME} register` or `{NAME} unregister` ends it\n");
         }
         if let Some((entries, architectures)) = self.named(|row| row.outdated == Some(true)) {
             text += &format!(

@@ -94,10 +94,13 @@ impl Removal {
             Err(failure) => return self.failures.push(failure),
         };
         let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
-        let known = ownership::look_up(table, &entries, image, ask).into_iter().filter(|known| known.ours);
-        let known = known.filter_map(|known| known.registered);
-        let left = ownership::leftovers(table, &entries, image).into_iter().map(|leftover| leftover.entry);
-        for entry in known.chain(left).filter(|entry| entry.interpreter == image) {
+        let known = ownership::look_up(table, &entries, image, ask);
+        let left = ownership::leftovers(&known, &entries, image, ask).into_iter();
+        // Others of ours may still need a temporary entry that has programs.
+        let left = left.filter(|left| left.entry.interpreter == image || !left.covers || left.elsewhere);
+        let known = known.into_iter().filter(|known| known.ours).filter_map(|known| known.registered);
+        let known = known.filter(|entry| entry.interpreter == image);
+        for entry in known.chain(left.map(|left| left.entry)) {
             let removed = if self.dry_run { Ok(()) } else { registry.unregister(&entry.name) };
             self.note(&entry.name.to_string_lossy(), removed);
         }

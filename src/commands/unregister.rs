@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::Failure;
 use crate::output::print;
-use crate::registry::Registry;
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::registration;
+use crate::registry::{Entry, Registry};
 use crate::{architectures, context, defaults};
 
 /// Remove our entries from the kernel's registry
@@ -47,11 +47,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let registry = Registry::open(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
     if !args.dry_run {
-        registration::finish_leftovers(&registry, table, &image)?;
+        registration::finish_leftovers(&registry, table, &image, true)?;
     }
     let entries = registry.entries()?;
     let asker = Asker::new(&registry, &entries, table)?;
-    let known = ownership::look_up(table, &entries, &image, |entry, architecture| asker.ask(entry, architecture));
+    let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
+    let known = ownership::look_up(table, &entries, &image, ask);
     let (removable, mut failures): (Vec<&RegisteredRow<'_>>, _) = match &named {
         None => (known.iter().filter(|known| known.ours).collect(), Vec::new()),
         Some(architectures) => {
@@ -62,7 +63,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let mut done = String::new();
     let wanted = |name: &OsStr| removable.iter().any(|known: &&RegisteredRow<'_>| *known.described.name == *name);
     // Only where the change could not be ended, as without the file.
-    let left = ownership::leftovers(table, &entries, &image);
+    let left = ownership::leftovers(&known, &entries, &image, ask);
     let left = left.into_iter().filter(|left| named.is_none() || wanted(&left.name));
     let left: Vec<String> = left.map(|left| left.entry.name.to_string_lossy().into_owned()).collect();
     for name in removable.iter().map(|known| &known.described.name).chain(&left) {

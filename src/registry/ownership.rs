@@ -4,7 +4,7 @@
 //! the same names, on purpose: other tools look for them. Where the interpreter cannot be asked, the file at its path
 //! decides, which may be another one than the kernel has open.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub fn look_up<'t>(
     image: &Path,
     ask: impl Fn(&Entry, &Architecture) -> Option<Said>,
 ) -> Vec<RegisteredRow<'t>> {
-    let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
+    let mut images = Images::default();
     let described = table
         .architectures
         .iter()
@@ -55,7 +55,10 @@ pub fn look_up<'t>(
         let (ours, identity) = match registered.as_ref().map(|entry| (entry, ask(entry, architecture))) {
             None | Some((_, Some(Said::Nothing))) => (false, None),
             Some((_, Some(Said::Ours(identity)))) => (true, identity),
-            Some((entry, None)) => (is_private(entry, &described) || images.holds(&entry.interpreter), None),
+            Some((entry, None)) => {
+                let path = &entry.interpreter;
+                (is_private(entry, &described) || path == image || images.at(path).is_some(), None)
+            }
         };
         RegisteredRow { architecture, described, registered, ours, identity }
     };
@@ -77,16 +80,40 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
     if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
 }
 
-/// What interrupted runs left in `entries`. Others may use the names as well; what is not ours is none of these.
-pub fn leftovers(table: &ArchTable, entries: &[Entry], image: &Path) -> Vec<Leftover> {
-    let mut images = Images { is: BTreeSet::from([image.to_owned()]), is_not: BTreeSet::new() };
+/// What interrupted runs left in `entries`, in which `known` was found. Others may use the names as well; what is not ours is
+/// none of these. `ask` as for [`look_up`]: who made the entry may have seen another file at its path.
+pub fn leftovers(
+    known: &[RegisteredRow<'_>],
+    entries: &[Entry],
+    image: &Path,
+    ask: impl Fn(&Entry, &Architecture) -> Option<Said>,
+) -> Vec<Leftover> {
+    let mut images = Images::default();
+    let ours = known.iter().filter(|known| known.ours).filter_map(|known| known.registered.as_ref());
+    let ours: BTreeSet<&Path> = ours.map(|entry| entry.interpreter.as_path()).chain([image]).collect();
     let mut found = Vec::new();
-    for described in table.architectures.iter().flat_map(Architecture::rules) {
-        let name = OsString::from(&described.name);
-        let names = [transaction::temporary(&name), transaction::trial(&name)];
-        for entry in entries.iter().filter(|entry| names.contains(&entry.name)) {
-            if is_private(entry, &described) || images.holds(&entry.interpreter) {
-                found.push(Leftover { entry: entry.clone(), name: name.clone() });
+    for known in known {
+        let name = OsString::from(&known.described.name);
+        for entry in entries {
+            let mut left = Leftover { entry: entry.clone(), name: name.clone(), covers: false, elsewhere: false };
+            if transaction::is_temporary(entry, &name) {
+                let at_path = images.at(&entry.interpreter).cloned();
+                let is_ours = match ask(entry, known.architecture) {
+                    Some(Said::Nothing) => false,
+                    Some(Said::Ours(identity)) => {
+                        left.elsewhere = at_path.is_none() || identity.is_some_and(|said| at_path != Some(said.image));
+                        true
+                    }
+                    None => {
+                        left.elsewhere = at_path.is_none();
+                        let path = entry.interpreter.as_path();
+                        at_path.is_some() || ours.contains(path) || is_private(entry, &known.described)
+                    }
+                };
+                left.covers = true;
+                found.extend(is_ours.then_some(left));
+            } else if transaction::is_trial(entry, &name) {
+                found.push(left);
             }
         }
     }
@@ -98,26 +125,23 @@ fn is_private(entry: &Entry, described: &EntryRule) -> bool {
     entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
 }
 
-/// Files that were looked at, since many entries have the same and images are large.
-struct Images {
-    is: BTreeSet<PathBuf>,
-    is_not: BTreeSet<PathBuf>,
-}
+/// Files that were looked at, since many entries have the same and images are large: each with its identity if it is an image.
+#[derive(Default)]
+struct Images(BTreeMap<PathBuf, Option<String>>);
 
 impl Images {
-    fn holds(&mut self, path: &Path) -> bool {
-        if self.is.contains(path) || self.is_not.contains(path) {
-            return self.is.contains(path);
-        }
-        // What cannot be read is not known to be ours.
-        let is_image = OpenImage::open(path).is_ok_and(|image| image.is_some());
-        log::info!(
-            "{}: {} an image, as an entry's interpreter",
-            show_path(path.as_os_str()),
-            if is_image { "is" } else { "is not" }
-        );
-        if is_image { &mut self.is } else { &mut self.is_not }.insert(path.to_owned());
-        is_image
+    /// The identity of the image at `path`; `None` if there is none. What cannot be read is not known to be ours.
+    fn at(&mut self, path: &Path) -> Option<&String> {
+        let read = || {
+            let image = OpenImage::open(path).ok().flatten();
+            log::info!(
+                "{}: {} an image, as an entry's interpreter",
+                show_path(path.as_os_str()),
+                if image.is_some() { "is" } else { "is not" }
+            );
+            image.map(|image| image.identity())
+        };
+        self.0.entry(path.to_owned()).or_insert_with(read).as_ref()
     }
 }
 

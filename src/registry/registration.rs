@@ -13,7 +13,7 @@ use super::own_programs;
 use super::ownership::{self, RegisteredRow};
 use super::question::Asker;
 use super::selection::{self, Interpreter, Selection, Skipped};
-use super::transaction::{Change, make_all, on_trial};
+use super::transaction::{self, Change, Leftover, make_all, on_trial};
 use crate::failure::{Failure, show, warn};
 use crate::platform::probe;
 use dispatch_entry::{Entry, RegisterLine};
@@ -90,18 +90,48 @@ pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
     if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
 }
 
+/// What interrupted runs left that could not be ended before something else is registered.
+#[derive(Debug, Default)]
+pub struct Unsettled(Vec<Leftover>);
+
 /// Ends what interrupted runs began. What does not work is only reported: the entries there are work as they did.
+/// `probing` as in [`Goal`].
 ///
 /// # Errors
 /// The registry cannot be read.
-pub fn finish_leftovers(registry: &Registry, table: &ArchTable, image: &Path) -> Result<(), Failure> {
-    for leftover in ownership::leftovers(table, &registry.entries()?, image) {
-        match leftover.finish(registry) {
-            Ok(()) => log::info!("{}: ended what an interrupted run began", show(&leftover.entry.name)),
+pub fn finish_leftovers(
+    registry: &Registry,
+    table: &ArchTable,
+    image: &Path,
+    probing: bool,
+) -> Result<Unsettled, Failure> {
+    let entries = registry.entries()?;
+    let mut unsettled = Unsettled::default();
+    if !entries.iter().any(transaction::is_named_so) {
+        return Ok(unsettled);
+    }
+    let asker = Asker::new(registry, &entries, table)?;
+    let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
+    let known = ownership::look_up(table, &entries, image, ask);
+    for interrupted in ownership::leftovers(&known, &entries, image, ask) {
+        match interrupted.finish(registry) {
+            Ok(true) => log::info!("{}: ended what an interrupted run began", show(&interrupted.entry.name)),
+            Ok(false) => unsettled.0.push(interrupted),
             Err(failure) => failure.report(),
         }
     }
-    Ok(())
+    Ok(unsettled)
+}
+
+impl Unsettled {
+    /// Ends what can be ended now that other entries have the names.
+    pub fn settle(&self, registry: &Registry) {
+        for interrupted in &self.0 {
+            if let Err(failure) = interrupted.finish(registry) {
+                failure.report();
+            }
+        }
+    }
 }
 
 /// Decides what is to be registered.
@@ -114,10 +144,15 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
     let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
     let known = ownership::look_up(table, &entries, interpreter.path, ask);
-    let (ours, foreign): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| is_ours(&known, entry));
+    // Those go when what they were to become is registered.
+    let left = ownership::leftovers(&known, &entries, interpreter.path, ask);
+    let is_left = |entry: &Entry| left.iter().any(|left| left.entry.name == entry.name);
+    let lasting = entries.iter().filter(|entry| !is_left(entry)).cloned();
+    let (ours, foreign): (Vec<Entry>, Vec<Entry>) = lasting.partition(|entry| is_ours(&known, entry));
 
     // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
-    let emulated = |program: &[u8]| ours.iter().any(|entry| entry.accepts(program));
+    let all_ours = || ours.iter().chain(left.iter().map(|left| &left.entry));
+    let emulated = |program: &[u8]| all_ours().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {
         !emulated(&architecture.probe_elf()) && own_programs::runs(architecture, &foreign, probing)
     };

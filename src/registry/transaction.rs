@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 
 use dispatch_core::Rule;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -22,6 +23,9 @@ const TEMPORARY: &str = "binfmt-dispatch.temporary.";
 const TRIAL: &str = "binfmt-dispatch.trial.";
 /// What marks a program for such an entry: EI_PAD, bytes of the ELF header that nobody looks at.
 const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
+
+/// Most entries that have a temporary name and the numbered ones.
+const MOST: u32 = 100;
 
 /// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
 /// and registration there is no entry. What came meanwhile acts afterwards.
@@ -57,9 +61,10 @@ pub struct Change {
 }
 
 impl Change {
-    /// The temporary entry that takes the programs over, where there is an entry to be replaced.
-    fn cover(&self) -> Result<Option<RegisterLine>, Failure> {
-        self.before.as_ref().map(|_| renamed(&self.line, temporary(self.line.name()))).transpose()
+    /// Registers the temporary entry that takes the programs over, where there is an entry to be replaced.
+    fn cover(&self, registry: &Registry) -> Result<Option<RegisterLine>, Failure> {
+        let cover = |_| register_as(registry, &self.line, &temporary(self.line.name()));
+        self.before.as_ref().map(cover).transpose()
     }
 }
 
@@ -89,7 +94,7 @@ pub fn on_trial<T>(
     let name = trial(line.name());
     let trial = RegisterLine::new(&name, matcher, line.interpreter(), line.flags());
     let trial = trial.map_err(|fault| Failure::BadLine { entry: name, fault })?;
-    registry.register(&trial).map_err(|failure| named(failure, line))?;
+    let trial = register_as(registry, &trial, trial.name()).map_err(|failure| named(failure, line))?;
     let outcome = run(&marked(program, mark));
     remove(registry, &trial);
     Ok(outcome)
@@ -146,9 +151,10 @@ enum State {
 impl<'c> Transaction<'c> {
     /// Gives the programs to a new entry. One that it replaces is still there.
     fn begin(&mut self, change: &'c Change) -> Result<(), Failure> {
-        let cover = change.cover()?;
-        let registered = self.registry.register(cover.as_ref().unwrap_or(&change.line));
-        registered.map_err(|failure| named(failure, &change.line))?;
+        let cover = change.cover(self.registry).map_err(|failure| named(failure, &change.line))?;
+        if cover.is_none() {
+            self.registry.register(&change.line)?;
+        }
         self.begun.push(Begun { change, cover, state: State::Covered });
         Ok(())
     }
@@ -218,6 +224,22 @@ fn renamed(line: &RegisterLine, name: OsString) -> Result<RegisterLine, Failure>
     line.renamed(&name).map_err(|fault| Failure::BadLine { entry: name, fault })
 }
 
+/// Registers `line` by `name`, or, where an entry has that, by the first free one with a number behind.
+fn register_as(registry: &Registry, line: &RegisterLine, name: &OsStr) -> Result<RegisterLine, Failure> {
+    let mut number = 1;
+    loop {
+        let mut name = name.to_owned();
+        if number > 1 {
+            name.push(format!(".{number}"));
+        }
+        let line = renamed(line, name)?;
+        match registry.register(&line) {
+            Err(Failure::EntryExists { .. }) if number < MOST => number += 1,
+            registered => return registered.map(|()| line),
+        }
+    }
+}
+
 /// A failure of a temporary entry for `line`, whose own name says more to a person.
 fn named(failure: Failure, line: &RegisterLine) -> Failure {
     match failure {
@@ -229,13 +251,40 @@ fn named(failure: Failure, line: &RegisterLine) -> Failure {
 }
 
 /// The name of the temporary entry that is on its way to `name`.
-pub fn temporary(name: &OsStr) -> OsString {
+fn temporary(name: &OsStr) -> OsString {
     [OsStr::new(TEMPORARY), name].into_iter().collect()
 }
 
 /// The name of the entry that is tried before there is one called `name`.
-pub fn trial(name: &OsStr) -> OsString {
+fn trial(name: &OsStr) -> OsString {
     [OsStr::new(TRIAL), name].into_iter().collect()
+}
+
+/// Whether an entry has a name as temporary ones have.
+pub fn is_named_so(entry: &Entry) -> bool {
+    [TEMPORARY, TRIAL].iter().any(|prefix| entry.name.as_bytes().starts_with(prefix.as_bytes()))
+}
+
+/// Whether the entry has the name of a temporary one that is on its way to `name`.
+pub fn is_temporary(entry: &Entry, name: &OsStr) -> bool {
+    is_numbered(&entry.name, &temporary(name))
+}
+
+/// Whether the entry is one that was tried for `name`: nobody else's looks at the mark.
+pub fn is_trial(entry: &Entry, name: &OsStr) -> bool {
+    let (place, mark) = MARK;
+    let compares = |rule: &Rule| {
+        rule.magic().get(place.clone()) == Some(&mark[..]) && rule.mask().get(place.clone()) == Some(&[0xff; 7][..])
+    };
+    is_numbered(&entry.name, &trial(name)) && entry.flags.fix_binary && entry.rule().is_some_and(compares)
+}
+
+/// Whether `name` is `plain`, or has a number behind it as [`register_as`] adds them.
+fn is_numbered(name: &OsStr, plain: &OsStr) -> bool {
+    match name.as_bytes().strip_prefix(plain.as_bytes()) {
+        Some([b'.', number @ ..]) => !number.is_empty() && number.iter().all(u8::is_ascii_digit),
+        rest => rest.is_some_and(<[u8]>::is_empty),
+    }
 }
 
 /// A temporary entry of ours that a run left when it was interrupted.
@@ -245,20 +294,27 @@ pub struct Leftover {
     pub entry: Entry,
     /// The name that it was on its way to, or tried for.
     pub name: OsString,
+    /// Whether it has the programs that the entry called `name` is to have, and not just marked ones.
+    pub covers: bool,
+    /// Whether the file that the entry has is not at its path, seen from here; then it cannot be opened for another entry.
+    pub elsewhere: bool,
 }
 
 impl Leftover {
-    /// Ends the change: an old entry that is still there stays, else the new one gets its name. The programs run
-    /// throughout.
+    /// Ends the change, if that can be done: an old entry that is still there stays, else the new one gets its name. The
+    /// programs run throughout. Without that, the temporary entry is still there, and works as it did.
     ///
     /// # Errors
-    /// The kernel refuses; then the temporary entry is still there, and works as it did.
-    pub fn finish(&self, registry: &Registry) -> Result<(), Failure> {
-        let covers = self.entry.name == temporary(&self.name);
-        if covers && registry.entry(&self.name)?.is_none() {
+    /// The kernel refuses.
+    pub fn finish(&self, registry: &Registry) -> Result<bool, Failure> {
+        if self.covers && registry.entry(&self.name)?.is_none() {
+            if self.elsewhere {
+                return Ok(false);
+            }
             registry.register(&renamed(&line_of(&self.entry)?, self.name.clone())?)?;
         }
-        registry.unregister(&self.entry.name)
+        registry.unregister(&self.entry.name)?;
+        Ok(true)
     }
 }
 
