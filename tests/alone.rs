@@ -170,8 +170,8 @@ fn without_proc_and_dev_an_image_installs_itself() {
             "#
         ),
     );
-    let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nlib\n";
-    seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n5\n{left}"));
+    let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nbin\nlib\nlibexec\n";
+    seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n7\n{left}"));
     let [installed, image] =
         ["installed.json", "image.json"].map(|name| programs(&std::fs::read_to_string(scratch.at(name)).unwrap()));
     // With their models, though no emulator could be tried.

@@ -60,7 +60,6 @@ pub struct Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let place = &args.place;
     place.check()?;
-    refuse_others(place)?;
     let named = architectures::named(table, &args.contents.architectures)?;
     let path = place.image();
     let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
@@ -68,6 +67,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         if args.no_register || place.root.is_some() { None } else { Some(registration::open_registry(&args.mount)?) };
     let emulators = args.contents.sources(table)?;
     if args.dry_run {
+        refuse_others(place)?;
         let inside = emulators.iter().map(|source| source.architecture.name.clone()).collect();
         let interpreter = Interpreter { path: &path, inside: &inside, credentials };
         let entries = entries(table, named.as_deref(), interpreter)?;
@@ -77,10 +77,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         boot::warn_of(place, &lines(&entries));
         return Ok(0);
     }
-    let _lock = registry.as_ref().map(Registry::lock).transpose()?;
+    let lock = registry.as_ref().map(Registry::lock).transpose()?;
+    let mut installation = Installation::begin(place, lock.is_some())?;
+    refuse_others(place)?;
 
     // First everything beside its place, where it does no harm.
-    let mut installation = Installation::begin(place);
     let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
@@ -125,8 +126,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         unsettled.settle(registry);
         warn_of_left(changes, &path);
     }
-    installation.keep();
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
+    installation.keep();
     boot::warn_of(place, &lines(&lasting));
     show(&entries, &outcomes, &new_image)
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
+use dispatch_core::NAME;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::{Doing, Failure, show};
@@ -19,8 +20,8 @@ use crate::{context, defaults};
 
 /// Remove what `install` installed, and its entries from the kernel's registry
 ///
-/// What is missing is passed over, and what is somebody else's is left alone. Directories go too, if they are empty and
-/// no system has them anyway.
+/// What is missing is passed over, and what is somebody else's is left alone. The directories libexec/binfmt-dispatch, and
+/// lib/binfmt.d if something was removed there, go too when they are empty; the other directories stay.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -39,15 +40,24 @@ pub struct Args {
 /// The prefix is wrong, or nothing can be printed; everything else is reported, and the code is that of the first.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     args.place.check()?;
-    let mut removal = Removal { dry_run: args.dry_run, done: String::new(), failures: Vec::new() };
-    if args.place.root.is_none() {
-        match Registry::open(&args.mount) {
-            Ok(registry) => removal.unregister(&registry, table, &args.place.image()),
-            // Then nothing is registered either.
-            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => log::info!("there is no registry"),
-            Err(failure) => removal.failures.push(failure),
-        }
+    let mut removal = Removal { dry_run: args.dry_run, ..Removal::default() };
+    let registry = match args.place.root {
+        Some(_) => None,
+        None => removal.registry(&args.mount),
+    };
+    // Held to the end, as `install` does: what one run removes another may be about to write.
+    let lock = registry.as_ref().filter(|_| !args.dry_run).and_then(|registry| removal.tried(registry.lock()));
+    if let Some(registry) = registry.filter(|_| args.dry_run || lock.is_some()) {
+        removal.unregister(&registry, table, &args.place.image());
     }
+    let _files = match lock {
+        None if !args.dry_run => match args.place.lock()? {
+            // Not even the prefix is there.
+            None => return removal.end(),
+            files => files,
+        },
+        _ => None,
+    };
     let place = |path: PathBuf| args.place.on_disk(&path);
     let _guard = SignalGuard::begin();
     removal.file(&place(args.place.snippet()), is_snippet);
@@ -59,40 +69,48 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     args.place.left().iter().for_each(|left| removal.file(left, |_| true));
     // The last one, since it knows what it was registered for.
     removal.file(&place(args.place.image()), is_image);
-    for directory in args.place.directories().into_iter().filter(|_| !args.dry_run) {
-        // Unless somebody has something there.
-        let _ = fs::remove_dir(place(directory));
-    }
-    print(&removal.done)?;
-    removal.failures.iter().for_each(Failure::report);
-    Ok(removal.failures.first().map_or(0, Failure::exit_code))
+    args.place.directories().iter().for_each(|directory| removal.directory(directory));
+    removal.end()
 }
 
+#[derive(Default)]
 struct Removal {
     dry_run: bool,
     done: String,
+    /// Files that are removed, or would be.
+    files: Vec<PathBuf>,
     failures: Vec<Failure>,
 }
 
 impl Removal {
+    fn end(self) -> Result<u8, Failure> {
+        print(&self.done)?;
+        self.failures.iter().for_each(Failure::report);
+        Ok(self.failures.first().map_or(0, Failure::exit_code))
+    }
+
+    fn tried<T>(&mut self, result: Result<T, Failure>) -> Option<T> {
+        result.map_err(|failure| self.failures.push(failure)).ok()
+    }
+
+    fn registry(&mut self, mount: &Path) -> Option<Registry> {
+        match Registry::open(mount) {
+            // Then nothing is registered either.
+            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => {
+                log::info!("there is no registry");
+                None
+            }
+            registry => self.tried(registry),
+        }
+    }
+
     /// Removes the entries whose interpreter is `image`, however they came there.
     fn unregister(&mut self, registry: &Registry, table: &ArchTable, image: &Path) {
         // The image knows the entries that it was registered for.
         let own = context::open_image(image).and_then(|image| image.table());
         let table = own.as_ref().unwrap_or(table);
-        let _lock = match (!self.dry_run).then(|| registry.lock()).transpose() {
-            Ok(lock) => lock,
-            Err(failure) => return self.failures.push(failure),
-        };
-        let _guard = SignalGuard::begin();
-        let entries = match registry.entries() {
-            Ok(entries) => entries,
-            Err(failure) => return self.failures.push(failure),
-        };
-        let asker = match Asker::new(registry, &entries, table) {
-            Ok(asker) => asker,
-            Err(failure) => return self.failures.push(failure),
-        };
+        let Some(entries) = self.tried(registry.entries()) else { return };
+        let Some(asker) = self.tried(Asker::new(registry, &entries, table)) else { return };
         let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
         let known = ownership::look_up(table, &entries, image, ask);
         let left = ownership::leftovers(&known, &entries, image, ask).into_iter();
@@ -100,7 +118,9 @@ impl Removal {
         let left = left.filter(|left| left.entry.interpreter == image || !left.covers || left.elsewhere);
         let known = known.into_iter().filter(|known| known.ours).filter_map(|known| known.registered);
         let known = known.filter(|entry| entry.interpreter == image);
-        for entry in known.chain(left.map(|left| left.entry)) {
+        let wanted: Vec<Entry> = known.chain(left.map(|left| left.entry)).collect();
+        let _guard = SignalGuard::begin();
+        for entry in wanted {
             let removed = if self.dry_run { Ok(()) } else { registry.unregister(&entry.name) };
             self.note(&entry.name.to_string_lossy(), removed);
         }
@@ -119,6 +139,29 @@ impl Removal {
                 if removed.is_ok() && !self.dry_run {
                     log::info!("{}: removed", show(path.as_os_str()));
                 }
+                if removed.is_ok() {
+                    self.files.push(path.to_owned());
+                }
+                self.note(&path.display().to_string(), removed);
+            }
+        }
+    }
+
+    /// Removes an empty directory that has our name, or had a file of ours.
+    fn directory(&mut self, path: &Path) {
+        let ours = path.ends_with(NAME) || self.files.iter().any(|file| file.parent() == Some(path));
+        let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let only_ours =
+            |mut files: fs::ReadDir| files.all(|file| file.is_ok_and(|file| self.files.contains(&file.path())));
+        if !ours || !is_directory || !fs::read_dir(path).is_ok_and(only_ours) {
+            return;
+        }
+        let removed = if self.dry_run { Ok(()) } else { fs::remove_dir(path) };
+        match removed {
+            // Somebody has put something there meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => {
+                let removed = removed.map_err(|error| Failure::io(Doing::Remove, path, error));
                 self.note(&path.display().to_string(), removed);
             }
         }

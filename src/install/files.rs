@@ -1,10 +1,11 @@
 //! Files that are put in their places together or not at all.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::Flock;
 use nix::sys::stat::{Mode, umask};
 use tempfile::TempPath;
 
@@ -16,6 +17,8 @@ use crate::platform::files::{self, Replacement};
 #[derive(Debug)]
 pub struct Installation {
     done: Vec<Step>,
+    /// Released when everything is kept or taken back.
+    lock: Option<Flock<File>>,
 }
 
 #[derive(Debug)]
@@ -30,14 +33,22 @@ enum Step {
 }
 
 impl Installation {
-    /// Begins one, and removes what is left of others.
-    pub fn begin(place: &Place) -> Self {
+    /// Begins one, and removes what is left of others. Without a registry's lock, the prefix is made and locked.
+    ///
+    /// # Errors
+    /// [`Failure::Io`].
+    pub fn begin(place: &Place, locked: bool) -> Result<Self, Failure> {
+        // Everybody is to read what is installed, from the first moment.
+        umask(Mode::S_IWGRP | Mode::S_IWOTH);
+        let mut installation = Installation { done: Vec::new(), lock: None };
+        while !locked && installation.lock.is_none() {
+            installation.directory_of(&place.on_disk(&place.prefix).join("bin"))?;
+            installation.lock = place.lock()?;
+        }
         for left in place.left() {
             report(Doing::Remove, &left, fs::remove_file(&left));
         }
-        // Everybody is to read what is installed, from the first moment.
-        umask(Mode::S_IWGRP | Mode::S_IWOTH);
-        Installation { done: Vec::new() }
+        Ok(installation)
     }
 
     /// Makes the directory of `path`, and those above it.
@@ -47,7 +58,11 @@ impl Installation {
     pub fn directory_of(&mut self, path: &Path) -> Result<(), Failure> {
         let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
         for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::create_dir(directory).map_err(|error| Failure::io(Doing::Make, directory, error))?;
+            match fs::create_dir(directory) {
+                // Another run has just made it.
+                Err(_) if directory.is_dir() => continue,
+                made => made.map_err(|error| Failure::io(Doing::Make, directory, error))?,
+            }
             log::info!("{}: directory made", show(directory.as_os_str()));
             self.done.push(Step::Directory(directory.to_owned()));
         }
@@ -104,7 +119,11 @@ impl Installation {
         }
         for step in self.done.drain(..).rev() {
             match step {
-                Step::Directory(path) => report(Doing::Remove, &path, fs::remove_dir(&path)),
+                Step::Directory(path) => match fs::remove_dir(&path) {
+                    // Somebody has something there by now.
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                    removed => report(Doing::Remove, &path, removed),
+                },
                 Step::New(path) => report(Doing::Remove, &path, fs::remove_file(&path)),
                 Step::Replaced { path, before } => {
                     report(Doing::Restore, &path, before.persist(&path).map_err(|error| error.error));

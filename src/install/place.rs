@@ -1,11 +1,15 @@
 //! Where an installation is, and which files there are ours.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::snippet::MARK;
 use crate::defaults;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::image::OpenImage;
 use crate::platform::files;
 
@@ -17,9 +21,6 @@ const COMMAND: &str = "bin/binfmt-dispatch";
 const SNIPPET: &str = "lib/binfmt.d/zz-binfmt-dispatch.conf";
 /// Its name in earlier installations.
 const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
-/// Directories that systems have without us, be they empty.
-const OTHERS: [&str; 6] =
-    ["/usr/lib/binfmt.d", "/lib/binfmt.d", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/opt"];
 /// What the command is a link to.
 pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 
@@ -29,7 +30,7 @@ pub struct Place {
     /// The directory that has bin, lib and libexec; systemd looks below /usr and /usr/local only, so elsewhere nothing is
     /// registered at boot
     #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
-    prefix: PathBuf,
+    pub prefix: PathBuf,
     /// The root of another system, whose files alone are touched
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -65,17 +66,34 @@ impl Place {
         self.prefix.join(EARLIER_SNIPPET)
     }
 
-    /// The directories that an installation may have made, as that system sees them; those inside others come first.
+    /// The directories that are nobody else's if an installation's file was in them and nothing else is, from here.
     pub fn directories(&self) -> Vec<PathBuf> {
-        let files = [self.image(), self.command(), self.snippet()];
-        let above = |file: &PathBuf| -> Vec<PathBuf> {
-            let directories = file.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.prefix));
-            directories.map(Path::to_owned).collect()
-        };
-        let mut directories: Vec<PathBuf> = files.iter().flat_map(above).collect();
-        directories.retain(|directory| !OTHERS.iter().any(|other| directory == Path::new(other)));
-        directories.sort_by_key(|directory| std::cmp::Reverse(directory.components().count()));
-        directories
+        let files = [self.image(), self.snippet()];
+        files.iter().filter_map(|file| file.parent()).map(|directory| self.on_disk(directory)).collect()
+    }
+
+    /// Keeps other runs from the files below the prefix, which has to be there, as long as the lock lives; `None` if it is
+    /// not. That is for runs that have no registry: anybody can lock a directory, and make root wait.
+    ///
+    /// # Errors
+    /// The prefix cannot be read.
+    pub fn lock(&self) -> Result<Option<Flock<File>>, Failure> {
+        let path = self.on_disk(&self.prefix);
+        let failed = |error| Failure::io(Doing::Lock, &path, error);
+        loop {
+            let directory = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                directory => directory.map_err(failed)?,
+            };
+            let lock = Flock::lock(directory, FlockArg::LockExclusive);
+            let lock = lock.map_err(|(_, errno)| failed(errno.into()))?;
+            // A run that failed meanwhile may have removed the prefix that it had made.
+            let file = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+            let locked = lock.metadata().map(file).map_err(failed)?;
+            if path.metadata().is_ok_and(|metadata| file(metadata) == locked) {
+                return Ok(Some(lock));
+            }
+        }
     }
 
     /// Files that runs left which were killed, from here.

@@ -66,7 +66,7 @@ fn ours_once_after_an_upgrade() {
         install; cd /usr/lib/binfmt.d; ls; mv zz-binfmt-dispatch.conf binfmt-dispatch.conf
         cd - >/dev/null; install; ls /usr/lib/binfmt.d; boot; ./guest
         # Uninstalled as it was then; and what is called so without being ours stays.
-        mv /usr/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; $TOOL uninstall | grep conf; ls /usr/lib/binfmt.d
+        mv /usr/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; $TOOL uninstall | grep conf; mkdir /usr/lib/binfmt.d
         theirs /usr/lib/binfmt.d theirs binfmt-dispatch.conf
         install 2>/dev/null; $TOOL uninstall | grep conf; ls /usr/lib/binfmt.d
         "#,

@@ -18,7 +18,8 @@ const PRELUDE: &str = r#"
     shopt -s extglob; umask 077
     # No disk has to be waited for.
     mkdir memory && mount -t tmpfs tmpfs memory && cp -p one two theirs broken aarch64 s390x memory && cd memory || exit 98
-    PREFIX=$PWD/prefix
+    # Directories that only an installation needs stay, but for the innermost ones.
+    PREFIX=$PWD/prefix; mkdir -p $PREFIX/{bin,lib/binfmt.d,libexec}; touch $PREFIX/lib/binfmt.d/other.conf
     # All that there is: files, modes, targets of links, and entries.
     state() {
         find $PREFIX \( -type f -printf '%P %m %s\n' -o -printf '%P %m %l\n' \) 2>/dev/null | sort

@@ -91,6 +91,8 @@ fn into_a_root_and_back() {
         "r/usr/lib/binfmt.d/zz-binfmt-dispatch.conf: removed",
         "r/usr/bin/binfmt-dispatch: removed",
         "r/usr/libexec/binfmt-dispatch/binfmt-dispatch: removed",
+        "r/usr/libexec/binfmt-dispatch: removed",
+        "r/usr/lib/binfmt.d: removed",
         "code 0",
         "code 0",
     ];
@@ -153,7 +155,7 @@ fn live_upgraded_and_back() {
         "{}",
         shown(&output)
     );
-    assert_eq!(lines[17..], ["code 0", "register", "status"], "{}", shown(&output));
+    assert_eq!(lines[19..], ["code 0", "register", "status"], "{}", shown(&output));
 }
 
 #[test]
@@ -169,18 +171,20 @@ fn below_usr_local() {
         mkdir local && mount --bind local /usr/local || exit 1
         $TOOL install $ROWS --prefix /usr/local >/dev/null || exit 2
         IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
-        readlink -f /usr/local/bin/binfmt-dispatch
+        readlink -f /usr/local/bin/binfmt-dispatch; touch local/lib/binfmt.d/other.conf
         /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *inside the image$"
         grep -c ":$IMAGE:POCF$" local/lib/binfmt.d/zz-binfmt-dispatch.conf
         /usr/local/bin/binfmt-dispatch uninstall --prefix /usr/local | sort
-        find local -type f -o -type l; ls $REGISTRY
+        find local -type f -o -type l; ls local/libexec $REGISTRY
         "#,
     );
     let expected = "/usr/local/libexec/binfmt-dispatch/binfmt-dispatch\n2\n2\n\
                     /usr/local/bin/binfmt-dispatch: removed\n\
                     /usr/local/lib/binfmt.d/zz-binfmt-dispatch.conf: removed\n\
                     /usr/local/libexec/binfmt-dispatch/binfmt-dispatch: removed\n\
-                    qemu-aarch64: removed\nqemu-s390x: removed\nregister\nstatus\n";
+                    /usr/local/libexec/binfmt-dispatch: removed\n\
+                    qemu-aarch64: removed\nqemu-s390x: removed\nlocal/lib/binfmt.d/other.conf\n\
+                    /proc/sys/fs/binfmt_misc:\nregister\nstatus\n\nlocal/libexec:\n";
     assert_eq!(text(&output), expected, "{}", shown(&output));
 }
 
@@ -310,9 +314,76 @@ fn what_killed_runs_left_goes_and_nothing_else() {
         fs::remove_file(scratch.path().join(name)).unwrap();
     }
     fs::remove_dir(scratch.path().join(at(directory))).unwrap();
-    // With nobody's files in them, the directories go as well.
-    let output = Command::new(TOOL).args(["uninstall", "--mount", "/", "--prefix", &scratch.at("prefix")]).output();
-    assert!(!scratch.path().join("prefix").exists(), "{output:?}");
+}
+
+#[test]
+fn directories_that_nothing_was_installed_in_stay() {
+    let scratch = Scratch::new();
+    let at = |name: &str| scratch.path().join("mine").join(name);
+    let tool = |arguments: &[&str]| {
+        let prefix = ["--prefix", &scratch.at("mine")];
+        let output = Command::new(TOOL).args(arguments).args(prefix).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+        text(&output).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for name in ["bin", "lib/binfmt.d", "libexec"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    assert!(tool(&["uninstall", "--mount", "/"]).is_empty());
+    assert!(at("bin").exists() && at("lib/binfmt.d").exists() && at("libexec").exists());
+    for (others, left) in [(false, &["bin", "lib", "libexec"][..]), (true, &["bin", "lib/binfmt.d", "libexec"])] {
+        tool(&["install", "--no-emulators", "--no-register"]);
+        if others {
+            scratch.write("mine/lib/binfmt.d/other.conf", "");
+        }
+        let would = tool(&["uninstall", "--mount", "/", "--dry-run"]);
+        let removed = tool(&["uninstall", "--mount", "/"]);
+        assert_eq!(
+            would,
+            removed.iter().map(|line| line.replace(": removed", ": would be removed")).collect::<Vec<_>>()
+        );
+        let directories = removed.iter().filter(|line| {
+            [at("libexec/binfmt-dispatch"), at("lib/binfmt.d")]
+                .iter()
+                .any(|path| **line == format!("{}: removed", path.display()))
+        });
+        assert_eq!(directories.count(), if others { 1 } else { 2 }, "{removed:?}");
+        assert!(!at("libexec/binfmt-dispatch").exists() && at("lib/binfmt.d").exists() == others);
+        assert!(left.iter().all(|name| at(name).exists()));
+    }
+}
+
+#[test]
+fn many_at_once_wait_for_each_other() {
+    if !ready() {
+        return;
+    }
+    let scratch = Scratch::new();
+    // Into another root, below a prefix, and with entries; the first ones make the directories.
+    let output = run(
+        &scratch,
+        r#"
+        $TOOL image aarch64 -o i --seed 1
+        state() { find r $PREFIX -type f -o -type l; ls $REGISTRY; }
+        for place in "--root r --no-emulators" "--prefix $PREFIX --no-register --no-emulators" \
+                "--prefix $PREFIX --seed 1 aarch64"; do
+            removed=${place//--no-register/--mount /}; removed=${removed//--no-emulators/}; removed=${removed//--seed 1 aarch64/}
+            for run in {1..12}; do
+                { $TOOL install $place >/dev/null 2>err.$run || echo "install $?: $(cat err.$run)"; } &
+                { $TOOL uninstall $removed >out.$run 2>&1 || echo "uninstall $?: $(cat out.$run)"; } &
+            done
+            wait
+            [ "$place" = "${place%aarch64}" ] && entries=0 || entries=1
+            case "$(state | grep -c -e binfmt-dispatch$ -e dispatch.conf$) $(state | grep -c ^qemu)" in
+                "0 0" | "3 $entries") echo whole ;;
+                *) state ;;
+            esac
+            $TOOL uninstall $removed >/dev/null; state | grep -v -e ^register -e ^status
+        done
+        true
+        "#,
+    );
+    assert_eq!(text(&output), "whole\nwhole\nwhole\n", "{}", shown(&output));
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn stay_untouched_beside_ours() {
         same() { echo "$1"; state >after; diff after before | grep -v '^[<0-9]'; }
         install 2>/dev/null | tail -n 1; ./guest; same installed
         install 2>/dev/null | tail -n 1; ./guest; same upgraded
-        $TOOL uninstall --prefix $PREFIX >/dev/null; ./guest; state | cmp - before; [ ! -e $PREFIX ] || exit 3
+        $TOOL uninstall --prefix $PREFIX >/dev/null; ./guest; state | cmp - before; [ ! -e $PREFIX/libexec/* ] || exit 3
         "#,
         "install 0\nours\ninstalled\ninstall 0\nours\nupgraded\ntheirs\n",
     );
