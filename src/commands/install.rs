@@ -19,9 +19,9 @@ use crate::install::snippet::binfmt_d;
 use crate::output::{Columns, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
+use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{self, Credentials, Interpreter};
-use crate::registry::transaction::SignalGuard;
 use crate::registry::{RegisterLine, Registry};
 use crate::{architectures, context, defaults};
 
@@ -105,6 +105,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     };
     let _guard = SignalGuard::begin();
+    // What is not kept is taken back before signals act again: of two values, the later one is dropped first.
+    let mut installation = installation;
     installation.file(image, 0o755)?;
     let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
     let entries = match &changes {

@@ -9,9 +9,9 @@ use dispatch_table::ArchTable;
 use crate::failure::Failure;
 use crate::output::{Columns, print};
 use crate::platform::host;
+use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
-use crate::registry::transaction::SignalGuard;
 use crate::{architectures, context, defaults};
 
 /// Register this machine's emulators with the kernel

@@ -12,9 +12,9 @@ use crate::failure::{Doing, Failure, show};
 use crate::install::place::Place;
 use crate::install::place::{is_image, is_link, is_snippet};
 use crate::output::print;
+use crate::platform::signals::SignalGuard;
 use crate::registry::ownership;
 use crate::registry::question::Asker;
-use crate::registry::transaction::SignalGuard;
 use crate::registry::{Entry, Registry};
 use crate::{context, defaults};
 

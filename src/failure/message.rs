@@ -70,6 +70,7 @@ impl fmt::Display for Failure {
                 let status = directory.join("status");
                 write!(f, "all entries are off: as root, run `echo 1 > {}`", show(status.as_os_str()))
             }
+            Failure::Interrupted => f.write_str("interrupted: everything is as it was"),
             Failure::EntryExists { entry } => {
                 write!(f, "{}: was registered by somebody else meanwhile: see `{NAME} status`", show(entry))
             }

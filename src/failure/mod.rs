@@ -131,6 +131,8 @@ pub enum Failure {
         /// Where the registry is mounted.
         directory: PathBuf,
     },
+    /// A signal came that ends the program as soon as everything is as it was.
+    Interrupted,
     /// There is an entry with this name already.
     EntryExists {
         /// Its name.

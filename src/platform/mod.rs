@@ -6,3 +6,4 @@ pub mod memfd;
 pub mod namespace;
 pub mod probe;
 pub mod process;
+pub mod signals;

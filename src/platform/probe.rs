@@ -17,6 +17,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::MFdFlags;
 use tempfile::TempPath;
 
+use super::signals::SignalGuard;
 use super::{memfd, process};
 use crate::failure::ProbeFault;
 
@@ -149,7 +150,7 @@ fn in_memory(program: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Waits for a program to end; `None` if it did not within `patience`, and was killed.
+/// Waits for a program to end; `None` if it did not within `patience`, or a signal came that is held back, and was killed.
 ///
 /// # Errors
 /// It cannot be waited for.
@@ -159,7 +160,7 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() > deadline {
+        if Instant::now() > deadline || SignalGuard::is_over() {
             // It may have ended just now; then there is nobody to kill.
             let _ = child.kill();
             let _ = child.wait();

@@ -1,8 +1,9 @@
 //! What only the C library can tell or do for this process: with main.rs the only place with `unsafe` in this package.
 
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::process::Command;
 
 use nix::fcntl::AtFlags;
 use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::execveat;
 
 /// The path by which the kernel was told to start this process (AT_EXECFN).
@@ -43,4 +45,25 @@ pub fn random() -> io::Result<u64> {
     let len = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     // So few come at once, or not at all (getrandom(2)).
     if len == bytes.len() as isize { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether `signal` was ignored when this program was started, as nohup(1) has it.
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: changes nothing without a new action, and writes the present one to where there is room for it.
+    let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
+    result == 0 && {
+        // SAFETY: written by the call, which has succeeded.
+        let action = unsafe { action.assume_init() };
+        action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Whether `signal` has come and is held back.
+pub fn is_pending(signal: Signal) -> bool {
+    let mut pending = *SigSet::empty().as_ref();
+    // SAFETY: writes a set over a set.
+    let result = unsafe { libc::sigpending(&mut pending) };
+    // SAFETY: reads a set, of which this is a signal's number.
+    result == 0 && unsafe { libc::sigismember(&pending, signal as c_int) } == 1
 }

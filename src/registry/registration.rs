@@ -16,6 +16,7 @@ use super::selection::{self, Interpreter, Selection, Skipped};
 use super::transaction::{self, Change, Leftover, make_all, on_trial};
 use crate::failure::{Failure, show, warn};
 use crate::platform::probe;
+use crate::platform::signals::SignalGuard;
 use dispatch_entry::{Entry, RegisterLine};
 
 /// What is asked for.
@@ -232,7 +233,7 @@ impl<'t> Changes<'t> {
     /// Runs the probe of every architecture by an entry that gets nothing else, and says why if it does not work.
     ///
     /// # Errors
-    /// The kernel refuses an entry; then there is none.
+    /// The kernel refuses an entry, or a signal came that is held back; then there is none.
     pub fn prove(&self, registry: &Registry, probing: bool) -> Result<Vec<(&Item<'t>, Outcome)>, Failure> {
         self.items.iter().map(|item| Ok((item, item.prove(registry, probing)?))).collect()
     }
@@ -268,6 +269,9 @@ impl Item<'_> {
             Some(line) if !kept => on_trial(registry, line, &program, probe::run)?,
             _ => probe::run(&program),
         };
+        if SignalGuard::is_over() {
+            return Err(Failure::Interrupted);
+        }
         if ended.is_ok() {
             log::info!("{}: its probe ran", self.architecture.name);
         }

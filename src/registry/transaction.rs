@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
 use dispatch_core::Rule;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::mount::Registry;
 use crate::failure::Failure;
@@ -26,30 +25,6 @@ const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 
 /// Most entries that have a temporary name and the numbered ones.
 const MOST: u32 = 100;
-
-/// Holds back the signals that people and service managers end programs with, as long as it exists: between removal
-/// and registration there is no entry. What came meanwhile acts afterwards.
-#[derive(Debug)]
-pub struct SignalGuard {
-    before: Option<SigSet>,
-}
-
-impl SignalGuard {
-    /// From now on.
-    pub fn begin() -> Self {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-        // Fails for an invalid argument only.
-        SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
-    }
-}
-
-impl Drop for SignalGuard {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = before.thread_set_mask();
-        }
-    }
-}
 
 /// One entry that is about to change.
 #[derive(Debug)]
@@ -315,20 +290,5 @@ impl Leftover {
         }
         registry.unregister(&self.entry.name)?;
         Ok(true)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_wait_for_the_end() {
-        let blocked = || SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM);
-        let before = blocked();
-        let guard = SignalGuard::begin();
-        assert!(blocked());
-        drop(guard);
-        assert_eq!(blocked(), before);
     }
 }

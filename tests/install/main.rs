@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
-use support::{Need, Scratch, TOOL, have};
+use support::{Need, Scratch, TOOL, hanging, have, saying};
 
 /// Architectures whose emulators go into the images.
 const ROWS: &str = "aarch64 s390x";
@@ -404,6 +404,48 @@ fn nothing_is_left_of_what_is_interrupted() {
         "#,
     );
     assert_eq!(text(&output), "code 137 old\ni\n".repeat(3), "{}", shown(&output));
+}
+
+#[test]
+fn a_signal_while_a_probe_hangs_takes_everything_back() {
+    if !have(&[Need::Namespace, Need::Compiler]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let (hang, one) = (hanging(), saying("one", 0));
+    let output = run(
+        &scratch,
+        &format!(
+            "HANG={} ONE={}\n{}",
+            hang.display(),
+            one.display(),
+            r#"
+        install() { $TOOL install $ROWS --from aarch64=$1 --from s390x=$1 --prefix $PREFIX --seed 1; }
+        state() { find $PREFIX -printf '%p %i %s\n' 2>/dev/null | sort; grep -s . $REGISTRY/qemu-* $REGISTRY/binfmt*; }
+        # Ends the command by a signal when it tries the first entry.
+        ended() {
+            local signal=$1; shift; state >before; SECONDS=0
+            ("$@") >out 2>&1 & pid=$!
+            until [ -e $REGISTRY/binfmt-dispatch.trial.qemu-aarch64 ]; do kill -0 $pid || exit 2; sleep 0.05; done
+            kill -$signal $pid; wait $pid; echo "code $?"
+            [ $SECONDS -lt 8 ] || echo "$SECONDS seconds"; state | cmp - before; cat out
+        }
+        hanging() { exec $TOOL install $ROWS --from aarch64=$HANG --from s390x=$HANG --prefix $PREFIX --seed 1; }
+        $TOOL image $ROWS --from aarch64=$HANG --from s390x=$HANG -o i
+        register() { exec $TOOL register $ROWS --image i "$@"; }
+        ended TERM hanging; ended HUP register
+        install $ONE >/dev/null 2>&1 || exit 3
+        ended TERM hanging; ended TERM register --replace
+        # What is ignored interrupts nothing.
+        nohup_hanging() { trap '' HUP; hanging; }
+        nohup_hanging >out 2>&1 & pid=$!
+        until [ -e $REGISTRY/binfmt-dispatch.trial.qemu-aarch64 ]; do kill -0 $pid || exit 2; sleep 0.05; done
+        kill -HUP $pid; sleep 0.3; kill -0 $pid && kill -TERM $pid; wait $pid; echo "code $?"
+        "#
+        ),
+    );
+    let (terminated, hung_up) = ("code 143\n", "code 129\n");
+    assert_eq!(text(&output), [terminated, hung_up, terminated, terminated, terminated].concat(), "{}", shown(&output));
 }
 
 #[test]

@@ -56,6 +56,11 @@ pub fn saying(word: &str, status: u8) -> PathBuf {
     artefact(&format!("say-{word}"), |path| compile("gcc", "tests/support/emulators/say.c", &options, path))
 }
 
+/// An emulator that says its version, and nothing else, ever.
+pub fn hanging() -> PathBuf {
+    artefact("hang", |path| compile("gcc", "tests/support/emulators/hang.c", &["-static"], path))
+}
+
 /// The program that calls execve(2) with exactly what it is given.
 pub fn caller() -> PathBuf {
     artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))

@@ -19,7 +19,7 @@ mod scratch;
 mod tool;
 
 pub use elf::{Elf, dynamic_guest, guest_with_property};
-pub use emulators::{Kind, artefact, build, compile, killer, native, saying};
+pub use emulators::{Kind, artefact, build, compile, hanging, killer, native, saying};
 pub use foreign::Foreign;
 pub use guests::{for_each, guests};
 pub use namespace::{Namespace, both};
