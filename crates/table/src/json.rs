@@ -2,12 +2,10 @@
 //!
 //! Afterwards every field has a value of its type; whether the values make sense is up to `check`.
 
-use std::fmt;
-
 use dispatch_core::elf::{Class, Data};
 use dispatch_core::table::{Argv0, Strategy};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error as _, Unexpected};
 
 use serde_json::error::Category;
 use serde_json::{Map, Value};
@@ -197,23 +195,5 @@ pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, 
 
 /// An object of strings, in its order; a map would lose the order, and silently all but the last of equal names.
 pub fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
-    struct Settings;
-
-    impl<'de> Visitor<'de> for Settings {
-        type Value = Vec<(String, String)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object of strings")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut settings = Vec::new();
-            while let Some(setting) = map.next_entry()? {
-                settings.push(setting);
-            }
-            Ok(settings)
-        }
-    }
-
-    deserializer.deserialize_map(Settings)
+    place::pairs(deserializer)
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_path_to_error::Segment;
 
@@ -128,28 +129,33 @@ fn elements(part: &RawValue) -> Vec<&RawValue> {
 
 /// The keys and values of an object; none of anything else.
 fn entries(part: &RawValue) -> Vec<(String, &RawValue)> {
-    struct Entries;
+    if !part.get().starts_with('{') {
+        return Vec::new();
+    }
+    pairs(&mut serde_json::Deserializer::from_str(part.get())).unwrap_or_default()
+}
 
-    impl<'de> Visitor<'de> for Entries {
-        type Value = Vec<(String, &'de RawValue)>;
+/// An object's keys and values in its order, all of them.
+pub fn pairs<'de, V: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, V)>, D::Error> {
+    struct Pairs<V>(PhantomData<V>);
+
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+        type Value = Vec<(String, V)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = map.next_entry()? {
-                entries.push(entry);
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                pairs.push(pair);
             }
-            Ok(entries)
+            Ok(pairs)
         }
     }
 
-    if !part.get().starts_with('{') {
-        return Vec::new();
-    }
-    serde_json::Deserializer::from_str(part.get()).deserialize_map(Entries).unwrap_or_default()
+    deserializer.deserialize_map(Pairs(PhantomData))
 }
 
 #[cfg(test)]
