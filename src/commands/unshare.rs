@@ -18,6 +18,7 @@ use crate::failure::{Doing, Failure, show};
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace::{self, WRITE_MAPS};
+use crate::program::invoked::locate;
 use crate::registry::Registry;
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
@@ -115,12 +116,10 @@ fn execute(command: &[OsString]) -> Failure {
     let command = if command.is_empty() { &shell } else { command };
     let name = command[0].clone();
     // Not execvp(3): what the kernel does not know it hands to a shell, even if it is a program without an emulator.
-    let path = match which::which(&name) {
-        Ok(path) => path,
-        Err(_) if Path::new(&name).exists() => {
-            return Failure::CommandRefused { command: name, error: Errno::EACCES.into() };
-        }
-        Err(_) => return Failure::CommandNotFound { command: name },
+    let path = match locate(&name) {
+        Ok(path) if path.exists() => path,
+        Ok(_) => return Failure::CommandNotFound { command: name },
+        Err(failure) => return failure,
     };
     let strings = |text: &OsString| CString::new(text.as_bytes());
     let arguments: Result<Vec<CString>, _> = command.iter().map(strings).collect();

@@ -103,7 +103,10 @@ pub fn quote(bytes: &[u8]) -> String {
 }
 
 /// The path that `name` means, as in a shell: one without a slash is looked for in PATH, and nowhere else.
-fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// [`Failure::NotInPath`].
+pub fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
     if name.as_bytes().contains(&b'/') {
         return Ok(name.into());
     }
