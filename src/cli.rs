@@ -38,6 +38,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Say what a program is, which emulator runs it and how, and what is missing
+    ///
+    /// The program itself is not started. If an entry of the kernel takes it, a tiny program of the same architecture is, which
+    /// asks the entry's interpreter which file it is.
     Explain(explain::Args),
     /// Run a program of another architecture without any registration
     Run(run::Args),

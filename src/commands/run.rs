@@ -95,7 +95,7 @@ fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
     let image_view = image.view()?;
     let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
     let file = disk.adopt(program.file);
-    let guest = identify(&mut disk, &image_view, file, &mut start).map_err(refused)?;
+    let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
     let mut row = image_view.table.choose(&guest.guest).map_err(refused)?;
     let emulator = find_emulator(&mut disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
     let plan = plan(&mut disk, &guest, &row, &emulator, process, invocation).by_exec();

@@ -91,18 +91,31 @@ impl<'a> Asker<'a> {
         said
     }
 
+    /// Runs the architecture's probe with `entry`, by the kernel. `None` where that does not take it.
+    pub fn try_probe(&self, entry: &Entry, architecture: &Architecture) -> Option<Result<(), ProbeFault>> {
+        let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
+        let winner = self.entries.iter().find(|other| other.accepts(&program))?;
+        (self.live && winner.name == entry.name).then(|| probe::run(&program))
+    }
+
     /// A question that the entry takes. Any interpreter for the architecture can run it: it is a program of its table's row.
     fn question(&self, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
-        // Without the program's descriptor, an interpreter of ours takes itself for the command.
-        let rule = entry.rule().filter(|_| entry.flags.open_binary)?;
         let mut program = architecture.probe_elf();
         program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
+        // Without the program's descriptor, an interpreter of ours takes itself for the command.
+        let program = self.fitted(program, entry, architecture).filter(|_| entry.flags.open_binary)?;
+        Guest::asks(&program).then_some(program)
+    }
+
+    /// `program`, changed where the entry looks, if it is one of the architecture still.
+    fn fitted(&self, mut program: Vec<u8>, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
+        let rule = entry.rule()?;
         for ((byte, magic), mask) in program.iter_mut().zip(rule.magic()).zip(rule.mask()) {
             *byte = *byte & !mask | magic & mask;
         }
         let row = Table::read(&self.table).ok()?.choose(&Guest::identify(&program).ok()?).ok()?;
         let same = row.name.to_bytes() == architecture.name.as_bytes();
-        (same && Guest::asks(&program) && rule.accepts(&program)).then_some(program)
+        (same && rule.accepts(&program)).then_some(program)
     }
 }
 

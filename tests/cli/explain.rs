@@ -115,6 +115,34 @@ fn an_entry_of_ours_takes_it() {
 }
 
 #[test]
+fn a_question_is_one_to_the_interpreter_alone() {
+    let lab = Lab::new();
+    let mut question = probe("aarch64");
+    question[8..16].copy_from_slice(b"bd-ident");
+    lab.write("q", &question);
+    let table = lab.aarch64("/bin/cat", json!({}));
+    // To the command it is a program, as to any emulator.
+    let run = lab.tool(["run", "./q", &table[0], &table[1]]);
+    assert!(run.err().is_empty(), "{run}");
+    let run = lab.tool(["--table", "table", "run", "./q"]);
+    assert_eq!(run.out(), String::from_utf8_lossy(&question), "{run}");
+    if !have_namespaces() {
+        return;
+    }
+    let answer = "which answers it with its version and the image's identity, exit code 0";
+    let run = lab.unregistered(["--table", "table", "explain", "./q"]);
+    run.has(&format!("note        it is a question to an interpreter of binfmt-dispatch, {answer}"));
+    run.has("emulator    /bin/cat").code(1);
+    let run = lab.shell(
+        "$TOOL --table table unshare -a arm64 -- $SHELL -c '
+        $TOOL --table table explain ./q; ./q 2>&1 | cut -d , -f 1; exit ${PIPESTATUS[0]}'",
+    );
+    run.has(&format!("verdict     it runs as a question to the interpreter, {answer}"));
+    run.has(concat!("binfmt-dispatch: ./q: version ", env!("CARGO_PKG_VERSION"))).code(0);
+    assert!(run.err().is_empty() && !run.out().contains("strategy"), "{run}");
+}
+
+#[test]
 fn a_set_id_program_of_the_callers_own_gains_nothing() {
     if !have_namespaces() {
         return;

@@ -62,7 +62,7 @@ fn explain() {
                 "table: rows for the table",
                 "./p: opened",
                 "/proc/sys/fs/binfmt_misc: looked at; entries: 0",
-                "the start, as far as privileges go: Ordinary",
+                "the start gains no privileges",
                 "/bin/cat: the emulator, opened",
             ],
         );

@@ -115,20 +115,23 @@ pub type Head = [u8; program::HEAD];
 /// read of it.
 ///
 /// # Errors
-/// It cannot be read, or its header is bad; or it is a question, which the refusal answers for `image`.
+/// It cannot be read, or its header is bad.
 #[inline(never)]
 pub fn identify<'a, 's, W: World>(
     world: &mut W,
-    image: &Image<'a>,
     file: W::File,
     start: &'s mut [u8; START],
 ) -> Result<GuestFile<'s, W::File>, Refusal<'a>> {
     let start = world.read_at(file, start, 0).map_err(failed("read the program", c""))?;
-    if Guest::asks(start) {
-        return Err(Refusal::Question { image: image.identity() });
-    }
     let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
     Ok(GuestFile { guest, file, start })
+}
+
+impl<F> GuestFile<'_, F> {
+    /// Whether it is a question, which only the interpreter answers: to anybody else it is a program.
+    pub fn asks(&self) -> bool {
+        Guest::asks(self.start)
+    }
 }
 
 /// Finds the emulator of `row`: in the image, or else by path. An emulator by path makes the row what it is for this very

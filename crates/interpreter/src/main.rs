@@ -91,7 +91,10 @@ impl Start {
         let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
         let (mut world, start) = (self.world(&mut buffers.path), &mut [0; START]);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
-        let guest = identify(&mut world, &image, self.execfd, start)?; // 3, 5
+        let guest = identify(&mut world, self.execfd, start)?; // 3, 5
+        if guest.asks() {
+            return Err(Refusal::Question { image: image.identity() });
+        }
         let mut row = image.table.choose(&guest.guest)?; // 7
         let emulator = find_emulator(&mut world, &image, &mut row, process, &mut buffers.head)?; // 1
         let plan = plan(&mut world, &guest, &row, &emulator, process, invocation); // 1, 2, 4

@@ -13,26 +13,23 @@ use dispatch_core::plan::Word;
 use dispatch_core::privilege::{Ignored, Start};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
 use dispatch_core::rule::WINDOW;
-use dispatch_core::{Guest, program};
+use dispatch_core::{Guest, NAME, program};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
 use super::contents::{self, Contents};
 use super::cpu::{self, Known, Prepared};
 use super::judge::{Judge, Unplanned};
-use super::{Entry, Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
-use crate::defaults;
+use super::kernel::{Registered, kernel};
+use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
 use crate::failure::{Doing, Failure};
-use crate::image::{Effective, OpenImage, emulators};
-use crate::output::json::{Bytes, Shown};
+use crate::image::{Effective, emulators};
+use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
 use crate::program::invoked::{Invoked, c_string};
 use crate::program::privilege;
-use crate::registry::ownership;
-use crate::registry::question::Asker;
-use crate::registry::{self, Registry};
 
 /// Explains the program called `name`.
 ///
@@ -65,9 +62,11 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         cpu: None,
         notes: Vec::new(),
         verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
+        how: None,
     };
-    kernel(&mut explanation, start, table);
-    let unplanned = plan(&mut explanation, &program, guest.ok(), &contents, image, table)?;
+    let registered = kernel(&mut explanation, start, table);
+    let guest = guest.ok().map(|guest| (guest, Guest::asks(start)));
+    let unplanned = plan(&mut explanation, &program, guest, &contents, (image, registered), table)?;
     explanation.verdict =
         Judge { explanation: &explanation, program: &program, contents: &contents, table }.verdict(unplanned, start);
     Ok(explanation)
@@ -96,64 +95,39 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
     }
 }
 
-/// Finds the entries of the running kernel that take the program.
-fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) {
-    let Explanation { kernel, notes, .. } = explanation;
-    let registry = Registry::open(Path::new(defaults::REGISTRY));
-    let entries = registry.and_then(|registry| Ok((registry.enabled()?, registry.entries()?, registry)));
-    let (enabled, entries, registry) = match entries {
-        Ok(found) => found,
-        Err(failure) => {
-            kernel.unavailable = Some(match failure {
-                Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
-                Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
-                ref failure => failure.to_string(),
-            });
-            kernel.may_have_entries = !matches!(failure, Failure::NoBinfmtMisc);
-            return;
-        }
-    };
-    if !enabled {
-        let status = Path::new(defaults::REGISTRY).join("status");
-        kernel.unavailable = Some(format!("all are turned off (`echo 1 > {}` turns them on)", status.display()));
-        return;
+/// Says that the program is a question to the interpreter, and whether that gets it.
+fn question(explanation: &mut Explanation) -> bool {
+    let answer = "which answers it with its version and the image's identity, exit code 0";
+    let ours = matches!(explanation.kernel.entries.as_slice(), [entry] if entry.ours);
+    if ours {
+        explanation.how = Some(format!("as a question to the interpreter, {answer}"));
+    } else {
+        explanation.notes.push(format!("it is a question to an interpreter of {NAME}, {answer}"));
     }
-    let asker = Asker::new(&registry, &entries, table).ok();
-    let ask = |entry: &registry::Entry, architecture: &Architecture| {
-        asker.as_ref().filter(|_| entry.accepts(start))?.ask(entry, architecture)
-    };
-    let known = ownership::look_up(table, &entries, Path::new(defaults::IMAGE), ask);
-    let ours =
-        |entry: &registry::Entry| known.iter().any(|known| known.ours && known.registered.as_ref() == Some(entry));
-    for entry in &entries {
-        let accepts = entry.accepts(start);
-        log::debug!("{}: {} the program", Bytes::from(&entry.name), if accepts { "takes" } else { "does not take" });
-        if accepts {
-            kernel.entries.push(Entry {
-                name: Bytes::from(&entry.name),
-                interpreter: Bytes::from(&entry.interpreter),
-                flags: Shown(entry.flags),
-                ours: ours(entry),
-            });
-        } else if entry.rule().is_some_and(|rule| rule.accepts(start)) {
-            notes.push(format!("the kernel's entry {} would take it, and is turned off", Bytes::from(&entry.name)));
-        }
-    }
+    ours
 }
 
-/// Makes the plan, as the interpreter would; without one, says why.
+/// Makes the plan, as the interpreter would; without one, says why. With `guest` comes whether it is a question.
 fn plan(
     explanation: &mut Explanation,
     program: &Invoked,
-    guest: Option<Guest>,
+    guest: Option<(Guest, bool)>,
     contents: &Contents,
-    effective: &Effective,
+    (effective, registered): (&Effective, Option<Registered>),
     table: &ArchTable,
 ) -> Result<Option<Unplanned>, Failure> {
+    let (guest, asks) = guest.map_or((None, false), |(guest, asks)| (Some(guest), asks));
+    let (image, unseen) = match registered {
+        Some(Registered::Image(image)) => (Some(image), None),
+        Some(Registered::Unseen(unseen)) => (None, Some(unseen)),
+        None => (None, None),
+    };
+    // `unshare` makes its image of what the command has.
+    let planned = unseen.as_ref().is_none_or(|unseen| unseen.private);
     // What the kernel starts knows what it knows; `run` asks.
-    let image = match (registered(explanation), guest) {
-        (None, Some(guest)) => emulators::informed(effective, table, &guest)?,
-        (registered, _) => registered,
+    let image = match guest.filter(|_| planned && image.is_none()) {
+        Some(guest) => emulators::informed(effective, table, &guest)?,
+        None => image,
     };
     let image = image.as_ref().unwrap_or(effective);
     let view = image.view()?;
@@ -162,6 +136,9 @@ fn plan(
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
     if row.is_some_and(|row| row.name == host::row().name) {
+        return Ok(None);
+    }
+    if asks && question(explanation) {
         return Ok(None);
     }
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
@@ -177,6 +154,10 @@ fn plan(
         return Ok(Some(Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }));
     }
 
+    if let (Some(unseen), Some(row), false) = (&unseen, row, planned) {
+        return Ok(unseen.tell(explanation, &row.name));
+    }
+
     let argv0 = c_string(&program.argv0);
     let secure = start == Start::Privileged;
     // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
@@ -186,7 +167,7 @@ fn plan(
     let process = Process { secure, host: host::host(), page: host::page() };
     let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
     let file = disk.adopt(program.file.try_clone().map_err(unreadable)?);
-    let prepared = identify(&mut disk, &view, file, &mut start).and_then(|guest| {
+    let prepared = identify(&mut disk, file, &mut start).and_then(|guest| {
         let mut row = view.table.choose(&guest.guest)?;
         let emulator = find_emulator(&mut disk, &view, &mut row, process, &mut head)?;
         let plan = pipeline::plan(&mut disk, &guest, &row, &emulator, process, invocation);
@@ -216,7 +197,10 @@ fn plan(
             }
             None
         }
-        Err(refusal) => Some(unplanned(&refusal, row)),
+        Err(refusal) => match (&unseen, row) {
+            (Some(unseen), Some(row)) => unseen.tell(explanation, &row.name),
+            _ => Some(unplanned(&refusal, row)),
+        },
     })
 }
 
@@ -240,16 +224,16 @@ fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
         };
         explanation.notes.push(format!("it is setuid or setgid, which has no effect: {reason}"));
     }
-    log::info!("the start, as far as privileges go: {start:?}");
+    log::info!(
+        "{}",
+        match start {
+            Start::Ordinary => "the start gains no privileges",
+            Start::Privileged => "the start gains privileges",
+            Start::Refused => "the start is refused, for capabilities that cannot be gained",
+        }
+    );
     explanation.privileged = start == Start::Privileged;
     Ok(start)
-}
-
-/// The image of the one entry that takes the program, if it is an image that can be read.
-fn registered(explanation: &Explanation) -> Option<Effective> {
-    let [entry] = explanation.kernel.entries.as_slice() else { return None };
-    let path = Path::new(OsStr::from_bytes(entry.interpreter.as_bytes()));
-    OpenImage::open(path).ok().flatten().map(Effective::Image)
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {

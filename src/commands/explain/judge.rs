@@ -83,6 +83,11 @@ impl Judge<'_> {
         let name = self.name();
         let row = self.table.find(name);
         let roots: Vec<&str> = row.iter().flat_map(|row| &row.sysroots).map(String::as_str).collect();
+        // The registered file, if it cannot be seen, most probably has the same sysroots.
+        let below = |root: &&str| Path::new(&format!("{root}{linker}")).exists();
+        if self.explanation.how.is_some() && (sysroot_chosen() || roots.iter().any(below)) {
+            return None;
+        }
         let (nor, into) = match roots.as_slice() {
             [] => (String::new(), "/".to_owned()),
             _ if !emulated => (String::new(), "/".to_owned()),
@@ -122,10 +127,11 @@ impl Judge<'_> {
                 let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
                 return no(reason, format!("as root, {NAME} register --replace {}", self.name()));
             }
-            [entry] if entry.ours && !entry.flags.0.preserve_argv0 => {
-                "as planned, but with argv[0] lost, as the entry lacks flag P".to_owned()
+            [entry] if entry.ours => {
+                let how = self.explanation.how.as_deref().unwrap_or("as planned");
+                let kept = entry.flags.0.preserve_argv0;
+                format!("{how}{}", if kept { "" } else { ", but with argv[0] lost, as the entry lacks flag P" })
             }
-            [entry] if entry.ours => "as planned".to_owned(),
             [entry] if self.explanation.plan.is_some() => {
                 format!("by entry {}, which is not ours; the plan is what {NAME} would do", entry.name)
             }

@@ -6,6 +6,7 @@ mod contents;
 mod cpu;
 mod gather;
 mod judge;
+mod kernel;
 mod text;
 
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ struct Explanation {
     /// What does not keep it from running, but deserves to be known.
     notes: Vec<String>,
     verdict: Verdict,
+    /// How the program runs if an entry of ours takes it; none if that is as planned.
+    #[serde(skip)]
+    how: Option<String>,
 }
 
 /// The ELF header, in words and numbers.

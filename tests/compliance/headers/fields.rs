@@ -2,6 +2,7 @@
 
 use dispatch_core::Guest;
 use dispatch_core::elf::{Class, Data};
+use dispatch_core::guest::QUESTION;
 use dispatch_table::{ArchTable, Architecture};
 
 /// Offset and size of a field, in bytes, in each class, and its values besides those that every field is tried with.
@@ -35,6 +36,8 @@ const FIELDS: &[Field] = &[
     same("EI_ABIVERSION", (8, 1), &[2]),
     // The second is AppImage's: its type 2 begins one byte before.
     same("EI_PAD", (9, 7), &[0x02_49, 0x49_02_00_00_00_00_00]),
+    // In a byte order that is not the program's it is nothing special.
+    same(MARK, (8, 8), &[u64::from_le_bytes(QUESTION), u64::from_be_bytes(QUESTION)]),
     // Objects, core dumps, what systems and processors may define.
     same("e_type", (16, 2), &[3, 4, 5, 0xfe00, 0xfeff, 0xff00]),
     same("e_machine", (18, 2), &[7, 10, 0x1234, 0xa390]),
@@ -53,6 +56,8 @@ const FIELDS: &[Field] = &[
 
 /// What is said of the program headers: where nonsense leads QEMU depends on what is in its memory.
 pub const PROGRAM_HEADERS: [&str; 2] = ["e_phoff", "e_phnum"];
+/// Both fields at once, where the mark of a question to the interpreter is.
+pub const MARK: &str = "EI_ABIVERSION+EI_PAD";
 /// The pseudo field of files that are cut short.
 pub const LENGTH: &str = "length";
 /// Lengths of such files, in bytes.
@@ -139,7 +144,8 @@ fn number(bytes: &[u8], data: Data) -> u64 {
     }
 }
 
-fn bytes(number: u64, size: usize, data: Data) -> Vec<u8> {
+/// A number as a field of `size` bytes.
+pub fn bytes(number: u64, size: usize, data: Data) -> Vec<u8> {
     match data {
         Data::Little => number.to_le_bytes()[..size].to_vec(),
         Data::Big => number.to_be_bytes()[8 - size..].to_vec(),

@@ -1,8 +1,9 @@
 //! The known differences in what an ELF header does. What is not here must not differ, and what is here has to.
 
+use dispatch_core::guest::QUESTION;
 use dispatch_table::Architecture;
 
-use super::fields::{Changed, LENGTH};
+use super::fields::{Changed, LENGTH, MARK, bytes};
 use crate::differences::Kind;
 
 /// What is registered.
@@ -142,5 +143,15 @@ pub const KNOWN: &[Known] = &[
         endings: ["runs", "127"],
         kind: Kind::Improvement,
         reason: "A program for O64 or EABI is not started as if it were for o32. QEMU starts it, Linux on MIPS does not; the table's rules leave it to the kernel.",
+    },
+    Known {
+        fields: &[MARK],
+        values: "`bd-ident`",
+        takes: |row, value| bytes(value, QUESTION.len(), row.data) == QUESTION,
+        of: &[],
+        entries: BOTH,
+        endings: ["runs", "0"],
+        kind: Kind::Unavoidable,
+        reason: "The mark of a question to the interpreter, which answers with its version and the image's identity instead of running the program: how else could it be known which file the kernel has open? No other tool writes it.",
     },
 ];
