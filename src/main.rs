@@ -23,6 +23,7 @@ mod tune;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{CommandFactory, Parser};
 use dispatch_core::NAME;
@@ -52,8 +53,17 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     };
     // This program's own lines, and none of the libraries'; nothing of it comes from the environment, so that output is
     // the same everywhere.
-    let line =
-        |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| writeln!(out, "{NAME}: {}", record.args());
+    let last = Mutex::new(String::new());
+    let line = move |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
+        let text = record.args().to_string();
+        // What is looked at twice in a row is said once.
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == text {
+            return Ok(());
+        }
+        *last = text;
+        writeln!(out, "{NAME}: {last}")
+    };
     env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
     finish(run(cli, &arguments))
 }

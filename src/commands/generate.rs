@@ -90,5 +90,5 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 /// The emulator for an entry that names it: the first that is installed, or else the table's first.
 fn emulator(row: &Architecture) -> Result<&Path, Failure> {
     let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
-    path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), tried: Vec::new() })
+    path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), from: Vec::new(), tried: Vec::new() })
 }

@@ -161,11 +161,15 @@ impl Args {
     }
 
     fn emulator(&self, architecture: &Architecture) -> Result<PathBuf, Failure> {
-        let missing = |tried| Failure::NoEmulator { architecture: architecture.name.clone(), tried };
+        let missing = |tried| Failure::NoEmulator {
+            architecture: architecture.name.clone(),
+            from: self.emulator.iter().cloned().collect(),
+            tried,
+        };
         match &self.emulator {
             Some(directory) if directory.is_dir() => {
                 let paths: Vec<PathBuf> = architecture.emulator_names().map(|name| directory.join(name)).collect();
-                let tried = || paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+                let tried = || architecture.emulator_names().map(str::to_owned).collect();
                 paths.iter().find(|path| path.is_file()).cloned().ok_or_else(|| missing(tried()))
             }
             Some(path) => Ok(path.clone()),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use dispatch_core::NAME;
 
@@ -34,7 +35,11 @@ impl fmt::Display for Failure {
             Failure::Native { architecture } => {
                 write!(f, "{architecture}: not registered, as this machine runs such programs by itself: leave it out")
             }
-            Failure::NoEmulator { architecture, tried } => {
+            Failure::NoEmulator { architecture, from, tried } if !from.is_empty() => {
+                let (from, tried) = (shown(from), tried.join(", "));
+                write!(f, "{from}: no emulator for {architecture} is there ({tried}): name another directory")
+            }
+            Failure::NoEmulator { architecture, tried, .. } => {
                 write!(
                     f,
                     "{architecture}: no emulator: install the package qemu-user-static, or one of {}",
@@ -46,8 +51,7 @@ impl fmt::Display for Failure {
                  a directory with --from, or choose --no-emulators",
             ),
             Failure::NoEmulators { from } => {
-                let from: Vec<String> = from.iter().map(|path| show(path.as_os_str()).to_string()).collect();
-                write!(f, "{}: no emulator of the table is there: name another directory", from.join(", "))
+                write!(f, "{}: no emulator of the table is there: name another directory", shown(from))
             }
             Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
             Failure::NotMounted { directory } => write!(
@@ -170,6 +174,11 @@ impl fmt::Display for Doing {
             Doing::Execute => "execute",
         })
     }
+}
+
+fn shown(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| show(path.as_os_str()).to_string()).collect();
+    paths.join(", ")
 }
 
 /// What to do about an error of a file, in front of what the kernel said; empty if that is all there is to say.

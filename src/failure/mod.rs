@@ -98,7 +98,9 @@ pub enum Failure {
     NoEmulator {
         /// The architecture.
         architecture: String,
-        /// The paths that were tried.
+        /// Where they were looked for instead of the table's places, if that was asked for.
+        from: Vec<PathBuf>,
+        /// The paths, or with `from` the names, that were tried.
         tried: Vec<String>,
     },
     /// There is no emulator for anything.
@@ -362,6 +364,6 @@ mod tests {
     fn exit_codes_tell_whose_fault_it_is() {
         assert_eq!(Failure::UnknownArchitecture("z80".into()).exit_code(), 2);
         assert_eq!(Failure::NoBinfmtMisc.exit_code(), 1);
-        assert_eq!(Failure::NoEmulator { architecture: "arm".into(), tried: vec![] }.exit_code(), 127);
+        assert_eq!(Failure::NoEmulator { architecture: "arm".into(), from: vec![], tried: vec![] }.exit_code(), 127);
     }
 }

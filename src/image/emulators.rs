@@ -55,6 +55,14 @@ impl<'t> Source<'t> {
         }))
     }
 
+    /// Its path, or what it is called inside the image that it is taken from, for a person.
+    pub fn shown(&self) -> String {
+        match &self.inside {
+            Some(Inside { carried, .. }) => format!("{} of the image of this command", carried.name),
+            None => show(self.path.as_os_str()).to_string(),
+        }
+    }
+
     /// The emulator as an ELF file.
     ///
     /// # Errors
@@ -146,16 +154,14 @@ pub fn find<'t>(
             Some(own) => Source::of_image(architecture, own)?,
             None => None,
         };
-        if inside.is_some() {
-            log::info!("{}: the emulator is taken out of the image of this command", architecture.name);
-        } else if places.is_empty() {
+        if inside.is_none() && places.is_empty() {
             log::info!("{}: no emulator", architecture.name);
         }
         sources.extend(inside);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
     for source in &sources {
-        log::info!("{}: emulator {}", source.architecture.name, show(source.path.as_os_str()));
+        log::info!("{}: emulator {}", source.architecture.name, source.shown());
     }
     Ok(sources)
 }
@@ -208,7 +214,7 @@ pub fn examine(source: &Source<'_>) -> Probed {
         None => version(&source.path),
     };
     let known = if version.is_empty() { "not known" } else { &version };
-    log::info!("{}: version {known}", show(source.path.as_os_str()));
+    log::info!("{}: version {known}", source.shown());
     let Tuned { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
     let mut models: Vec<Vec<&str>> = cpu.into_iter().chain(larger_cpu).map(|model| vec!["-cpu", model]).collect();
     if models.is_empty() && !options.is_empty() {
@@ -234,7 +240,7 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
     };
     let probe = source.architecture.probe_elf();
     let refused = given.into_iter().find_map(|given| {
-        log::info!("{}: tried with {}", show(source.path.as_os_str()), given.join(" "));
+        log::info!("{}: tried with {}", source.shown(), given.join(" "));
         let fault = probe::run_by(&path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
         Some((given.join(" "), fault))
     });

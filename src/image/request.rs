@@ -37,7 +37,8 @@ pub struct Contents {
     /// Let emulators relocate themselves each time
     #[arg(long)]
     no_prelink: bool,
-    /// Draw the addresses of prelinked emulators from this number, so that the same input gives the same file
+    /// Draw the addresses of prelinked emulators from this number, so that the same input gives the same file; emulators
+    /// that stay outside are not asked for their versions then, and get no CPU model of the table that is for one version
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 }
@@ -64,12 +65,16 @@ pub fn write_to(
     replacement: &Replacement,
 ) -> Result<(), Failure> {
     let inside = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
+    let named = architectures::named(table, &contents.architectures)?;
     let content = Content {
         table,
         command: this_command()?,
         emulators,
         outside: match contents.seed {
-            None => architectures::foreign(table).into_iter().filter(|row| !inside(row)).collect(),
+            None => {
+                let rows = named.unwrap_or_else(|| architectures::foreign(table));
+                rows.into_iter().filter(|row| !inside(row)).collect()
+            }
             // Files of this machine, which is not to show in the image.
             Some(_) => Vec::new(),
         },
@@ -115,7 +120,8 @@ impl Contents {
             } else {
                 missing.emulator_names().map(str::to_owned).collect()
             };
-            return Err(Failure::NoEmulator { architecture: missing.name.clone(), tried });
+            let from = self.from.iter().map(PathBuf::from).collect();
+            return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
         // What is only ever executed is no use inside.
         let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::emulators::{self, Probed, Source};
 use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use crate::failure::{Doing, Failure, show};
+use crate::failure::{Doing, Failure};
 use crate::platform::host;
 
 /// Most words that a program has to have restored.
@@ -128,7 +128,7 @@ pub fn write(
     writer.program(&content.command.bytes, command, base(content, 0))?;
     for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
         progress(index + 1, &source.path);
-        log::info!("{}: put into the image", show(source.path.as_os_str()));
+        log::info!("{}: put into the image", source.shown());
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         let file = source.inside.as_ref().map(|inside| (inside.carried.digest, inside.carried.size));

@@ -88,11 +88,15 @@ pub fn select<'t>(
     let mut selection = Selection::default();
     let every: Vec<&Architecture> = table.architectures.iter().collect();
     for &architecture in named.unwrap_or(&every) {
-        let obstacle = match host::emulator(architecture) {
-            _ if native(architecture) => Some(Skipped::Native),
-            None if !interpreter.holds(architecture) => Some(Skipped::NoEmulator),
-            _ => None,
+        let has_emulator = || {
+            if interpreter.holds(architecture) {
+                log::info!("{}: emulator inside the image", architecture.name);
+                return true;
+            }
+            host::emulator(architecture).is_some()
         };
+        let obstacle =
+            if native(architecture) { Some(Skipped::Native) } else { (!has_emulator()).then_some(Skipped::NoEmulator) };
         match obstacle {
             Some(skipped) if named.is_none() => selection.skipped.push((architecture, skipped)),
             Some(skipped) => selection.failures.push(skipped.failure(architecture)),
@@ -136,6 +140,7 @@ impl Skipped {
             Skipped::Native => Failure::Native { architecture: name },
             Skipped::NoEmulator => Failure::NoEmulator {
                 architecture: name,
+                from: Vec::new(),
                 tried: architecture.emulator_paths().map(str::to_owned).collect(),
             },
         }

@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(model(&table, Some("10.0.20")).as_deref(), Some(cpu));
         }
         assert_eq!(["6.2", "7.2", "9.0", "11.0"].map(|of| model(&table, Some(of))), before);
-        assert_eq!(model(&table, None), None, "by path the version is not known");
+        assert_eq!(model(&table, None), None, "without a version, the model of one is not taken");
         // Each series has one entry.
         assert_eq!(fs::read_to_string(&path).unwrap().matches("\"10.0\"").count(), 1);
     }

@@ -209,7 +209,8 @@ fn architectures_and_places_that_are_not_there_are_refused() {
         .refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
     lab.tool(["image", "-o", "i", "--from", "good"])
         .refused(2, "good is no directory; an emulator is given as ARCH=FILE");
-    lab.tool(["image", "-o", "i", "arm64", "--from", "empty"]).code(127);
+    let nothing = "empty: no emulator for aarch64 is there (qemu-aarch64-static, qemu-aarch64): name another directory";
+    lab.tool(["image", "-o", "i", "arm64", "--from", "empty"]).refused(127, nothing);
     lab.tool(["image", "-o", "i", "--no-emulators", "arm64"]).code(2);
     lab.tool(["image", "-o", "i", "--seed", "x"]).code(2);
     assert_eq!(names(&lab), ["empty", "good"]);

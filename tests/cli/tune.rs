@@ -13,7 +13,7 @@ fn what_cannot_be_measured_is_told() {
         (
             &["arm64", "--cpu", "max", "--emulator", &directory],
             127,
-            "aarch64: no emulator: install the package qemu-user-static, or one of",
+            ": no emulator for aarch64 is there (qemu-aarch64-static, qemu-aarch64): name another directory",
         ),
         (&["arm64", "--cpu", "max", "--rounds", "0"], 2, "invalid value '0'"),
         (&["arm64", "--compare", "--cpu", "max"], 2, "cannot be used with"),

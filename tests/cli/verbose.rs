@@ -18,6 +18,8 @@ fn says(run: &Run, code: i32, expected: &[&str]) {
         assert!(line.starts_with("binfmt-dispatch: ") && !libraries(line), "{line}\n{run}");
         assert!(!line.chars().any(char::is_control), "{run}");
     }
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines.windows(2).all(|pair| pair[0] != pair[1]), "a line twice\n{run}");
     for line in expected {
         let line = format!("binfmt-dispatch: {line}");
         assert!(err.lines().any(|found| found == line), "expected the line:\n{line}\n{run}");
@@ -120,6 +122,36 @@ fn image() {
             &format!("{image}: written"),
         ],
     );
+    // Nobody has named another, so that none is looked for or asked.
+    assert!(!run.err().contains("riscv64"), "{run}");
+}
+
+#[test]
+fn install_from_an_image() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new();
+    let emulator = lab.probe("emulator", "x86_64");
+    lab.aarch64(emulator.to_str().unwrap(), json!({"strategy": "map"}));
+    lab.tool(["--table", "table", "image", "arm64", "-o", "i"]).code(0);
+    std::fs::remove_file(&emulator).unwrap();
+    let prefix = lab.at("prefix");
+    let install = format!("./i -v --table table install arm64 --no-site --prefix {prefix}");
+    let run = lab.private(&format!("{REGISTRY}; {install}"));
+    says(
+        &run,
+        0,
+        &[
+            "aarch64: emulator emulator of the image of this command",
+            "emulator of the image of this command: put into the image",
+            "aarch64: emulator inside the image",
+            "aarch64: its probe ran",
+        ],
+    );
+    // What is said to be inside is not said to be elsewhere, or nowhere.
+    let elsewhere = |line: &str| line.contains("no emulator") || line.contains(emulator.to_str().unwrap());
+    assert!(!run.err().lines().any(elsewhere), "{run}");
 }
 
 #[test]

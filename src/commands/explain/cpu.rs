@@ -112,7 +112,7 @@ impl Look<'_> {
             Known::Asked { same: false, .. } => {
                 "was replaced since it was asked for its version: write the image again"
             }
-            Known::Nothing => "was not asked for its version: write the image again",
+            Known::Nothing => "was not asked for its version: write the image again, without --seed",
             Known::Inside => return None,
         };
         Some(format!("{chosen}, as {path} {why}"))
