@@ -52,7 +52,7 @@ fn that_are_in_this_directory_alone_are_not_run() {
         unshare("prog").refused(127, "prog: is not in PATH: for the file in this directory, write ./prog");
         unshare("prag").refused(127, "prag: is not in PATH: check the name, or give the program's path");
         unshare("./prag").refused(127, "./prag: there is no such command");
-        lab.path("data").to_str().map(|path| std::fs::write(path, "no program").unwrap());
+        std::fs::write(lab.path("data"), "no program").unwrap();
         unshare("./data").refused(126, "./data: cannot be executed: permission denied");
     }
     lab.tool(["run", ""]).refused(127, ": is not in PATH: check the name, or give the program's path");
