@@ -112,6 +112,12 @@ fn an_entry_of_ours_takes_it() {
     let run = lab.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
     run.verdict(0, "it runs as planned", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
+    let note = "the registered file is private to unshare, and cannot be seen: the plan is that of this command";
+    run.has(&format!("note        {note}"));
+    lab.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).code(0);
+    let run = lab.shell("./i unshare -a arm64 -- ./i explain ./p");
+    run.verdict(0, "it runs as planned", "");
+    assert!(!run.out().contains(note), "{run}");
 }
 
 #[test]

@@ -177,6 +177,7 @@ fn plan(
     explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
     Ok(match prepared {
         Ok(prepared) => {
+            unseen.iter().for_each(|unseen| unseen.note(explanation, effective));
             explanation.plan = Some(describe(&prepared, &program.args));
             if let (Some(guest), Some(mut compiled), Some(row)) = (guest, compiled, row) {
                 let asked = view.table.asked(&compiled);

@@ -32,6 +32,8 @@ pub(super) struct Unseen {
     why: String,
     /// Whether `unshare` registered it.
     pub private: bool,
+    /// What tells its image from others.
+    identity: String,
     /// What came of the architecture's probe, if the entry takes that.
     probe: Option<Result<(), ProbeFault>>,
 }
@@ -111,7 +113,8 @@ fn registered(
         _ => format!("the registered file is another one than the one at {}", show(path.as_os_str())),
     };
     let probe = asker.and_then(|asker| asker.try_probe(entry, known.architecture));
-    Some(Registered::Unseen(Unseen { why, private: is_private(path), probe }))
+    let identity = identity.image.clone();
+    Some(Registered::Unseen(Unseen { why, private: is_private(path), identity, probe }))
 }
 
 fn is_private(path: &Path) -> bool {
@@ -119,6 +122,13 @@ fn is_private(path: &Path) -> bool {
 }
 
 impl Unseen {
+    /// Says that a plan is made of what this command has, unless that is the registered file.
+    pub fn note(&self, explanation: &mut Explanation, effective: &Effective) {
+        if !matches!(effective, Effective::Image(image) if image.identity() == self.identity) {
+            explanation.notes.push(format!("{}, and cannot be seen: the plan is that of this command", self.why));
+        }
+    }
+
     /// Says of a program of the architecture `name` what can be known.
     pub fn tell(&self, explanation: &mut Explanation, name: &str) -> Option<Unplanned> {
         let Unseen { why, probe, .. } = self;
