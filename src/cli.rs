@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    self, explain, generate, install, list, register, run, status, tune, uninstall, unregister, unshare,
+    self, explain, generate, helper, install, list, register, run, status, tune, uninstall, unregister, unshare,
 };
 use crate::defaults;
 use crate::image::site::Site;
@@ -56,6 +56,12 @@ pub enum Command {
     Status(status::Args),
     Unshare(unshare::Args),
     Tune(tune::Args),
+    /// What this program starts itself for
+    #[command(hide = true)]
+    Helper {
+        #[command(subcommand)]
+        task: helper::Task,
+    },
 }
 
 impl Cli {

@@ -65,14 +65,14 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         writeln!(out, "{NAME}: {last}")
     };
     env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
-    finish(run(cli, &arguments))
+    finish(run(cli))
 }
 
-/// Does what was asked for by `arguments`, the program's name first, and returns the exit code.
+/// Does what is asked for, and returns the exit code.
 ///
 /// # Errors
 /// What went wrong, for one line on standard error.
-fn run(mut cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
+fn run(mut cli: Cli) -> Result<u8, Failure> {
     let command = cli.take_command();
     let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref())?;
     let (image, table) = (&context.image, &context.table);
@@ -91,7 +91,8 @@ fn run(mut cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
         }
         Some(Command::Status(args)) => commands::status::run(&args, &context.registered(args.image.as_deref())?),
         Some(Command::Unshare(args)) => commands::unshare::run(&args, table),
-        Some(Command::Tune(args)) => commands::tune::run(&args, table, arguments),
+        Some(Command::Tune(args)) => commands::tune::run(&args, table),
+        Some(Command::Helper { task }) => commands::helper::run(&task),
         None => {
             eprintln!("{}", Cli::command().render_help());
             Ok(EXIT_USAGE)

@@ -2,6 +2,7 @@
 
 pub mod explain;
 pub mod generate;
+pub mod helper;
 pub mod image;
 pub mod install;
 pub mod list;

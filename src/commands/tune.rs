@@ -1,11 +1,9 @@
 //! `tune`: measures which CPU model of an emulator is the fastest here, with programs of the user's.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
@@ -15,14 +13,11 @@ use crate::failure::{Doing, Failure, show, warn};
 use crate::image::emulators;
 use crate::image::site::Site;
 use crate::platform::host;
-use crate::tune::contest::{self, Bounds};
 use crate::tune::report::{Emulator, Report};
+use crate::tune::request::Request;
 use crate::tune::workload::{WORKLOADS, Workload};
-use crate::tune::{Contestant, Measurements, arena, site};
+use crate::tune::{Contestant, site};
 use crate::{defaults, output};
-
-/// The variable that makes this command the process that measures.
-const MEASURE: &str = "BINFMT_DISPATCH_MEASURE";
 
 /// Find the CPU model with which an emulator runs programs fastest on this machine
 ///
@@ -64,19 +59,16 @@ pub struct Args {
     write: bool,
 }
 
-/// Measures and tells. `arguments` are those of this process, the program's name first.
+/// Measures and tells.
 ///
 /// # Errors
 /// What prevents programs from being run at all, or results from being written.
-pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8, Failure> {
+pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let unknown = || Failure::UnknownArchitecture(args.architecture.clone());
     let architecture = table.find(&args.architecture).ok_or_else(unknown)?;
     let workloads = args.chosen_workloads()?;
     let contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
-    if std::env::var_os(MEASURE).is_some() {
-        return measure(args, table, architecture, contestants, &workloads, &emulator);
-    }
     if !args.root.is_dir() {
         return Err(Failure::io(Doing::Read, &args.root, io::ErrorKind::NotADirectory.into()));
     }
@@ -94,7 +86,17 @@ pub fn run(args: &Args, table: &ArchTable, arguments: &[OsString]) -> Result<u8,
     if let Some(path) = &args.json {
         writable(path).map_err(|error| Failure::io(Doing::Write, path, error))?;
     }
-    let measured = measure_apart(arguments)?;
+    let request = Request {
+        table: table.json(),
+        architecture: architecture.name.clone(),
+        root: args.root.as_os_str().as_bytes().to_vec(),
+        emulator: emulator.as_os_str().as_bytes().to_vec(),
+        contestants,
+        workloads: workloads.iter().map(|workload| workload.name.to_owned()).collect(),
+        rounds: args.rounds as usize,
+        seconds: args.seconds,
+    };
+    let measured = request.measured()?;
     let file = emulator.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let said = Emulator { name: file, version: emulators::version(&emulator) };
     let version: Option<Version> = said.version.parse().ok();
@@ -190,39 +192,4 @@ fn writable(path: &Path) -> io::Result<()> {
         }
         opened => opened.map(drop),
     }
-}
-
-/// Has another process measure, since this one is to stay where it is.
-fn measure_apart(arguments: &[OsString]) -> Result<Measurements, Failure> {
-    let own = Path::new("/proc/self/exe");
-    let output = Command::new(own)
-        .args(arguments.iter().skip(1))
-        .env(MEASURE, "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| Failure::io(Doing::Execute, own, error))?;
-    match serde_json::from_slice(&output.stdout) {
-        Ok(measured) if output.status.success() => Ok(measured),
-        _ => Err(Failure::Reported(output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(EXIT_NO))),
-    }
-}
-
-fn measure(
-    args: &Args,
-    table: &ArchTable,
-    architecture: &Architecture,
-    contestants: Vec<Contestant>,
-    workloads: &[Workload],
-    emulator: &Path,
-) -> Result<u8, Failure> {
-    let direct = arena::direct(emulator)?;
-    let image = args.compare.then(|| arena::image(table, architecture, emulator)).transpose()?;
-    let mut arena = arena::enter(architecture, &args.root, direct, image)?;
-    let end = Instant::now() + Duration::from_secs(args.seconds.into());
-    let bounds = Bounds { rounds: args.rounds as usize, end };
-    let measured = contest::measure(&mut arena, &architecture.probe_elf(), contestants, workloads, bounds)?;
-    let json = serde_json::to_string(&measured).map_err(|error| Failure::Output(error.into()))?;
-    output::print(json)?;
-    Ok(0)
 }

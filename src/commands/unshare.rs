@@ -17,7 +17,7 @@ use nix::unistd::execv;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
-use crate::platform::namespace::{self, WRITE_MAPS};
+use crate::platform::namespace;
 use crate::program::invoked::locate;
 use crate::registry::Registry;
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
@@ -39,20 +39,14 @@ pub struct Args {
     /// The command and its arguments; $SHELL or sh without one
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
-    /// Map the ids of that process, when told to on standard input
-    #[arg(long = WRITE_MAPS, value_name = "PID", hide = true, exclusive = true)]
-    write_maps: Option<u32>,
 }
 
-/// Becomes the command, and so returns only if that fails or if it was the helper.
+/// Becomes the command, and so returns only if that fails.
 ///
 /// # Errors
 /// What prevents the command from being started: that nothing could be registered, or not what was asked for by name. Of the others,
 /// those that fail are only reported.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    if let Some(pid) = args.write_maps {
-        return namespace::write_maps(pid).map(|()| 0);
-    }
     let named = architectures::named(table, &args.architectures)?;
     let (image, inside) = image_to_register(table, named.as_deref())?;
     namespace::enter()?;

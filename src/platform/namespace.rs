@@ -6,20 +6,17 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{self, Child, Command, Stdio};
+use std::process::{self, Child, Stdio};
 
-use dispatch_core::NAME;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
+use super::helper;
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure};
 
-/// Option of `unshare` that makes it the helper that calls [`write_maps`].
-pub const WRITE_MAPS: &str = "write-maps";
 /// The first kernel with a binfmt_misc for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
 /// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and whether they are
@@ -49,7 +46,7 @@ struct Setting {
 pub fn enter() -> Result<(), Failure> {
     let (uid, gid) = (geteuid(), getegid());
     // It has to exist before, as only a process outside may map more than one id.
-    let mapper = if uid.is_root() { Mapper::start(mapper()) } else { None };
+    let mapper = if uid.is_root() { Mapper::start() } else { None };
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
     let mapped = mapper.is_some_and(Mapper::map);
@@ -76,20 +73,15 @@ pub fn enter() -> Result<(), Failure> {
     Ok(())
 }
 
-/// This program as the helper of this process.
-fn mapper() -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0(NAME).args(["unshare", &format!("--{WRITE_MAPS}"), &process::id().to_string()]);
-    command
-}
-
 /// A process that stays outside until it is told to map the ids.
 struct Mapper {
     child: Child,
 }
 
 impl Mapper {
-    fn start(mut command: Command) -> Option<Self> {
+    fn start() -> Option<Self> {
+        let mut command = helper::command("write-maps");
+        command.arg(process::id().to_string());
         // That it may not map is no failure: there is another way.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Some(Mapper { child: child.ok()? })

@@ -6,6 +6,7 @@
 pub mod arena;
 pub mod contest;
 pub mod report;
+pub mod request;
 pub mod site;
 pub mod workload;
 
