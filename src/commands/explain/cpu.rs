@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use dispatch_core::Guest;
 use dispatch_core::pipeline::Emulator;
 use dispatch_core::plan;
-
 use dispatch_core::table::{Argv0, Row};
 use dispatch_table::Architecture;
 
