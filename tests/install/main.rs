@@ -5,6 +5,7 @@
 mod support;
 
 mod boot;
+mod interrupted;
 mod killed;
 mod others;
 mod tables;
@@ -13,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
-use support::{Need, Scratch, TOOL, hanging, have, saying};
+use support::{Need, Scratch, TOOL, have};
 
 /// Architectures whose emulators go into the images.
 const ROWS: &str = "aarch64 s390x";
@@ -387,68 +388,6 @@ fn many_at_once_wait_for_each_other() {
 }
 
 #[test]
-fn nothing_is_left_of_what_is_interrupted() {
-    if !have(&[Need::Namespace, Need::Strace]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let output = run(
-        &scratch,
-        r#"
-        mkdir new && cd new && echo old >i || exit 1
-        # After a write to the new file, of which there are three.
-        for write in 1 2 3; do
-            strace -qq -o ../trace -e inject=pwrite64:signal=KILL:when=$write $TOOL image --no-emulators -o i
-            echo "code $?" $(cat i); ls -A
-        done 2>/dev/null
-        "#,
-    );
-    assert_eq!(text(&output), "code 137 old\ni\n".repeat(3), "{}", shown(&output));
-}
-
-#[test]
-fn a_signal_while_a_probe_hangs_takes_everything_back() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let (hang, one) = (hanging(), saying("one", 0));
-    let output = run(
-        &scratch,
-        &format!(
-            "HANG={} ONE={}\n{}",
-            hang.display(),
-            one.display(),
-            r#"
-        install() { $TOOL install $ROWS --from aarch64=$1 --from s390x=$1 --prefix $PREFIX --seed 1; }
-        state() { find $PREFIX -printf '%p %i %s\n' 2>/dev/null | sort; grep -s . $REGISTRY/qemu-* $REGISTRY/binfmt*; }
-        # Ends the command by a signal when it tries the first entry.
-        ended() {
-            local signal=$1; shift; state >before; SECONDS=0
-            ("$@") >out 2>&1 & pid=$!
-            until [ -e $REGISTRY/binfmt-dispatch.trial.qemu-aarch64 ]; do kill -0 $pid || exit 2; sleep 0.05; done
-            kill -$signal $pid; wait $pid; echo "code $?"
-            [ $SECONDS -lt 8 ] || echo "$SECONDS seconds"; state | cmp - before; cat out
-        }
-        hanging() { exec $TOOL install $ROWS --from aarch64=$HANG --from s390x=$HANG --prefix $PREFIX --seed 1; }
-        $TOOL image $ROWS --from aarch64=$HANG --from s390x=$HANG -o i
-        register() { exec $TOOL register $ROWS --image i "$@"; }
-        ended TERM hanging; ended HUP register
-        install $ONE >/dev/null 2>&1 || exit 3
-        ended TERM hanging; ended TERM register --replace
-        # What is ignored interrupts nothing.
-        nohup_hanging() { trap '' HUP; hanging; }
-        nohup_hanging >out 2>&1 & pid=$!
-        until [ -e $REGISTRY/binfmt-dispatch.trial.qemu-aarch64 ]; do kill -0 $pid || exit 2; sleep 0.05; done
-        kill -HUP $pid; sleep 0.3; kill -0 $pid && kill -TERM $pid; wait $pid; echo "code $?"
-        "#
-        ),
-    );
-    let (terminated, hung_up) = ("code 143\n", "code 129\n");
-    assert_eq!(text(&output), [terminated, hung_up, terminated, terminated, terminated].concat(), "{}", shown(&output));
-}
-
-#[test]
 fn entries_are_replaced_without_a_gap() {
     if !ready() || !have(&[Need::Strace]) {
         return;
@@ -476,35 +415,6 @@ fn entries_are_replaced_without_a_gap() {
         (started, failed) = (started + counts[0], failed + counts[1]);
     }
     assert!(started > 40 && failed == 0, "{failed} of {started} failed");
-}
-
-#[test]
-fn interrupted_changes_are_ended() {
-    if !ready() {
-        return;
-    }
-    let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
-    let output = run(
-        &scratch,
-        r#"
-        $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
-        left() { sed "s/^:qemu-aarch64:/:$TEMPORARY:/" line >$REGISTRY/register; }
-        TEMPORARY=binfmt-dispatch.temporary.qemu-aarch64
-        $TOOL generate --image i --format register aarch64 >line
-        # Before the old entry is removed, and after.
-        left; $TOOL status --image i | grep -o "$TEMPORARY was left"
-        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64
-        left; echo -1 >$REGISTRY/qemu-aarch64; ./guest || exit 2
-        $TOOL register aarch64 --image i >/dev/null; ls $REGISTRY | grep aarch64; ./guest || exit 3
-        left; $TOOL unregister --image i; ls $REGISTRY
-        left; rm i; $TOOL unregister --image i; ls $REGISTRY
-        "#,
-    );
-    let expected = "binfmt-dispatch.temporary.qemu-aarch64 was left\nqemu-aarch64\nqemu-aarch64\n\
-                    qemu-aarch64: removed\nregister\nstatus\n\
-                    binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\n";
-    assert_eq!(text(&output), expected, "{}", shown(&output));
 }
 
 #[test]
