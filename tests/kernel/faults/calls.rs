@@ -208,7 +208,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     let closed = made(nr::CLOSE).any(|close| made(nr::OPENAT).any(|open| open.result == Some(close.arguments[0])));
     let end = c + d;
     Some(match call.nr {
-        nr::UNAME if before.is_empty() => Role::Release,
+        nr::UNAME if made(nr::PREAD64).next().is_none() => Role::Release,
         nr::READLINKAT => Role::OwnPath,
         nr::FACCESSAT if a == -1 => Role::Payload,
         nr::FACCESSAT => Role::Linker,
