@@ -22,7 +22,7 @@ use nix::unistd::{execve, execveat};
 use crate::failure::{Doing, Failure, show};
 use crate::image::emulators::outside;
 use crate::image::{Effective, emulators};
-use crate::platform::host;
+use crate::platform::{host, memfd};
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
 use crate::program::invoked::{Invoked, Obstacle, c_string, quote};
@@ -114,8 +114,14 @@ fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
     let words: Vec<String> = argv.iter().map(|word| quote(word.to_bytes())).collect();
     log::info!("{}: executed as {}", Text(plan.emulator.to_bytes()), words.join(" "));
     let Err(errno) = match emulator {
-        // By its descriptor: without a /proc it has no path.
-        Emulator::Embedded(resident) => execveat(outside(&resident, image)?, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
+        Emulator::Embedded(resident) => {
+            let program = outside(&resident, image)?;
+            match memfd::path(&program) {
+                // Linux 5.10 answers ENOENT when it is executed by its descriptor.
+                Some(path) => execve(&c_string(path.as_os_str()), &argv, &envp),
+                None => execveat(&program, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
+            }
+        }
         Emulator::Mapped { .. } | Emulator::Executed { .. } => execve(plan.emulator, &argv, &envp),
     };
     let command = OsStr::from_bytes(plan.emulator.to_bytes()).to_owned();
