@@ -116,14 +116,20 @@ const ROOT: &str = r#"
     files() { ls root root/registry; }
 "#;
 
+/// A directory for it, with two guests.
+fn with_root() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.probe("root/arm64", "aarch64");
+    scratch.probe("root/s390x", "s390x");
+    scratch
+}
+
 #[test]
 fn without_proc_and_dev_an_image_knows_itself_and_registers() {
     if !have(&[Need::Namespace, Need::Qemu, Need::Guests]) {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.probe("root/arm64", "aarch64");
-    scratch.probe("root/s390x", "s390x");
+    let scratch = with_root();
     let seen = run(
         &scratch,
         &format!(
@@ -151,9 +157,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
     if !ready() {
         return;
     }
-    let scratch = Scratch::new();
-    scratch.probe("root/arm64", "aarch64");
-    scratch.probe("root/s390x", "s390x");
+    let scratch = with_root();
     let seen = run(
         &scratch,
         &format!(

@@ -71,8 +71,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         let inside = emulators.iter().map(|source| source.architecture.name.clone()).collect();
         let interpreter = Interpreter { path: &path, inside: &inside, credentials };
         let entries = entries(table, named.as_deref(), interpreter)?;
-        let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
-        let files: String = files.iter().map(|path| format!("{}: would be written\n", path.display())).collect();
+        let files: String =
+            place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
         print(files + &binfmt_d(&host::row().name, &entries))?;
         boot::warn_of(place, &lines(&entries));
         return Ok(0);
@@ -82,7 +82,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     refuse_others(place)?;
 
     // First everything beside its place, where it does no harm.
-    let files = [path.clone(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
+    let files = place.files();
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
     let image = Replacement::begin(image)?;
@@ -205,7 +205,7 @@ fn entries<'t>(
 
 /// Refuses to replace what is not ours.
 fn refuse_others(place: &Place) -> Result<(), Failure> {
-    let [image, command, snippet] = [place.image(), place.command(), place.snippet()].map(|path| place.on_disk(&path));
+    let [image, command, snippet] = place.files();
     for (path, ours) in [(&image, is_image(&image)), (&command, is_link(&command)), (&snippet, is_snippet(&snippet))] {
         if !ours && path.symlink_metadata().is_ok() {
             return Err(Failure::InTheWay { path: path.clone() });

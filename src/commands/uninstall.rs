@@ -9,8 +9,7 @@ use dispatch_core::NAME;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::{Doing, Failure, show};
-use crate::install::place::Place;
-use crate::install::place::{is_image, is_link, is_snippet};
+use crate::install::place::{Place, is_image, is_link, is_snippet};
 use crate::output::print;
 use crate::platform::signals::SignalGuard;
 use crate::registry::ownership;
@@ -58,17 +57,17 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         },
         _ => None,
     };
-    let place = |path: PathBuf| args.place.on_disk(&path);
+    let [image, command, snippet] = args.place.files();
     let _guard = SignalGuard::begin();
-    removal.file(&place(args.place.snippet()), is_snippet);
-    let earlier = place(args.place.earlier_snippet());
+    removal.file(&snippet, is_snippet);
+    let earlier = args.place.on_disk(&args.place.earlier_snippet());
     if is_snippet(&earlier) {
         removal.file(&earlier, is_snippet);
     }
-    removal.file(&place(args.place.command()), is_link);
+    removal.file(&command, is_link);
     args.place.left().iter().for_each(|left| removal.file(left, |_| true));
     // The last one, since it knows what it was registered for.
-    removal.file(&place(args.place.image()), is_image);
+    removal.file(&image, is_image);
     args.place.directories().iter().for_each(|directory| removal.directory(directory));
     removal.end()
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -83,8 +83,7 @@ impl<'t> Source<'t> {
             return Ok((self.path.clone(), None));
         }
         let failed = |error| Failure::io(Doing::Make, &self.path, error);
-        let mut file = memfd::executable(c"emulator", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-        file.write_all(&self.bytes()?).map_err(failed)?;
+        let file = memfd::holding(c"emulator", MFdFlags::MFD_CLOEXEC, &self.bytes()?).map_err(failed)?;
         let path = memfd::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
         Ok((path, Some(file)))
     }
@@ -172,15 +171,13 @@ pub fn find<'t>(
 /// It cannot be read, or no file be made of it.
 pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
     let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
-    let failed = |error| Failure::io(Doing::Make, name, error);
     let program = match image {
         Effective::Image(image) => image.elf(resident)?,
         // A table has no programs.
         Effective::Table(_) => Vec::new(),
     };
-    let mut memory = memfd::executable(resident.name, MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
-    memory.write_all(&program).map_err(failed)?;
-    Ok(memory)
+    memfd::holding(resident.name, MFdFlags::MFD_CLOEXEC, &program)
+        .map_err(|error| Failure::io(Doing::Make, name, error))
 }
 
 /// What is known of an emulator when an image is written, or when it is about to run.

@@ -65,16 +65,12 @@ pub fn write_to(
     replacement: &Replacement,
 ) -> Result<(), Failure> {
     let inside = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
-    let named = architectures::named(table, &contents.architectures)?;
     let content = Content {
         table,
         command: this_command()?,
         emulators,
         outside: match contents.seed {
-            None => {
-                let rows = named.unwrap_or_else(|| architectures::foreign(table));
-                rows.into_iter().filter(|row| !inside(row)).collect()
-            }
+            None => contents.rows(table)?.into_iter().filter(|row| !inside(row)).collect(),
             // Files of this machine, which is not to show in the image.
             Some(_) => Vec::new(),
         },
@@ -99,6 +95,11 @@ pub fn write_to(
 }
 
 impl Contents {
+    /// The architectures that it is for.
+    fn rows<'t>(&self, table: &'t ArchTable) -> Result<Vec<&'t Architecture>, Failure> {
+        Ok(architectures::named(table, &self.architectures)?.unwrap_or_else(|| architectures::foreign(table)))
+    }
+
     /// The emulators that are to be inside.
     ///
     /// # Errors

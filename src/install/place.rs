@@ -61,6 +61,11 @@ impl Place {
         self.prefix.join(SNIPPET)
     }
 
+    /// Image, link and snippet, from here.
+    pub fn files(&self) -> [PathBuf; 3] {
+        [self.image(), self.command(), self.snippet()].map(|path| self.on_disk(&path))
+    }
+
     /// Where the snippet of earlier installations is, likewise.
     pub fn earlier_snippet(&self) -> PathBuf {
         self.prefix.join(EARLIER_SNIPPET)

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,16 @@ pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
         made => made,
     };
     made.map(File::from)
+}
+
+/// One of these bytes.
+///
+/// # Errors
+/// As [`executable`], and what write(2) says.
+pub fn holding(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
+    let mut file = executable(name, flags)?;
+    file.write_all(bytes)?;
+    Ok(file)
 }
 
 /// What people are told that such a file is, where others have paths.

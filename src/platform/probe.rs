@@ -145,9 +145,7 @@ fn prove(command: &mut Command) -> Result<(), ProbeFault> {
 /// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
 /// the open file (flag O) opens its path once more.
 fn in_memory(program: &[u8]) -> io::Result<File> {
-    let mut file = memfd::executable(c"probe", MFdFlags::empty())?;
-    file.write_all(program)?;
-    Ok(file)
+    memfd::holding(c"probe", MFdFlags::empty(), program)
 }
 
 /// Waits for a program to end; `None` if it did not within `patience`, or a signal came that is held back, and was killed.

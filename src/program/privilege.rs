@@ -77,19 +77,19 @@ fn look_at(file: &File, known: u64) -> io::Result<Credited> {
     let mut attribute = [0; LONGEST];
     // Without any, of another namespace (EOVERFLOW), or on a file system that has none.
     let len = fgetxattr(file, ATTRIBUTE, &mut attribute).unwrap_or(0);
+    let (uids, gids) = (id_map("/proc/self/uid_map"), id_map("/proc/self/gid_map"));
     Ok(Credited {
         mode: metadata.mode(),
-        uid: mapped(metadata.uid(), "/proc/self/uid_map"),
-        gid: mapped(metadata.gid(), "/proc/self/gid_map"),
+        uid: mapped(metadata.uid(), &uids),
+        gid: mapped(metadata.gid(), &gids),
         nosuid: fstatvfs(file).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::NOSUID)),
-        capabilities: capabilities(&attribute[..len], known, &id_map("/proc/self/uid_map")),
+        capabilities: capabilities(&attribute[..len], known, &uids),
     })
 }
 
 /// `id`, if the user namespace has it. The kernel shows those that it has not as 65534; where that is also an id of its own,
 /// which only a namespace with more than 65534 ids has, such a file more probably belongs to somebody outside.
-fn mapped(id: u32, map: &str) -> Option<u32> {
-    let map = id_map(map);
+fn mapped(id: u32, map: &[Range]) -> Option<u32> {
     let everything = map.is_empty() || map.iter().any(|range| range.inside == 0 && range.len == u32::MAX);
     Some(id).filter(|id| everything || *id != OVERFLOW)
 }
@@ -112,9 +112,9 @@ fn range(line: &str) -> Option<Range> {
     Some(Range { inside: numbers.next()??, outside: numbers.next()??, len: numbers.next()?? })
 }
 
-/// The capabilities that `attribute` describes (struct vfs_ns_cap_data), in so far as the kernel knows them, if they are for this user
-/// namespace or one above: the root that they belong to has to be root there. getxattr(2) tells which uid that is here, and
-/// leaves it out if it is 0, or none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
+/// The capabilities that `attribute` describes (struct vfs_ns_cap_data), in so far as the kernel knows them, if they are for
+/// this user namespace or one above: the root that they belong to has to be root there. getxattr(2) tells which uid that is
+/// here, and leaves it out if it is 0, or none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
 fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilities> {
     let word = |index: usize| bytes::array(attribute, index * 4).map(u32::from_le_bytes);
     let magic = word(0)?;

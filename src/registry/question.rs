@@ -67,9 +67,7 @@ impl<'a> Asker<'a> {
     /// is no answer: the entry is off, or another one is newer, or it does not take a question, or nothing was started.
     pub fn ask(&self, entry: &Entry, architecture: &Architecture) -> Option<Said> {
         let question = self.question(entry, architecture)?;
-        let wins = |other: &&Entry| other.accepts(&question);
-        let hung = self.hung.borrow().contains(&entry.interpreter);
-        if hung || !self.live || self.entries.iter().find(wins)?.name != entry.name {
+        if self.hung.borrow().contains(&entry.interpreter) || !self.is_taken_by(entry, &question) {
             return None;
         }
         let said = match probe::end(&question) {
@@ -94,8 +92,13 @@ impl<'a> Asker<'a> {
     /// Runs the architecture's probe with `entry`, by the kernel. `None` where that does not take it.
     pub fn try_probe(&self, entry: &Entry, architecture: &Architecture) -> Option<Result<(), ProbeFault>> {
         let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
-        let winner = self.entries.iter().find(|other| other.accepts(&program))?;
-        (self.live && winner.name == entry.name).then(|| probe::run(&program))
+        self.is_taken_by(entry, &program).then(|| probe::run(&program))
+    }
+
+    /// Whether the kernel gives `program` to `entry` when this process starts it.
+    fn is_taken_by(&self, entry: &Entry, program: &[u8]) -> bool {
+        let winner = self.entries.iter().find(|other| other.accepts(program));
+        self.live && winner.is_some_and(|winner| winner.name == entry.name)
     }
 
     /// A question that the entry takes. Any interpreter for the architecture can run it: it is a program of its table's row.

@@ -158,6 +158,13 @@ fn the_version_of_an_emulator_by_its_path_decides() {
     }
 }
 
+/// What the emulator is given after `change`, of the file at its path.
+fn after(change: &str) -> String {
+    let scratch = Scratch::new();
+    let namespace = by_path(&scratch, Kind::Pie, |row| row);
+    given(&namespace, &scratch, &format!("{change}; exec ./guest"))
+}
+
 #[test]
 fn another_file_at_its_path_is_given_what_all_versions_are() {
     if !have(&[Need::Namespace, Need::Compiler]) {
@@ -174,20 +181,14 @@ fn another_file_at_its_path_is_given_what_all_versions_are() {
         // Changed in place, so that only the time differs.
         "printf x | dd of=emulator-7.2.22 bs=1 seek=$(($(stat -c %s emulator-7.2.22) - 1)) conv=notrunc status=none",
     ] {
-        let scratch = Scratch::new();
-        let namespace = by_path(&scratch, Kind::Pie, |row| row);
-        let script = format!("{change}; exec ./guest");
-        assert_eq!(given(&namespace, &scratch, &script), "-cpu any -B 0", "{change}");
+        assert_eq!(after(change), "-cpu any -B 0", "{change}");
     }
     // By other names the file is the same.
     for change in [
         "mv emulator-7.2.22 other && ln -s other emulator-7.2.22",
         "ln emulator-7.2.22 other && chmod 711 emulator-7.2.22",
     ] {
-        let scratch = Scratch::new();
-        let namespace = by_path(&scratch, Kind::Pie, |row| row);
-        let script = format!("{change}; exec ./guest");
-        assert_eq!(given(&namespace, &scratch, &script), "-cpu asked -x -B 0", "{change}");
+        assert_eq!(after(change), "-cpu asked -x -B 0", "{change}");
     }
 }
 

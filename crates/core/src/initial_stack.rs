@@ -1,8 +1,8 @@
 //! The emulator's initial stack (layout: [`crate::handoff`]), made in place out of the kernel's.
 //!
 //! The guest's arguments, the environment and the auxiliary vector stay where the kernel wrote them. The emulator's own
-//! arguments are written in front of the guest's, in words that the interpreter has set aside below the kernel's. So a start needs
-//! no more stack than one by the kernel itself, however long the guest's arguments are.
+//! arguments are written in front of the guest's, in words that the interpreter has set aside below the kernel's. So a start
+//! needs no more stack than one by the kernel itself, however long the guest's arguments are.
 
 use core::cell::Cell;
 use core::ops::Range;

@@ -93,8 +93,8 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
     Ok(loaded)
 }
 
-/// Moves a program out of the payload, on a host with pages of `page` bytes, to where it is to run: to the addresses that it was prelinked for, unless `secure` asks
-/// for ones that nobody can know, or they are taken.
+/// Moves a program out of the payload, on a host with pages of `page` bytes, to where it is to run: to the addresses that it
+/// was prelinked for, unless `secure` asks for ones that nobody can know, or they are taken.
 ///
 /// With a prelinked program, the addresses above it are reserved, nearly up to `limit`, if there are that many and nothing
 /// else is there: the kernel hands out the highest that are free, and an emulator is quicker when the code that it generates
