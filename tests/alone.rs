@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Namespace, Need, Observation, Scratch, TOOL, have};
+use support::{Namespace, Observation, Scratch, need};
 
 /// A directory of the few commands that scripts need stands in for /usr/bin, so that no emulator is installed.
 const NO_EMULATORS: &str = r#"
@@ -13,15 +13,10 @@ const NO_EMULATORS: &str = r#"
     hide() { /usr/bin/mount --bind bin /usr/bin; }
 "#;
 
-fn ready() -> bool {
-    have(&[Need::Namespace, Need::Qemu])
-}
-
 /// Runs a script with an empty registry.
 #[track_caller]
 fn run(scratch: &Scratch, script: &str) -> Observation {
-    let empty = Namespace::with_lines("nothing registered", String::new());
-    empty.run(scratch, &format!("TOOL={TOOL}; REGISTRY=/proc/sys/fs/binfmt_misc\n{NO_EMULATORS}\n{script}"))
+    Namespace::empty().run(scratch, &format!("{NO_EMULATORS}\n{script}"))
 }
 
 fn programs(json: &str) -> Vec<Value> {
@@ -30,9 +25,7 @@ fn programs(json: &str) -> Vec<Value> {
 
 #[test]
 fn without_any_emulator_nothing_is_written() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     let seen = run(
         &scratch,
@@ -57,9 +50,7 @@ fn without_any_emulator_nothing_is_written() {
 
 #[test]
 fn an_image_gives_its_emulators_to_the_next_one() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     for name in ["aarch64", "s390x"] {
         scratch.probe(name, name);
@@ -93,9 +84,7 @@ fn an_image_gives_its_emulators_to_the_next_one() {
 
 #[test]
 fn installed_emulators_are_preferred_to_those_inside() {
-    if !have(&[Need::Namespace, Need::Qemu, Need::BothQemus]) {
-        return;
-    }
+    need!(Namespace, Qemu, BothQemus);
     let scratch = Scratch::new();
     let newer = support::Release::ALL.map(|release| release.qemu("aarch64")).map(|path| path.display().to_string());
     let script = format!(
@@ -116,6 +105,12 @@ const ROOT: &str = r#"
     files() { ls root root/registry; }
 "#;
 
+/// Runs a script with an empty registry and such a directory.
+#[track_caller]
+fn run_with_root(scratch: &Scratch, script: &str) -> Observation {
+    run(scratch, &format!("{ROOT}\n{script}"))
+}
+
 /// A directory for it, with two guests.
 fn with_root() -> Scratch {
     let scratch = Scratch::new();
@@ -126,15 +121,11 @@ fn with_root() -> Scratch {
 
 #[test]
 fn without_proc_and_dev_an_image_knows_itself_and_registers() {
-    if !have(&[Need::Namespace, Need::Qemu, Need::Guests]) {
-        return;
-    }
+    need!(Namespace, Qemu, Guests);
     let scratch = with_root();
-    let seen = run(
+    let seen = run_with_root(
         &scratch,
-        &format!(
-            "{ROOT}\n{}",
-            r#"
+        r#"
             $TOOL image arm64 s390x --seed 1 -o root/image; cp $GUESTS/arm64/bin/busybox root
             inside /image run ./busybox uname -m; cd root; chroot . ./image run ./s390x; echo code $?; cd ..
             inside /image list --image | wc -l; inside /image list | grep -c 'inside the image'
@@ -143,8 +134,7 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
             inside /image register --mount /registry | grep -c ' ok  '; inside /busybox uname -m
             inside /image status --mount /registry | grep -c ' ours .* /image  *inside the image$'
             inside /image unregister --mount /registry; /usr/bin/umount -l root; files
-            "#
-        ),
+            "#,
     );
     seen.printed(
         "aarch64\ncode 0\n4\n2\n2\naarch64\n2\nqemu-aarch64: removed\nqemu-s390x: removed\n\
@@ -154,15 +144,11 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
 
 #[test]
 fn without_proc_and_dev_an_image_installs_itself() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = with_root();
-    let seen = run(
+    let seen = run_with_root(
         &scratch,
-        &format!(
-            "{ROOT}\n{}",
-            r#"
+        r#"
             $TOOL image arm64 s390x -o root/image --seed 1
             inside /image install --mount /registry --seed 1 | grep -c ' ok$'; inside /arm64 && inside /s390x; echo code $?
             inside /usr/bin/binfmt-dispatch list --image --json >installed.json; root/image list --image --json >image.json
@@ -171,8 +157,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
             inside /usr/bin/binfmt-dispatch status --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
             inside /usr/bin/binfmt-dispatch uninstall --mount /registry >out; echo code $?; wc -l <out
             ls -A root/registry root/usr
-            "#
-        ),
+            "#,
     );
     let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nbin\nlib\nlibexec\n";
     seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n7\n{left}"));
@@ -185,44 +170,34 @@ fn without_proc_and_dev_an_image_installs_itself() {
 
 #[test]
 fn without_proc_another_file_at_its_path_is_not_the_image() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // As if it had been replaced by one of another build meanwhile: its interpreter is not the command's.
-    let seen = run(
+    let seen = run_with_root(
         &scratch,
-        &format!(
-            "{ROOT}\n{}",
-            r#"
+        r#"
             $TOOL image arm64 -o root/image; inside /image list | grep -c 'inside the image'
             printf '\1\2\3' | /usr/bin/dd of=root/image bs=1 seek=480 conv=notrunc status=none
             inside /image list | grep -c 'inside the image'; root/image list | grep -c 'inside the image'
             # The bare command is not an image, but can write one.
             cp $TOOL root/tool; inside /tool image --no-emulators -o /bare && inside /bare list --image | wc -l
-            "#
-        ),
+            "#,
     );
     assert_eq!(seen.out(), "1\n0\n1\n2\n", "{seen}");
 }
 
 #[test]
 fn without_proc_emulators_are_tried_all_the_same() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     for directory in ["root/tmp", "root"] {
-        let seen = run(
+        let seen = run_with_root(
             &scratch,
-            &format!(
-                "{ROOT}\n{}",
-                r#"
+            &r#"
                 mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64-static root/usr/bin; cp $TOOL root/tool; mkdir -p PLACE
                 inside /tool image arm64 -o /image && inside /image list --image --json; ls -A PLACE | grep -c tmp
                 "#
-                .replace("PLACE", directory)
-            ),
+            .replace("PLACE", directory),
         );
         assert!(seen.err().is_empty(), "{seen}");
         let list = &seen.out()[..=seen.out().rfind(']').unwrap()];

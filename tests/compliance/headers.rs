@@ -47,7 +47,7 @@ pub fn check(name: &'static str) {
 
     let scratch = Scratch::new();
     for case in &cases {
-        scratch.write(&format!("{}.guest", case.name), &case.file);
+        scratch.write(format!("{}.guest", case.name), &case.file);
     }
     let mut problems = Vec::new();
     for release in Release::ALL {

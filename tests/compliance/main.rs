@@ -5,80 +5,73 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// All cases.
 mod cases;
+// Every known difference, with its reason.
 mod differences;
+// Every field of the ELF header.
 mod headers;
+// Runs the cases of one architecture.
 mod run;
+// What is seen of a case, and how two of these differ.
 mod seen;
 
 use crate::differences::{DIFFERENCES, Difference, Kind, QEMU_DIFFERENCES};
 use crate::headers::known::{KNOWN, Known};
 use crate::run::run;
 use crate::seen::{Found, Seen, compare};
-use crate::support::{Foreign, Need, Release, Scratch, Way, have};
-
-const NEEDS: &[Need] = &[
-    Need::Namespace,
-    Need::Root,
-    Need::Guests,
-    Need::BothQemus,
-    Need::Compiler,
-    Need::CrossCompilers,
-    Need::Strace,
-    Need::Capabilities,
-];
+use crate::support::{Foreign, Release, Scratch, Way, need};
 
 #[test]
 fn programs_of_a_64_bit_architecture() {
+    need!(Namespace, Root, Guests, BothQemus, Compiler, CrossCompilers, Strace, Capabilities);
     check(Foreign::Aarch64);
 }
 
 #[test]
 fn programs_of_a_32_bit_architecture() {
+    need!(Namespace, Root, Guests, BothQemus, Compiler, CrossCompilers, Strace, Capabilities);
     check(Foreign::Arm);
 }
 
 #[test]
 fn programs_of_a_big_endian_architecture() {
+    need!(Namespace, Root, Guests, BothQemus, Compiler, CrossCompilers, Strace, Capabilities);
     check(Foreign::S390x);
 }
 
 #[test]
 fn programs_of_another_one_with_a_model() {
+    need!(Namespace, Root, Guests, BothQemus, Compiler, CrossCompilers, Strace, Capabilities);
     check(Foreign::Riscv64);
 }
 
 #[test]
 fn headers_of_a_64_bit_architecture() {
-    check_headers("aarch64");
+    need!(Namespace, Guests, BothQemus, Compiler);
+    headers::check("aarch64");
 }
 
 #[test]
 fn headers_of_a_32_bit_architecture() {
-    check_headers("arm");
+    need!(Namespace, Guests, BothQemus, Compiler);
+    headers::check("arm");
 }
 
 #[test]
 fn headers_of_a_big_endian_architecture() {
-    check_headers("s390x");
+    need!(Namespace, Guests, BothQemus, Compiler);
+    headers::check("s390x");
 }
 
 #[test]
 fn headers_of_one_whose_rules_look_at_flags() {
-    check_headers("mips");
-}
-
-fn check_headers(name: &'static str) {
-    if have(&[Need::Namespace, Need::Guests, Need::BothQemus, Need::Compiler]) {
-        headers::check(name);
-    }
+    need!(Namespace, Guests, BothQemus, Compiler);
+    headers::check("mips");
 }
 
 /// Runs all cases for `foreign`, through us and directly, with both QEMUs, and looks for differences that are not told.
 fn check(foreign: Foreign) {
-    if !have(NEEDS) {
-        return;
-    }
     // The paths are the same in all runs.
     let scratch = Scratch::new();
     let observe = |release, way| {

@@ -6,7 +6,7 @@ use dispatch_table::ArchTable;
 
 use crate::cases::{self, Case};
 use crate::seen::Seen;
-use crate::support::{Foreign, Release, Scratch, Way, artefact, compile, guests};
+use crate::support::{Foreign, Release, Scratch, Way, compiled, guest};
 
 /// What the cases stand on: `run NAME FUNCTION` starts one, in a directory of its own with the program in it, and keeps
 /// what came of it in reports/NAME.
@@ -37,15 +37,15 @@ pub fn run(scratch: &Scratch, release: Release, way: Way, foreign: Foreign) -> V
 }
 
 fn script(cases: &[Case], foreign: Foreign) -> String {
-    let guest = |foreign: Foreign| foreign.build("tests/compliance/guest.c").display().to_string();
+    let built = |foreign: Foreign| foreign.build("tests/compliance/guest.c").display().to_string();
     let other = if foreign == Foreign::S390x { Foreign::Arm } else { Foreign::S390x };
-    let host = artefact("compliance-host", |path| compile("gcc", "tests/compliance/host.c", &["-static"], path));
-    let busybox = guests().into_iter().find(|guest| guest.debian == foreign.debian()).expect("ci/setup fetched it");
+    let host = compiled("compliance-host", "tests/compliance/host.c", &["-static"]);
+    let busybox = guest(foreign.debian());
     let dynamic = foreign.build_as("compliance-dynamic", "tests/compliance/guest.c", &["-pthread", "-no-pie"]);
     let mut script = format!(
         "GUEST='{}' OTHER='{}' HOST='{}' BUSYBOX='{}' DYNAMIC='{}' SYSROOT='{}'{PRELUDE}",
-        guest(foreign),
-        guest(other),
+        built(foreign),
+        built(other),
         host.display(),
         busybox.busybox.display(),
         dynamic.display(),

@@ -1,8 +1,8 @@
 //! After a boot the entries are those that `install` registered, whatever other snippets there are: shown by systemd's
 //! own systemd-binfmt, which is what reads them.
 
-use super::support::{Need, Scratch, have, saying};
-use super::{run, shown, text};
+use crate::run;
+use crate::support::{Scratch, need, saying};
 
 /// In this namespace only, /usr and /etc can be written to, /opt too, and have no snippets. `boot` does what a boot does;
 /// `theirs` writes a snippet with Debian 12's rule for arm64.
@@ -22,19 +22,17 @@ const PRELUDE: &str = r#"
 /// What a script prints, with emulators that say "ours" and "theirs", and then what it says on standard error.
 #[track_caller]
 fn expect(script: &str, expected: &str) {
-    if !have(&[Need::Namespace, Need::Compiler, Need::Systemd]) {
-        return;
-    }
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     scratch.write("theirs", std::fs::read(saying("theirs", 0)).unwrap());
     let script = format!("exec 2>&1; EMULATOR={}\n{PRELUDE}\n{script}", saying("ours", 0).display());
-    let output = run(&scratch, &script);
-    assert_eq!(text(&output), expected, "{}", shown(&output));
+    let seen = run(&scratch, &script);
+    seen.wrote(expected);
 }
 
 #[test]
 fn ours_last_beside_debians() {
+    need!(Namespace, Compiler, Systemd);
     expect(
         r#"
         for prefix in /usr /usr/local; do
@@ -61,6 +59,7 @@ fn beside_debians(prefix: &str) -> String {
 
 #[test]
 fn ours_once_after_an_upgrade() {
+    need!(Namespace, Compiler, Systemd);
     expect(
         r#"
         install; cd /usr/lib/binfmt.d; ls; mv zz-binfmt-dispatch.conf binfmt-dispatch.conf
@@ -78,6 +77,7 @@ fn ours_once_after_an_upgrade() {
 
 #[test]
 fn not_ours_and_said_so() {
+    need!(Namespace, Compiler, Systemd);
     let wins = |file: &str, entry: &str| {
         format!(
             "binfmt-dispatch: warning: {file}: registers {entry} after us at each boot, and wins: \

@@ -1,15 +1,13 @@
 //! Runs that are interrupted: what they take back, and what the next one ends.
 
-use super::support::{Need, Scratch, hanging, have, saying};
-use super::{ready, run, shown, text};
+use crate::run;
+use crate::support::{Scratch, hanging, need, saying};
 
 #[test]
 fn nothing_is_left_of_what_is_interrupted() {
-    if !have(&[Need::Namespace, Need::Strace]) {
-        return;
-    }
+    need!(Namespace, Strace);
     let scratch = Scratch::new();
-    let output = run(
+    let seen = run(
         &scratch,
         r#"
         mkdir new && cd new && echo old >i || exit 1
@@ -20,17 +18,15 @@ fn nothing_is_left_of_what_is_interrupted() {
         done 2>/dev/null
         "#,
     );
-    assert_eq!(text(&output), "code 137 old\ni\n".repeat(3), "{}", shown(&output));
+    seen.wrote(&"code 137 old\ni\n".repeat(3));
 }
 
 #[test]
 fn a_signal_while_a_probe_hangs_takes_everything_back() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let (hang, one) = (hanging(), saying("one", 0));
-    let output = run(
+    let seen = run(
         &scratch,
         &format!(
             "HANG={} ONE={}\n{}",
@@ -62,17 +58,15 @@ fn a_signal_while_a_probe_hangs_takes_everything_back() {
         ),
     );
     let (terminated, hung_up) = ("code 143\n", "code 129\n");
-    assert_eq!(text(&output), [terminated, hung_up, terminated, terminated, terminated].concat(), "{}", shown(&output));
+    seen.wrote(&[terminated, hung_up, terminated, terminated, terminated].concat());
 }
 
 #[test]
 fn interrupted_changes_are_ended() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
-    let output = run(
+    let seen = run(
         &scratch,
         r#"
         $TOOL image aarch64 -o i && $TOOL register aarch64 --image i >/dev/null || exit 1
@@ -91,5 +85,5 @@ fn interrupted_changes_are_ended() {
     let expected = "binfmt-dispatch.temporary.qemu-aarch64 was left\nqemu-aarch64\nqemu-aarch64\n\
                     qemu-aarch64: removed\nregister\nstatus\n\
                     binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\n";
-    assert_eq!(text(&output), expected, "{}", shown(&output));
+    seen.wrote(expected);
 }

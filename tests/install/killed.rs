@@ -7,8 +7,8 @@
 
 use std::process::Command;
 
-use super::support::{Need, Scratch, TOOL, artefact, have, killer, saying};
-use super::{run, shown, text};
+use crate::run;
+use crate::support::{Scratch, TOOL, artefact, killer, need, saying};
 
 /// `each NAME SIGNAL COMMAND ALLOWED NEXT AFTER` runs a command again and again, each time ended before a later call, with
 /// what `prepare` makes before. ALLOWED is what programs may say then, NEXT is the next run, and AFTER what they say after
@@ -64,9 +64,6 @@ const PRELUDE: &str = r#"
 /// Runs a script that calls `each`, of which every run has so many calls at least.
 #[track_caller]
 fn expect(script: &str, runs: usize, calls: u32) {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
     let scratch = Scratch::new();
     scratch.probe("aarch64", "aarch64");
     scratch.probe("s390x", "s390x");
@@ -79,15 +76,16 @@ fn expect(script: &str, runs: usize, calls: u32) {
         assert!(done.success());
     });
     let variables = format!("KILL={} TOOL={}", killer().display(), stripped.display());
-    let output = run(&scratch, &format!("{variables}\n{PRELUDE}\n{script}"));
-    let counts: Vec<u32> = text(&output).lines().filter_map(|line| line.rsplit_once(": ")?.1.parse().ok()).collect();
-    let right = counts.len() == runs && text(&output).lines().count() == runs;
-    assert!(right && counts.iter().all(|count| *count >= calls), "{}", shown(&output));
-    eprintln!("{}", text(&output));
+    let seen = run(&scratch, &format!("{variables}\n{PRELUDE}\n{script}"));
+    let counts: Vec<u32> = seen.out().lines().filter_map(|line| line.rsplit_once(": ")?.1.parse().ok()).collect();
+    let right = counts.len() == runs && seen.out().lines().count() == runs;
+    assert!(right && counts.iter().all(|count| *count >= calls), "{seen}");
+    eprintln!("{}", seen.out());
 }
 
 #[test]
 fn first_installation() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         finish() { uninstall >/dev/null; state | cmp - state.nothing; }
@@ -101,6 +99,7 @@ fn first_installation() {
 
 #[test]
 fn upgrade() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         old=one new=two; install $old >/dev/null 2>&1
@@ -118,6 +117,7 @@ fn upgrade() {
 
 #[test]
 fn replacement_of_others() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         prepare() { theirs; }
@@ -139,6 +139,7 @@ fn replacement_of_others() {
 
 #[test]
 fn replacement_of_others_by_what_does_not_work() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         theirs
@@ -153,6 +154,7 @@ fn replacement_of_others_by_what_does_not_work() {
 
 #[test]
 fn interrupted_by_a_signal_that_can_wait() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         old=one new=two; install $old >/dev/null 2>&1
@@ -170,6 +172,7 @@ fn interrupted_by_a_signal_that_can_wait() {
 
 #[test]
 fn removal() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         prepare() { install one >/dev/null 2>&1; }

@@ -1,7 +1,7 @@
 //! Entries of others, whatever their names are, come out of every command as they were.
 
-use super::support::{Need, Scratch, have, saying};
-use super::{run, shown, text};
+use crate::run;
+use crate::support::{Scratch, need, saying};
 
 /// Functions of the scripts: `state` shows the registry in the kernel's order, which is that of age; `stranger` registers
 /// an entry for alpha's programs that is not ours.
@@ -16,20 +16,18 @@ const PRELUDE: &str = r#"
 /// What a script prints, with emulators that say "ours" and "theirs".
 #[track_caller]
 fn expect(script: &str, expected: &str) {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
     let scratch = Scratch::new();
     scratch.probe("guest", "alpha");
     scratch.write("theirs", std::fs::read(saying("theirs", 0)).unwrap());
     let [ours, broken] = [saying("ours", 0), saying("broken", 1)];
     let emulators = format!("EMULATOR={} BROKEN={}", ours.display(), broken.display());
-    let output = run(&scratch, &format!("{emulators}\n{PRELUDE}\n{script}"));
-    assert_eq!(text(&output), expected, "{}", shown(&output));
+    let seen = run(&scratch, &format!("{emulators}\n{PRELUDE}\n{script}"));
+    seen.wrote(expected);
 }
 
 #[test]
 fn stay_untouched_under_every_name() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         for name in qemu-alpha qemu-alpha.old qemu-alpha.new old.qemu-alpha $TEMPORARY $TRIAL other; do stranger $name; done
@@ -49,6 +47,7 @@ fn stay_untouched_under_every_name() {
 
 #[test]
 fn leave_other_names_for_temporary_entries() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         for name in qemu-alpha $TEMPORARY $TRIAL $TEMPORARY.2; do stranger $name; done
@@ -68,6 +67,7 @@ fn leave_other_names_for_temporary_entries() {
 
 #[test]
 fn stay_untouched_beside_ours() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         for name in qemu-alpha.old qemu-alpha.new other; do stranger $name; done
@@ -84,6 +84,7 @@ fn stay_untouched_beside_ours() {
 
 #[test]
 fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
+    need!(Namespace, Compiler);
     expect(
         r#"
         stranger qemu-alpha
@@ -100,9 +101,7 @@ fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
 
 #[test]
 fn come_back_if_the_kernel_refuses_what_is_to_replace_them() {
-    if !have(&[Need::Strace]) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace);
     expect(
         r#"
         stranger qemu-alpha; echo 0 >$REGISTRY/qemu-alpha

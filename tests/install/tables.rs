@@ -1,9 +1,7 @@
 //! The tables of a site, which are compiled into what is installed.
 
-use std::process::Command;
-
-use super::support::{Need, Scratch, TOOL, have};
-use super::{run, shown, text};
+use crate::run;
+use crate::support::{Scratch, need};
 
 #[test]
 fn tables_of_the_site() {
@@ -13,37 +11,29 @@ fn tables_of_the_site() {
         .write("r/etc/binfmt-dispatch/10.json", row(r#"{"name": "alpha", "emulators": ["/bin/true"], "notes": "a"}"#));
     scratch.write("r/etc/binfmt-dispatch/20.json", row(r#"{"name": "alpha", "notes": "b"}"#));
     scratch.write("r/etc/binfmt-dispatch/README", "not a table");
-    let install = |arguments: &[&str]| {
-        let mut command = Command::new(TOOL);
-        command.args(["install", "--root", &scratch.at("r"), "--no-emulators"]).args(arguments).output().unwrap()
-    };
-    assert!(install(&[]).status.success());
+    let install =
+        |arguments: &[&str]| scratch.tool([&["install", "--root", "r", "--no-emulators"], arguments].concat());
+    install(&[]).exited(0);
     let image = scratch.at("r/usr/bin/binfmt-dispatch");
-    let listed = || {
-        let output = Command::new(&image).args(["list", "--json", "alpha"]).output().unwrap();
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()[0].clone()
-    };
+    let listed = || scratch.run(&image, ["list", "--json", "alpha"]).json()[0].clone();
     assert_eq!((&listed()["emulator"], &listed()["notes"]), (&"/bin/true".into(), &"b".into()));
-    assert!(install(&["--no-site"]).status.success());
+    install(&["--no-site"]).exited(0);
     assert_ne!(listed()["notes"], "b");
     scratch.write("r/etc/binfmt-dispatch/30.json", row(r#"{"name": "alpha", "emulators": ["a/b"]}"#));
-    let output = install(&[]);
-    let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.contains("30.json:1:66: architectures[0].emulators[0]: emulator"), "{}", shown(&output));
+    let seen = install(&[]);
+    assert!(seen.err().contains("30.json:1:66: architectures[0].emulators[0]: emulator"), "{seen}");
 }
 
 #[test]
 fn tables_of_this_machine() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.write(
         "etc/binfmt-dispatch/a.json",
         r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "site"}]}"#,
     );
     scratch.write("given.json", r#"{"version": 1, "architectures": [{"name": "alpha", "notes": "given"}]}"#);
-    let output = run(
+    let seen = run(
         &scratch,
         r#"
         # In this namespace only, /etc is another directory.
@@ -58,10 +48,10 @@ fn tables_of_this_machine() {
         true
         "#,
     );
-    let lines: Vec<_> = text(&output).lines().map(str::to_owned).collect();
-    assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{}", shown(&output));
+    let lines: Vec<_> = seen.out().lines().map(str::to_owned).collect();
+    assert_eq!(lines[..6], ["site,", ",", "given,", "site,", "1", ","], "{seen}");
     let place = "binfmt-dispatch: /etc/binfmt-dispatch/b.json:1:61: architectures[0].argv0: ";
-    assert!(lines[6].starts_with(place), "{}", shown(&output));
+    assert!(lines[6].starts_with(place), "{seen}");
     let refused = "binfmt-dispatch: /etc/binfmt-dispatch: cannot read: check the path: not a directory";
-    assert_eq!(lines[7..], ["code 2", ",", refused], "{}", shown(&output));
+    assert_eq!(lines[7..], ["code 2", ",", refused], "{seen}");
 }

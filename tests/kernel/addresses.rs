@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Foreign, Need, Observation, Release, Scratch, Way, have};
+use crate::support::{Foreign, Observation, Release, Scratch, Way, need};
 
-const NEEDS: &[Need] = &[Need::Namespace, Need::BothQemus, Need::CrossCompilers];
 /// The architectures with 64-bit addresses.
 const WIDE: [Foreign; 3] = [Foreign::Aarch64, Foreign::Riscv64, Foreign::S390x];
 
@@ -19,9 +18,7 @@ fn both(release: Release, script: &str) -> Observation {
 
 #[test]
 fn all_terabytes_but_the_last_are_a_programs() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, BothQemus, CrossCompilers);
     for release in Release::ALL {
         for foreign in WIDE {
             let program = foreign.build("tests/kernel/addresses/addresses.c");
@@ -46,9 +43,7 @@ fn sanitized(foreign: Foreign) -> PathBuf {
 
 #[test]
 fn thread_sanitizer_finds_its_addresses() {
-    if !have(&[NEEDS, &[Need::Sanitizer]].concat()) {
-        return;
-    }
+    need!(Namespace, BothQemus, CrossCompilers, Sanitizer);
     // With others it does not run directly either: it does not know the addresses that this QEMU has for them. QEMU 7.2 takes
     // seconds for each start.
     for (foreign, release, starts) in [(Foreign::Riscv64, Release::Trixie, 5), (Foreign::Aarch64, Release::Bookworm, 1)]

@@ -1,19 +1,16 @@
 //! The image with all installed emulators, where there is nothing else: no emulator, no /proc, no /dev.
 
 use crate::probes;
-use crate::programs::NEEDS;
-use crate::support::{Namespace, Need, Scratch, TOOL, for_each, have};
+use crate::support::{Namespace, Scratch, TOOL, for_each, need};
 
 #[test]
 fn every_foreign_probe_runs_in_an_empty_root() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     let names = probes::foreign();
     let expected: String = names.iter().map(|name| format!("{name} 0\n")).collect();
     let scratch = Scratch::new();
     for name in &names {
-        scratch.probe(&format!("root.{name}/guest"), name);
+        scratch.probe(format!("root.{name}/guest"), name);
     }
     let script = format!("for name in {}; do chroot root.$name /guest; echo $name $?; done", names.join(" "));
     Namespace::full().run(&scratch, &script).printed(&expected);
@@ -21,9 +18,7 @@ fn every_foreign_probe_runs_in_an_empty_root() {
 
 #[test]
 fn real_programs_run_in_an_empty_root() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = "for ARCH in $ARCHITECTURES; do mkdir $ARCH; cp $GUESTS/$ARCH/bin/busybox $ARCH
         chroot $ARCH /busybox uname -m
         chroot $ARCH /busybox ls /
@@ -35,9 +30,7 @@ fn real_programs_run_in_an_empty_root() {
 
 #[test]
 fn foreign_programs_start_each_other_through_it() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = "for ARCH in $ARCHITECTURES; do mkdir -p root/$ARCH; cp $GUESTS/$ARCH/bin/busybox root/$ARCH; done
         set -- $ARCHITECTURES
         exec chroot root /$1/busybox sh -c 'for ARCH; do /$ARCH/busybox uname -m; done' sh \"$@\"";
@@ -47,9 +40,7 @@ fn foreign_programs_start_each_other_through_it() {
 
 #[test]
 fn limits_and_layouts_make_no_difference() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = "for ARCH in $ARCHITECTURES; do BB=$GUESTS/$ARCH/bin/busybox
         (ulimit -s unlimited; $BB uname -m); (ulimit -s 256; $BB uname -m); setarch -R $BB uname -m
         (ulimit -s unlimited; setarch -R $BB uname -m); done";
@@ -59,9 +50,7 @@ fn limits_and_layouts_make_no_difference() {
 
 #[test]
 fn five_hundred_programs_thirty_two_at_once() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = "set -- $ARCHITECTURES
         for i in {1..500}; do eval echo \\${$((i % $# + 1))} $i; done |
         xargs -P 32 -L 1 sh -c '$0/$1/bin/busybox echo $2 >out.$2 || echo failed $2' $GUESTS
@@ -72,9 +61,7 @@ fn five_hundred_programs_thirty_two_at_once() {
 
 #[test]
 fn a_setuid_program_is_where_nobody_knows() {
-    if !have(&[NEEDS, &[Need::Root]].concat()) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu, Root);
     let scratch = Scratch::new();
     // Where the emulator's part of the image is mapped, by a program without privileges and twice by one with them.
     let script = "cp $GUESTS/arm64/bin/busybox busybox
@@ -125,9 +112,7 @@ fn code(line: &str) -> ([std::ops::Range<u64>; 4], u64) {
 
 #[test]
 fn the_code_that_is_generated_is_near_the_emulator() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // Where the kernel puts the vDSO depends on the file system: `unshare` registers a file in memory.
     let starts = "for ARCH in arm64 s390x; do for n in {1..16}; do where; done; done; true";
     let nested = format!(
@@ -149,9 +134,7 @@ fn the_code_that_is_generated_is_near_the_emulator() {
 
 #[test]
 fn without_room_for_the_addresses_around_it_the_emulator_runs_too() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = format!("{WHERE}\nulimit -v 16000000; for ARCH in arm64 s390x; do where; done; true");
     let seen = Namespace::full().run(&Scratch::new(), &script);
     let sizes: Vec<u64> = seen.succeeded().out().lines().map(|line| code(line).1).collect();

@@ -3,9 +3,7 @@
 
 use std::os::unix::fs::chown;
 
-use crate::support::{Kind, Namespace, Need, Row, Scratch, TOOL, build, have};
-
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler, Need::Root];
+use crate::support::{Kind, Namespace, Row, Scratch, TOOL, build, need};
 
 /// Functions for scripts. `try CALLER…` makes the caller explain $G and start it, and prints both outcomes: 0 or 1 as AT_SECURE,
 /// or `refused`. It is `env` that starts it: like a shell, and like the tool, it has only those capabilities that outlast an exec.
@@ -130,30 +128,25 @@ fn check(flags: &str, inside: bool) {
 
 #[test]
 fn explain_knows_it_with_the_emulator_inside() {
-    if have(NEEDS) {
-        check("POCF", true);
-    }
+    need!(Namespace, Compiler, Root, Capabilities);
+    check("POCF", true);
 }
 
 #[test]
 fn explain_knows_it_with_the_emulator_by_path() {
-    if have(NEEDS) {
-        check("POCF", false);
-    }
+    need!(Namespace, Compiler, Root, Capabilities);
+    check("POCF", false);
 }
 
 #[test]
 fn explain_knows_it_without_flag_c() {
-    if have(NEEDS) {
-        check("POF", false);
-    }
+    need!(Namespace, Compiler, Root, Capabilities);
+    check("POF", false);
 }
 
 #[test]
 fn explain_ends_as_the_program_does() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root, Capabilities);
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
     scratch.write("tool", std::fs::read(TOOL).unwrap());

@@ -3,7 +3,7 @@
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Need, Row, Scratch, build, have};
+use crate::support::{Kind, Namespace, Row, Scratch, build, need};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -21,9 +21,7 @@ const SIZE: u64 = 32 * 1024;
 
 #[test]
 fn few_system_calls_lead_to_the_emulator() {
-    if !have(&[Need::Namespace, Need::Compiler, Need::Strace]) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
         let calls = calls(kind, json!([]));
         let expected = SYSTEM_CALLS..=SYSTEM_CALLS + if kind == Kind::Aligned { ALIGNING } else { 0 };
@@ -33,9 +31,7 @@ fn few_system_calls_lead_to_the_emulator() {
 
 #[test]
 fn the_version_of_an_emulator_by_its_path_costs_none() {
-    if !have(&[Need::Namespace, Need::Compiler, Need::Strace]) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace);
     assert_eq!(calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}])), calls(Kind::Pie, json!([])));
 }
 

@@ -2,18 +2,14 @@
 
 use std::fmt::Write;
 
-use crate::support::{Kind, Namespace, Need, Report, Row, Scratch, build, have};
+use crate::support::{Kind, Namespace, Report, need, reporting};
 
 #[test]
 fn the_guest_is_never_a_standard_descriptor() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed] {
-        let scratch = Scratch::new();
-        scratch.write("emulator", build(kind));
-        scratch.probe("guest", "aarch64");
-        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table());
+        let (scratch, row) = reporting(kind);
+        let namespace = Namespace::with_table(&scratch, &row.table());
         for closed in 0..8u8 {
             let mut script = "REPORT=report ./guest".to_owned();
             let mut open = String::new();
@@ -36,13 +32,9 @@ fn the_guest_is_never_a_standard_descriptor() {
 
 #[test]
 fn descriptors_of_the_caller_are_left_alone() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table());
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    let namespace = Namespace::with_table(&scratch, &row.table());
     let report = Report::of(&namespace.run(&scratch, "exec 3<guest 4<guest 7<guest 100<guest; ./guest"));
     report.is("descriptors", "0 1 2 3 4 5 7 100").is("aux.2", "5");
     let report = Report::of(&namespace.run(&scratch, "exec 3<guest 4<guest; REPORT=r ./guest <&-; cat r"));
@@ -52,14 +44,10 @@ fn descriptors_of_the_caller_are_left_alone() {
 
 #[test]
 fn a_full_descriptor_table_is_refused_in_words() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let emulator = scratch.at("emulator");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &emulator).table());
+    let namespace = Namespace::with_table(&scratch, &row.table());
     let line =
         format!("./guest: cannot open the emulator {emulator}: too many open files: raise the limit (ulimit -n)");
     namespace.run(&scratch, "ulimit -n 4; ./guest").refused(126, &line);

@@ -2,17 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, have};
-
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
-
-fn bench(kind: Kind) -> (Scratch, Row) {
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(kind));
-    scratch.probe("guest", "aarch64");
-    let row = Row::new("aarch64", &scratch.at("emulator"));
-    (scratch, row)
-}
+use crate::support::{Kind, Namespace, Observation, Report, TOOL, build, need, reporting};
 
 #[track_caller]
 fn executed(seen: &Observation, emulator: &str, open: &str) {
@@ -25,11 +15,9 @@ fn executed(seen: &Observation, emulator: &str, open: &str) {
 
 #[test]
 fn the_row_may_ask_for_it() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Dynamic] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         let row = row.with("strategy", json!("exec")).with("environment", json!({"ADDED": "1"}));
         let namespace = Namespace::with_table(&scratch, &row.table());
         let seen = namespace.run(&scratch, "$CALL ./guest zero one");
@@ -40,11 +28,9 @@ fn the_row_may_ask_for_it() {
 
 #[test]
 fn what_cannot_be_mapped_is_executed() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Dynamic, Kind::ExecutableStack] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         let namespace = Namespace::with_table(&scratch, &row.table());
         executed(&namespace.run(&scratch, "$CALL ./guest zero one"), &scratch.at("emulator"), "0 1 2");
     }
@@ -52,11 +38,9 @@ fn what_cannot_be_mapped_is_executed() {
 
 #[test]
 fn argv0_is_passed_in_place_only_to_a_mapped_emulator() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for (kind, argv0) in [(Kind::Pie, &["zero"][..]), (Kind::Dynamic, &[])] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         let namespace = Namespace::with_table(&scratch, &row.with("argv0", json!("auxv")).table());
         let emulator = scratch.at("emulator");
         let argv = |argv0: &[&'static str]| [&[&*emulator, "--", "./guest"], argv0, &["one"]].concat();
@@ -70,10 +54,8 @@ fn argv0_is_passed_in_place_only_to_a_mapped_emulator() {
 
 #[test]
 fn closed_standard_descriptors_stay_closed() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Dynamic);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Dynamic);
     let namespace = Namespace::with_table(&scratch, &row.table());
     let seen = namespace.run(&scratch, "export REPORT=r; $CALL ./guest zero one <&- >&-; cat r");
     executed(&seen, &scratch.at("emulator"), "2");
@@ -81,10 +63,8 @@ fn closed_standard_descriptors_stay_closed() {
 
 #[test]
 fn an_execute_only_program_is_refused_and_not_leaked() {
-    if !have(&[NEEDS, &[Need::Root]].concat()) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Dynamic);
+    need!(Namespace, Compiler, Root);
+    let (scratch, row) = reporting(Kind::Dynamic);
     scratch.mode("guest", 0o111);
     let namespace = Namespace::with_table(&scratch, &row.table()).mapped();
     let script = "exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest";
@@ -98,11 +78,9 @@ fn an_execute_only_program_is_refused_and_not_leaked() {
 
 #[test]
 fn a_program_without_a_path_of_its_own_is_refused() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     // The file is deleted between the kernel's opening it and ours: only its descriptor names it.
-    let (scratch, row) = bench(Kind::Dynamic);
+    let (scratch, row) = reporting(Kind::Dynamic);
     let namespace = Namespace::with_table(&scratch, &row.table());
     let seen = namespace.run(&scratch, "exec 5<guest; rm guest; exec /dev/fd/5 one");
     let report = Report::of(&seen);
@@ -111,10 +89,8 @@ fn a_program_without_a_path_of_its_own_is_refused() {
 
 #[test]
 fn an_emulator_that_is_no_program_is_refused() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Dynamic);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Dynamic);
     let row = row.with("strategy", json!("exec"));
     let namespace = Namespace::with_table(&scratch, &row.table());
     let emulator = scratch.at("emulator");

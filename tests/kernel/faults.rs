@@ -9,12 +9,10 @@ mod scenarios;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::support::{Need, have};
+use crate::support::need;
 use calls::{Call, FORBIDDEN, Role, TABLE, entry, nr, role};
 use injector::{Injection, Run};
 use scenarios::{Scenario, all};
-
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler, Need::Root];
 
 /// One fault after the other, then two at once.
 fn inject(name: &str, scenario: &Scenario) {
@@ -78,9 +76,8 @@ macro_rules! scenarios {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            if have(NEEDS) {
-                inject(stringify!($name), &all::$name());
-            }
+            need!(Namespace, Compiler, Root);
+            inject(stringify!($name), &all::$name());
         })*
 
         const SCENARIOS: &[fn() -> Scenario] = &[$(all::$name),*];
@@ -97,9 +94,7 @@ scenarios! {
 
 #[test]
 fn every_call_of_the_table_is_made_somewhere() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let made: BTreeSet<Role> = (SCENARIOS.iter())
         .flat_map(|scenario| {
             let scenario = scenario();

@@ -3,9 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Need, Report, Row, Scratch, build, have};
-
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
+use crate::support::{Kind, Namespace, Report, Row, Scratch, need, reporting};
 
 /// AT_FLAGS (uapi/linux/auxvec.h).
 const FLAGS: &str = "aux.8";
@@ -13,15 +11,6 @@ const FLAGS: &str = "aux.8";
 const STATUS_FLAGS: u64 = 0x8d5;
 const BASE: &str = "aux.7";
 const EXECFD: &str = "aux.2";
-
-/// A directory with an emulator, a guest for it, and the row that brings them together.
-fn bench(kind: Kind) -> (Scratch, Row) {
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(kind));
-    scratch.probe("guest", "aarch64");
-    let row = Row::new("aarch64", &scratch.at("emulator"));
-    (scratch, row)
-}
 
 /// What the emulator reports when `script` starts `./guest`, which prints it.
 #[track_caller]
@@ -31,10 +20,8 @@ fn report(scratch: &Scratch, row: &Row, script: &str) -> Report {
 
 #[test]
 fn argv_follows_the_rows_convention() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let emulator = scratch.at("emulator");
     let row = row.with("options", json!(["-B", "0", "-x"]));
     let script = "$CALL ./guest zero -one 'two words' ''";
@@ -50,10 +37,8 @@ fn argv_follows_the_rows_convention() {
 
 #[test]
 fn without_flag_p_the_path_stands_in_for_argv0() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let namespace = Namespace::with_table(&scratch, &row.table()).flags("OF");
     let report = Report::of(&namespace.run(&scratch, "$CALL ./guest zero one two"));
     report.argv(&[&scratch.at("emulator"), "-0", "./guest", "--", "./guest", "one", "two"]).is(FLAGS, "0");
@@ -62,20 +47,16 @@ fn without_flag_p_the_path_stands_in_for_argv0() {
 
 #[test]
 fn an_empty_argv_gets_an_empty_argv0() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let report = report(&scratch, &row, "$CALL ./guest");
     report.argv(&[&scratch.at("emulator"), "-0", "", "--", "./guest"]).is("proc-cmdline", "\\x00");
 }
 
 #[test]
 fn bytes_of_every_kind_pass() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let report = report(&scratch, &row, r"env -i $'A\x01\xff=\x80' =x ./guest $'\x01\x7f\xff\n' -- -0 '-- '");
     report.argv(&[&scratch.at("emulator"), "-0", "./guest", "--", "./guest", r"\x01\x7f\xff\x0a", "--", "-0", "-- "]);
     assert_eq!(report.all("env"), [r"A\x01\xff=\x80", "=x"]);
@@ -83,10 +64,8 @@ fn bytes_of_every_kind_pass() {
 
 #[test]
 fn the_rows_settings_are_made_unless_the_caller_made_them() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Fixed);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Fixed);
     let row = row.with("environment", json!({"QEMU_A": "ours", "B": "ours", "C": "ours"}));
     let report = report(&scratch, &row, "env -i B= X=1 CC=2 C=theirs=x ./guest");
     assert_eq!(report.all("env"), ["QEMU_A=ours", "B=", "X=1", "CC=2", "C=theirs=x"]);
@@ -96,11 +75,9 @@ fn the_rows_settings_are_made_unless_the_caller_made_them() {
 
 #[test]
 fn the_vector_describes_the_emulator_and_is_the_kernels_otherwise() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         let report = report(
             &scratch,
             &row,
@@ -121,11 +98,9 @@ fn the_vector_describes_the_emulator_and_is_the_kernels_otherwise() {
 
 #[test]
 fn registers_and_stack_are_as_after_an_exec() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         // The block's size decides about its alignment: try all remainders.
         for arguments in 0..4 {
             let report = report(&scratch, &row, &format!("./guest {}", "x ".repeat(arguments)));
@@ -143,11 +118,9 @@ fn registers_and_stack_are_as_after_an_exec() {
 
 #[test]
 fn the_emulator_is_mapped_as_its_headers_say() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for (kind, align) in [(Kind::Pie, 0x1000), (Kind::Fixed, 0x1000), (Kind::Aligned, 0x20_0000)] {
-        let (scratch, row) = bench(kind);
+        let (scratch, row) = reporting(kind);
         // Addresses are random: several chances to get the alignment wrong.
         for _ in 0..4 {
             let report = report(&scratch, &row, "./guest");
@@ -160,10 +133,8 @@ fn the_emulator_is_mapped_as_its_headers_say() {
 
 #[test]
 fn signals_are_as_the_caller_left_them() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let script =
         "trap '' INT PIPE; env --block-signal=HUP ./guest; env --block-signal=HUP ./emulator | sed 's/^/native./'";
     let report = report(&scratch, &row, script);
@@ -184,10 +155,8 @@ fn signals_are_as_the_caller_left_them() {
 
 #[test]
 fn a_thousand_variables_and_a_mebibyte_of_arguments_pass() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let script = "for i in {1..1000}; do export VARIABLE_$i=$i; done
         big=$(printf '%0110000d' 0); ./guest first $big $big $big $big $big $big $big $big $big last";
     let report = report(&scratch, &row, script);
@@ -200,10 +169,8 @@ fn a_thousand_variables_and_a_mebibyte_of_arguments_pass() {
 
 #[test]
 fn the_vector_is_there_without_a_single_argument_or_variable() {
-    if !have(NEEDS) {
-        return;
-    }
-    let (scratch, row) = bench(Kind::Pie);
+    need!(Namespace, Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
     let report = report(&scratch, &row, "env -i ./guest");
     assert_eq!(report.all("env"), [""; 0]);
     assert!(report.number::<u64>(EXECFD) >= 3);

@@ -3,7 +3,7 @@
 use dispatch_core::image::{ImageHeader, ProgramRecord, checksum};
 use dispatch_core::record::Field;
 
-use crate::support::{Elf, Namespace, Need, Scratch, have, tool};
+use crate::support::{Elf, Namespace, Scratch, need, tool};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -58,9 +58,7 @@ fn with_header(good: &Elf, payload: usize, change: impl FnOnce(&mut ImageHeader)
 
 #[test]
 fn damaged_payloads() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
@@ -88,9 +86,7 @@ fn damaged_payloads() {
 
 #[test]
 fn payloads_that_are_not_all_there() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, _) = image(&scratch);
@@ -106,9 +102,7 @@ fn payloads_that_are_not_all_there() {
 
 #[test]
 fn a_file_that_was_cut_off_anywhere() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
@@ -122,9 +116,7 @@ fn a_file_that_was_cut_off_anywhere() {
 
 #[test]
 fn every_field_of_the_header_is_looked_at() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
@@ -144,9 +136,8 @@ fn every_field_of_the_header_is_looked_at() {
 fn an_image_started_by_hand_is_the_command() {
     let scratch = Scratch::new();
     image(&scratch);
-    let output = std::process::Command::new(scratch.at("image")).arg("--version").output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    assert_eq!(output.stdout, tool(&["--version"]));
+    let version = scratch.tool(["--version"]);
+    scratch.run(scratch.at("image"), ["--version"]).printed(version.out());
 }
 
 #[test]
@@ -160,10 +151,7 @@ fn a_damaged_image_started_by_hand_says_so() {
         (INTERPRETER, "carries no architecture table"),
     ] {
         scratch.write("damaged", file);
-        let output = std::process::Command::new(scratch.at("damaged")).arg("--version").output().unwrap();
-        let line =
-            format!("binfmt-dispatch: the registered file {problem}: write it again with binfmt-dispatch image\n");
-        let found = (output.status.code(), String::from_utf8(output.stderr).unwrap(), output.stdout.len());
-        assert_eq!(found, (Some(125), line, 0));
+        let line = format!("the registered file {problem}: write it again with binfmt-dispatch image");
+        scratch.run(scratch.at("damaged"), ["--version"]).refused(125, &line);
     }
 }

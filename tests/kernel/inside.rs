@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 use dispatch_core::image::{ImageHeader, ProgramRecord};
 use dispatch_core::record::Field;
 
-use crate::support::{Elf, Kind, Namespace, Need, Observation, Report, Scratch, build, guests, have};
+use crate::support::{Elf, Kind, Namespace, Observation, Report, Scratch, build, guests, need, reporting};
 
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
 /// System calls from the interpreter's first instruction to the jump, with a real emulator.
 const SYSTEM_CALLS: usize = 10;
 /// How many more there are for a guest that is shorter than what is read at once.
@@ -29,11 +28,8 @@ const LEFT_BEHIND: u64 = 64 * 1024;
 
 /// A directory with a guest, and an image with an emulator of `kind` for it, written with `options`.
 fn bench(kind: Kind, options: &[&str]) -> (Scratch, Namespace) {
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(kind));
-    scratch.probe("guest", "aarch64");
-    let from = format!("aarch64={}", scratch.at("emulator"));
-    let namespace = Namespace::with_image(&scratch, &[&["--from", &from], options].concat());
+    let (scratch, _) = reporting(kind);
+    let namespace = Namespace::embedding(&scratch, options);
     // By its path it could not be found any more.
     std::fs::remove_file(scratch.at("emulator")).unwrap();
     (scratch, namespace)
@@ -61,9 +57,7 @@ fn base(report: &Report) -> u64 {
 
 #[test]
 fn every_kind_is_as_its_file_says() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for (kind, align) in [(Kind::Pie, 0x1000), (Kind::Fixed, 0x1000), (Kind::Aligned, 0x20_0000)] {
         for options in [&[][..], &["--no-prelink"]] {
             let (scratch, namespace) = bench(kind, options);
@@ -89,9 +83,7 @@ fn every_kind_is_as_its_file_says() {
 
 #[test]
 fn where_its_addresses_are_taken_it_goes_elsewhere() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     // Without randomness the vDSO is at the same place every time: say that the emulator is prelinked for that.
     let (scratch, namespace) = bench(Kind::Pie, &[]);
     let script = "setarch -R ./guest";
@@ -118,9 +110,7 @@ fn where_its_addresses_are_taken_it_goes_elsewhere() {
 
 #[test]
 fn a_fixed_program_whose_addresses_are_taken_is_refused() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let (scratch, namespace) = bench(Kind::Fixed, &[]);
     let vdso: u64 = Report::of(&namespace.run(&scratch, "setarch -R ./guest")).number("aux.33");
     let fixed = Elf(build(Kind::Fixed));
@@ -138,9 +128,7 @@ fn a_fixed_program_whose_addresses_are_taken_is_refused() {
 
 #[test]
 fn few_system_calls_lead_to_it() {
-    if !have(&[NEEDS, &[Need::Strace]].concat()) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
         for options in [&[][..], &["--no-prelink"]] {
             let (scratch, namespace) = bench(kind, options);
@@ -155,9 +143,7 @@ fn few_system_calls_lead_to_it() {
 
 #[test]
 fn few_system_calls_lead_to_a_real_one() {
-    if !have(&[crate::programs::NEEDS, &[Need::Strace]].concat()) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu, Strace);
     let scratch = Scratch::new();
     for guest in guests() {
         let script = format!("strace -qq -o trace {} true; {TO_THE_JUMP}", guest.busybox.display());
@@ -186,9 +172,7 @@ fn counted(seen: &Observation, expected: RangeInclusive<usize>, paths: usize) {
 
 #[test]
 fn few_system_calls_lead_to_it_with_privileges_too() {
-    if !have(&[NEEDS, &[Need::Strace, Need::Root]].concat()) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace, Root);
     let (scratch, namespace) = bench(Kind::Pie, &[]);
     let script = format!(
         "chmod 4755 guest; chmod 777 .; strace -u nobody -qq -o trace ./guest >report
@@ -201,9 +185,7 @@ fn few_system_calls_lead_to_it_with_privileges_too() {
 
 #[test]
 fn of_two_for_one_cpu_the_first_runs() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.write("old", build(Kind::Pie));
     scratch.write("new", build(Kind::Fixed));
@@ -219,9 +201,7 @@ fn of_two_for_one_cpu_the_first_runs() {
 
 #[test]
 fn limits_and_layouts_make_no_difference() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed] {
         let (scratch, namespace) = bench(kind, &[]);
         for script in [
@@ -238,9 +218,7 @@ fn limits_and_layouts_make_no_difference() {
 
 #[test]
 fn too_little_address_space_is_said() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for (kind, options) in [(Kind::Pie, &[][..]), (Kind::Pie, &["--no-prelink"]), (Kind::Fixed, &[])] {
         let (scratch, namespace) = bench(kind, options);
         let guest = scratch.at("guest");
@@ -254,9 +232,7 @@ fn too_little_address_space_is_said() {
 
 #[test]
 fn what_is_only_read_is_not_counted_as_memory_in_use() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for (kind, options) in [(Kind::Pie, &[][..]), (Kind::Pie, &["--no-prelink"]), (Kind::Fixed, &[])] {
         let (scratch, namespace) = bench(kind, options);
         let elf = Elf(build(kind));
@@ -275,9 +251,7 @@ fn what_is_only_read_is_not_counted_as_memory_in_use() {
 
 #[test]
 fn a_kernel_without_memory_is_said() {
-    if !have(&[NEEDS, &[Need::Strace]].concat()) {
-        return;
-    }
+    need!(Namespace, Compiler, Strace);
     // As with vm.overcommit_memory=2 when all has been promised. What is reserved is tried at the prelinked address first.
     let (scratch, namespace) = bench(Kind::Pie, &[]);
     let without = |call: &str, which: &str| {
@@ -295,9 +269,7 @@ fn a_kernel_without_memory_is_said() {
 
 #[test]
 fn nothing_of_the_image_stays_that_is_not_needed() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
         for options in [&[][..], &["--no-prelink"]] {
             let (scratch, namespace) = bench(kind, options);

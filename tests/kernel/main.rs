@@ -4,22 +4,41 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// Addresses that a program can have.
 mod addresses;
+// The image where there is nothing else: no emulator, no /proc, no /dev.
 mod alone;
+// Which starts the kernel marks as privileged.
 mod at_secure;
+// Promises in numbers.
 mod counts;
+// The descriptors that an emulator finds.
 mod descriptors;
+// Emulators that have to be executed.
 mod exec;
+// The interpreter's system calls, made to fail.
 mod faults;
+// The hand-over as the emulator sees it.
 mod handover;
+// Registered files that are damaged.
 mod images;
+// Embedded emulators, as they see it themselves.
 mod inside;
+// The CPU model that an emulator is given.
 mod models;
+// Programs that gain privileges.
 mod privileges;
+// The smallest program of every architecture.
 mod probes;
+// What a process inherits, and what others see of it.
 mod processes;
+// Foreign programs, started in every way.
 mod programs;
+// Programs that are not run, and what is said then.
 mod refusals;
+// Small stacks.
 mod stacks;
+// Libraries below a sysroot.
 mod sysroots;
+// Measuring CPU models.
 mod tune;

@@ -4,7 +4,7 @@ use dispatch_table::ArchTable;
 use serde_json::json;
 
 use crate::support::{
-    Kind, Namespace, Need, Observation, Report, Row, Scratch, TOOL, build, guest_with_property, guests, have, tool,
+    Kind, Namespace, Observation, Report, Row, Scratch, TOOL, build, guest_with_property, guests, need, tool,
 };
 
 /// `pr_type` of the property in these tests.
@@ -45,18 +45,14 @@ fn given(namespace: &Namespace, scratch: &Scratch, script: &str) -> String {
 
 #[test]
 fn it_comes_before_the_options() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let (scratch, namespace) = bench();
     assert_eq!(given(&namespace, &scratch, "./guest"), "-cpu usual,x=on -B 0");
 }
 
 #[test]
 fn the_callers_wins() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let (scratch, namespace) = bench();
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU=mine ./guest"), "-B 0");
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU= ./guest"), "-B 0");
@@ -69,9 +65,7 @@ fn the_callers_wins() {
 
 #[test]
 fn a_model_that_the_emulator_refuses_comes_with_a_hint() {
-    if !have(crate::programs::NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let said = "qemu (QEMU_CPU is set: see binfmt-dispatch --explain): unable to find CPU model 'no-such-model'";
     let namespace = Namespace::full();
     for guest in guests() {
@@ -83,9 +77,7 @@ fn a_model_that_the_emulator_refuses_comes_with_a_hint() {
 
 #[test]
 fn a_program_that_needs_more_gets_the_larger_one() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let (scratch, namespace) = bench();
     for (kind, value, model) in [
         (PROPERTY, 0b0101, "usual,x=on"),
@@ -119,9 +111,7 @@ fn a_program_that_needs_more_gets_the_larger_one() {
 
 #[test]
 fn a_privileged_program_gets_the_tables_whatever_its_caller_says() {
-    if !have(&[Need::Namespace, Need::Compiler, Need::Root]) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
     scratch.probe("guest", "aarch64");
@@ -145,9 +135,7 @@ fn by_path(scratch: &Scratch, kind: Kind, change: impl FnOnce(Row) -> Row) -> Na
 
 #[test]
 fn the_version_of_an_emulator_by_its_path_decides() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned, Kind::Dynamic] {
         for strategy in ["map", "exec"] {
             let scratch = Scratch::new();
@@ -167,9 +155,7 @@ fn after(change: &str) -> String {
 
 #[test]
 fn another_file_at_its_path_is_given_what_all_versions_are() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     for change in [
         "touch emulator-7.2.22",
         "touch -d '@1234567890.5' emulator-7.2.22",
@@ -194,9 +180,7 @@ fn another_file_at_its_path_is_given_what_all_versions_are() {
 
 #[test]
 fn an_emulator_that_appears_at_an_earlier_path_was_not_asked() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let both = json!([scratch.at("earlier"), scratch.at(EMULATOR)]);
     let namespace = by_path(&scratch, Kind::Pie, |row| row.with("emulators", both));
@@ -206,9 +190,7 @@ fn an_emulator_that_appears_at_an_earlier_path_was_not_asked() {
 
 #[test]
 fn in_a_chroot_the_file_there_counts() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let script =
@@ -219,9 +201,7 @@ fn in_a_chroot_the_file_there_counts() {
 
 #[test]
 fn without_an_image_the_emulator_is_asked_when_it_is_needed() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let tool = format!("{TOOL} --table table.json");
@@ -241,9 +221,7 @@ fn without_an_image_the_emulator_is_asked_when_it_is_needed() {
 
 #[test]
 fn it_is_explained_why_the_model_holds() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let emulator = scratch.at(EMULATOR);
@@ -284,14 +262,12 @@ fn shown(scratch: &Scratch, fields: &serde_json::Value, contents: &str, script: 
     scratch.write("rows.json", json!({"version": 1, "architectures": [row]}).to_string());
     scratch.write("guest", guest_with_property(probe(), PROPERTY, 0b10));
     let script = format!("{TOOL} --table rows.json image --no-site -o image {contents}\n{script}");
-    Namespace::with_lines("nothing registered", String::new()).run(scratch, &script)
+    Namespace::empty().run(scratch, &script)
 }
 
 #[test]
 fn the_version_of_the_emulator_decides() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     let versions = json!({"versions": [
         {"before": "2.0", "cpu": "older"},
@@ -316,9 +292,7 @@ fn the_version_of_the_emulator_decides() {
 
 #[test]
 fn a_model_that_the_emulator_refuses_is_left_out() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     for fields in [
         json!({"cpu": "no-such-model"}),
         json!({"versions": [{"since": "2.0", "cpu": "max", "lacks": ["b"], "larger_cpu": "no-such-model"}]}),
@@ -338,9 +312,7 @@ fn a_model_that_the_emulator_refuses_is_left_out() {
 
 #[test]
 fn by_its_path_too() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     let explain = "./image explain ./guest | grep -e '-0'; ./image run ./guest";
     let since = |cpu: &str| json!({"versions": [{"since": "2.0", "cpu": cpu}]});
     let scratch = Scratch::new();
@@ -353,15 +325,13 @@ fn by_its_path_too() {
     let (warning, rest) = seen.err().split_once('\n').unwrap_or_default();
     assert!(warning.starts_with("binfmt-dispatch: warning: /usr/bin/qemu-aarch64") && rest.is_empty(), "{seen}");
     let run = format!("{TOOL} --table rows.json run ./guest");
-    let seen = Namespace::with_lines("nothing registered", String::new()).run(&scratch, &run);
+    let seen = Namespace::empty().run(&scratch, &run);
     assert!((seen.code(), seen.err()) == (0, ""), "{seen}");
 }
 
 #[test]
 fn the_callers_model_is_tried_when_it_is_explained() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     let fields = json!({"cpu": "max"});
     let explain = |model: &str| {

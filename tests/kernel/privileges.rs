@@ -2,25 +2,20 @@
 //! is inside the registered file and are refused where it is opened by a path; without it they run unprivileged.
 
 use crate::inside::whole;
-use crate::support::{Kind, Namespace, Need, Report, Row, Scratch, build, have};
+use crate::support::{Kind, Namespace, Report, Scratch, build, need, reporting};
 
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler, Need::Root];
 /// Becomes an ordinary user.
 const AS_USER: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
 
 fn bench() -> (Scratch, Namespace) {
-    let scratch = Scratch::new();
-    scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table());
+    let (scratch, row) = reporting(Kind::Pie);
+    let namespace = Namespace::with_table(&scratch, &row.table());
     (scratch, namespace.mapped())
 }
 
 #[test]
 fn privileged_programs_are_refused() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
     let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different \
@@ -37,9 +32,7 @@ fn privileged_programs_are_refused() {
 
 #[test]
 fn with_flag_c_others_run_as_ever() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
     for script in [
@@ -54,9 +47,7 @@ fn with_flag_c_others_run_as_ever() {
 
 #[test]
 fn without_flag_c_they_run_without_privileges() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let (scratch, namespace) = bench();
     for mode in ["4755", "2755", "4111"] {
         let script = format!("chmod {mode} guest; exec {AS_USER} ./guest");
@@ -68,15 +59,10 @@ fn without_flag_c_they_run_without_privileges() {
 
 #[test]
 fn with_the_emulator_inside_they_run_with_their_privileges() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
-        let scratch = Scratch::new();
-        scratch.write("emulator", build(kind));
-        scratch.probe("guest", "aarch64");
-        let from = format!("aarch64={}", scratch.at("emulator"));
-        let namespace = Namespace::with_image(&scratch, &["--from", &from]).flags("POCF").mapped();
+        let (scratch, _) = reporting(kind);
+        let namespace = Namespace::embedding(&scratch, &[]).flags("POCF").mapped();
         let start = format!("export QEMU_LD_PREFIX=/ QEMU_ANY=1 OTHER=1; exec {AS_USER} ./guest");
         let usual: u64 = Report::of(&namespace.run(&scratch, &start)).number("base");
         for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
@@ -104,14 +90,11 @@ fn with_the_emulator_inside_they_run_with_their_privileges() {
 
 #[test]
 fn an_image_refuses_what_it_does_not_hold() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
     scratch.probe("guest", "riscv64");
-    let from = format!("aarch64={}", scratch.at("emulator"));
-    let namespace = Namespace::with_image(&scratch, &["--from", &from]).flags("POCF").mapped();
+    let namespace = Namespace::embedding(&scratch, &[]).flags("POCF").mapped();
     let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different real \
                 and effective ids), and the emulator for riscv64 is not inside the registered file: register without the C \
                 flag, or drop the privileges first";

@@ -1,11 +1,10 @@
 //! The smallest program of every architecture runs: the kernel's rules, the table and the emulators fit together.
 
 use std::path::Path;
-use std::process::Command;
 
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::support::{Namespace, Need, Scratch, TOOL, have};
+use crate::support::{Namespace, Scratch, need};
 
 /// How many architectures Debian 12's qemu-user-static emulates that are foreign to an x86-64 machine.
 const FOREIGN: usize = 31;
@@ -33,9 +32,7 @@ pub fn foreign() -> Vec<String> {
 
 #[test]
 fn every_foreign_probe_runs_by_execution() {
-    if !have(&[Need::Namespace, Need::Qemu]) {
-        return;
-    }
+    need!(Namespace, Qemu);
     let names = foreign();
     let expected: String = names.iter().map(|name| format!("{name} 0\n")).collect();
     let run = |namespace: Namespace| {
@@ -51,22 +48,17 @@ fn every_foreign_probe_runs_by_execution() {
 
 #[test]
 fn what_may_be_native_runs_without_registration() {
-    if !have(&[Need::Qemu]) {
-        return;
-    }
+    need!(Qemu);
     let scratch = Scratch::new();
     for (row, _) in rows() {
-        let probe = scratch.probe(&row.name, &row.name);
-        let output = Command::new(TOOL).arg("run").arg("--").arg(probe).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{}: {output:?}", row.name);
+        scratch.probe(&row.name, &row.name);
+        scratch.tool(["run", "--", &scratch.at(&row.name)]).succeeded();
     }
 }
 
 #[test]
 fn position_independent_probes_are_registered_too() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     // e_type ET_DYN in the byte order of each, and too short for a header: only that the rules accept it matters.
     let scratch = Scratch::new();
     let table = ArchTable::builtin();

@@ -1,7 +1,7 @@
 //! What a process inherits and what others see of it: as if the kernel had started the program by itself.
 
-use crate::programs::{NEEDS, each, times};
-use crate::support::{Namespace, Need, Scratch, both, for_each, guests, have};
+use crate::programs::{each, times};
+use crate::support::{Namespace, Scratch, both, for_each, guests, need};
 
 /// Starts a foreign shell that waits, shows what the host sees of it by `look`, and lets it end.
 fn while_waiting(look: &str) -> String {
@@ -14,9 +14,7 @@ fn while_waiting(look: &str) -> String {
 
 #[test]
 fn directory_and_umask_are_kept() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "(cd /usr/bin; $BB readlink /proc/self/cwd); (cd /; env -i $BB pwd)
         (umask 027; $BB sh -c umask; $BB touch made; $BB mkdir sub; stat -c '%a %n' made sub)",
@@ -26,9 +24,7 @@ fn directory_and_umask_are_kept() {
 
 #[test]
 fn ignored_signals_stay_ignored() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "try() { $BB sh -c 'kill -INT $$; kill -PIPE $$; echo alive'; echo $?; }
         { try; (trap '' INT; try); (trap '' INT PIPE; try); } 2>/dev/null",
@@ -38,9 +34,7 @@ fn ignored_signals_stay_ignored() {
 
 #[test]
 fn blocked_signals_stay_blocked() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "try() { \"$@\" $BB sh -c 'kill -TERM $$; echo alive'; echo $?; }
         { try env --block-signal=TERM; try env; } 2>/dev/null",
@@ -50,9 +44,7 @@ fn blocked_signals_stay_blocked() {
 
 #[test]
 fn limits_are_kept() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "(ulimit -n 77; ulimit -c 0; ulimit -s 4096; ulimit -t 99; $BB cat /proc/self/limits)
         (ulimit -s 256; $BB echo small stack); (ulimit -s unlimited; $BB echo any stack)
@@ -63,17 +55,13 @@ fn limits_are_kept() {
 
 #[test]
 fn the_process_has_the_programs_name() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     each("ln -s $BB cat; ./cat /proc/self/comm; $BB cat /proc/self/comm").printed(&times("cat\nbusybox\n"));
 }
 
 #[test]
 fn others_see_the_programs_own_command_line() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let script = format!(
         "for ARCH in $ARCHITECTURES; do BB=$GUESTS/$ARCH/bin/busybox; {}; done",
         while_waiting("tr '\\0' '|' </proc/$PID/cmdline; echo; ps -o args= $PID")
@@ -92,18 +80,14 @@ fn others_see_the_programs_own_command_line() {
 
 #[test]
 fn others_see_the_programs_own_environment() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(&while_waiting("tr '\\0' '\\n' </proc/$PID/environ"));
     seen.printed(&times("A=1\n"));
 }
 
 #[test]
 fn no_descriptor_is_left_open() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // The fourth is the directory itself.
     let seen = each("$BB ls /proc/self/fd; (exec 7<$BB; $BB ls /proc/self/fd)");
     seen.printed(&times("0\n1\n2\n3\n0\n1\n2\n3\n7\n"));
@@ -111,9 +95,7 @@ fn no_descriptor_is_left_open() {
 
 #[test]
 fn closed_standard_descriptors_stay_closed() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let list = "$BB sh -c 'for f in 0 1 2 3; do [ -e /proc/self/fd/$f ] && echo $f >&9; done' 9>list";
     let but_stdin = format!("{list} >&-; cat list; {list} 2>&-; cat list; {list} >&- 2>&-; cat list");
     each(&but_stdin).printed(&times("0\n2\n0\n1\n0\n"));
@@ -123,9 +105,7 @@ fn closed_standard_descriptors_stay_closed() {
 
 #[test]
 fn execute_only_programs_run() {
-    if !have(&[NEEDS, &[Need::Root]].concat()) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu, Root);
     let script = "for ARCH in $ARCHITECTURES; do cp $GUESTS/$ARCH/bin/busybox busybox-$ARCH; chmod 0111 busybox-$ARCH
         setpriv --reuid 1000 --regid 1000 --clear-groups sh -c \"cat busybox-$ARCH 2>/dev/null; ./busybox-$ARCH uname -m\"; done";
     let (ours, direct) = (Namespace::ours().mapped(), Namespace::direct().mapped());
@@ -138,18 +118,14 @@ fn execute_only_programs_run() {
 
 #[test]
 fn a_program_may_start_itself_again() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let machines = for_each(|guest| format!("{}\n", guest.machine));
     each("$BB sh -c 'exec -a busybox /proc/self/exe uname -m'").printed(&machines);
 }
 
 #[test]
 fn a_root_without_proc_will_do() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // An empty directory as root, but for the program and its emulator.
     let seen = both(
         "mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64* root/usr/bin; cp $GUESTS/arm64/bin/busybox root

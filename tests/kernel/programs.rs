@@ -1,10 +1,7 @@
 //! Real foreign programs, started in every way that programs are started. Each case runs through us and with QEMU
 //! registered directly.
 
-use crate::support::{Namespace, Need, Observation, Scratch, both, for_each, guests, have};
-
-/// What running the foreign programs takes.
-pub const NEEDS: &[Need] = &[Need::Namespace, Need::Guests, Need::Qemu];
+use crate::support::{Namespace, Observation, Scratch, both, for_each, guests, need};
 
 /// Runs `body` for every foreign busybox, $BB, in a directory of its own.
 #[track_caller]
@@ -21,36 +18,28 @@ pub fn times(text: &str) -> String {
 
 #[test]
 fn the_machine_is_the_foreign_one() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let machines = for_each(|guest| format!("{}\n", guest.machine));
     each("$BB uname -m").printed(&machines);
 }
 
 #[test]
 fn exit_statuses_are_kept() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     each("$BB true; echo $?; $BB sh -c 'exit 7'; echo $?; $BB sh -c 'exit 255'; echo $?")
         .printed(&times("0\n7\n255\n"));
 }
 
 #[test]
 fn deaths_by_signal_are_kept() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each("{ for s in KILL TERM PIPE INT; do $BB sh -c \"kill -$s \\$\\$\"; echo $?; done; } 2>/dev/null");
     seen.printed(&times("137\n143\n141\n130\n"));
 }
 
 #[test]
 fn argv0_is_the_callers() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "ln -s $BB echo
         ./echo applet
@@ -64,9 +53,7 @@ fn argv0_is_the_callers() {
 
 #[test]
 fn odd_names_are_kept() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // Busybox complains about applets by these names, and by that shows what it was called.
     let seen = each(
         "for name in 'with space' -E -L '--' '*' $'new\\nline' 'ünïcode'; do
@@ -84,9 +71,7 @@ fn odd_names_are_kept() {
 
 #[test]
 fn a_program_whose_path_is_an_option_runs_only_through_us() {
-    if !have(&[Need::Namespace, Need::Guests, Need::Qemu, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu, Compiler);
     let script = "cp $GUESTS/arm64/bin/busybox ./-E; cp ./-E ./-version
         for name in -E -version; do $CALL $name echo ran; echo $?; done 2>&1";
     let ours = Namespace::ours().run(&Scratch::new(), script);
@@ -98,26 +83,20 @@ fn a_program_whose_path_is_an_option_runs_only_through_us() {
 
 #[test]
 fn pipes_break_as_they_should() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     each("$BB yes | head -n 1; echo ${PIPESTATUS[@]}").printed(&times("y\n141 0\n"));
 }
 
 #[test]
 fn standard_input_is_the_programs() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     each("printf 'a\\0b\\n' | $BB od -An -tx1; { $BB dd bs=1 count=2 status=none; $BB cat; } <<<'abcd'")
         .printed(&times(" 61 00 62 0a\nabcd\n"));
 }
 
 #[test]
 fn the_environment_is_the_callers() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen = each(
         "env -i A=1 'B=two words' C= $'D=\\x01\\xff\\n=' =empty QEMU_UNKNOWN=1 LD_PRELOAD=/nowhere $BB env | sort | od -c
         env -i $BB env",
@@ -128,9 +107,7 @@ fn the_environment_is_the_callers() {
 
 #[test]
 fn scripts_may_name_foreign_programs() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // The path in a `#!` line and the script's own are what the shell shows as $0 and its arguments.
     let seen = each(
         "ln -s $BB sh; ln -s $BB cat
@@ -144,9 +121,7 @@ fn scripts_may_name_foreign_programs() {
 
 #[test]
 fn foreign_shells_start_programs_of_every_kind() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let seen =
         each("for OTHER in $ARCHITECTURES; do $BB sh -c \"$GUESTS/$OTHER/bin/busybox uname -m; /bin/uname -m\"; done");
     let native = std::env::consts::ARCH;
@@ -156,18 +131,14 @@ fn foreign_shells_start_programs_of_every_kind() {
 
 #[test]
 fn two_hundred_programs_one_after_the_other() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let expected: String = (1..=200).map(|number| format!("{number}\n")).collect();
     both("for i in {1..200}; do $GUESTS/arm64/bin/busybox echo $i; done").printed(&expected);
 }
 
 #[test]
 fn thirty_two_programs_at_once() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     // All of them are there before any may go on.
     let seen = both(
         "mkfifo go; set -- $ARCHITECTURES

@@ -1,8 +1,6 @@
 //! What is not run: one line that names it, the documented exit code, nothing on standard output.
 
-use crate::support::{Elf, Kind, Namespace, Need, Report, Row, Scratch, build, guests, have};
-
-const NEEDS: &[Need] = &[Need::Namespace, Need::Compiler];
+use crate::support::{Elf, Kind, Namespace, Report, Row, Scratch, build, guests, need};
 
 /// Offsets in a 64-bit ELF header (gABI, chapter 4).
 const E_TYPE: usize = 16;
@@ -18,9 +16,7 @@ const P_MEMSZ: usize = 40;
 
 #[test]
 fn damaged_headers_that_the_kernel_lets_through() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     let probe = |name: &str| Elf(std::fs::read(scratch.probe("guest", name)).unwrap());
     let remedy = "check that the file is a complete Linux program";
@@ -41,9 +37,7 @@ fn damaged_headers_that_the_kernel_lets_through() {
 
 #[test]
 fn programs_for_other_systems_and_machines_stay_unstarted() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     // FreeBSD, an object file, a core dump, no such machine, 32-bit: the kernel says "exec format error" by itself.
@@ -56,9 +50,7 @@ fn programs_for_other_systems_and_machines_stay_unstarted() {
 
 #[test]
 fn names_are_shown_without_harm() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("probe", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
@@ -81,9 +73,7 @@ fn names_are_shown_without_harm() {
 
 #[test]
 fn a_line_is_written_at_once_and_stays_one_line() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
@@ -96,9 +86,7 @@ fn a_line_is_written_at_once_and_stays_one_line() {
 
 #[test]
 fn the_exit_code_stands_where_nobody_reads_the_line() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
@@ -110,9 +98,7 @@ fn the_exit_code_stands_where_nobody_reads_the_line() {
 
 #[test]
 fn a_missing_emulator() {
-    if !have(&[Need::Namespace]) {
-        return;
-    }
+    need!(Namespace);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let remedy = "or the table's other places: install qemu-user-static";
@@ -126,9 +112,7 @@ fn a_missing_emulator() {
 
 #[test]
 fn a_damaged_emulator() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let whole = || Elf(build(Kind::Pie));
@@ -174,9 +158,7 @@ fn a_damaged_emulator() {
 
 #[test]
 fn an_emulator_for_another_host() {
-    if !have(&[Need::Namespace, Need::Guests]) {
-        return;
-    }
+    need!(Namespace, Guests);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let table = dispatch_table::ArchTable::builtin();
@@ -191,9 +173,7 @@ fn an_emulator_for_another_host() {
 
 #[test]
 fn an_emulator_that_is_no_readable_file() {
-    if !have(&[NEEDS, &[Need::Root]].concat()) {
-        return;
-    }
+    need!(Namespace, Compiler, Root);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let path = scratch.at("emulator");
@@ -216,9 +196,7 @@ fn an_emulator_that_is_no_readable_file() {
 
 #[test]
 fn too_little_address_space() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let path = scratch.at("emulator");
@@ -237,9 +215,7 @@ fn too_little_address_space() {
 
 #[test]
 fn addresses_that_are_taken() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Compiler);
     // Without randomness the kernel's own mapping, the vDSO, is at the same place every time: put the emulator there.
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");

@@ -1,7 +1,7 @@
 //! Small stacks: the emulator's stack is made of the kernel's, so a program runs with as little as with QEMU registered
 //! directly.
 
-use crate::support::{Need, Release, Scratch, Way, guests, have};
+use crate::support::{Release, Scratch, Way, guests, need};
 
 /// Starts busybox with $1 KiB of stack and $2 arguments of one letter, without other random addresses than QEMU's own.
 const START: &str = r#"start() {
@@ -17,9 +17,7 @@ const MANY: usize = 12_000;
 
 #[test]
 fn small_stacks_suffice_as_they_do_directly() {
-    if !have(&[Need::Namespace, Need::BothQemus, Need::Guests]) {
-        return;
-    }
+    need!(Namespace, BothQemus, Guests);
     let calls: Vec<(usize, usize)> = [20, 24, 28, 32, 48]
         .map(|size| (size, 0))
         .into_iter()

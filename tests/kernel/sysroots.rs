@@ -3,7 +3,7 @@
 use dispatch_table::ArchTable;
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Need, Observation, Report, Row, Scratch, build, dynamic_guest, have};
+use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, build, dynamic_guest, need};
 
 /// Where the guest's dynamic linker is said to be; it never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
@@ -16,8 +16,8 @@ fn guest(linker: &str) -> Vec<u8> {
 /// Runs `script` where the row has the sysroots `none`, `first` and `second`; the last two have the linker.
 fn run(scratch: &Scratch, script: &str) -> Observation {
     scratch.write("emulator", build(Kind::Pie));
-    scratch.write(&format!("first{LINKER}"), "");
-    scratch.write(&format!("second{LINKER}"), "");
+    scratch.write(format!("first{LINKER}"), "");
+    scratch.write(format!("second{LINKER}"), "");
     let sysroots = [scratch.at("none"), scratch.at("first"), scratch.at("second")];
     let row = Row::new("aarch64", &scratch.at("emulator")).with("sysroots", json!(sysroots));
     Namespace::with_table(scratch, &row.table()).run(scratch, script)
@@ -33,9 +33,7 @@ fn chosen(scratch: &Scratch, script: &str, sysroot: Option<&str>) {
 
 #[test]
 fn the_first_that_has_the_dynamic_linker_is_named() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.write("guest", guest(LINKER));
     chosen(&scratch, "./guest", Some("first"));
@@ -45,9 +43,7 @@ fn the_first_that_has_the_dynamic_linker_is_named() {
 
 #[test]
 fn the_callers_choice_stands() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.write("guest", guest(LINKER));
     chosen(&scratch, "QEMU_LD_PREFIX=/ ./guest", None);
@@ -57,9 +53,7 @@ fn the_callers_choice_stands() {
 
 #[test]
 fn programs_that_need_none_get_none() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     chosen(&scratch, "./guest", None);
@@ -72,9 +66,7 @@ fn programs_that_need_none_get_none() {
 
 #[test]
 fn headers_that_lead_nowhere_do_no_harm() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let good = guest(LINKER);
     // e_phoff, the offset and the size of PT_INTERP.
@@ -91,9 +83,7 @@ fn headers_that_lead_nowhere_do_no_harm() {
 
 #[test]
 fn names_and_headers_far_into_the_file_are_followed() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let scratch = Scratch::new();
     let near = guest(LINKER);
     // The table and the name 64 KiB into the file.

@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::programs::NEEDS;
-use crate::support::{Namespace, Need, Scratch, TOOL, guests, have, native};
+use crate::support::{Namespace, Observation, Scratch, TOOL, guest, native, need};
 
 /// A root directory with a foreign busybox, as `root`.
 fn root() -> Scratch {
     let scratch = Scratch::new();
-    let guest = guests().into_iter().find(|guest| guest.debian == "arm64").expect("ci/setup fetches it");
+    let guest = guest("arm64");
     scratch.write("root/bin/busybox", fs::read(guest.busybox).unwrap());
     for directory in ["tmp", "proc", "dev", "usr/bin"] {
         fs::create_dir_all(scratch.at(&format!("root/{directory}"))).unwrap();
@@ -23,11 +21,8 @@ fn root() -> Scratch {
     scratch
 }
 
-fn tune(scratch: &Scratch, arguments: &[&str]) -> Output {
-    let (root, json) = (scratch.at("root"), scratch.at("json"));
-    let mut command = Command::new(TOOL);
-    command.args(["tune", "arm64", "--root", &root, "--json", &json, "--workload", "starts"]).args(arguments);
-    command.output().unwrap()
+fn tune(scratch: &Scratch, arguments: &[&str]) -> Observation {
+    scratch.tool([&["tune", "arm64", "--root", "root", "--json", "json", "--workload", "starts"], arguments].concat())
 }
 
 fn results(scratch: &Scratch) -> Value {
@@ -44,15 +39,12 @@ fn counts(results: &Value, workload: &str) -> Vec<usize> {
 
 #[test]
 fn every_model_has_its_turn_in_every_round() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let scratch = root();
     let more = ["--workload", "sha256", "--workload", "python", "--rounds", "2"];
-    let output =
+    let seen =
         tune(&scratch, &[&["--cpu", "max", "--cpu", "no-such-model", "--cpu", "cortex-a53"], &more[..]].concat());
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let shown = seen.succeeded().out();
     for part in ["no-such-model: refused: exited with 1: ", "python: not measured: there is no /usr/bin/python3"] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
@@ -70,12 +62,10 @@ fn every_model_has_its_turn_in_every_round() {
 
 #[test]
 fn an_image_is_compared_with_the_emulator_itself() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let scratch = root();
-    let output = tune(&scratch, &["--compare", "--rounds", "1"]);
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let seen = tune(&scratch, &["--compare", "--rounds", "1"]);
+    seen.succeeded();
     let results = results(&scratch);
     assert_eq!(results["contestants"][1]["name"], "binfmt-dispatch");
     assert_eq!(counts(&results, "starts"), [1, 1]);
@@ -83,33 +73,27 @@ fn an_image_is_compared_with_the_emulator_itself() {
 
 #[test]
 fn what_runs_nothing_is_told() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let scratch = root();
     let emulator = scratch.write("emulator", "this is no program for any machine");
-    let output = tune(&scratch, &["--cpu", "max", "--emulator", emulator.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("default: refused: "), "{output:?}");
+    let seen = tune(&scratch, &["--cpu", "max", "--emulator", emulator.to_str().unwrap()]);
+    assert!(seen.exited(1).out().contains("default: refused: "), "{seen}");
 
     fs::remove_dir(scratch.at("root/proc")).unwrap();
-    let output = tune(&scratch, &["--cpu", "max"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("/proc: cannot mount: "), "{output:?}");
+    let seen = tune(&scratch, &["--cpu", "max"]);
+    assert!(seen.exited(1).err().contains("/proc: cannot mount: "), "{seen}");
 }
 
 #[test]
 fn the_fastest_model_is_in_the_next_image() {
-    if !have(&[NEEDS, &[Need::Compiler]].concat()) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu, Compiler);
     let scratch = root();
     scratch.write("slow", native("tests/support/emulators/slow.c"));
     scratch.probe("guest", "aarch64");
     let tune =
         format!("{TOOL} tune arm64 --root root --emulator slow --cpu some-model --workload sha256 --rounds 1 --write");
     let image = format!("{TOOL} image -o image --from aarch64=slow aarch64 && ./image explain ./guest | grep -e -cpu");
-    let run = |script: &str| Namespace::with_lines("nothing registered", String::new()).run(&scratch, script);
+    let run = |script: &str| Namespace::empty().run(&scratch, script);
 
     let seen = run(&format!("mount -t tmpfs none /etc && {tune} && {image}"));
     let out = seen.succeeded().out();
@@ -127,15 +111,11 @@ fn the_fastest_model_is_in_the_next_image() {
 
 #[test]
 fn a_root_directory_of_another_architecture_is_told() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Guests, Qemu);
     let scratch = root();
-    let other = guests().into_iter().find(|guest| guest.debian == "s390x").expect("ci/setup fetches it");
+    let other = guest("s390x");
     fs::copy(other.busybox, scratch.at("root/bin/busybox")).unwrap();
-    let output = tune(&scratch, &["--cpu", "max", "--rounds", "1"]);
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let seen = tune(&scratch, &["--cpu", "max", "--rounds", "1"]);
     let reason = "starts: not measured: exec format error: a program of another architecture\nNothing was measured\n";
-    assert!(shown.ends_with(reason), "{shown}");
+    assert!(seen.exited(1).out().ends_with(reason), "{seen}");
 }

@@ -2,16 +2,14 @@
 //! its arguments is written into them.
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, Lab, NEEDS, attack};
-use crate::support::{Release, have};
+use crate::lab::{Attack, Lab, attack};
+use crate::support::{Release, need};
 
 const FILLED: &str = "the program's descriptor has another number, and QEMU's libc opens /dev/null for 2";
 
 #[test]
 fn complaints_written_into_the_programs_own_file() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let attacks = [("2 closed", "2>&-", [Succeeds; 2]), ("0 and 2 closed", "<&- 2>&-", [Fails(FILLED); 2])];
     let scripts = attacks.map(|(_, closed, _)| {
         format!(
@@ -25,9 +23,7 @@ fn complaints_written_into_the_programs_own_file() {
 
 #[test]
 fn no_file_of_the_program_is_a_standard_descriptor() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // The status is the number of the file's descriptor.
     let attacker = r#"
         for closed in '' '<&-' '>&-' '<&- >&-' '2>&-' '<&- 2>&-' '>&- 2>&-' '<&- >&- 2>&-'; do

@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use crate::support::{Foreign, Namespace, Need, Observation, Release, Row, Scratch, native, tool};
+use crate::support::{Foreign, Namespace, Observation, Release, Row, Scratch, native, tool};
 
 /// Nothing of the kernel's is in /proc any more.
 pub const NO_PROC: &str = "mount -t tmpfs none /proc";
-
-/// What every attack needs.
-pub const NEEDS: &[Need] = &[Need::Namespace, Need::Root, Need::Compiler, Need::CrossCompilers, Need::BothQemus];
 
 /// The architecture of the programs: what QEMU does with privileged ones is the same for all.
 pub const CPU: &str = "aarch64";

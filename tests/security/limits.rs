@@ -1,8 +1,8 @@
 //! Limits and states of the process that the caller chooses to make some step fail. Whatever fails, nothing weaker happens: a
 //! privileged program runs as it should, or not at all.
 
-use crate::lab::{ATTACKER, Lab, NEEDS};
-use crate::support::{Release, have};
+use crate::lab::{ATTACKER, Lab};
+use crate::support::{Release, need};
 
 /// Resources as prlimit(1) calls them, and values of which the first stop the program and the last do not.
 const LIMITS: [(&str, &[u64]); 8] = [
@@ -38,9 +38,7 @@ const STEERING: &str = "QEMU_LOG=page QEMU_LOG_FILENAME=log QEMU_SET_ENV=INJECTE
 
 #[test]
 fn limits_stop_a_program_and_never_weaken_it() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // Through pipes: a limit on the size of files is not to cut off what is said.
     let mut attacker = String::new();
     for (name, values) in LIMITS {
@@ -102,9 +100,7 @@ fn judge(out: &str, err: &str) -> Verdict {
 
 #[test]
 fn states_of_the_caller_never_weaken_it() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // The lowest priority, other personalities, ignored and blocked signals, many descriptors, one less, other directories.
     let attacker = format!(
         "export {STEERING}
@@ -135,9 +131,7 @@ fn states_of_the_caller_never_weaken_it() {
 
 #[test]
 fn who_forbids_new_privileges_gets_none() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     for release in Release::ALL {
         let seen = Lab::ours(release).run("", "setpriv --no-new-privs ../victim; ls -A");
         let out = seen.succeeded().out();

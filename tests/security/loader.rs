@@ -1,14 +1,12 @@
 //! The variables by which a caller steers dynamic linkers and C libraries: the emulator's own, which is static, and the guest's.
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, Lab, NEEDS, attack};
-use crate::support::{Foreign, Release, have};
+use crate::lab::{Attack, Lab, attack};
+use crate::support::{Foreign, Release, need};
 
 #[test]
 fn variables_for_libraries_do_not_reach_the_program() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let removed = [Fails("the libc of a static QEMU removes them from its environment, which the guest gets"); 2];
     let harm = "grep -q '^variable [A-Z_]*=chosen' out";
     let attacks = [
@@ -32,9 +30,7 @@ const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
 
 #[test]
 fn no_library_of_the_callers_is_loaded() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let linker = format!("-Wl,--dynamic-linker={LIBRARIES}/ld-linux-aarch64.so.1");
     let search = format!("-Wl,--enable-new-dtags,-rpath,{LIBRARIES}");
     let program = Foreign::Aarch64.build_as("ordinary", "tests/security/programs/ordinary.c", &[&linker, &search]);

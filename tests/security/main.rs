@@ -5,13 +5,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// Standard descriptors that are closed.
 mod descriptors;
+// Privileged programs and an attacker beside them.
 mod lab;
+// Limits that make some step fail.
 mod limits;
+// Variables that steer dynamic linkers and C libraries.
 mod loader;
+// What a guest can find in its memory.
 mod memory;
+// Programs whose names are options of QEMU.
 mod options;
+// Emulators that the attacker puts where one is expected.
 mod places;
+// SECURITY.md and its tests.
 mod promises;
+// Paths that change between one moment and the next.
 mod swaps;
+// Variables that steer QEMU.
 mod variables;

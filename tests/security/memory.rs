@@ -4,8 +4,8 @@
 use dispatch_core::image::{ImageHeader, ProgramRecord};
 use dispatch_core::record::Field;
 
-use crate::lab::{Lab, NEEDS};
-use crate::support::{Elf, Release, have};
+use crate::lab::Lab;
+use crate::support::{Elf, Release, need};
 
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
@@ -55,9 +55,7 @@ fn mappings(lab: &Lab, program: &str) -> Vec<Mapping> {
 
 #[test]
 fn nothing_is_left_that_is_not_in_a_public_file() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     for release in Release::ALL {
         let lab = Lab::ours(release);
         let found = mappings(&lab, "victim");
@@ -96,9 +94,7 @@ fn nothing_is_left_that_is_not_in_a_public_file() {
 
 #[test]
 fn where_a_privileged_program_lies_cannot_be_known() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     for release in Release::ALL {
         let lab = Lab::ours(release);
         // The emulator is the largest part.

@@ -2,8 +2,8 @@
 //! `--` stands before it.
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, CPU, Lab, NEEDS, attack, direct};
-use crate::support::{Release, have};
+use crate::lab::{Attack, CPU, Lab, attack, direct};
+use crate::support::{Release, need};
 
 /// Runs the victim by a symbolic link that is named like an option, as execve(2) and execvp(3) with an empty element in PATH allow.
 fn named(link: &str, victim: &str, arguments: &str) -> String {
@@ -29,9 +29,7 @@ const NAMES: [(&str, &str, &str, &str); 7] = [
 
 #[test]
 fn names_that_are_options() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let directly = [Succeeds; 2];
     let scripts = NAMES.map(|(name, victim, arguments, _)| format!("{PREFIX}{}", named(name, victim, arguments)));
     let attacks = NAMES.iter().zip(&scripts);
@@ -42,9 +40,7 @@ fn names_that_are_options() {
 
 #[test]
 fn names_that_would_be_options_without_the_dashes() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // A privileged program's path is the kernel's, and is no option anyway. An ordinary one's is the caller's; and since we pass
     // argv[0] before the path, it is the arguments that would follow the option.
     let run = |link: &str, victim: &str, arguments: &str| {
@@ -89,9 +85,7 @@ const DEBIANS_NAME: &str = "aarch64-binfmt-P";
 
 #[test]
 fn debians_own_entries_take_no_options_and_all_variables() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let script = |attack: &str| format!("{PREFIX}{attack}");
     let option = script(&named("-L", "dynamic", "prefix x"));
     let variable = script("QEMU_LD_PREFIX=prefix ../dynamic >out 2>err </dev/null");

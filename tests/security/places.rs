@@ -1,7 +1,7 @@
 //! An emulator that the attacker puts where one is expected: in a root directory of his own, or in a namespace of his own.
 
-use crate::lab::{CPU, Lab, NEEDS, direct};
-use crate::support::{Namespace, Observation, Release, have, native};
+use crate::lab::{CPU, Lab, direct};
+use crate::support::{Namespace, Observation, Release, native, need};
 
 /// A root directory that belongs to the attacker, with the victim in it, and his program wherever an emulator may be looked for.
 /// What is run there as the attacker writes to `out`.
@@ -29,9 +29,7 @@ fn ran_with_privileges(seen: &Observation) -> bool {
 
 #[test]
 fn planted_in_a_root_directory() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     for release in Release::ALL {
         let emulator = release.qemu(CPU);
         let emulator = emulator.to_str().unwrap();
@@ -52,9 +50,7 @@ fn planted_in_a_root_directory() {
 
 #[test]
 fn an_image_without_the_emulator_takes_none_from_there() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let lab = Lab::with(|scratch| Namespace::with_image(scratch, &["--no-emulators"]));
     let line = "/victim: the kernel marked this start as privileged (set-id, capabilities, or different real and effective \
                 ids), and the emulator for aarch64 is not inside the registered file: register without the C flag, or drop \
@@ -74,9 +70,7 @@ fn every_generated_line_has_flag_f() {
 
 #[test]
 fn planted_in_a_namespace() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // As root of a namespace of his own, the attacker puts his program over the emulator and over the image, and registers it
     // himself. The kernel gives no privileges of ids that do not exist there, however that is registered.
     for release in Release::ALL {

@@ -1,8 +1,8 @@
 //! A path that means another file from one moment to the next. The kernel gives the privileges of the file that it has
 //! opened; who opens the path again may get another one.
 
-use crate::lab::{Lab, NEEDS, NO_PROC};
-use crate::support::{Observation, Release, have};
+use crate::lab::{Lab, NO_PROC};
+use crate::support::{Observation, Release, need};
 
 /// How often an attacker tries who must fail. Where it is possible, one of ten attempts succeeds.
 const FEW: u32 = 60;
@@ -48,9 +48,7 @@ fn swap(start: &str, vulnerable: [bool; 2]) {
 
 #[test]
 fn between_exec_and_load() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // By descriptor there is nothing to confuse.
     swap("./link", [false, false]);
     // Without standard input the program's descriptor is 0, which QEMU before 10 takes for none.
@@ -59,18 +57,14 @@ fn between_exec_and_load() {
 
 #[test]
 fn when_the_program_starts_itself_again() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // QEMU's /proc/self/exe is the path that it was given.
     swap("./link again", [true, true]);
 }
 
 #[test]
 fn when_the_program_starts_itself_again_without_proc() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     // QEMU makes up /proc/self/exe where nothing tells us the program's own path.
     for release in Release::ALL {
         let direct = Lab::direct(release).run(NO_PROC, &swapping("./link again", MANY));

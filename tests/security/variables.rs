@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, Directly, NEEDS, attack};
+use crate::lab::{Attack, Directly, attack};
 use crate::options::{DEBUGGED, TAKEN_OVER, with_debugger};
-use crate::support::{Release, have};
+use crate::support::{Release, need};
 
 /// A variable, and what can be done with it.
 struct Variable {
@@ -109,9 +109,7 @@ const VARIABLES: &[Variable] = &[
 
 #[test]
 fn variables_that_steer_qemu() {
-    if !have(NEEDS) {
-        return;
-    }
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let scripts: Vec<String> = VARIABLES.iter().map(Variable::script).collect();
     let attacks = VARIABLES.iter().zip(&scripts);
     let attacks =
@@ -127,9 +125,7 @@ const NO_VARIABLES_WITH: &[&str] = &["QEMU_IFLA", "QEMU_OPT_"];
 
 #[test]
 fn every_name_in_the_emulators_is_known() {
-    if !have(&[crate::support::Need::BothQemus]) {
-        return;
-    }
+    need!(BothQemus);
     let known: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).chain(["QEMU_GDB"]).collect();
     let mut read = BTreeSet::new();
     for release in Release::ALL {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use super::Need;
+
 /// How the emulator that reports (emulators/report.c) is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -43,43 +45,54 @@ impl Kind {
 }
 
 /// An emulator, as a file's bytes.
+#[track_caller]
 pub fn build(kind: Kind) -> Vec<u8> {
-    let source = "tests/support/emulators/report.c";
-    let path =
-        artefact(kind.name(), |path| compile("gcc", source, &[kind.options(), &["-Wl,-e,first"]].concat(), path));
-    std::fs::read(path).unwrap()
+    let options = [kind.options(), &["-Wl,-e,first"]].concat();
+    std::fs::read(compiled(kind.name(), "tests/support/emulators/report.c", &options)).unwrap()
 }
 
 /// A small emulator of everything, with which every program prints `word` and exits with `status`.
+#[track_caller]
 pub fn saying(word: &str, status: u8) -> PathBuf {
     let options = ["-static", &format!("-DWORD=\"{word}\""), &format!("-DSTATUS={status}")];
-    artefact(&format!("say-{word}"), |path| compile("gcc", "tests/support/emulators/say.c", &options, path))
+    compiled(&format!("say-{word}"), "tests/support/emulators/say.c", &options)
 }
 
 /// An emulator that says its version, and nothing else, ever.
+#[track_caller]
 pub fn hanging() -> PathBuf {
-    artefact("hang", |path| compile("gcc", "tests/support/emulators/hang.c", &["-static"], path))
+    compiled("hang", "tests/support/emulators/hang.c", &["-static"])
 }
 
 /// The program that calls execve(2) with exactly what it is given.
+#[track_caller]
 pub fn caller() -> PathBuf {
-    artefact("call", |path| compile("gcc", "tests/support/callers/call.c", &["-static"], path))
+    compiled("call", "tests/support/callers/call.c", &["-static"])
 }
 
 /// The program that makes the interpreter's system calls fail.
+#[track_caller]
 pub fn injector() -> PathBuf {
-    artefact("inject", |path| compile("gcc", "tests/support/callers/inject.c", &["-static"], path))
+    compiled("inject", "tests/support/callers/inject.c", &["-static"])
 }
 
 /// The program that ends another one before one of its system calls.
+#[track_caller]
 pub fn killer() -> PathBuf {
-    artefact("kill", |path| compile("gcc", "tests/support/callers/kill.c", &["-static"], path))
+    compiled("kill", "tests/support/callers/kill.c", &["-static"])
 }
 
 /// A static program of this machine out of the C file `source`, as a file's bytes.
+#[track_caller]
 pub fn native(source: &str) -> Vec<u8> {
-    let name = source.trim_end_matches(".c").replace('/', "-");
-    std::fs::read(artefact(&name, |path| compile("gcc", source, &["-static"], path))).unwrap()
+    std::fs::read(compiled(&source.trim_end_matches(".c").replace('/', "-"), source, &["-static"])).unwrap()
+}
+
+/// A program of this machine out of the C file `source`, called `name`.
+#[track_caller]
+pub fn compiled(name: &str, source: &str, options: &[&str]) -> PathBuf {
+    Need::Compiler.is_stated();
+    artefact(name, |path| compile("gcc", source, options, path))
 }
 
 /// Runs `compiler`, which has to succeed.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::Need;
 use super::emulators::{artefact, compile};
 
 /// An architecture that programs are built for.
@@ -52,13 +53,16 @@ impl Foreign {
     }
 
     /// A program out of the C file `source` (a path in the repository), static, made once by each test process.
+    #[track_caller]
     pub fn build(self, source: &str) -> PathBuf {
-        let name = format!("{}-{}", source.trim_end_matches(".c").replace('/', "-"), self.name());
-        artefact(&name, |path| compile(self.compiler(), source, &["-static", "-pthread"], path))
+        let name = source.trim_end_matches(".c").replace('/', "-");
+        self.build_as(&name, source, &["-static", "-pthread"])
     }
 
     /// The same with other options, called `name`.
+    #[track_caller]
     pub fn build_as(self, name: &str, source: &str, options: &[&str]) -> PathBuf {
+        Need::CrossCompilers.is_stated();
         artefact(&format!("{name}-{}", self.name()), |path| compile(self.compiler(), source, options, path))
     }
 

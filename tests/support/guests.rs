@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Need;
+
 /// What Debian calls the architectures, and what `uname -m` says there.
 const ARCHITECTURES: [(&str, &str); 8] = [
     ("arm64", "aarch64"),
@@ -31,8 +33,21 @@ pub fn directory() -> PathBuf {
     std::env::var_os("BINFMT_DISPATCH_GUESTS").unwrap_or_else(|| fallback.into()).into()
 }
 
-/// Those that are there.
+/// All of them.
+#[track_caller]
 pub fn guests() -> Vec<Guest> {
+    Need::Guests.is_stated();
+    present()
+}
+
+/// The foreign program for what Debian calls `debian`.
+#[track_caller]
+pub fn guest(debian: &str) -> Guest {
+    guests().into_iter().find(|guest| guest.debian == debian).expect("an architecture of the list")
+}
+
+/// Those that are there.
+pub fn present() -> Vec<Guest> {
     let here = directory();
     let guest = |(debian, machine)| Guest { debian, machine, busybox: here.join(debian).join("bin/busybox") };
     ARCHITECTURES.into_iter().map(guest).filter(|guest| guest.busybox.is_file()).collect()
@@ -45,6 +60,7 @@ pub fn missing() -> Option<PathBuf> {
 }
 
 /// The lines that `text` gives for each of them.
+#[track_caller]
 pub fn for_each(text: impl Fn(&Guest) -> String) -> String {
     guests().iter().map(text).collect()
 }

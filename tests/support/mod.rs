@@ -1,5 +1,6 @@
-//! What the tests on a real kernel stand on: private namespaces with their own binfmt_misc, real foreign programs, and
-//! emulators that tell how they were started. Nothing here touches the machine's own registry.
+//! What the tests of the command and on a real kernel stand on: a directory for each test, private namespaces with their
+//! own binfmt_misc, what came of a run, real foreign programs, and emulators that tell how they were started. Nothing here
+//! touches the machine's own registry.
 
 // Each kind of tests uses a part of it.
 #![allow(dead_code, unused_imports)]
@@ -19,14 +20,15 @@ mod scratch;
 mod tool;
 
 pub use elf::{Elf, dynamic_guest, guest_with_property};
-pub use emulators::{Kind, artefact, build, compile, hanging, killer, native, saying};
+pub use emulators::{Kind, artefact, build, compiled, hanging, killer, native, saying};
 pub use foreign::Foreign;
-pub use guests::{for_each, guests};
-pub use namespace::{Namespace, both};
+pub use guests::{for_each, guest, guests};
+pub use namespace::{Namespace, REGISTRY, both};
 pub use observation::Observation;
+pub(crate) use prerequisites::need;
 pub use prerequisites::{Need, have};
 pub use releases::{Release, Way};
 pub use report::Report;
-pub use row::Row;
-pub use scratch::Scratch;
+pub use row::{Row, reporting};
+pub use scratch::{Scratch, probe};
 pub use tool::{TOOL, tool};

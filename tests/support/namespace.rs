@@ -1,5 +1,6 @@
 //! Private user and mount namespaces with a binfmt_misc of their own.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -7,16 +8,17 @@ use std::sync::OnceLock;
 use dispatch_table::ArchTable;
 
 use super::emulators::{self, artefact};
-use super::{Observation, Scratch, guests, tool};
+use super::observation::PATIENCE;
+use super::{Need, Observation, Scratch, TOOL, guests, tool};
 
-/// Enters with `unshare`, registers the lines of file $1, each with one write, and becomes a shell that runs $2. Its
-/// descriptors are 0, 1 and 2 only, whatever the tests were started with.
+/// Enters with `unshare`, registers the lines of file $1, each with one write, and becomes a shell that runs $2 with the other
+/// arguments. Its descriptors are 0, 1 and 2 only, whatever the tests were started with.
 const ENTER: &str = r#"
 trap 'echo "namespace: not set up" >&2; exit 99' ERR
 for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"; done
 mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 while IFS= read -r line; do printf '%s\n' "$line" >/proc/sys/fs/binfmt_misc/register; done <"$1"
-exec bash -c "$2" bash
+exec bash -c "$2" bash "${@:3}"
 "#;
 
 /// Runs [`ENTER`] where the ids 0 to 65535 are mapped to themselves, which takes a process that stays outside.
@@ -32,15 +34,24 @@ mkfifo "$1/unshared" "$1/mapped"
 exec unshare --user --mount bash -c 'echo $$ >"$1/unshared"; read -r _ <"$1/mapped"; shift; exec bash "$@"' bash "$@"
 "#;
 
+/// Where the registry is mounted in a namespace.
+pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
+
 /// What is registered in a namespace, and as whom its programs run.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     name: &'static str,
     lines: String,
     mapped: bool,
+    patience: u32,
 }
 
 impl Namespace {
+    /// Nothing registered.
+    pub fn empty() -> Self {
+        Self::with_lines("nothing registered", String::new())
+    }
+
     /// Every foreign architecture registered with the dispatcher, which opens emulators by their paths.
     pub fn ours() -> Self {
         static LINES: OnceLock<String> = OnceLock::new();
@@ -54,7 +65,9 @@ impl Namespace {
     }
 
     /// Every foreign architecture registered with an image that has all installed emulators inside.
+    #[track_caller]
     pub fn full() -> Self {
+        Need::Qemu.is_stated();
         static LINES: OnceLock<String> = OnceLock::new();
         let make = || {
             let image = artefact("full-image", |path| {
@@ -72,13 +85,22 @@ impl Namespace {
         Self::of_image(&image)
     }
 
+    /// Every foreign architecture registered with an image, written with `options`, in which the file `emulator` is embedded
+    /// for aarch64.
+    pub fn embedding(scratch: &Scratch, options: &[&str]) -> Self {
+        let from = format!("aarch64={}", scratch.at("emulator"));
+        Self::with_image(scratch, &[&["--from", &from], options].concat())
+    }
+
     /// Every foreign architecture registered with the file `image`.
     pub fn of_image(image: &str) -> Self {
         Self::with_lines("with emulators inside", lines(&["--interpreter", image]))
     }
 
     /// Every foreign architecture whose QEMU is installed registered with that, by the same rules and flags.
+    #[track_caller]
     pub fn direct() -> Self {
+        Need::Qemu.is_stated();
         let table = ArchTable::builtin();
         let host = table.find(std::env::consts::ARCH).expect("the table has this machine");
         let installed = table.architectures.iter().filter(|row| {
@@ -98,7 +120,7 @@ impl Namespace {
 
     /// These lines for the kernel.
     pub fn with_lines(name: &'static str, lines: String) -> Self {
-        Namespace { name, lines, mapped: false }
+        Namespace { name, lines, mapped: false, patience: PATIENCE }
     }
 
     /// With the flags at the end of every line replaced.
@@ -114,44 +136,67 @@ impl Namespace {
         self
     }
 
-    /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: GUESTS, the directory of the
-    /// foreign programs; ARCHITECTURES, theirs; CALL, a program that calls execve(2) exactly; INJECT, one that makes
-    /// the interpreter's system calls fail.
+    /// With so many seconds for a script.
+    pub fn within(mut self, seconds: u32) -> Self {
+        self.patience = seconds;
+        self
+    }
+
+    /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: TOOL, the tool; REGISTRY, where
+    /// binfmt_misc is mounted; GUESTS, the directory of the foreign programs; ARCHITECTURES, theirs; CALL, a program that
+    /// calls execve(2) exactly; INJECT, one that makes the interpreter's system calls fail.
     #[track_caller]
     pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {
+        self.enter::<&str>(scratch, script, &[])
+    }
+
+    /// Runs the tool in a fresh namespace.
+    #[track_caller]
+    pub fn tool<S: AsRef<OsStr>>(&self, scratch: &Scratch, arguments: impl IntoIterator<Item = S>) -> Observation {
+        self.enter(scratch, r#"exec "$TOOL" "$@""#, &arguments.into_iter().collect::<Vec<S>>())
+    }
+
+    #[track_caller]
+    fn enter<S: AsRef<OsStr>>(&self, scratch: &Scratch, script: &str, arguments: &[S]) -> Observation {
+        Need::Namespace.is_stated();
+        Need::are_stated_for(script);
         let control = Scratch::new();
         let lines = control.write("lines", &self.lines);
-        let names = guests::for_each(|guest| format!("{} ", guest.debian));
-        let wanted = |name, build: fn() -> PathBuf| if script.contains(name) { build() } else { PathBuf::new() };
-        let variables = format!(
-            "GUESTS='{}' ARCHITECTURES='{}' CALL='{}' INJECT='{}'",
-            guests::directory().display(),
-            names.trim_end(),
-            wanted("$CALL", emulators::caller).display(),
-            wanted("$INJECT", emulators::injector).display()
-        );
-        let script = format!("{variables}\n{script}");
+        let script = format!("{}\n{script}", variables(script));
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "120"]);
+        command.arg("--kill-after=5").arg(self.patience.to_string());
         if self.mapped {
+            Need::Root.is_stated();
             command.args(["bash", "-c", ENTER_MAPPED, "bash"]).arg(control.path()).args(["-c", ENTER, "bash"]);
         } else {
             command.args(["unshare", "-Urm", "bash", "-c", ENTER, "bash"]);
         }
-        command.arg(lines).arg(&script).current_dir(scratch.path());
+        command.arg(lines).arg(&script).args(arguments).current_dir(scratch.path());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/");
         let output = command.stdin(Stdio::null()).output().expect("coreutils are there");
-        let observation = Observation {
-            namespace: self.name,
-            command: script,
-            cwd: scratch.path().to_owned(),
-            status: output.status,
-            stdout: output.stdout,
-            stderr: output.stderr,
-        };
+        let words: String = arguments.iter().map(|word| format!(" {:?}", word.as_ref())).collect();
+        let shown = if words.is_empty() { script } else { format!("{script}\n--- arguments\n{words}") };
+        let observation = Observation::new(self.name, shown, scratch.path().to_owned(), output);
         assert!(observation.code() != 99, "{observation}");
         observation
     }
+}
+
+/// Sets the variables that every script has.
+#[track_caller]
+fn variables(script: &str) -> String {
+    let names = guests::present().iter().map(|guest| guest.debian).collect::<Vec<_>>().join(" ");
+    let (call, inject) = (script.contains("$CALL"), script.contains("$INJECT"));
+    let path = |path: Option<PathBuf>| path.unwrap_or_default().display().to_string();
+    let values = [
+        ("TOOL", TOOL.to_owned()),
+        ("REGISTRY", REGISTRY.to_owned()),
+        ("GUESTS", path(Some(guests::directory()))),
+        ("ARCHITECTURES", names),
+        ("CALL", path(call.then(emulators::caller))),
+        ("INJECT", path(inject.then(emulators::injector))),
+    ];
+    values.map(|(name, value)| format!("{name}='{value}'")).join(" ")
 }
 
 /// Lines for the kernel, for what `arguments` choose.

@@ -3,14 +3,19 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Output, Stdio};
 
-/// The outcome of one script.
+use serde_json::Value;
+
+/// How long a program or a script may take, in seconds, unless the test says otherwise.
+pub const PATIENCE: u32 = 120;
+
+/// The outcome of one program or script.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// Where it ran: through us, or directly.
+    /// What was registered where it ran.
     pub namespace: &'static str,
-    /// The script.
+    /// The script, or the program with its arguments.
     pub command: String,
     /// Its directory.
     pub cwd: PathBuf,
@@ -23,6 +28,29 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// Runs `command` to its end, for [`PATIENCE`] at most.
+    pub fn of(command: &Command) -> Self {
+        let mut timed = Command::new("timeout");
+        timed.args(["--kill-after=5", &PATIENCE.to_string()]).arg(command.get_program()).args(command.get_args());
+        timed.stdin(Stdio::null());
+        let cwd = command.get_current_dir().expect("a directory of the test");
+        timed.current_dir(cwd);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => timed.env(name, value),
+                None => timed.env_remove(name),
+            };
+        }
+        let output = timed.output().expect("coreutils are there");
+        Self::new("nothing of the test", format!("{command:?}"), cwd.to_owned(), output)
+    }
+
+    /// What came of `command`.
+    pub fn new(namespace: &'static str, command: String, cwd: PathBuf, output: Output) -> Self {
+        let Output { status, stdout, stderr } = output;
+        Observation { namespace, command, cwd, status, stdout, stderr }
+    }
+
     /// The exit code; 128 and the signal's number for a death by signal, as shells count.
     pub fn code(&self) -> i32 {
         self.status.code().or(self.status.signal().map(|signal| 128 + signal)).expect("it has ended")
@@ -40,6 +68,19 @@ impl Observation {
         std::str::from_utf8(&self.stderr).unwrap_or_else(|error| panic!("{error}\n{self}"))
     }
 
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn exited(&self, code: i32) -> &Self {
+        assert!(self.code() == code, "expected exit code {code}\n{self}");
+        self
+    }
+
     /// Asserts exit code 0 and nothing on standard error.
     #[track_caller]
     pub fn succeeded(&self) -> &Self {
@@ -50,9 +91,44 @@ impl Observation {
     /// Asserts success with exactly this output.
     #[track_caller]
     pub fn printed(&self, expected: &str) -> &Self {
-        self.succeeded();
+        self.succeeded().wrote(expected)
+    }
+
+    /// Asserts exactly this output, however it ended.
+    #[track_caller]
+    pub fn wrote(&self, expected: &str) -> &Self {
         assert!(self.out() == expected, "expected stdout:\n{expected}\n{self}");
         self
+    }
+
+    /// Asserts that standard output has a line that is `line`, blanks at its ends aside.
+    #[track_caller]
+    pub fn has(&self, line: &str) -> &Self {
+        assert!(self.out().lines().any(|found| found.trim() == line), "expected the line:\n{line}\n{self}");
+        self
+    }
+
+    /// Asserts that standard output has so many lines, and that each begins as its counterpart in `expected`.
+    #[track_caller]
+    pub fn lines_begin(&self, expected: &[&str]) -> &Self {
+        let lines: Vec<&str> = self.out().lines().collect();
+        let alike =
+            lines.len() == expected.len() && lines.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+        assert!(alike, "expected lines that begin so: {expected:#?}\n{self}");
+        self
+    }
+
+    /// Asserts that an explanation ends in this verdict and remedy.
+    #[track_caller]
+    pub fn verdict(&self, code: i32, verdict: &str, remedy: &str) -> &Self {
+        self.has(&format!("verdict     {verdict}"));
+        if remedy.is_empty() {
+            assert!(!self.out().contains("to do"), "expected nothing to do\n{self}");
+        } else {
+            self.has(&format!("to do       {remedy}"));
+        }
+        assert!(self.stderr.is_empty(), "expected nothing on stderr\n{self}");
+        self.exited(code)
     }
 
     /// Asserts that it was refused with this code and this one line, and printed nothing.

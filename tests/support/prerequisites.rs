@@ -1,6 +1,7 @@
-//! What a test needs beyond a kernel and a shell. Where it is missing the test is left out, and says so; with
+//! What a test needs beyond a kernel and a shell. Where it is missing the test is skipped, and says so; with
 //! BINFMT_DISPATCH_TESTS_MUST_RUN=1, as in CI, that is a failure.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,17 @@ use super::{Foreign, Release, guests};
 
 /// What registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
+
+/// Words of scripts, and what the scripts need then.
+const IN_SCRIPTS: [(&str, Need); 7] = [
+    ("$GUESTS", Need::Guests),
+    ("$ARCHITECTURES", Need::Guests),
+    ("cp /usr/bin/qemu-", Need::Qemu),
+    ("strace -", Need::Strace),
+    ("setcap ", Need::Capabilities),
+    (SYSTEMD_BINFMT, Need::Systemd),
+    ("$CALL", Need::Compiler),
+];
 
 /// Something that `ci/setup` installs or the machine has to allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +52,61 @@ pub enum Need {
     Systemd,
 }
 
-/// Whether everything in `needs` is here.
+/// `need!(Namespace, Guests);` is the first line of a test: where something of that is missing, the test ends there, and says
+/// that it was skipped.
+macro_rules! need {
+    ($($need:ident $(($($value:expr),+))?),+ $(,)?) => {
+        fn here() {}
+        let needs = [$($crate::support::Need::$need $(($($value),+))?),+];
+        if !$crate::support::have(std::any::type_name_of_val(&here), &needs) {
+            return;
+        }
+    };
+}
+pub(crate) use need;
+
+thread_local! {
+    /// What the test in this thread has said that it needs.
+    static STATED: Cell<&'static [Need]> = const { Cell::new(&[]) };
+}
+
+/// Whether everything in `needs` is here, for [`need`]. `place` is the path of an item in the test.
 ///
 /// # Panics
-/// It is not, and tests must run.
+/// It is not, and tests must run; or `place` is no test, as only a test can be left out as a whole.
 #[track_caller]
-pub fn have(needs: &[Need]) -> bool {
+pub fn have(place: &str, needs: &[Need]) -> bool {
+    let test = place.split_once("::").map_or(place, |(_crate, path)| path).trim_end_matches("::here");
+    // With --test-threads=1 all of them run in the thread `main`.
+    let thread = std::thread::current().name().unwrap_or_default().to_owned();
+    assert!(thread == test || thread == "main", "need! belongs into the test {thread} itself, and not into {test}");
+    STATED.set(needs.to_vec().leak());
     let Some(missing) = needs.iter().find_map(|need| need.missing()) else { return true };
     let must_run = std::env::var_os("BINFMT_DISPATCH_TESTS_MUST_RUN").is_some_and(|value| value == "1");
     assert!(!must_run, "{missing}");
-    let name = std::thread::current().name().unwrap_or("a test").to_owned();
     // Past libtest, which shows what passing tests print to nobody.
-    let _ = writeln!(io::stderr(), "skipped: {name}: {missing}");
+    let _ = writeln!(io::stdout(), "skipped: {test}: {missing}");
     false
 }
 
 impl Need {
+    /// Asserts that the test has said so. Everything that helps tests and has needs calls this, so that a test that does
+    /// not say what it needs fails on every machine.
+    #[track_caller]
+    pub fn is_stated(self) {
+        assert!(STATED.get().contains(&self), "the test relies on {self:?}, and has to say need!({self:?})");
+    }
+
+    /// Asserts the same of what a script calls.
+    #[track_caller]
+    pub fn are_stated_for(script: &str) {
+        for (word, need) in IN_SCRIPTS {
+            if script.contains(word) {
+                need.is_stated();
+            }
+        }
+    }
+
     fn missing(self) -> Option<String> {
         match self {
             Need::Namespace => {
@@ -75,12 +126,12 @@ impl Need {
                     let architecture = table.find(name).expect("a Debian architecture is an alias");
                     !architecture.emulator_paths().any(|path| Path::new(path).is_file())
                 };
-                let guest = guests::guests().into_iter().find(|guest| absent(guest.debian))?;
+                let guest = guests::present().into_iter().find(|guest| absent(guest.debian))?;
                 Some(format!("no QEMU for {}: run ci/setup, which installs qemu-user-static", guest.debian))
             }
             Need::BothQemus => {
                 let all = Release::ALL.into_iter().flat_map(|release| Foreign::ALL.map(|foreign| (release, foreign)));
-                let mut paths = all.map(|(release, foreign)| release.qemu(foreign.name()));
+                let mut paths = all.map(|(release, foreign)| release.path(foreign.name()));
                 let path = paths.find(|path| !path.is_file())?;
                 Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_EMULATORS", path.display()))
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::{ArchTable, BUILTIN};
 use serde_json::{Value, json};
 
-use super::{Namespace, artefact, tool};
+use super::{Namespace, Need, artefact, tool};
 
 /// How QEMU comes to run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,14 @@ impl Release {
     }
 
     /// The QEMU for what QEMU calls `cpu`.
+    #[track_caller]
     pub fn qemu(self, cpu: &str) -> PathBuf {
+        Need::BothQemus.is_stated();
+        self.path(cpu)
+    }
+
+    /// Where that should be.
+    pub fn path(self, cpu: &str) -> PathBuf {
         let suffix = match self {
             Release::Bookworm => "-static",
             Release::Trixie => "",

@@ -2,6 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{Kind, Scratch, build};
+
+/// A directory with an emulator that reports, a guest for it, and the row that brings them together.
+#[track_caller]
+pub fn reporting(kind: Kind) -> (Scratch, Row) {
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(kind));
+    scratch.probe("guest", "aarch64");
+    let row = Row::new("aarch64", &scratch.at("emulator"));
+    (scratch, row)
+}
+
 /// A row of arch-table.json, changed.
 #[derive(Clone, Debug)]
 pub struct Row(Map<String, Value>);
@@ -21,8 +33,18 @@ impl Row {
         self
     }
 
+    /// The value of a field.
+    pub fn get(&self, field: &str) -> &Value {
+        &self.0[field]
+    }
+
     /// A table of this row alone, as JSON.
     pub fn table(&self) -> String {
-        json!({"version": 1, "architectures": [self.0]}).to_string()
+        Self::table_of(&[self])
+    }
+
+    /// A table of these rows, as JSON.
+    pub fn table_of(rows: &[&Row]) -> String {
+        json!({"version": 1, "architectures": rows.iter().map(|row| &row.0).collect::<Vec<_>>()}).to_string()
     }
 }

@@ -1,13 +1,15 @@
 //! A directory of one test.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use dispatch_table::ArchTable;
 use tempfile::TempDir;
 
-use super::executable;
+use super::{Observation, TOOL, executable};
 
 /// A directory that every user can enter and that goes away with the value.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Scratch {
     }
 
     /// Writes an executable file, with its directories.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         executable::write(&path, bytes.as_ref());
@@ -48,9 +50,34 @@ impl Scratch {
     }
 
     /// Writes the probe program of the table's row `architecture`.
-    pub fn probe(&self, name: &str, architecture: &str) -> PathBuf {
-        let table = ArchTable::builtin();
-        self.write(name, table.find(architecture).expect("a row of the table").probe_elf())
+    pub fn probe(&self, name: impl AsRef<Path>, architecture: &str) -> PathBuf {
+        self.write(name, probe(architecture))
+    }
+
+    /// A command in it, without input.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).stdin(Stdio::null()).env_remove("QEMU_LD_PREFIX");
+        command
+    }
+
+    /// Runs a program in it.
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Observation {
+        Observation::of(self.command(program).args(arguments))
+    }
+
+    /// Runs the tool in it.
+    pub fn tool<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Observation {
+        self.run(TOOL, arguments)
+    }
+
+    /// Runs a bash script in it; `$TOOL` is the tool.
+    pub fn shell(&self, script: &str) -> Observation {
+        Observation::of(self.command("bash").args(["-c", script]).env("TOOL", TOOL))
     }
 
     /// Removes everything in it.
@@ -64,4 +91,9 @@ impl Scratch {
             }
         }
     }
+}
+
+/// The probe program of the table's row `architecture`.
+pub fn probe(architecture: &str) -> Vec<u8> {
+    ArchTable::builtin().find(architecture).expect("a row of the table").probe_elf()
 }

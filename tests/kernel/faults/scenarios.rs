@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::injector::Run;
-use crate::support::{Kind, Namespace, Row, Scratch, TOOL, build, dynamic_guest};
+use crate::support::{Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, reporting};
 
 /// A dynamic linker that never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
@@ -50,20 +50,15 @@ impl Scenario {
 
     /// An emulator out of the registered file, which was written with `options`.
     fn inside(kind: Kind, options: &[&str]) -> Self {
-        let scratch = Scratch::new();
-        scratch.write("emulator", build(kind));
-        scratch.probe("guest", "aarch64");
-        let from = format!("aarch64={}", scratch.at("emulator"));
-        let namespace = Namespace::with_image(&scratch, &[&["--from", &from], options].concat());
+        let (scratch, _) = reporting(kind);
+        let namespace = Namespace::embedding(&scratch, options);
         Scenario { prelinked: kind != Kind::Fixed && options.is_empty(), ..Self::new(scratch, namespace) }
     }
 
     /// An emulator by its path, with what `change` makes of its row.
     fn path(kind: Kind, change: impl FnOnce(&Scratch, Row) -> Row) -> Self {
-        let scratch = Scratch::new();
-        scratch.write("emulator", build(kind));
-        scratch.probe("guest", "aarch64");
-        let row = change(&scratch, Row::new("aarch64", &scratch.at("emulator")));
+        let (scratch, row) = reporting(kind);
+        let row = change(&scratch, row);
         let namespace = Namespace::with_table(&scratch, &row.table());
         Self::new(scratch, namespace)
     }
@@ -78,7 +73,7 @@ impl Scenario {
     /// For a guest with a dynamic linker that only a sysroot has.
     fn dynamic(far: bool) -> Self {
         let scenario = Self::path(Kind::Pie, |scratch, row| {
-            scratch.write(&format!("root{LINKER}"), "");
+            scratch.write(format!("root{LINKER}"), "");
             row.with("sysroots", json!([scratch.at("none"), scratch.at("root")]))
         });
         let table = dispatch_table::ArchTable::builtin();

@@ -1,47 +1,40 @@
 //! Whose an entry is, when the path that it was registered with does not tell: the interpreter itself is asked.
 
-mod support;
-
 use serde_json::Value;
-use support::{Namespace, Need, Observation, Scratch, TOOL, have};
+
+use crate::support::{Namespace, Observation, Scratch, need, probe};
 
 /// Prints the lines of `status` about what is registered and about files, without columns that depend on the machine.
 const PRELUDE: &str = r#"
-    REGISTRY=/proc/sys/fs/binfmt_misc
     unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *inside the image$||'; }
     status() { $TOOL status "$@" | grep -e abled -e 'registered file' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
     register() { $TOOL register --image "$@" >/dev/null; }
 "#;
 
-/// Runs a script with an empty registry, and TOOL and two images, `one` and `two`, in its directory.
+/// Runs a script with an empty registry, and two images, `one` and `two`, in its directory.
 #[track_caller]
-fn run(scratch: &Scratch, namespace: &Namespace, script: &str) -> Observation {
+pub fn run(scratch: &Scratch, script: &str) -> Observation {
+    run_in(&Namespace::empty(), scratch, script)
+}
+
+/// The same where `namespace` registers something, or has more users.
+#[track_caller]
+pub fn run_in(namespace: &Namespace, scratch: &Scratch, script: &str) -> Observation {
     for (name, seed) in [("one", "1"), ("two", "2")] {
-        support::tool(&["image", "aarch64", "s390x", "--seed", seed, "-o", &scratch.at(name)]);
+        scratch.tool(["image", "aarch64", "s390x", "--seed", seed, "-o", name]).succeeded();
     }
-    namespace.run(scratch, &format!("TOOL={TOOL}\n{PRELUDE}\n{script}"))
-}
-
-fn empty() -> Namespace {
-    Namespace::with_lines("nothing registered", String::new())
-}
-
-fn ready() -> bool {
-    have(&[Need::Namespace, Need::Qemu])
+    namespace.run(scratch, &format!("{PRELUDE}\n{script}"))
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[test]
 fn a_deleted_or_renamed_file_is_known_and_removed() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     for (change, other) in [("rm one", "the path is free"), ("mv one elsewhere", "the file is elsewhere")] {
         let scratch = Scratch::new();
         let seen = run(
             &scratch,
-            &empty(),
             &format!(
                 "register one aarch64 s390x; {change} # {other}
                 status; echo code ${{PIPESTATUS[0]}}; $TOOL status >/dev/null; echo code $?
@@ -62,13 +55,10 @@ fn a_deleted_or_renamed_file_is_known_and_removed() {
 
 #[test]
 fn a_replaced_file_differs() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     let seen = run(
         &scratch,
-        &empty(),
         "register one aarch64; $TOOL status --json; mv two one; $TOOL status --json; status | tail -n 1
         cp /bin/true one; $TOOL status --json; $TOOL unregister arm64",
     );
@@ -90,15 +80,12 @@ fn a_replaced_file_differs() {
 
 #[test]
 fn another_mount_namespace_has_another_file_at_the_path() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // A container registers its own file, at a path where here is nothing, an emulator, or another image; and an emulator
     // at a path where here is an image.
     let seen = run(
         &scratch,
-        &empty(),
         r#"
         mkdir here there; PATH_IN_BOTH=$PWD/here/interpreter
         cp one there/interpreter
@@ -143,9 +130,7 @@ const KILLED: &str = r#"
 
 #[test]
 fn what_a_killed_run_left_is_known_without_its_file() {
-    if !ready() || !have(&[Need::Strace]) {
-        return;
-    }
+    need!(Namespace, Qemu, Strace);
     for (run_it, gone) in [("", "rm $HERE"), ("", "mv $HERE elsewhere"), ("unshare --mount ./enter", "true")] {
         let scratch = Scratch::new();
         scratch.probe("guest", "aarch64");
@@ -172,7 +157,7 @@ fn what_a_killed_run_left_is_known_without_its_file() {
             true
             "#
         );
-        let seen = run(&scratch, &empty(), &script);
+        let seen = run(&scratch, &script);
         let [trial, temporary] = ["trial", "temporary"].map(|kind| format!("binfmt-dispatch.{kind}.qemu-aarch64"));
         let again = "1\ncode 0\nqemu-aarch64\nguest 0\nqemu-aarch64: removed\n";
         let expected = format!(
@@ -183,91 +168,13 @@ fn what_a_killed_run_left_is_known_without_its_file() {
     }
 }
 
-/// What `explain` says of aarch64 where the registered file cannot be seen, for this reason.
-fn unseen(why: &str) -> String {
-    format!(
-        "  note        the emulator, its arguments and its environment cannot be seen from here: {why}\n  \
-         verdict     it runs as the probe of aarch64 does\n"
-    )
-}
-
-#[test]
-fn explain_does_not_take_another_file_for_the_registered_one() {
-    if !have(&[Need::Namespace, Need::Qemu, Need::Guests]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    scratch.probe("program", "aarch64");
-    let seen = run(
-        &scratch,
-        &empty(),
-        r#"
-        explain() { $TOOL explain ./program | grep -E '^  (emulator|strategy|argv|environment|note|verdict|to do)'; }
-        register one aarch64; mv one elsewhere; explain; ./program; echo code $?
-        cp /bin/true one; explain; cp two one; explain; ./program; echo code $?
-        $TOOL explain --json ./program
-        "#,
-    );
-    let out = seen.succeeded().out();
-    let (text, json) = out.split_at(out.find("{\n").expect("JSON"));
-    let gone = unseen("the registered file is gone");
-    let another = unseen(&format!("the registered file is another one than the one at {}", scratch.at("one")));
-    assert_eq!(text, format!("{gone}code 0\n{another}{another}code 0\n"), "{seen}");
-    let json: Value = serde_json::from_str(json).unwrap();
-    assert!(json["plan"].is_null() && json["cpu"].is_null() && json["emulators"] == serde_json::json!([]), "{seen}");
-    assert!(json["notes"][0].as_str().is_some_and(|note| note.contains("is another one than the one at")), "{seen}");
-    assert_eq!((&json["verdict"]["runs"], &json["kernel"]["entries"][0]["ours"]), (&true.into(), &true.into()));
-    // What the registered file does not run is not said to run.
-    let seen = Scratch::new();
-    seen.probe("program", "aarch64");
-    let table = r#"{"version": 1, "architectures": [{"name": "aarch64", "emulators": ["/bin/false"]}]}"#;
-    seen.write("table", table);
-    let script = format!(
-        "TOOL={TOOL}; $TOOL --table table image --no-emulators --seed 1 -o one
-        $TOOL --table table generate --interpreter $PWD/one --format register aarch64 >/proc/sys/fs/binfmt_misc/register
-        rm one; ./program; echo code $?; $TOOL explain ./program | tail -n 2; echo code ${{PIPESTATUS[0]}}"
-    );
-    let seen = empty().run(&seen, &script);
-    assert!(
-        seen.out().ends_with(
-            "  verdict     it does not run: the probe exited with 1\n  \
-             to do       as root, binfmt-dispatch register --replace aarch64\ncode 126\n"
-        ),
-        "{seen}"
-    );
-}
-
-#[test]
-fn explain_agrees_with_the_kernel_on_a_privileged_program_of_a_file_that_is_gone() {
-    if !have(&[Need::Namespace, Need::Qemu, Need::Guests, Need::Root]) {
-        return;
-    }
-    let scratch = Scratch::new();
-    let seen = run(
-        &scratch,
-        &empty().mapped(),
-        r#"
-        register one arm64; rm one; cp $TOOL tool; cp $GUESTS/arm64/bin/busybox busybox
-        chown 0:0 busybox tool; chmod 4755 busybox; chmod 755 tool
-        user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
-        user ./busybox true; echo code $?; user ./tool explain ./busybox | tail -n 2; echo code ${PIPESTATUS[0]}
-        "#,
-    );
-    let why = unseen("the registered file is gone");
-    let privileged = "aarch64 does, if the emulator is inside the registered file: it is privileged\n";
-    seen.printed(&format!("code 0\n{}code 0\n", why.replace("aarch64 does\n", privileged)));
-}
-
 #[test]
 fn what_cannot_be_asked_is_judged_by_its_path() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // Turned off; behind a newer entry; all off; with a rule that looks where the mark would be.
     let seen = run(
         &scratch,
-        &empty(),
         r#"
         register one aarch64; $TOOL generate --interpreter $PWD/one --format register aarch64 >line
         echo 0 >$REGISTRY/qemu-aarch64; status
@@ -297,25 +204,20 @@ fn what_cannot_be_asked_is_judged_by_its_path() {
 
 #[test]
 fn an_emulator_runs_the_question_and_is_not_ours() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    let seen = run(&scratch, &Namespace::direct(), "status | cut -d ' ' -f 1-3 | sort -u -k 2; $TOOL unregister");
+    let seen = run_in(&Namespace::direct(), &scratch, "status | cut -d ' ' -f 1-3 | sort -u -k 2; $TOOL unregister");
     let lines: Vec<&str> = seen.succeeded().out().lines().collect();
     assert!(matches!(lines[..], [line] if line.ends_with(" enabled other")), "{seen}");
 }
 
 #[test]
 fn an_interpreter_that_fails_is_ours_if_it_says_so() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // Nothing at the path; what would wait for input; what fails; an image that is cut short, which complains.
     let seen = run(
         &scratch,
-        &empty(),
         r#"
         entry() { echo ':qemu-alpha:M:18:\x26\x90::'$1:O >$REGISTRY/register; status; echo -1 >$REGISTRY/qemu-alpha; }
         entry /no/such; entry /bin/cat; entry /bin/false
@@ -336,13 +238,11 @@ fn an_interpreter_that_fails_is_ours_if_it_says_so() {
 
 #[test]
 fn an_ordinary_user_learns_it_too() {
-    if !have(&[Need::Namespace, Need::Qemu, Need::Root]) {
-        return;
-    }
+    need!(Namespace, Qemu, Root);
     let scratch = Scratch::new();
-    let seen = run(
+    let seen = run_in(
+        &Namespace::empty().mapped(),
         &scratch,
-        &empty().mapped(),
         r#"
         cp $TOOL tool; chmod 755 tool; register one arm64; rm one; TOOL=./tool
         user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
@@ -360,18 +260,14 @@ fn an_ordinary_user_learns_it_too() {
 
 #[test]
 fn a_question_costs_nobody_anything() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // To anybody else the question is a program that ends at once.
-    let table = dispatch_table::ArchTable::builtin();
-    let mut question = table.find("aarch64").unwrap().probe_elf();
+    let mut question = probe("aarch64");
     question[8..16].copy_from_slice(b"bd-ident");
     scratch.write("question", &question);
     let seen = run(
         &scratch,
-        &empty(),
         "qemu-aarch64-static ./question; echo code $?; register one arm64; ./question 2>answer; echo code $?
         sed 's/, image [0-9a-f]\\{64\\}$/, image DIGEST/' answer",
     );
@@ -381,14 +277,11 @@ fn a_question_costs_nobody_anything() {
 
 #[test]
 fn an_interpreter_that_hangs_is_waited_for_once() {
-    if !ready() {
-        return;
-    }
+    need!(Namespace, Qemu);
     let scratch = Scratch::new();
     // yes(1) never ends, and is waited for for ten seconds.
     let seen = run(
         &scratch,
-        &empty(),
         r#"
         $TOOL generate --interpreter /usr/bin/yes --format register aarch64 s390x alpha |
             while read -r line; do echo "$line" >$REGISTRY/register; done

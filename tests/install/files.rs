@@ -1,0 +1,180 @@
+//! What is installed: into a root, below a prefix, upgraded, removed.
+
+use std::fs;
+
+use crate::run;
+use crate::support::{Scratch, need};
+
+#[test]
+fn into_a_root_and_back() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    for name in ["arm", "riscv64"] {
+        scratch.probe(name, name);
+    }
+    let seen = run(
+        &scratch,
+        r#"
+        umask 077
+        $TOOL install arm riscv64 --root r --seed 1 || exit 1
+        ls $REGISTRY
+        while IFS= read -r line; do
+            case $line in ''|'#'*) continue ;; esac
+            printf '%s' "${line/:\/usr/:$PWD/r/usr}" >$REGISTRY/register || exit 2
+        done <r/usr/lib/binfmt.d/zz-binfmt-dispatch.conf
+        grep -h flags $REGISTRY/qemu-arm $REGISTRY/qemu-riscv64
+        ./arm && ./riscv64 || exit 3
+        r/usr/bin/binfmt-dispatch list --image --json >list || exit 4
+        r/usr/bin/binfmt-dispatch status | grep -c 'inside the image'
+        r/usr/bin/binfmt-dispatch unregister | wc -l
+        $TOOL uninstall --root r; echo "code $?"; find r -type f -o -type l
+        $TOOL uninstall --root r; echo "code $?"
+        "#,
+    );
+    let expected = [
+        "ENTRY",
+        "qemu-arm ",
+        "qemu-arm-osabi65 ",
+        "qemu-arm-osabi97 ",
+        "qemu-riscv64 ",
+        "register",
+        "status",
+        "flags: POCF",
+        "flags: POCF",
+        "4",
+        "4",
+        "r/usr/lib/binfmt.d/zz-binfmt-dispatch.conf: removed",
+        "r/usr/bin/binfmt-dispatch: removed",
+        "r/usr/libexec/binfmt-dispatch/binfmt-dispatch: removed",
+        "r/usr/libexec/binfmt-dispatch: removed",
+        "r/usr/lib/binfmt.d: removed",
+        "code 0",
+        "code 0",
+    ];
+    let lines: Vec<&str> = seen.lines_begin(&expected).out().lines().collect();
+    assert!(lines[1].contains("POCF") && lines[1].ends_with("not registered"), "{}", lines[1]);
+    let list: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("list")).unwrap()).unwrap();
+    assert_eq!(list[0]["name"], "binfmt-dispatch");
+    assert_eq!(list[1]["runs"], serde_json::json!(["arm"]));
+    assert!(list[2]["base"].is_u64() && list[2]["digest"].as_str().unwrap().len() == 64, "{list:#}");
+}
+
+#[test]
+fn live_upgraded_and_back() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    let seen = run(
+        &scratch,
+        r#"
+        $TOOL install $ROWS --prefix $PREFIX --seed 1 || exit 1
+        $PREFIX/bin/binfmt-dispatch status | grep -c differs
+        $PREFIX/bin/binfmt-dispatch image $ROWS -o $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --seed 2
+        $PREFIX/bin/binfmt-dispatch status | grep differs
+        $PREFIX/bin/binfmt-dispatch status --json >status.json
+        $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 >/dev/null || exit 2
+        $PREFIX/bin/binfmt-dispatch status | grep -c differs
+        ls $REGISTRY
+        $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
+        grep -h flags $REGISTRY/qemu-aarch64
+        $PREFIX/bin/binfmt-dispatch register $ROWS --replace 2>&1 >/dev/null | grep -c 'privileges from now on'
+        $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX; echo "code $?"
+        ls $REGISTRY
+        "#,
+    );
+    let lines: Vec<&str> = seen.out().lines().collect();
+    assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{seen}");
+    let differs = "qemu-aarch64, qemu-s390x: the registered file differs from the one on disk: \
+                 run `binfmt-dispatch register --replace aarch64 s390x`";
+    assert_eq!(lines[3..10], ["0", differs, "0", "qemu-aarch64", "qemu-s390x", "register", "status"], "{seen}");
+    let status: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("status.json")).unwrap()).unwrap();
+    let outdated = |name: &str| {
+        let mut entries = status["entries"].as_array().unwrap().iter();
+        entries.find(|entry| entry["entry"] == name).unwrap()["outdated"].clone()
+    };
+    let expected = [true.into(), true.into(), serde_json::Value::Null];
+    assert_eq!(["qemu-aarch64", "qemu-s390x", "qemu-alpha"].map(outdated), expected, "{status:#}");
+    assert_eq!(lines[10..14], ["flags: POF", "1", "qemu-aarch64: removed", "qemu-s390x: removed"], "{seen}");
+    assert_eq!(lines[19..], ["code 0", "register", "status"], "{seen}");
+}
+
+#[test]
+fn below_usr_local() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    let seen = run(
+        &scratch,
+        r#"
+        # In this namespace only, it is an empty directory.
+        mkdir local && mount --bind local /usr/local || exit 1
+        $TOOL install $ROWS --prefix /usr/local >/dev/null || exit 2
+        IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
+        readlink -f /usr/local/bin/binfmt-dispatch; touch local/lib/binfmt.d/other.conf
+        /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *inside the image$"
+        grep -c ":$IMAGE:POCF$" local/lib/binfmt.d/zz-binfmt-dispatch.conf
+        /usr/local/bin/binfmt-dispatch uninstall --prefix /usr/local | sort
+        find local -type f -o -type l; ls local/libexec $REGISTRY
+        "#,
+    );
+    let expected = "/usr/local/libexec/binfmt-dispatch/binfmt-dispatch\n2\n2\n\
+                    /usr/local/bin/binfmt-dispatch: removed\n\
+                    /usr/local/lib/binfmt.d/zz-binfmt-dispatch.conf: removed\n\
+                    /usr/local/libexec/binfmt-dispatch/binfmt-dispatch: removed\n\
+                    /usr/local/libexec/binfmt-dispatch: removed\n\
+                    qemu-aarch64: removed\nqemu-s390x: removed\nlocal/lib/binfmt.d/other.conf\n\
+                    /proc/sys/fs/binfmt_misc:\nregister\nstatus\n\nlocal/libexec:\n";
+    seen.wrote(expected);
+}
+
+#[test]
+fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
+    need!(Namespace, Qemu, Strace);
+    let scratch = Scratch::new();
+    scratch.probe("arm", "arm");
+    scratch.probe("s390x", "s390x");
+    let seen = run(
+        &scratch,
+        r#"
+        $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
+        # A file that comes back is the same one: entries keep it open.
+        state() { find $PREFIX -printf '%p %i %s\n' | sort; ls $REGISTRY; }
+        state >before
+        # Two of the four entries are tried first; for each then two are registered, and one is removed.
+        refused() {
+            strace -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:error=EIO:when=$2 \
+                $TOOL install arm s390x --prefix $PREFIX 2>error
+            echo "code $?" $(grep -c ": cannot write: i/o error$" error) $(wc -l <error)
+            state | cmp - before && ./arm && ./s390x || exit 2
+            $TOOL status --image $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --json >status.json || exit 3
+            grep -c '"outdated": false' status.json; grep -c '"outdated": true' status.json
+        }
+        for write in {1..10}; do refused register $write; done
+        for entry in arm arm-osabi65 arm-osabi97 s390x; do refused qemu-$entry 1; done
+        true
+        "#,
+    );
+    seen.wrote(&"code 1 1 1\n4\n0\n".repeat(14));
+}
+
+#[test]
+fn what_an_upgrade_leaves_out_goes_on() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    scratch.probe("arm", "arm");
+    let seen = run(
+        &scratch,
+        r#"
+        $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
+        $PREFIX/bin/binfmt-dispatch install s390x --prefix $PREFIX >/dev/null && ./arm || exit 2
+        $PREFIX/bin/binfmt-dispatch status | grep differs
+        $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
+        "#,
+    );
+    let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
+                until the next boot, what was installed before stays in use for them";
+    // Each time: this prefix is not where systemd looks.
+    let lines = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d"));
+    assert_eq!(lines.collect::<Vec<_>>(), [line], "{seen}");
+    let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered file differs from the one on disk: \
+                 run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
+    seen.wrote(differs);
+}
