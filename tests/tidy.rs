@@ -276,6 +276,30 @@ fn no_file_has_its_path_in_the_interpreter() {
 }
 
 #[test]
+fn tests_are_skipped_by_need_only() {
+    let known = ["tests/support/prerequisites.rs", "tests/tidy.rs"];
+    let mut places = Vec::new();
+    for source in sources() {
+        if !source.path.starts_with("tests/") || known.contains(&&*source.path) {
+            continue;
+        }
+        let mut in_test = false;
+        for (number, line) in source.code() {
+            in_test = (in_test || line.trim() == "#[test]") && line != "}";
+            let early = in_test && (line.trim() == "return;" || line.contains("{ return }"));
+            if early || line.contains("have(&") {
+                places.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert!(
+        places.is_empty(),
+        "say what the test needs with need!(…), and do not end it early:\n{}",
+        places.join("\n")
+    );
+}
+
+#[test]
 fn files_can_be_read_in_one_sitting() {
     let long = sources().into_iter().map(|source| (source.text.lines().count(), source.path));
     let long: Vec<_> = long.filter(|(lines, _)| *lines > LONGEST).collect();

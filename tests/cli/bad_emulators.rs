@@ -4,27 +4,26 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::lab::{Lab, have_namespaces, probe};
+use crate::support::{Namespace, Scratch, need, probe};
+use crate::table::aarch64;
 
 /// What both commands say when the emulator of aarch64 is `e` of the test's directory.
 #[track_caller]
-fn both(lab: &Lab, code: i32, problem: &str, remedy: &str) {
-    if !have_namespaces() {
-        return;
-    }
-    let emulator = lab.at("e");
-    let [option, table] = lab.aarch64(&emulator, json!({"strategy": "map"}));
+fn both(scratch: &Scratch, code: i32, problem: &str, remedy: &str) {
+    let emulator = scratch.at("e");
+    let [option, table] = aarch64(scratch, &emulator, json!({"strategy": "map"}));
     let problem = problem.replace("EMULATOR", &emulator);
-    lab.probe("p", "aarch64");
-    let explain = lab.unregistered([&option, &table, "explain", "./p"]);
+    scratch.probe("p", "aarch64");
+    let explain = Namespace::empty().tool(scratch, [&option, &table, "explain", "./p"]);
     explain.verdict(code, &format!("it does not run: {problem}"), remedy);
-    lab.tool([&option, &table, "run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
+    scratch.tool([&option, &table, "run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
 }
 
 #[test]
 fn missing() {
+    need!(Namespace);
     both(
-        &Lab::new(),
+        &Scratch::new(),
         127,
         "no emulator for aarch64 at EMULATOR or the table's other places",
         "install qemu-user-static",
@@ -33,66 +32,64 @@ fn missing() {
 
 #[test]
 fn missing_is_shown_for_each_path() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let [option, table] = lab.aarch64("", json!({"emulators": ["cat", "/no/a", "/no/b"]}));
-    let run = lab.unregistered([&option, &table, "explain", "./p"]);
-    run.has("emulator    /no/a: no such file or directory").has("/no/b: no such file or directory").code(127);
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let [option, table] = aarch64(&scratch, "", json!({"emulators": ["cat", "/no/a", "/no/b"]}));
+    let run = Namespace::empty().tool(&scratch, [&option, &table, "explain", "./p"]);
+    run.has("emulator    /no/a: no such file or directory").has("/no/b: no such file or directory").exited(127);
     assert!(run.out().contains("cat is in your PATH, where the kernel does not look)"), "{run}");
 }
 
 #[test]
 fn damaged() {
-    let lab = Lab::new();
-    lab.write("e", "");
-    both(&lab, 126, "the emulator EMULATOR is damaged (not an ELF file)", "reinstall it");
-    lab.write("e", &probe("x86_64")[..50]);
-    both(&lab, 126, "the emulator EMULATOR is damaged (ELF header cut short at 50 of 64 bytes)", "reinstall it");
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.write("e", "");
+    both(&scratch, 126, "the emulator EMULATOR is damaged (not an ELF file)", "reinstall it");
+    scratch.write("e", &probe("x86_64")[..50]);
+    both(&scratch, 126, "the emulator EMULATOR is damaged (ELF header cut short at 50 of 64 bytes)", "reinstall it");
     let whole = probe("x86_64");
-    lab.write("e", &whole[..whole.len() - 1]);
-    both(&lab, 126, "the emulator EMULATOR is damaged (a segment ends beyond the file)", "reinstall it");
+    scratch.write("e", &whole[..whole.len() - 1]);
+    both(&scratch, 126, "the emulator EMULATOR is damaged (a segment ends beyond the file)", "reinstall it");
     let mut elsewhere = whole;
     elsewhere[24] = 0xff;
     elsewhere[26] = 0xff;
-    lab.write("e", elsewhere);
-    both(&lab, 126, "the emulator EMULATOR is damaged (entry point outside its code)", "reinstall it");
+    scratch.write("e", elsewhere);
+    both(&scratch, 126, "the emulator EMULATOR is damaged (entry point outside its code)", "reinstall it");
 }
 
 #[test]
 fn for_another_host() {
-    let lab = Lab::new();
-    lab.probe("e", "s390x");
-    both(&lab, 126, "the emulator EMULATOR is for another host (ELF machine 22)", "reinstall it");
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("e", "s390x");
+    both(&scratch, 126, "the emulator EMULATOR is for another host (ELF machine 22)", "reinstall it");
 }
 
 #[test]
 fn no_regular_file() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    fs::create_dir(lab.path("e")).unwrap();
-    let [option, table] = lab.aarch64(&lab.at("e"), json!({"strategy": "map"}));
-    lab.probe("p", "aarch64");
+    need!(Namespace);
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path().join("e")).unwrap();
+    let [option, table] = aarch64(&scratch, &scratch.at("e"), json!({"strategy": "map"}));
+    scratch.probe("p", "aarch64");
     for make in ["true", "rmdir e; mkfifo e"] {
-        lab.shell(make).succeeded();
-        let run = lab.unregistered([&option, &table, "explain", "./p"]);
-        let verdict = format!("it does not run: cannot open the emulator {}: permission denied", lab.at("e"));
+        scratch.shell(make).succeeded();
+        let run = Namespace::empty().tool(&scratch, [&option, &table, "explain", "./p"]);
+        let verdict = format!("it does not run: cannot open the emulator {}: permission denied", scratch.at("e"));
         let text = run.out().replace("is a directory", "permission denied");
         assert!(text.contains(&verdict), "{run}");
-        run.has("to do       check it with ls -l").code(126);
+        run.has("to do       check it with ls -l").exited(126);
     }
 }
 
 #[test]
 fn only_the_exec_strategy_leaves_it_to_the_kernel() {
-    let lab = Lab::new();
-    lab.write("e", "neither");
-    let [option, table] = lab.aarch64(&lab.at("e"), json!({}));
-    lab.probe("p", "aarch64");
-    let line = format!("{}: cannot be executed: exec format error", lab.at("e"));
-    lab.tool([&option, &table, "run", "./p"]).refused(126, &line);
+    let scratch = Scratch::new();
+    scratch.write("e", "neither");
+    let [option, table] = aarch64(&scratch, &scratch.at("e"), json!({}));
+    scratch.probe("p", "aarch64");
+    let line = format!("{}: cannot be executed: exec format error", scratch.at("e"));
+    scratch.tool([&option, &table, "run", "./p"]).refused(126, &line);
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use crate::explain::dynamic;
-use crate::lab::{Lab, Run, TOOL, have_namespaces, probe};
+use crate::support::{Namespace, Observation, Scratch, TOOL, need, probe};
+use crate::table::aarch64;
 
 const INCOMPLETE: &str = "check that the file is a complete Linux program";
 
@@ -22,31 +23,26 @@ fn changed(changes: &[(usize, &[u8])]) -> Vec<u8> {
 /// What `explain` and `run` say of a file.
 #[track_caller]
 fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.write("p", file);
-    lab.unregistered(["explain", "./p"]).verdict(code, &format!("it does not run: {problem}"), remedy);
-    lab.tool(["run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
-    let json = lab.unregistered(["explain", "--json", "./p"]);
-    let verdict = &json.code(code).json()["verdict"];
+    let scratch = Scratch::new();
+    scratch.write("p", file);
+    Namespace::empty().tool(&scratch, ["explain", "./p"]).verdict(code, &format!("it does not run: {problem}"), remedy);
+    scratch.tool(["run", "./p"]).refused(code, &format!("./p: {problem}: {remedy}"));
+    let json = Namespace::empty().tool(&scratch, ["explain", "--json", "./p"]);
+    let verdict = &json.exited(code).json()["verdict"];
     assert!(*verdict == json!({"runs": false, "exit_code": code, "reason": problem, "remedy": remedy}), "{json}");
 }
 
 /// What only `explain` knows: the emulator, or nobody, would say so later.
 #[track_caller]
 fn explained(file: &[u8], problem: &str, remedy: &str) {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.write("p", file);
-    lab.unregistered(["explain", "./p"]).verdict(126, &format!("it does not run: {problem}"), remedy);
+    let scratch = Scratch::new();
+    scratch.write("p", file);
+    Namespace::empty().tool(&scratch, ["explain", "./p"]).verdict(126, &format!("it does not run: {problem}"), remedy);
 }
 
 #[test]
 fn headers() {
+    need!(Namespace);
     both(&probe("aarch64")[..40], 126, "ELF header cut short at 40 of 64 bytes", INCOMPLETE);
     both(b"\x7fEL", 126, "ELF header cut short at 3 of 52 bytes", INCOMPLETE);
     both(&changed(&[(4, b"\x03")]), 126, "ELF class 3 is neither 1 (32-bit) nor 2 (64-bit)", INCOMPLETE);
@@ -67,16 +63,17 @@ fn headers() {
 /// The kernel and QEMU do not look at `e_version`.
 #[test]
 fn any_version_of_the_object_file_will_do() {
-    let lab = Lab::new();
-    lab.write("p", changed(&[(20, b"\x07")]));
-    let [option, table] = lab.aarch64("/bin/true", json!({}));
-    lab.tool([&*option, &table, "run", "./p"]).printed("").code(0);
-    let json = lab.tool(["explain", "--json", "./p"]).json();
+    let scratch = Scratch::new();
+    scratch.write("p", changed(&[(20, b"\x07")]));
+    let [option, table] = aarch64(&scratch, "/bin/true", json!({}));
+    scratch.tool([&*option, &table, "run", "./p"]).wrote("").exited(0);
+    let json = scratch.tool(["explain", "--json", "./p"]).json();
     assert_eq!(json["header"]["machine"], 183, "{json}");
 }
 
 #[test]
 fn machines() {
+    need!(Namespace);
     both(&changed(&[(18, b"\x0f\x27")]), 127, "no emulator is known for ELF machine 9999", "see binfmt-dispatch list");
     let mut x32 = probe("i386");
     x32[18] = 62;
@@ -90,34 +87,31 @@ fn machines() {
 
 #[test]
 fn machines_that_are_not_in_the_table_have_names() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.write("p", changed(&[(18, b"\x32\x00")]));
-    let run = lab.unregistered(["explain", "./p"]);
-    run.has("machine     EM_IA_64 = 50, flags 0x0: no row of the table takes it").code(127);
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.write("p", changed(&[(18, b"\x32\x00")]));
+    let run = Namespace::empty().tool(&scratch, ["explain", "./p"]);
+    run.has("machine     EM_IA_64 = 50, flags 0x0: no row of the table takes it").exited(127);
 }
 
 #[test]
 fn thirty_two_bit_aarch64() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
+    need!(Namespace);
+    let scratch = Scratch::new();
     let mut ilp32 = probe("arm");
     ilp32[18] = 183;
     ilp32[36..40].fill(0); // e_flags
-    lab.write("p", ilp32);
-    let run = lab.tool(["run", "./p"]);
+    scratch.write("p", ilp32);
+    let run = scratch.tool(["run", "./p"]);
     let problem = "binfmt-dispatch: ./p: no emulator runs 32-bit little-endian programs of this machine with flags 0x0: rebuild the \
                    program for aarch64\n";
     assert!(run.err() == problem, "{run}");
-    run.code(127);
+    run.exited(127);
 }
 
 #[test]
 fn other_systems() {
+    need!(Namespace);
     both(&changed(&[(7, b"\x09")]), 126, "a program for FreeBSD, not for Linux", "get its Linux build");
     both(&changed(&[(7, b"\x0c")]), 126, "a program for OpenBSD, not for Linux", "get its Linux build");
     // PT_NOTE in place of the code's segment.
@@ -130,6 +124,7 @@ fn other_systems() {
 
 #[test]
 fn damage_behind_the_header() {
+    need!(Namespace);
     let again = "get the file again";
     explained(&changed(&[(56, b"\xff\xff")]), "its 65535 program headers are not inside the file", again);
     explained(&changed(&[(32, &[0xff; 8])]), "its 1 program headers are not inside the file", again);
@@ -149,74 +144,79 @@ fn damage_behind_the_header() {
 
 #[test]
 fn files_that_are_no_programs() {
+    need!(Namespace);
     explained(b"", "the file is empty", "get it again");
     explained(b"hello\n", "a text without #! in its first line", "begin it with #! and the interpreter's path");
     explained(b"MZ\x90\0", "a program for Windows, not for Linux", "get its Linux build");
     explained(b"\xff\xfe\x01", "not an ELF file", INCOMPLETE);
-    let lab = Lab::new();
-    lab.write("p", "");
-    lab.tool(["run", "./p"]).refused(126, &format!("./p: not an ELF file: {INCOMPLETE}"));
+    let scratch = Scratch::new();
+    scratch.write("p", "");
+    scratch.tool(["run", "./p"]).refused(126, &format!("./p: not an ELF file: {INCOMPLETE}"));
 }
 
 /// What both commands say of a path that cannot be opened.
 #[track_caller]
-fn unopened(lab: &Lab, name: &str, code: i32, error: &str) {
+fn unopened(scratch: &Scratch, name: &str, code: i32, error: &str) {
     for command in ["explain", "run", "--explain"] {
-        lab.tool([command, name]).refused(code, &format!("{name}: cannot be opened: {error}"));
+        scratch.tool([command, name]).refused(code, &format!("{name}: cannot be opened: {error}"));
     }
 }
 
 #[test]
 fn files_that_cannot_be_opened() {
-    let lab = Lab::new();
-    unopened(&lab, "./absent", 127, "no such file or directory");
-    unopened(&lab, "./a/b", 127, "no such file or directory");
-    fs::create_dir(lab.path("d")).unwrap();
+    let scratch = Scratch::new();
+    unopened(&scratch, "./absent", 127, "no such file or directory");
+    unopened(&scratch, "./a/b", 127, "no such file or directory");
+    fs::create_dir(scratch.path().join("d")).unwrap();
     for command in ["explain", "run"] {
-        lab.tool([command, "./a\x1b\nb"]).refused(127, r"./a\x1b\x0ab: cannot be opened: no such file or directory");
+        scratch
+            .tool([command, "./a\x1b\nb"])
+            .refused(127, r"./a\x1b\x0ab: cannot be opened: no such file or directory");
     }
-    unopened(&lab, "./d", 126, "is a directory");
-    lab.shell("mkfifo f").succeeded();
-    unopened(&lab, "./f", 126, "it is no regular file");
-    unopened(&lab, "/dev/null", 126, "it is no regular file");
-    lab.shell("ln -s loop loop").succeeded();
-    unopened(&lab, "./loop", 126, "too many symbolic links encountered");
+    unopened(&scratch, "./d", 126, "is a directory");
+    scratch.shell("mkfifo f").succeeded();
+    unopened(&scratch, "./f", 126, "it is no regular file");
+    unopened(&scratch, "/dev/null", 126, "it is no regular file");
+    scratch.shell("ln -s loop loop").succeeded();
+    unopened(&scratch, "./loop", 126, "too many symbolic links encountered");
 }
 
 #[test]
 fn files_that_one_may_not_read() {
-    let lab = Lab::new();
-    lab.write("tool", fs::read(TOOL).unwrap());
-    lab.probe("p", "aarch64");
-    fs::set_permissions(lab.path("p"), fs::Permissions::from_mode(0o111)).unwrap();
+    let scratch = Scratch::new();
+    scratch.write("tool", fs::read(TOOL).unwrap());
+    scratch.probe("p", "aarch64");
+    fs::set_permissions(scratch.path().join("p"), fs::Permissions::from_mode(0o111)).unwrap();
     let mut command = if nix::unistd::geteuid().is_root() {
-        let mut command = lab.command("setpriv");
+        let mut command = scratch.command("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./tool"]);
         command
     } else {
-        lab.command("./tool")
+        scratch.command("./tool")
     };
     command.args(["explain", "./p"]);
-    Run::of(command).refused(126, "./p: cannot be opened: permission denied");
+    Observation::of(&command).refused(126, "./p: cannot be opened: permission denied");
 }
 
 #[test]
 fn files_that_are_not_executable() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    fs::set_permissions(lab.probe("a p", "aarch64"), fs::Permissions::from_mode(0o644)).unwrap();
-    let run = lab.unregistered(["explain", "./a p"]);
+    need!(Namespace);
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.probe("a p", "aarch64"), fs::Permissions::from_mode(0o644)).unwrap();
+    let run = Namespace::empty().tool(&scratch, ["explain", "./a p"]);
     run.verdict(126, "it does not run: ./a p is not executable", "chmod +x './a p'");
-    lab.tool(["run", "./a p"]).refused(126, "./a p: ./a p is not executable: chmod +x './a p'");
-    lab.write("stub", b"\x7fELF");
-    fs::set_permissions(lab.path("stub"), fs::Permissions::from_mode(0o644)).unwrap();
+    scratch.tool(["run", "./a p"]).refused(126, "./a p: ./a p is not executable: chmod +x './a p'");
+    scratch.write("stub", b"\x7fELF");
+    fs::set_permissions(scratch.path().join("stub"), fs::Permissions::from_mode(0o644)).unwrap();
     let problem = "ELF header cut short at 4 of 52 bytes";
-    lab.unregistered(["explain", "./stub"]).verdict(126, &format!("it does not run: {problem}"), INCOMPLETE);
-    lab.tool(["run", "./stub"]).refused(126, &format!("./stub: {problem}: {INCOMPLETE}"));
-    lab.probe("p", "aarch64");
+    Namespace::empty().tool(&scratch, ["explain", "./stub"]).verdict(
+        126,
+        &format!("it does not run: {problem}"),
+        INCOMPLETE,
+    );
+    scratch.tool(["run", "./stub"]).refused(126, &format!("./stub: {problem}: {INCOMPLETE}"));
+    scratch.probe("p", "aarch64");
     let script = "mkdir m; mount -t tmpfs -o noexec none m; cp p m; $TOOL run m/p";
     let noexec = "m/p: you may not execute m/p: check its owner and mode, and that it is not mounted noexec";
-    lab.private(script).refused(126, noexec);
+    Namespace::empty().run(&scratch, script).refused(126, noexec);
 }

@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use dispatch_core::elf::{PF_R, PF_X, PT_INTERP, PT_LOAD, ProgramHeader};
 use serde_json::json;
 
-use crate::lab::{Lab, have_namespaces, probe};
+use crate::support::{Namespace, Scratch, need, probe};
+use crate::table::aarch64;
 
 /// The probe of a 64-bit little-endian row with a dynamic linker, whose name stands at the end of the file.
 pub fn dynamic(row: &str, linker: &str, at_least: usize) -> Vec<u8> {
@@ -31,14 +32,12 @@ pub fn dynamic(row: &str, linker: &str, at_least: usize) -> Vec<u8> {
 
 #[test]
 fn a_static_program() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let [option, table] = lab.aarch64("/bin/cat", json!({"argv0": "dash-zero"}));
-    let run = lab.unregistered(["explain", "./p", &option, &table]);
-    run.printed(
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"argv0": "dash-zero"}));
+    let run = Namespace::empty().tool(&scratch, ["explain", "./p", &option, &table]);
+    run.wrote(
         "./p
   program     ELF 64-bit little-endian executable, static, for Linux
   machine     aarch64: EM_AARCH64 = 183, also called arm64, arm64/v8
@@ -52,27 +51,29 @@ fn a_static_program() {
   to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p
 ",
     )
-    .code(1);
+    .exited(1);
     // The option does as the command, wherever the others stand.
     for arguments in [
         [&option, &table, "--explain", "./p"],
         ["--explain", "./p", &option, &table],
         [&option, &table, "explain", "./p"],
     ] {
-        lab.unregistered(arguments).printed(&run.out()).code(1);
+        Namespace::empty().tool(&scratch, arguments).wrote(run.out()).exited(1);
     }
 }
 
 #[test]
 fn json_has_this_form() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let table = lab
-        .aarch64("/bin/cat", json!({"environment": {"QEMU_LOG": "page"}, "notes": "a note", "options": ["-R", "8G"]}));
-    let run = lab.unregistered([&["explain", "--json", "./p"], &table.each_ref().map(String::as_str)[..]].concat());
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let table = aarch64(
+        &scratch,
+        "/bin/cat",
+        json!({"environment": {"QEMU_LOG": "page"}, "notes": "a note", "options": ["-R", "8G"]}),
+    );
+    let run = Namespace::empty()
+        .tool(&scratch, [&["explain", "--json", "./p"], &table.each_ref().map(String::as_str)[..]].concat());
     let expected = json!({
         "file": "./p",
         "scripts": [],
@@ -97,105 +98,107 @@ fn json_has_this_form() {
     });
     let found = run.json();
     assert!(found == expected, "expected:\n{expected:#}\n{run}");
-    let option = lab.unregistered(["--json", "--explain", "./p", &table[0], &table[1]]);
+    let option = Namespace::empty().tool(&scratch, ["--json", "--explain", "./p", &table[0], &table[1]]);
     assert!(option.json() == expected, "{option}");
 }
 
 #[test]
 fn an_entry_of_ours_takes_it() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.aarch64("/bin/cat", json!({}));
-    let run = lab.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    aarch64(&scratch, "/bin/cat", json!({}));
+    let run = scratch.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
     run.verdict(0, "it runs as planned", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
     let note = "the registered file is private to unshare, and cannot be seen: the plan is that of this command";
     run.has(&format!("note        {note}"));
-    lab.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).code(0);
-    let run = lab.shell("./i unshare -a arm64 -- ./i explain ./p");
+    scratch.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).exited(0);
+    let run = scratch.shell("./i unshare -a arm64 -- ./i explain ./p");
     run.verdict(0, "it runs as planned", "");
     assert!(!run.out().contains(note), "{run}");
 }
 
-#[test]
-fn a_question_is_one_to_the_interpreter_alone() {
-    let lab = Lab::new();
+/// A directory with a question to an interpreter, which is the result too, and a table by which cat is its emulator.
+fn with_question() -> (Scratch, Vec<u8>) {
+    let scratch = Scratch::new();
     let mut question = probe("aarch64");
     question[8..16].copy_from_slice(b"bd-ident");
-    lab.write("q", &question);
-    let table = lab.aarch64("/bin/cat", json!({}));
+    scratch.write("q", &question);
+    aarch64(&scratch, "/bin/cat", json!({}));
+    (scratch, question)
+}
+
+#[test]
+fn a_question_is_one_to_the_interpreter_alone() {
+    let (scratch, question) = with_question();
     // To the command it is a program, as to any emulator.
-    let run = lab.tool(["run", "./q", &table[0], &table[1]]);
+    let run = scratch.tool(["run", "./q", "--table", "table"]);
     assert!(run.err().is_empty(), "{run}");
-    let run = lab.tool(["--table", "table", "run", "./q"]);
-    assert_eq!(run.out(), String::from_utf8_lossy(&question), "{run}");
-    if !have_namespaces() {
-        return;
-    }
+    let run = scratch.tool(["--table", "table", "run", "./q"]);
+    assert!(run.stdout == question, "{run}");
+}
+
+#[test]
+fn a_question_is_told_from_a_program() {
+    need!(Namespace);
+    let (scratch, _) = with_question();
     let answer = "which answers it with its version and the image's identity, exit code 0";
-    let run = lab.unregistered(["--table", "table", "explain", "./q"]);
+    let run = Namespace::empty().tool(&scratch, ["--table", "table", "explain", "./q"]);
     run.has(&format!("note        it is a question to an interpreter of binfmt-dispatch, {answer}"));
-    run.has("emulator    /bin/cat").code(1);
-    let run = lab.shell(
+    run.has("emulator    /bin/cat").exited(1);
+    let run = scratch.shell(
         "$TOOL --table table unshare -a arm64 -- $SHELL -c '
         $TOOL --table table explain ./q; ./q 2>&1 | cut -d , -f 1; exit ${PIPESTATUS[0]}'",
     );
     run.has(&format!("verdict     it runs as a question to the interpreter, {answer}"));
-    run.has(concat!("binfmt-dispatch: ./q: version ", env!("CARGO_PKG_VERSION"))).code(0);
+    run.has(concat!("binfmt-dispatch: ./q: version ", env!("CARGO_PKG_VERSION"))).exited(0);
     assert!(run.err().is_empty() && !run.out().contains("strategy"), "{run}");
 }
 
 #[test]
 fn a_set_id_program_of_the_callers_own_gains_nothing() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.aarch64("/bin/cat", json!({}));
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    aarch64(&scratch, "/bin/cat", json!({}));
     let unshare = "$TOOL --table table unshare --credentials -a arm64 --";
     let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain ./p");
     for mode in ["6755", "4755"] {
-        lab.shell(&script(mode)).verdict(0, "it runs as planned", "");
+        scratch.shell(&script(mode)).verdict(0, "it runs as planned", "");
     }
 }
 
 #[test]
 fn somebody_elses_entry_takes_it() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.aarch64("/bin/cat", json!({}));
-    let script = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    aarch64(&scratch, "/bin/cat", json!({}));
+    let script = "cd /proc/sys/fs/binfmt_misc
         printf '%s' ':other:M:18:\\xb7\\x00::/bin/true:' >register; cd - >/dev/null";
     let explain = "$TOOL --table table explain ./p";
-    let run = lab.private(&format!("{script}; {explain}"));
+    let run = Namespace::empty().run(&scratch, &format!("{script}; {explain}"));
     run.has("kernel      entry other takes it, with /bin/true (flags )");
     run.verdict(0, "it runs by entry other, which is not ours; the plan is what binfmt-dispatch would do", "");
-    let run = lab.private(&format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
-    run.has("note        the kernel's entry other would take it, and is turned off").code(1);
-    let run = lab.private(&format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/status; {explain}"));
+    let run = Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
+    run.has("note        the kernel's entry other would take it, and is turned off").exited(1);
+    let run =
+        Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/status; {explain}"));
     run.has(
         "kernel      it has no entries: all are turned off (`echo 1 > /proc/sys/fs/binfmt_misc/status` turns them on)",
     );
-    run.code(1);
+    run.exited(1);
 }
 
 #[test]
 fn every_row_knows_its_programs() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
+    need!(Namespace);
+    let scratch = Scratch::new();
     let table = dispatch_table::ArchTable::builtin();
     for row in &table.architectures {
-        lab.probe("p", &row.name);
-        let run = lab.unregistered(["explain", "--json", "./p"]);
+        scratch.probe("p", &row.name);
+        let run = Namespace::empty().tool(&scratch, ["explain", "--json", "./p"]);
         let json = run.json();
         assert!(json["architecture"]["name"] == *row.name, "{run}");
         assert!(json["header"]["class"] == row.class.to_string(), "{run}");
@@ -205,16 +208,14 @@ fn every_row_knows_its_programs() {
 
 #[test]
 fn a_dynamic_program() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    let root = lab.at("root");
-    let [option, table] = lab.aarch64("/bin/cat", json!({"sysroots": [&root]}));
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let root = scratch.at("root");
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"sysroots": [&root]}));
     // Its name need not be near the headers.
     for at_least in [0, 3 << 20] {
-        lab.write("p", dynamic("aarch64", "/lib/ld-no-such.so.1", at_least));
-        let explain = || lab.unregistered(["explain", "./p", &option, &table]);
+        scratch.write("p", dynamic("aarch64", "/lib/ld-no-such.so.1", at_least));
+        let explain = || Namespace::empty().tool(&scratch, ["explain", "./p", &option, &table]);
         let _ = std::fs::remove_dir_all(&root);
         let run = explain();
         run.has("program     ELF 64-bit little-endian executable, dynamic, by /lib/ld-no-such.so.1, for Linux");
@@ -223,17 +224,17 @@ fn a_dynamic_program() {
             &format!("it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in / nor in {root}"),
             &format!("install the C library of aarch64 into {root}, or get a static build"),
         );
-        std::fs::create_dir_all(lab.path("root/lib")).unwrap();
-        lab.write("root/lib/ld-no-such.so.1", "");
+        std::fs::create_dir_all(scratch.path().join("root/lib")).unwrap();
+        scratch.write("root/lib/ld-no-such.so.1", "");
         let run = explain();
         run.has(&format!("sysroot     {root}, since its dynamic linker is not in /"));
-        run.has(&format!("argv        /bin/cat -L {root} -- ./p")).code(1);
+        run.has(&format!("argv        /bin/cat -L {root} -- ./p")).exited(1);
     }
-    lab.write("p", dynamic("aarch64", "/bin/sh", 0));
-    let run = lab.unregistered(["explain", "./p", &option, &table]);
+    scratch.write("p", dynamic("aarch64", "/bin/sh", 0));
+    let run = Namespace::empty().tool(&scratch, ["explain", "./p", &option, &table]);
     assert!(!run.out().contains("sysroot"), "there is no need for one\n{run}");
-    lab.write("p", dynamic("x86_64", "/lib/ld-no-such.so.1", 0));
-    lab.unregistered(["explain", "./p"]).verdict(
+    scratch.write("p", dynamic("x86_64", "/lib/ld-no-such.so.1", 0));
+    Namespace::empty().tool(&scratch, ["explain", "./p"]).verdict(
         126,
         "it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in /",
         "install the C library of x86_64 into /, or get a static build",
@@ -242,28 +243,28 @@ fn a_dynamic_program() {
 
 #[test]
 fn a_program_of_this_machine() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    lab.unregistered(["explain", "sh"]).verdict(0, "it runs by itself: it is a program of this machine", "");
+    need!(Namespace);
+    let scratch = Scratch::new();
+    Namespace::empty().tool(&scratch, ["explain", "sh"]).verdict(
+        0,
+        "it runs by itself: it is a program of this machine",
+        "",
+    );
 }
 
 #[test]
 fn names_do_not_steer_the_terminal() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
+    need!(Namespace);
+    let scratch = Scratch::new();
     let name = std::ffi::OsStr::from_bytes(b"./\xff\x1b[31m\nname");
-    lab.probe(name, "aarch64");
-    let table = lab.aarch64("/bin/cat", json!({}));
+    scratch.probe(name, "aarch64");
+    let table = aarch64(&scratch, "/bin/cat", json!({}));
     let arguments = |more: &[&str]| {
         let options = ["--table", &table[1]].into_iter().chain(more.iter().copied()).map(Into::into);
         options.chain([name.to_owned()]).collect::<Vec<std::ffi::OsString>>()
     };
-    let run = lab.unregistered(arguments(&["explain"]));
-    run.has(r"./\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'./\xff\x1b[31m\x0aname'").code(1);
-    let run = lab.unregistered(arguments(&["explain", "--json"]));
+    let run = Namespace::empty().tool(&scratch, arguments(&["explain"]));
+    run.has(r"./\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'./\xff\x1b[31m\x0aname'").exited(1);
+    let run = Namespace::empty().tool(&scratch, arguments(&["explain", "--json"]));
     assert!(run.json()["file"] == json!(name.as_bytes()), "{run}");
 }

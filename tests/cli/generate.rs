@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::lab::{Lab, Run, have_namespaces};
+use crate::support::{Namespace, Observation, Scratch, need};
+use crate::table::aarch64;
 
 /// Registers every line of the file `lines`, and shows what is there then.
 const REGISTER: &str = r#"
     set -e
-    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
     while IFS= read -r line; do
         case $line in '#'*|'') continue ;; esac
         printf '%s' "$line" >/proc/sys/fs/binfmt_misc/register || { echo "refused: $line"; exit 1; }
@@ -27,14 +27,14 @@ const REGISTER: &str = r#"
 "#;
 
 /// Lines that are entries.
-fn entries(run: &Run) -> usize {
+fn entries(run: &Observation) -> usize {
     run.succeeded().out().lines().filter(|line| line.starts_with(':')).count()
 }
 
 #[test]
 fn the_committed_snippet_is_current() {
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("binfmt.d/zz-binfmt-dispatch.conf");
-    let run = Lab::new().tool(["generate", "--host", "x86_64"]);
+    let run = Scratch::new().tool(["generate", "--host", "x86_64"]);
     let found = std::fs::read_to_string(committed).unwrap_or_default();
     assert!(
         run.succeeded().out() == found,
@@ -44,19 +44,17 @@ fn the_committed_snippet_is_current() {
 
 #[test]
 fn the_kernel_takes_every_line() {
-    if !have_namespaces() {
-        return;
-    }
+    need!(Namespace);
     for host in ["x86_64", "aarch64"] {
         for (options, flags) in [(&[][..], "POF"), (&["--credentials"], "POCF")] {
             for format in ["binfmt-d", "register"] {
-                let lab = Lab::new();
+                let scratch = Scratch::new();
                 let arguments = ["generate", "--host", host, "--format", format, "--interpreter", "/bin/true"];
-                let run = lab.tool([&arguments[..], options].concat());
+                let run = scratch.tool([&arguments[..], options].concat());
                 let entries = entries(&run);
-                lab.write("lines", run.out());
+                scratch.write("lines", run.out());
                 let expected = format!("{entries}\ninterpreter /bin/true\nflags: {flags}\n");
-                lab.private(REGISTER).printed(&expected).succeeded();
+                Namespace::empty().run(&scratch, REGISTER).printed(&expected);
                 assert!(entries > 30, "{run}");
             }
         }
@@ -65,40 +63,38 @@ fn the_kernel_takes_every_line() {
 
 #[test]
 fn direct_entries_name_the_emulators() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    let [option, table] = lab.aarch64("/bin/cat", json!({}));
-    let run = lab.tool(["generate", "--direct", "--format", "register", "arm64", &option, &table]);
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({}));
+    let run = scratch.tool(["generate", "--direct", "--format", "register", "arm64", &option, &table]);
     assert_eq!(entries(&run), 1);
-    lab.write("lines", run.out());
-    lab.private(REGISTER).printed("1\ninterpreter /bin/cat\nflags: POF\n").succeeded();
-    lab.tool(["generate", "--direct", "--interpreter", "/bin/true"]).code(2);
+    scratch.write("lines", run.out());
+    Namespace::empty().run(&scratch, REGISTER).printed("1\ninterpreter /bin/cat\nflags: POF\n");
+    scratch.tool(["generate", "--direct", "--interpreter", "/bin/true"]).exited(2);
 }
 
 #[test]
 fn hosts_keep_their_own_programs() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for (host, own, spared) in [("x86_64", "amd64", "qemu-i386:"), ("arm64", "aarch64", "qemu-arm:")] {
-        let run = lab.tool(["generate", "--host", host]);
+        let run = scratch.tool(["generate", "--host", host]);
         let out = run.succeeded().out();
         assert!(!out.contains(spared) && !out.contains(&format!("qemu-{own}:")), "{run}");
-        let run = lab.tool(["generate", "--host", host, own]);
+        let run = scratch.tool(["generate", "--host", host, own]);
         assert!(
             run.out().is_empty() && run.err().lines().count() == 1 && run.err().contains(": leave it out"),
             "{run}"
         );
-        run.code(1);
+        run.exited(1);
     }
     // Whoever names it knows of a machine that cannot run it.
-    assert_eq!(entries(&lab.tool(["generate", "--host", "x86_64", "i386"])), 2);
-    lab.tool(["generate", "--host", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+    assert_eq!(entries(&scratch.tool(["generate", "--host", "x86_64", "i386"])), 2);
+    scratch.tool(["generate", "--host", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
 }
 
 #[test]
 fn a_row_with_an_odd_osabi_is_no_way_around() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     let mut table: serde_json::Value = serde_json::from_str(dispatch_table::BUILTIN).unwrap();
     let rows = table["architectures"].as_array_mut().unwrap();
     rows.retain(|row| row["name"] == "x86_64");
@@ -106,19 +102,19 @@ fn a_row_with_an_odd_osabi_is_no_way_around() {
         rows[0][field] = value;
     }
     rows[0]["native_on"] = json!([]);
-    lab.write("odd", table.to_string());
-    let run = lab.tool(["--table", "odd", "generate", "--host", "x86_64", "mine"]);
+    scratch.write("odd", table.to_string());
+    let run = scratch.tool(["--table", "odd", "generate", "--host", "x86_64", "mine"]);
     assert!(run.out().is_empty() && run.err().contains("qemu-mine: would capture programs that x86_64 "), "{run}");
-    run.code(1);
+    run.exited(1);
 }
 
 #[test]
 fn paths_that_no_line_can_hold() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for path in ["relative", "/new\nline", &format!("/{}", "x".repeat(2000))] {
-        let run = lab.tool(["generate", "alpha", "--interpreter", path]);
+        let run = scratch.tool(["generate", "alpha", "--interpreter", path]);
         let one_line = run.err().lines().count() == 1 && run.err().starts_with("binfmt-dispatch: qemu-alpha: ");
         assert!(run.out().is_empty() && one_line, "{run}");
-        run.code(1);
+        run.exited(1);
     }
 }

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use crate::lab::{Lab, Run, have_namespaces, probe};
+use crate::support::{Namespace, Observation, Scratch, need, probe};
+use crate::table::aarch64;
 
 /// The names in the test's directory.
-fn names(lab: &Lab) -> Vec<String> {
+fn names(scratch: &Scratch) -> Vec<String> {
     let mut names: Vec<String> =
-        fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -18,17 +19,15 @@ fn names(lab: &Lab) -> Vec<String> {
 /// The options for an image without emulators that is the same every time.
 const BARE: [&str; 4] = ["image", "--no-emulators", "--seed", "0"];
 
-impl Lab {
-    /// Writes such an image.
-    fn bare(&self, name: &str) -> Run {
-        self.tool([&BARE[..], &["-o", name]].concat())
-    }
+/// Writes such an image.
+fn bare(scratch: &Scratch, name: &str) -> Observation {
+    scratch.tool([&BARE[..], &["-o", name]].concat())
+}
 
-    /// Writes an image with `emulator` inside, under the table's usual name for it.
-    fn with(&self, emulator: &str, options: &[&str]) -> Run {
-        let from = format!("aarch64={emulator}");
-        self.tool([&["image", "--seed", "1", "-o", "i", "--from", &from], options].concat())
-    }
+/// Writes an image with `emulator` inside, under the table's usual name for it.
+fn with(scratch: &Scratch, emulator: &str, options: &[&str]) -> Observation {
+    let from = format!("aarch64={emulator}");
+    scratch.tool([&["image", "--seed", "1", "-o", "i", "--from", &from], options].concat())
 }
 
 /// A static program of this machine, which can be inside an image.
@@ -75,84 +74,85 @@ const E_PHOFF: usize = 32;
 
 #[test]
 fn is_an_executable_that_is_the_command() {
-    let lab = Lab::new();
-    lab.bare("i").printed("").succeeded();
-    assert_eq!(fs::metadata(lab.path("i")).unwrap().permissions().mode() & 0o777, 0o755);
-    let version = lab.tool(["--version"]).out();
-    let by_hand = |arguments: &[&str]| {
-        let mut command = lab.command(lab.path("i"));
-        command.args(arguments);
-        Run::of(command)
-    };
-    by_hand(&["--version"]).printed(&version).succeeded();
-    by_hand(&["no-such-command"]).code(2);
-    by_hand(&["list"]).code(0);
-    let run = lab.unregistered(["explain", "./i"]);
-    if have_namespaces() {
-        run.verdict(0, "it runs by itself: it is a program of this machine", "");
-    }
-    assert_eq!(names(&lab), ["i"]);
+    let scratch = Scratch::new();
+    bare(&scratch, "i").printed("");
+    assert_eq!(fs::metadata(scratch.path().join("i")).unwrap().permissions().mode() & 0o777, 0o755);
+    let version = scratch.tool(["--version"]);
+    let by_hand = |arguments: &[&str]| scratch.run(scratch.at("i"), arguments);
+    by_hand(&["--version"]).printed(version.out());
+    by_hand(&["no-such-command"]).exited(2);
+    by_hand(&["list"]).exited(0);
+    assert_eq!(names(&scratch), ["i"]);
+}
+
+#[test]
+fn is_a_program_of_this_machine() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    bare(&scratch, "i").succeeded();
+    let run = Namespace::empty().tool(&scratch, ["explain", "./i"]);
+    run.verdict(0, "it runs by itself: it is a program of this machine", "");
+    assert_eq!(names(&scratch), ["i"]);
 }
 
 #[test]
 fn is_the_same_every_time_and_follows_the_table_and_the_seed() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for name in ["a", "b"] {
-        lab.bare(name).succeeded();
+        bare(&scratch, name).succeeded();
     }
-    let [option, table] = lab.aarch64("/bin/cat", json!({}));
-    lab.tool([&[&option[..], &table], &BARE[..], &["-o", "c"]].concat()).succeeded();
-    lab.tool(["image", "--no-emulators", "--seed", "1", "-o", "d"]).succeeded();
-    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| fs::read(lab.path(name)).unwrap());
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({}));
+    scratch.tool([&[&option[..], &table], &BARE[..], &["-o", "c"]].concat()).succeeded();
+    scratch.tool(["image", "--no-emulators", "--seed", "1", "-o", "d"]).succeeded();
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| fs::read(scratch.path().join(name)).unwrap());
     assert!(a == b && a != c && a != d);
-    lab.tool(["image", "--no-emulators", "-o", "e"]).succeeded();
-    lab.tool(["image", "--no-emulators", "-o", "f"]).succeeded();
-    assert!(fs::read(lab.path("e")).unwrap() != fs::read(lab.path("f")).unwrap(), "no two draw the same");
+    scratch.tool(["image", "--no-emulators", "-o", "e"]).succeeded();
+    scratch.tool(["image", "--no-emulators", "-o", "f"]).succeeded();
+    assert!(
+        fs::read(scratch.path().join("e")).unwrap() != fs::read(scratch.path().join("f")).unwrap(),
+        "no two draw the same"
+    );
 }
 
 #[test]
 fn with_an_emulator_it_is_the_same_every_time() {
-    let lab = Lab::new();
-    lab.write("emulator", program());
+    let scratch = Scratch::new();
+    scratch.write("emulator", program());
     let image = || {
-        lab.with("emulator", &[]).printed("").succeeded();
-        fs::read(lab.path("i")).unwrap()
+        with(&scratch, "emulator", &[]).printed("");
+        fs::read(scratch.path().join("i")).unwrap()
     };
     let first = image();
     assert!(first == image());
-    lab.with("emulator", &["--no-prelink"]).succeeded();
-    assert!(first != fs::read(lab.path("i")).unwrap());
+    with(&scratch, "emulator", &["--no-prelink"]).succeeded();
+    assert!(first != fs::read(scratch.path().join("i")).unwrap());
 }
 
 #[test]
 fn an_image_writes_the_next_one() {
-    let lab = Lab::new();
-    lab.bare("first").succeeded();
+    let scratch = Scratch::new();
+    bare(&scratch, "first").succeeded();
     let write = |by: &str, to: &str| {
-        let mut command = lab.command(lab.path(by));
-        command.args(BARE).args(["-o", to]);
-        Run::of(command).printed("").succeeded();
+        scratch.run(scratch.at(by), [&BARE[..], &["-o", to]].concat()).printed("");
     };
     write("first", "second");
     write("second", "third");
     write("second", "fourth");
-    let version = lab.tool(["--version"]).out();
+    let version = scratch.tool(["--version"]);
     for name in ["second", "third"] {
-        let mut command = lab.command(lab.path(name));
-        command.arg("--version");
-        Run::of(command).printed(&version).succeeded();
+        scratch.run(scratch.at(name), ["--version"]).printed(version.out());
     }
     // Nothing is added from one to the next, but for the path that it came from.
-    let len = |name: &str| fs::metadata(lab.path(name)).unwrap().len();
+    let len = |name: &str| fs::metadata(scratch.path().join(name)).unwrap().len();
     assert_eq!(len("second"), len("third"));
-    assert!(fs::read(lab.path("third")).unwrap() == fs::read(lab.path("fourth")).unwrap());
+    assert!(fs::read(scratch.path().join("third")).unwrap() == fs::read(scratch.path().join("fourth")).unwrap());
 }
 
 #[test]
 fn emulators_that_cannot_be_inside_are_refused() {
-    let lab = Lab::new();
-    lab.write("i", "old");
-    lab.write("good", program());
+    let scratch = Scratch::new();
+    scratch.write("i", "old");
+    scratch.write("good", program());
     let word = u64::to_le_bytes;
     let elsewhere = u64::from_le_bytes(program()[PHDR + P_VADDR..PHDR + P_VADDR + 8].try_into().unwrap());
     let far = |distance: u64| {
@@ -184,87 +184,87 @@ fn emulators_that_cannot_be_inside_are_refused() {
         (far(1 << 32), "has segments that are too far apart"),
         (far(1 << 50), "is damaged (a segment's size is impossible)"),
     ] {
-        lab.write("bad", emulator);
+        scratch.write("bad", emulator);
         let line = format!("bad: cannot be inside an image, as it {problem}: leave it out, or get a static one");
-        lab.with("bad", &[]).refused(1, &line);
+        with(&scratch, "bad", &[]).refused(1, &line);
         // Nor after a good one, when much has been written.
-        lab.with("good", &["--from", "arm=bad"]).refused(1, &line);
+        with(&scratch, "good", &["--from", "arm=bad"]).refused(1, &line);
         assert_eq!(
-            (names(&lab), fs::read(lab.path("i")).unwrap()),
+            (names(&scratch), fs::read(scratch.path().join("i")).unwrap()),
             (vec!["bad".into(), "good".into(), "i".into()], b"old".to_vec())
         );
     }
-    lab.with("missing", &[]).refused(1, "missing: cannot read: check the path: no such file or directory");
-    lab.with(".", &[]).refused(1, ".: cannot read: name a file: is a directory");
-    assert_eq!(names(&lab), ["bad", "good", "i"]);
+    with(&scratch, "missing", &[]).refused(1, "missing: cannot read: check the path: no such file or directory");
+    with(&scratch, ".", &[]).refused(1, ".: cannot read: name a file: is a directory");
+    assert_eq!(names(&scratch), ["bad", "good", "i"]);
 }
 
 #[test]
 fn architectures_and_places_that_are_not_there_are_refused() {
-    let lab = Lab::new();
-    lab.write("good", program());
-    fs::create_dir(lab.path("empty")).unwrap();
-    lab.tool(["image", "-o", "i", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
-    lab.tool(["image", "-o", "i", "--from", "z80=good"])
+    let scratch = Scratch::new();
+    scratch.write("good", program());
+    fs::create_dir(scratch.path().join("empty")).unwrap();
+    scratch.tool(["image", "-o", "i", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+    scratch
+        .tool(["image", "-o", "i", "--from", "z80=good"])
         .refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
-    lab.tool(["image", "-o", "i", "--from", "good"])
+    scratch
+        .tool(["image", "-o", "i", "--from", "good"])
         .refused(2, "good is no directory; an emulator is given as ARCH=FILE");
     let nothing = "empty: no emulator for aarch64 is there (qemu-aarch64-static, qemu-aarch64): name another directory";
-    lab.tool(["image", "-o", "i", "arm64", "--from", "empty"]).refused(127, nothing);
-    lab.tool(["image", "-o", "i", "--no-emulators", "arm64"]).code(2);
-    lab.tool(["image", "-o", "i", "--seed", "x"]).code(2);
-    assert_eq!(names(&lab), ["empty", "good"]);
+    scratch.tool(["image", "-o", "i", "arm64", "--from", "empty"]).refused(127, nothing);
+    scratch.tool(["image", "-o", "i", "--no-emulators", "arm64"]).exited(2);
+    scratch.tool(["image", "-o", "i", "--seed", "x"]).exited(2);
+    assert_eq!(names(&scratch), ["empty", "good"]);
 }
 
 #[test]
 fn a_directory_is_searched_for_the_tables_names() {
-    let lab = Lab::new();
-    fs::create_dir(lab.path("d")).unwrap();
-    lab.write("d/qemu-aarch64-static", program());
-    lab.write("d/unknown", "no emulator");
-    lab.tool(["image", "--seed", "0", "-o", "i", "--from", "d"]).printed("").succeeded();
-    lab.tool(["image", "--seed", "0", "-o", "j", "--from", "aarch64=d/qemu-aarch64-static"]).succeeded();
-    assert!(fs::read(lab.path("i")).unwrap() == fs::read(lab.path("j")).unwrap());
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path().join("d")).unwrap();
+    scratch.write("d/qemu-aarch64-static", program());
+    scratch.write("d/unknown", "no emulator");
+    scratch.tool(["image", "--seed", "0", "-o", "i", "--from", "d"]).printed("");
+    scratch.tool(["image", "--seed", "0", "-o", "j", "--from", "aarch64=d/qemu-aarch64-static"]).succeeded();
+    assert!(fs::read(scratch.path().join("i")).unwrap() == fs::read(scratch.path().join("j")).unwrap());
 }
 
 #[test]
 fn replaces_a_file_and_nothing_else() {
-    let lab = Lab::new();
-    lab.write("i", "old");
-    lab.bare("i").succeeded();
-    assert!(fs::read(lab.path("i")).unwrap().starts_with(b"\x7fELF"));
-    fs::create_dir(lab.path("d")).unwrap();
-    lab.shell("mkfifo f; ln -s f l").succeeded();
-    lab.bare("d").refused(1, "d: cannot write: name a file: is a directory");
+    let scratch = Scratch::new();
+    scratch.write("i", "old");
+    bare(&scratch, "i").succeeded();
+    assert!(fs::read(scratch.path().join("i")).unwrap().starts_with(b"\x7fELF"));
+    fs::create_dir(scratch.path().join("d")).unwrap();
+    scratch.shell("mkfifo f; ln -s f l").succeeded();
+    bare(&scratch, "d").refused(1, "d: cannot write: name a file: is a directory");
     for name in ["f", "l", "/dev/full"] {
-        lab.bare(name).refused(1, &format!("{name}: cannot write: it is no regular file"));
+        bare(&scratch, name).refused(1, &format!("{name}: cannot write: it is no regular file"));
     }
-    lab.bare("no/i").refused(1, "no/i: cannot write: create the directory first: no such file or directory");
-    lab.bare("i/i").refused(1, "i/i: cannot write: create the directory first: not a directory");
-    lab.bare("").code(2);
-    lab.tool(["image"]).code(2);
-    assert_eq!(names(&lab), ["d", "f", "i", "l"]);
+    bare(&scratch, "no/i").refused(1, "no/i: cannot write: create the directory first: no such file or directory");
+    bare(&scratch, "i/i").refused(1, "i/i: cannot write: create the directory first: not a directory");
+    bare(&scratch, "").exited(2);
+    scratch.tool(["image"]).exited(2);
+    assert_eq!(names(&scratch), ["d", "f", "i", "l"]);
 }
 
 #[test]
 fn status_shows_it_where_there_is_no_registry() {
-    let lab = Lab::new();
-    lab.bare("i").succeeded();
-    let run = lab.tool(["status", "--json", "--mount", ".", "--image", "i"]);
-    let status = run.code(1).json();
+    let scratch = Scratch::new();
+    bare(&scratch, "i").succeeded();
+    let run = scratch.tool(["status", "--json", "--mount", ".", "--image", "i"]);
+    let status = run.exited(1).json();
     assert_eq!(status["mounted"], false, "{run}");
     assert_eq!(status["image"]["programs"][0]["name"], "binfmt-dispatch", "{run}");
-    let none = lab.tool(["status", "--json", "--mount", ".", "--image", "none"]);
+    let none = scratch.tool(["status", "--json", "--mount", ".", "--image", "none"]);
     assert!(none.json()["image"].is_null(), "{none}");
 }
 
 #[test]
 fn leaves_the_old_file_where_there_is_no_room() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    fs::create_dir(lab.path("m")).unwrap();
+    need!(Namespace);
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path().join("m")).unwrap();
     for (options, error) in [
         ("remount,size=16k", "free some space or choose another directory: no space left on device"),
         ("remount,size=1m", "free some space or choose another directory: no space left on device"),
@@ -273,7 +273,7 @@ fn leaves_the_old_file_where_there_is_no_room() {
         let script = format!(
             "mount -t tmpfs none m && echo old >m/i && mount -o {options} m && $TOOL image --no-emulators -o m/i; echo code $?; cat m/i; ls -A m"
         );
-        let run = lab.private(&script);
+        let run = Namespace::empty().run(&scratch, &script);
         let line = format!("binfmt-dispatch: m/i: cannot write: {error}\n");
         assert!(run.err() == line && run.out() == "code 1\nold\ni\n", "expected: {line}{run}");
     }

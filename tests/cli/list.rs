@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
-use crate::lab::Lab;
+use crate::support::Scratch;
+use crate::table::aarch64;
 
 #[test]
 fn names_and_aliases() {
-    let lab = Lab::new();
-    let [option, table] = lab.aarch64("/bin/cat", json!({"notes": "a note"}));
+    let scratch = Scratch::new();
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"notes": "a note"}));
     let names = |arguments: &[&str]| {
-        let run = lab.tool([&["list", &option, &table], arguments].concat());
+        let run = scratch.tool([&["list", &option, &table], arguments].concat());
         let rows: Vec<String> = run.succeeded().out().lines().skip(1).map(str::to_owned).collect();
         rows
     };
@@ -21,15 +22,15 @@ fn names_and_aliases() {
 
 #[test]
 fn this_machine_needs_no_emulator() {
-    let run = Lab::new().tool(["list", std::env::consts::ARCH]);
+    let run = Scratch::new().tool(["list", std::env::consts::ARCH]);
     assert!(run.succeeded().out().contains("not needed: this machine"), "{run}");
 }
 
 #[test]
 fn json_has_this_form() {
-    let lab = Lab::new();
-    let [option, table] = lab.aarch64("/bin/cat", json!({"notes": "a note"}));
-    let run = lab.tool(["list", "--json", "arm64", &option, &table]);
+    let scratch = Scratch::new();
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"notes": "a note"}));
+    let run = scratch.tool(["list", "--json", "arm64", &option, &table]);
     let expected = json!([{
         "name": "aarch64", "aliases": ["arm64", "arm64/v8"], "class": "64-bit", "data": "little-endian",
         "machines": [183], "entries": ["qemu-aarch64"], "emulator": "/bin/cat", "inside": false, "may_be_native": false,
@@ -40,7 +41,7 @@ fn json_has_this_form() {
 
 #[test]
 fn columns_are_aligned() {
-    let run = Lab::new().tool(["list"]);
+    let run = Scratch::new().tool(["list"]);
     let out = run.succeeded().out();
     let at = out.find("KIND").unwrap();
     for line in out.lines() {
@@ -50,8 +51,8 @@ fn columns_are_aligned() {
 
 #[test]
 fn unknown_names() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for command in ["list", "generate"] {
-        lab.tool([command, "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+        scratch.tool([command, "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
     }
 }

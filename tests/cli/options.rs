@@ -1,32 +1,32 @@
 //! What holds for every command.
 
-use crate::lab::Lab;
+use crate::support::Scratch;
 
 #[test]
 fn version_and_help() {
-    let lab = Lab::new();
-    lab.tool(["--version"]).printed(concat!("binfmt-dispatch ", env!("CARGO_PKG_VERSION"), "\n")).succeeded();
-    let help = lab.tool(["--help"]).succeeded().out();
+    let scratch = Scratch::new();
+    scratch.tool(["--version"]).printed(concat!("binfmt-dispatch ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = scratch.tool(["--help"]);
     for part in [
         "explain",
         "unshare",
         "Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage",
         "--table <FILE>",
     ] {
-        assert!(help.contains(part), "{part}\n{help}");
+        assert!(help.succeeded().out().contains(part), "{part}\n{help}");
     }
     for command in ["explain", "run", "list", "generate", "image"] {
-        let run = lab.tool([command, "--help"]);
+        let run = scratch.tool([command, "--help"]);
         assert!(run.succeeded().out().contains(&format!("Usage: binfmt-dispatch {command}")), "{run}");
     }
-    let run = lab.tool::<&str>([]);
+    let run = scratch.tool::<&str>([]);
     assert!(run.out().is_empty() && run.err().contains("Usage:"), "{run}");
-    run.code(2);
+    run.exited(2);
 }
 
 #[test]
 fn wrong_usage() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for arguments in [
         &["--explain", "./p", "list"][..],
         &["--explain"],
@@ -37,38 +37,38 @@ fn wrong_usage() {
         &["list", "--no-such"],
         &["generate", "--format", "elf"],
     ] {
-        let run = lab.tool(arguments.iter());
+        let run = scratch.tool(arguments.iter());
         assert!(run.out().is_empty() && !run.err().is_empty(), "{run}");
-        run.code(2);
+        run.exited(2);
     }
 }
 
 #[test]
 fn output_that_cannot_be_written() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
     for command in ["list", "list --json", "generate", "explain ./p", "explain --json ./p", "--version", "--help"] {
-        let run = lab.shell(&format!("$TOOL {command} >/dev/full"));
+        let run = scratch.shell(&format!("$TOOL {command} >/dev/full"));
         run.refused(1, "standard output cannot be written: no space left on device");
-        let run = lab.shell(&format!("$TOOL {command} >&-"));
+        let run = scratch.shell(&format!("$TOOL {command} >&-"));
         run.refused(1, "standard output cannot be written: bad file number");
         // A reader that has seen enough is no failure.
-        lab.shell(&format!("set -o pipefail; trap '' PIPE; $TOOL {command} | true; [ $? -le 1 ]")).succeeded();
+        scratch.shell(&format!("set -o pipefail; trap '' PIPE; $TOOL {command} | true; [ $? -le 1 ]")).succeeded();
     }
 }
 
 /// A table that is wrong.
 #[track_caller]
 fn bad_table(table: &str, expected: &str) {
-    let lab = Lab::new();
-    lab.write("t", table);
-    lab.probe("p", "aarch64");
+    let scratch = Scratch::new();
+    scratch.write("t", table);
+    scratch.probe("p", "aarch64");
     for command in [&["list"][..], &["explain", "./p"], &["run", "./p"], &["generate"], &["image", "-o", "i"]] {
         let line = format!("t:{expected}");
-        lab.tool([&["--table", "t"], command].concat()).refused(2, &line);
-        lab.tool([&command[..1], &["--table", "t"], &command[1..]].concat()).refused(2, &line);
+        scratch.tool([&["--table", "t"], command].concat()).refused(2, &line);
+        scratch.tool([&command[..1], &["--table", "t"], &command[1..]].concat()).refused(2, &line);
     }
-    assert!(!lab.path("i").exists());
+    assert!(!scratch.path().join("i").exists());
 }
 
 #[test]
@@ -109,27 +109,28 @@ fn wrong_tables() {
 
 #[test]
 fn wrong_tables_of_the_site() {
-    let lab = Lab::new();
-    std::fs::create_dir_all(lab.path("root/etc/binfmt-dispatch")).unwrap();
-    lab.write("root/etc/binfmt-dispatch/a.json", "{\"version\": 1,\n\"architectures\": [{\"name\": 5}]}");
-    let file = lab.at("root/etc/binfmt-dispatch/a.json");
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.path().join("root/etc/binfmt-dispatch")).unwrap();
+    scratch.write("root/etc/binfmt-dispatch/a.json", "{\"version\": 1,\n\"architectures\": [{\"name\": 5}]}");
+    let file = scratch.at("root/etc/binfmt-dispatch/a.json");
     let line =
         format!("{file}:2:28: architectures[0].name: 5 is not allowed here: use 1 to 64 of a-z, 0-9 and _, in quotes");
-    lab.tool(["install", "--root", &lab.at("root"), "--no-emulators"]).refused(2, &line);
+    scratch.tool(["install", "--root", &scratch.at("root"), "--no-emulators"]).refused(2, &line);
 }
 
 #[test]
 fn tables_that_cannot_be_read() {
-    let lab = Lab::new();
-    lab.tool(["--table", "absent", "list"])
+    let scratch = Scratch::new();
+    scratch
+        .tool(["--table", "absent", "list"])
         .refused(2, "absent: cannot read: check the path: no such file or directory");
-    lab.tool(["list", "--table", "/"]).refused(2, "/: cannot read: name a file: is a directory");
+    scratch.tool(["list", "--table", "/"]).refused(2, "/: cannot read: name a file: is a directory");
 }
 
 #[test]
 fn messages_that_cannot_be_written() {
-    let lab = Lab::new();
+    let scratch = Scratch::new();
     for redirection in ["2>/dev/full", "2>&-"] {
-        lab.shell(&format!("$TOOL explain ./absent {redirection}")).printed("").code(127);
+        scratch.shell(&format!("$TOOL explain ./absent {redirection}")).wrote("").exited(127);
     }
 }

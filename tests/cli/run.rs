@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::lab::{Lab, TOOL};
+use crate::support::{Scratch, TOOL};
+use crate::table::aarch64;
 
 /// The guest's file is what cat prints first.
 fn after_guest<'o>(output: &'o [u8], guest: &[u8]) -> &'o [u8] {
@@ -15,36 +16,36 @@ fn after_guest<'o>(output: &'o [u8], guest: &[u8]) -> &'o [u8] {
 
 #[test]
 fn arguments_and_exit_status() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.write("e", "#!/bin/sh\nfor word; do echo \"<$word>\"; done; exit 42");
-    let [option, table] = lab.aarch64(&lab.at("e"), json!({"argv0": "dash-zero", "options": ["-o"]}));
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    scratch.write("e", "#!/bin/sh\nfor word; do echo \"<$word>\"; done; exit 42");
+    let [option, table] = aarch64(&scratch, &scratch.at("e"), json!({"argv0": "dash-zero", "options": ["-o"]}));
     let expected = "<-o>\n<-0>\n<./p>\n<-->\n<./p>\n<-a>\n<--json>\n<-->\n<>\n<--table>\n";
     let guest = ["./p", "-a", "--json", "--", "", "--table"];
     for before in [&["run"][..], &["run", "--"]] {
         let arguments = [&[&*option, &*table], before, &guest[..]].concat();
-        lab.tool(arguments).printed(expected).code(42);
+        scratch.tool(arguments).wrote(expected).exited(42);
         let arguments = [&["run", &option, &table], &before[1..], &guest[..]].concat();
-        lab.tool(arguments).printed(expected).code(42);
+        scratch.tool(arguments).wrote(expected).exited(42);
     }
 }
 
 #[test]
 fn death_by_signal_is_the_guests() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.write("e", "#!/bin/sh\nkill -TERM $$");
-    lab.aarch64(&lab.at("e"), json!({}));
-    lab.shell("$TOOL --table table run ./p; echo $?").printed("143\n");
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    scratch.write("e", "#!/bin/sh\nkill -TERM $$");
+    aarch64(&scratch, &scratch.at("e"), json!({}));
+    scratch.shell("$TOOL --table table run ./p; echo $?").wrote("143\n");
 }
 
 #[test]
 fn environment() {
-    let lab = Lab::new();
-    let guest = std::fs::read(lab.probe("p", "aarch64")).unwrap();
-    let [option, table] = lab.aarch64("/bin/cat", json!({"environment": {"B": "ours", "ADDED": "1"}}));
+    let scratch = Scratch::new();
+    let guest = std::fs::read(scratch.probe("p", "aarch64")).unwrap();
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"environment": {"B": "ours", "ADDED": "1"}}));
     let odd = std::ffi::OsStr::from_bytes(b"\xff=");
-    let mut command = lab.command(TOOL);
+    let mut command = scratch.command(TOOL);
     command.args([&option, &table, "run", "./p", "/proc/self/environ"]).env_clear();
     command.env("B", "callers").env("A", odd).env("EMPTY", "").env("QEMU_CPU", "max");
     let output = command.output().unwrap();
@@ -54,10 +55,10 @@ fn environment() {
 
 #[test]
 fn odd_environment() {
-    let lab = Lab::new();
-    let guest = std::fs::read(lab.probe("p", "aarch64")).unwrap();
-    let [option, table] = lab.aarch64("/bin/cat", json!({}));
-    let mut command = lab.command("env");
+    let scratch = Scratch::new();
+    let guest = std::fs::read(scratch.probe("p", "aarch64")).unwrap();
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({}));
+    let mut command = scratch.command("env");
     command.args(["-i", "=x=y", "A=1", TOOL, &option, &table, "run", "./p", "/proc/self/environ"]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
@@ -66,37 +67,37 @@ fn odd_environment() {
 
 #[test]
 fn signals_are_not_ignored() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let [option, table] = lab.aarch64("/bin/cat", json!({}));
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({}));
     for ignored in ["", "trap '' PIPE TERM; "] {
-        let direct = lab.shell(&format!("{ignored}grep -a -E '^Sig(Ign|Blk)' /proc/self/status"));
-        let ours = lab
+        let direct = scratch.shell(&format!("{ignored}grep -a -E '^Sig(Ign|Blk)' /proc/self/status"));
+        let ours = scratch
             .shell(&format!("{ignored}$TOOL {option} {table} run ./p /proc/self/status | grep -a -E '^Sig(Ign|Blk)'"));
-        ours.printed(&direct.out()).succeeded();
+        ours.printed(direct.out());
     }
 }
 
 #[test]
 fn closed_descriptors_stay_closed() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let [option, table] = lab.aarch64("/bin/ls", json!({}));
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let [option, table] = aarch64(&scratch, "/bin/ls", json!({}));
     let tool = format!("$TOOL {option} {table} run ./p /proc/self/fd");
     for redirections in ["<&-", "<&- 2>&-", "7</dev/null", "2>&- 7</dev/null"] {
         // Whatever else these tests were started with is the same in both; the listing has the directory itself open.
-        let direct = lab.shell(&format!("ls /proc/self/fd >direct {redirections}; cat direct"));
-        lab.shell(&format!("{tool} >ours {redirections}; tail -n +4 ours")).printed(&direct.out()).succeeded();
+        let direct = scratch.shell(&format!("ls /proc/self/fd >direct {redirections}; cat direct"));
+        scratch.shell(&format!("{tool} >ours {redirections}; tail -n +4 ours")).printed(direct.out());
     }
 }
 
 #[test]
 fn the_process_is_the_same() {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    lab.write("e", "#!/bin/sh\necho $$");
-    let [option, table] = lab.aarch64(&lab.at("e"), json!({}));
-    let mut command = lab.command(TOOL);
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    scratch.write("e", "#!/bin/sh\necho $$");
+    let [option, table] = aarch64(&scratch, &scratch.at("e"), json!({}));
+    let mut command = scratch.command(TOOL);
     command.args([&option, &table, "run", "./p"]).stdout(Stdio::piped()).process_group(0);
     let child = command.spawn().unwrap();
     let id = child.id();
@@ -106,7 +107,7 @@ fn the_process_is_the_same() {
 
 #[test]
 fn something_must_be_run() {
-    let run = Lab::new().tool(["run"]);
-    run.code(2);
+    let run = Scratch::new().tool(["run"]);
+    run.exited(2);
     assert!(run.err().contains("<FILE>"), "{run}");
 }

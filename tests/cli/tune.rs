@@ -1,11 +1,11 @@
 //! `tune`, as far as nothing is measured.
 
-use crate::lab::Lab;
+use crate::support::Scratch;
 
 #[test]
 fn what_cannot_be_measured_is_told() {
-    let lab = Lab::new();
-    let directory = lab.at("");
+    let scratch = Scratch::new();
+    let directory = scratch.at("");
     for (arguments, code, part) in [
         (&["z80", "--cpu", "max"][..], 2, "z80: is no known architecture"),
         (&["arm64", "--cpu", "max", "--workload", "chess"], 2, "chess: is no workload"),
@@ -19,18 +19,28 @@ fn what_cannot_be_measured_is_told() {
         (&["arm64", "--compare", "--cpu", "max"], 2, "cannot be used with"),
         (&["arm64", "--compare", "--write"], 2, "cannot be used with"),
     ] {
-        let run = lab.tool([&["tune", "--root", &directory], arguments].concat());
+        let run = scratch.tool([&["tune", "--root", &directory], arguments].concat());
         assert!(run.err().contains(part), "{part}\n{run}");
-        assert!(run.code(code).out().is_empty(), "{run}");
+        assert!(run.exited(code).out().is_empty(), "{run}");
     }
-    let root = lab.at("nothing");
-    let run = lab.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &root]);
-    assert!(run.code(1).err().contains("nothing"), "{run}");
-    let json = lab.at("nothing/json");
-    let run =
-        lab.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &directory, "--json", &json]);
+    let root = scratch.at("nothing");
+    let run = scratch.tool(["tune", "arm64", "--cpu", "max", "--emulator", "/bin/true", "--root", &root]);
+    assert!(run.exited(1).err().contains("nothing"), "{run}");
+    let json = scratch.at("nothing/json");
+    let run = scratch.tool([
+        "tune",
+        "arm64",
+        "--cpu",
+        "max",
+        "--emulator",
+        "/bin/true",
+        "--root",
+        &directory,
+        "--json",
+        &json,
+    ]);
     assert!(run.err().contains("nothing/json: cannot write: "), "{run}");
-    assert!(run.code(1).out().is_empty(), "{run}");
+    assert!(run.exited(1).out().is_empty(), "{run}");
 }
 
 #[test]

@@ -3,15 +3,13 @@
 use dispatch_table::ArchTable;
 use serde_json::json;
 
-use crate::lab::{Lab, Run, have_namespaces};
-
-/// Mounts an empty registry.
-const REGISTRY: &str = "mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc";
+use crate::support::{Namespace, Observation, Scratch, need};
+use crate::table::aarch64;
 
 /// Asserts that standard error is lines of ours, and that these are among them.
 #[track_caller]
-fn says(run: &Run, code: i32, expected: &[&str]) {
-    run.code(code);
+fn says(run: &Observation, code: i32, expected: &[&str]) {
+    run.exited(code);
     let err = run.err();
     let libraries = |line: &str| ["goblin", "DEBUG", "INFO", "[", "::"].iter().any(|mark| line.contains(mark));
     for line in err.lines() {
@@ -27,35 +25,33 @@ fn says(run: &Run, code: i32, expected: &[&str]) {
 }
 
 /// A directory with a program of aarch64, and a table by which cat is its emulator, and is mapped.
-fn lab() -> Lab {
-    let lab = Lab::new();
-    lab.probe("p", "aarch64");
-    let [_, table] = lab.aarch64("/bin/cat", json!({}));
+fn with_cat() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let [_, table] = aarch64(&scratch, "/bin/cat", json!({}));
     // The other rows have none, so that there is not much to say.
     let mut rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&table).unwrap()).unwrap();
     let rows = rows["architectures"].as_array_mut().unwrap();
     for row in ArchTable::builtin().architectures.iter().filter(|row| row.name != "aarch64") {
         rows.push(json!({"name": row.name, "emulators": ["/no/such"]}));
     }
-    lab.write("table", json!({"version": 1, "architectures": rows}).to_string());
-    lab
+    scratch.write("table", json!({"version": 1, "architectures": rows}).to_string());
+    scratch
 }
 
 #[test]
 fn without_it_there_is_nothing() {
-    let lab = lab();
-    lab.tool(["--table", "table", "list"]).succeeded();
-    lab.tool(["--table", "table", "run", "./p"]).succeeded();
+    let scratch = with_cat();
+    scratch.tool(["--table", "table", "list"]).succeeded();
+    scratch.tool(["--table", "table", "run", "./p"]).succeeded();
 }
 
 #[test]
 fn explain() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = lab();
+    need!(Namespace);
+    let scratch = with_cat();
     for option in ["-v", "-vv"] {
-        let run = lab.unregistered(["--table", "table", "explain", option, "./p"]);
+        let run = Namespace::empty().tool(&scratch, ["--table", "table", "explain", option, "./p"]);
         says(
             &run,
             1,
@@ -70,18 +66,22 @@ fn explain() {
         );
     }
     // A program of this machine has notes, which goblin would tell of.
-    says(&lab.unregistered(["-vv", "explain", "ls"]), 0, &["ls: found in PATH: /usr/bin/ls", "/usr/bin/ls: opened"]);
+    says(
+        &Namespace::empty().tool(&scratch, ["-vv", "explain", "ls"]),
+        0,
+        &["ls: found in PATH: /usr/bin/ls", "/usr/bin/ls: opened"],
+    );
 }
 
 #[test]
 fn run() {
-    let lab = lab();
-    lab.write("s", format!("#!{}\n", lab.at("p")));
-    let run = lab.tool(["--table", "table", "run", "-v", "./s"]);
+    let scratch = with_cat();
+    scratch.write("s", format!("#!{}\n", scratch.at("p")));
+    let run = scratch.tool(["--table", "table", "run", "-v", "./s"]);
     assert!(!run.err().is_empty(), "{run}");
-    let program = lab.at("p");
+    let program = scratch.at("p");
     says(
-        &lab.tool(["-v", "--table", "table", "run", "./s"]),
+        &scratch.tool(["-v", "--table", "table", "run", "./s"]),
         0,
         &[
             "./s: opened",
@@ -91,16 +91,16 @@ fn run() {
         ],
     );
     let native = "/usr/bin/true: a program of this machine, executed";
-    says(&lab.tool(["-v", "run", "true"]), 0, &["true: found in PATH: /usr/bin/true", native]);
+    says(&scratch.tool(["-v", "run", "true"]), 0, &["true: found in PATH: /usr/bin/true", native]);
 }
 
 #[test]
 fn list_and_generate() {
-    let lab = lab();
+    let scratch = with_cat();
     let expected = ["aarch64: emulator /bin/cat", "s390x: no emulator: not at /no/such"];
-    says(&lab.tool(["-v", "--table", "table", "list"]), 0, &expected);
+    says(&scratch.tool(["-v", "--table", "table", "list"]), 0, &expected);
     says(
-        &lab.tool(["-v", "--table", "table", "generate", "arm64", "s390x"]),
+        &scratch.tool(["-v", "--table", "table", "generate", "arm64", "s390x"]),
         0,
         &["aarch64: entries for hosts of x86_64: 1"],
     );
@@ -108,10 +108,10 @@ fn list_and_generate() {
 
 #[test]
 fn image() {
-    let lab = lab();
-    let emulator = lab.probe("e", "x86_64").display().to_string();
-    let image = lab.at("i");
-    let run = lab.tool(["-v", "image", "-o", &image, "--from", &format!("arm64={emulator}"), "arm64"]);
+    let scratch = with_cat();
+    let emulator = scratch.probe("e", "x86_64").display().to_string();
+    let image = scratch.at("i");
+    let run = scratch.tool(["-v", "image", "-o", &image, "--from", &format!("arm64={emulator}"), "arm64"]);
     says(
         &run,
         0,
@@ -128,17 +128,15 @@ fn image() {
 
 #[test]
 fn install_from_an_image() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = Lab::new();
-    let emulator = lab.probe("emulator", "x86_64");
-    lab.aarch64(emulator.to_str().unwrap(), json!({"strategy": "map"}));
-    lab.tool(["--table", "table", "image", "arm64", "-o", "i"]).code(0);
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let emulator = scratch.probe("emulator", "x86_64");
+    aarch64(&scratch, emulator.to_str().unwrap(), json!({"strategy": "map"}));
+    scratch.tool(["--table", "table", "image", "arm64", "-o", "i"]).exited(0);
     std::fs::remove_file(&emulator).unwrap();
-    let prefix = lab.at("prefix");
+    let prefix = scratch.at("prefix");
     let install = format!("./i -v --table table install arm64 --no-site --prefix {prefix}");
-    let run = lab.private(&format!("{REGISTRY}; {install}"));
+    let run = Namespace::empty().run(&scratch, &install);
     says(
         &run,
         0,
@@ -156,16 +154,14 @@ fn install_from_an_image() {
 
 #[test]
 fn install_and_uninstall() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = lab();
-    let prefix = lab.at("prefix");
+    need!(Namespace);
+    let scratch = with_cat();
+    let prefix = scratch.at("prefix");
     let image = format!("{prefix}/libexec/binfmt-dispatch/binfmt-dispatch");
-    let emulator = lab.probe("e", "x86_64").display().to_string();
+    let emulator = scratch.probe("e", "x86_64").display().to_string();
     let install = format!("$TOOL -v install arm64 --no-site --prefix {prefix} --from arm64={emulator}");
     let uninstall = format!("$TOOL -v uninstall --prefix {prefix}");
-    let run = lab.private(&format!("{REGISTRY}; {install}"));
+    let run = Namespace::empty().run(&scratch, &install);
     says(
         &run,
         0,
@@ -179,7 +175,7 @@ fn install_and_uninstall() {
             "aarch64: its probe ran",
         ],
     );
-    let run = lab.private(&format!("{REGISTRY}; {install} >/dev/null 2>&1; {uninstall}"));
+    let run = Namespace::empty().run(&scratch, &format!("{install} >/dev/null 2>&1; {uninstall}"));
     says(
         &run,
         0,
@@ -189,19 +185,17 @@ fn install_and_uninstall() {
             &format!("{image}: removed"),
         ],
     );
-    says(&lab.private(&format!("{REGISTRY}; {uninstall}")), 0, &[&format!("{image}: not there")]);
+    says(&Namespace::empty().run(&scratch, &uninstall), 0, &[&format!("{image}: not there")]);
 }
 
 #[test]
 fn register_status_and_unregister() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = lab();
-    let image = lab.at("i");
-    lab.tool(["--table", "table", "image", "--no-emulators", "-o", &image]).code(0);
+    need!(Namespace);
+    let scratch = with_cat();
+    let image = scratch.at("i");
+    scratch.tool(["--table", "table", "image", "--no-emulators", "-o", &image]).exited(0);
     let register = format!("$TOOL -v register arm64 --image {image}");
-    let run = lab.private(&format!("{REGISTRY}; {register}"));
+    let run = Namespace::empty().run(&scratch, &register);
     says(
         &run,
         0,
@@ -212,7 +206,7 @@ fn register_status_and_unregister() {
             "aarch64: its probe ran",
         ],
     );
-    let run = lab.private(&format!("{REGISTRY}; {register} >/dev/null 2>&1; $TOOL -v status --image {image}"));
+    let run = Namespace::empty().run(&scratch, &format!("{register} >/dev/null 2>&1; $TOOL -v status --image {image}"));
     says(
         &run,
         0,
@@ -225,18 +219,17 @@ fn register_status_and_unregister() {
     let answer =
         concat!("qemu-aarch64: its interpreter was asked: ours, version ", env!("CARGO_PKG_VERSION"), ", image ");
     assert!(run.err().contains(answer), "{run}");
-    let run = lab.private(&format!("{REGISTRY}; {register} >/dev/null 2>&1; $TOOL -v unregister --image {image}"));
+    let run =
+        Namespace::empty().run(&scratch, &format!("{register} >/dev/null 2>&1; $TOOL -v unregister --image {image}"));
     says(&run, 0, &["/proc/sys/fs/binfmt_misc: looked at; entries: 1", "qemu-aarch64: removed from the registry"]);
 }
 
 #[test]
 fn unshare() {
-    if !have_namespaces() {
-        return;
-    }
-    let lab = lab();
+    need!(Namespace);
+    let scratch = with_cat();
     says(
-        &lab.tool(["-v", "--table", "table", "unshare", "--", "true"]),
+        &scratch.tool(["-v", "--table", "table", "unshare", "--", "true"]),
         0,
         &[
             "/proc/sys/fs/binfmt_misc: mounted, in a mount namespace of its own",
@@ -249,9 +242,9 @@ fn unshare() {
 
 #[test]
 fn tune() {
-    let lab = lab();
-    let root = lab.at("");
-    let run = lab.tool([
+    let scratch = with_cat();
+    let root = scratch.at("");
+    let run = scratch.tool([
         "-v",
         "--table",
         "table",
@@ -264,7 +257,7 @@ fn tune() {
         "--cpu",
         "max",
     ]);
-    run.code(1);
+    run.exited(1);
     let expected = [format!("aarch64: programs of the root {root}"), "/bin/cat: the emulator".to_owned()];
     for line in expected {
         assert!(run.err().contains(&format!("binfmt-dispatch: {line}\n")), "{line}\n{run}");
@@ -273,8 +266,8 @@ fn tune() {
 
 #[test]
 fn every_command_is_here() {
-    let help = Lab::new().tool(["--help"]).out();
-    let commands = help.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let help = Scratch::new().tool(["--help"]);
+    let commands = help.out().split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
     let names: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     let known = [
         "explain",
