@@ -2,28 +2,19 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use dispatch_core::elf::{PF_R, PF_X, PT_INTERP, PT_LOAD, ProgramHeader};
+use dispatch_core::elf::{PT_INTERP, PT_LOAD};
 use serde_json::json;
 
-use crate::support::{Namespace, Scratch, need, probe};
+use crate::support::{Namespace, Scratch, need, probe, segment};
 use crate::table::aarch64;
 
 /// The probe of a 64-bit little-endian row with a dynamic linker, whose name stands at the end of the file.
 pub fn dynamic(row: &str, linker: &str, at_least: usize) -> Vec<u8> {
-    let header = |kind, offset: usize, len: usize| ProgramHeader {
-        kind,
-        flags: PF_R | PF_X,
-        offset: offset as u64,
-        vaddr: 0x1_0000 + offset as u64,
-        filesz: len as u64,
-        memsz: len as u64,
-        align: 1,
-    };
     let mut file = probe(row)[..64].to_vec();
     file[56] = 2; // e_phnum
     let name = at_least.max(64 + 2 * 56);
-    file.extend(header(PT_INTERP, name, linker.len() + 1).to_elf64_le());
-    file.extend(header(PT_LOAD, 0, name + linker.len() + 1).to_elf64_le());
+    file.extend(segment(PT_INTERP, name, linker.len() + 1).to_elf64_le());
+    file.extend(segment(PT_LOAD, 0, name + linker.len() + 1).to_elf64_le());
     file.resize(name, 0);
     file.extend(linker.as_bytes());
     file.push(0);

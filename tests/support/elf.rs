@@ -50,9 +50,9 @@ pub fn guest_with_property(probe: Vec<u8>, kind: u32, value: u32) -> Vec<u8> {
     guest_with(probe, PT_GNU_PROPERTY, &[words(&[4, 16, 5]), b"GNU\0".to_vec(), words(&[kind, 4, value, 0])].concat())
 }
 
-/// The same with a segment of type `segment` that is `content`.
-fn guest_with(probe: Vec<u8>, segment: u32, content: &[u8]) -> Vec<u8> {
-    let header = |kind, offset: usize, len: usize| ProgramHeader {
+/// The program header of a segment of type `kind`, of `len` bytes at `offset`.
+pub fn segment(kind: u32, offset: usize, len: usize) -> ProgramHeader {
+    ProgramHeader {
         kind,
         flags: PF_R | PF_X,
         offset: offset as u64,
@@ -60,14 +60,18 @@ fn guest_with(probe: Vec<u8>, segment: u32, content: &[u8]) -> Vec<u8> {
         filesz: len as u64,
         memsz: len as u64,
         align: 1,
-    };
+    }
+}
+
+/// The probe with a segment of type `kind`, which is `content`, added in front of its code's segment.
+fn guest_with(probe: Vec<u8>, kind: u32, content: &[u8]) -> Vec<u8> {
     let start = HEADER + 2 * PROGRAM_HEADER;
     let code = (start + content.len()).next_multiple_of(8);
     let end = code + probe.len() - HEADER - PROGRAM_HEADER;
     let mut file = probe[..HEADER].to_vec();
     file[56] = 2; // e_phnum
-    file.extend(header(segment, start, content.len()).to_elf64_le());
-    file.extend(ProgramHeader { align: 0x1_0000, ..header(PT_LOAD, 0, end) }.to_elf64_le());
+    file.extend(segment(kind, start, content.len()).to_elf64_le());
+    file.extend(ProgramHeader { align: 0x1_0000, ..segment(PT_LOAD, 0, end) }.to_elf64_le());
     file.extend(content);
     file.resize(code, 0);
     file.extend(&probe[HEADER + PROGRAM_HEADER..]);

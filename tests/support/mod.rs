@@ -19,7 +19,7 @@ mod row;
 mod scratch;
 mod tool;
 
-pub use elf::{Elf, dynamic_guest, guest_with_property};
+pub use elf::{Elf, dynamic_guest, guest_with_property, segment};
 pub use emulators::{Kind, artefact, build, compiled, hanging, killer, native, saying};
 pub use foreign::Foreign;
 pub use guests::{for_each, guest, guests};
