@@ -2,7 +2,7 @@
 
 /// Where the kernel's registry is mounted.
 pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
-/// The registered file: outside every PATH, since nobody calls it by name.
+/// The image: outside every PATH, since nobody calls it by name.
 pub const IMAGE: &str = "/usr/libexec/binfmt-dispatch/binfmt-dispatch";
 /// Where `install` puts things.
 pub const PREFIX: &str = "/usr";

@@ -128,11 +128,11 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
         r#"
             $TOOL image arm64 s390x --seed 1 -o root/image; cp $GUESTS/arm64/bin/busybox root
             inside /image run ./busybox uname -m; cd root; chroot . ./image run ./s390x; echo code $?; cd ..
-            inside /image list --image | wc -l; inside /image list | grep -c 'inside the image'
+            inside /image list --image | wc -l; inside /image list | grep -c 'embedded in the image'
             # Nothing has to be written for it.
             /usr/bin/mount --rbind root root; /usr/bin/mount -o remount,bind,ro root
             inside /image register --mount /registry | grep -c ' ok  '; inside /busybox uname -m
-            inside /image status --mount /registry | grep -c ' ours .* /image  *inside the image$'
+            inside /image status --mount /registry | grep -c ' ours .* /image  *embedded in the image$'
             inside /image unregister --mount /registry; /usr/bin/umount -l root; files
             "#,
     );
@@ -176,9 +176,9 @@ fn without_proc_another_file_at_its_path_is_not_the_image() {
     let seen = run_with_root(
         &scratch,
         r#"
-            $TOOL image arm64 -o root/image; inside /image list | grep -c 'inside the image'
+            $TOOL image arm64 -o root/image; inside /image list | grep -c 'embedded in the image'
             printf '\1\2\3' | /usr/bin/dd of=root/image bs=1 seek=480 conv=notrunc status=none
-            inside /image list | grep -c 'inside the image'; root/image list | grep -c 'inside the image'
+            inside /image list | grep -c 'embedded in the image'; root/image list | grep -c 'embedded in the image'
             # The bare command is not an image, but can write one.
             cp $TOOL root/tool; inside /tool image --no-emulators -o /bare && inside /bare list --image | wc -l
             "#,

@@ -83,8 +83,8 @@ fn legend(name: &str) -> &'static str {
     match name {
         "exec" => "executes QEMU",
         "path" => "maps QEMU from its path",
-        "image" => "QEMU inside",
-        _ => "QEMU inside, prelinked",
+        "image" => "QEMU embedded",
+        _ => "QEMU embedded, prelinked",
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use dispatch_core::table::Identity;
 use dispatch_core::{Rule, Table};
-use dispatch_table::{ArchTable, Architecture, Asked, Error, Fault, Given};
+use dispatch_table::{ArchTable, Architecture, Asked, Assignment, Error, TableFault};
 
 /// The emulator that was asked.
 const FILE: Identity = Identity { size: 1, inode: 2, seconds: 3, nanoseconds: 4 };
@@ -14,7 +14,7 @@ pub fn run(bytes: &[u8]) -> bool {
     let Ok(json) = std::str::from_utf8(bytes) else { return false };
     let alone = ArchTable::parse(json);
     // What is no JSON is none for both.
-    if matches!(alone, Err(Error { fault: Fault::NoJson(_), .. })) {
+    if matches!(alone, Err(Error { fault: TableFault::NoJson(_), .. })) {
         return check(alone);
     }
     static BUILTIN: OnceLock<ArchTable> = OnceLock::new();
@@ -33,9 +33,13 @@ fn check(table: Result<ArchTable, Error>) -> bool {
     assert_eq!(ArchTable::parse(&table.json()).as_ref(), Ok(&table));
     let given = |architecture: &'_ Architecture| {
         let asked = Asked { file: FILE, path: "/emulator".into(), version: "7.2".into() };
-        Given { version: "7.2".parse().ok(), asked: architecture.is_tuned().then_some(asked), ..Given::default() }
+        Assignment {
+            version: "7.2".parse().ok(),
+            asked: architecture.is_tuned().then_some(asked),
+            ..Assignment::default()
+        }
     };
-    let asked: Vec<(&str, Given)> =
+    let asked: Vec<(&str, Assignment)> =
         table.architectures.iter().map(|architecture| (architecture.name.as_str(), given(architecture))).collect();
     let compiled = table.compile_with(&asked);
     let read = Table::read(&compiled).expect("it has just been written");

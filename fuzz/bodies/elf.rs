@@ -1,7 +1,7 @@
 //! Our reading of ELF headers and goblin's: they agree on what is one, and on every field.
 
 use dispatch_core::bytes::slice;
-use dispatch_core::elf::{Class, Data, EV_CURRENT, Fault, Header, Machine};
+use dispatch_core::elf::{Class, Data, EV_CURRENT, Header, HeaderFault, Machine};
 use goblin::container::{Container, Ctx};
 use goblin::elf::header::{EI_DATA, EI_OSABI, EI_VERSION, ELFDATA2MSB};
 use goblin::elf::{Elf, ProgramHeader};
@@ -42,17 +42,17 @@ pub fn run(bytes: &[u8]) -> bool {
 }
 
 /// What goblin lets pass and we refuse, as QEMU's loader does: all that is known to differ.
-fn differences(header: &goblin::elf::Header) -> Result<(), Fault> {
+fn differences(header: &goblin::elf::Header) -> Result<(), HeaderFault> {
     let class = Class::from_ident(header.e_ident[4]).expect("goblin has looked at it");
     let version = header.e_ident[EI_VERSION];
     match header {
-        _ if version != EV_CURRENT => Err(Fault::Version(version)),
-        _ if ![2, 3].contains(&header.e_type) => Err(Fault::Type(header.e_type)),
+        _ if version != EV_CURRENT => Err(HeaderFault::Version(version)),
+        _ if ![2, 3].contains(&header.e_type) => Err(HeaderFault::Type(header.e_type)),
         _ if header.e_ehsize != class.header_size() => {
-            Err(Fault::HeaderSize { found: header.e_ehsize, expected: class.header_size() })
+            Err(HeaderFault::HeaderSize { found: header.e_ehsize, expected: class.header_size() })
         }
         _ if header.e_phentsize != class.program_header_size() => {
-            Err(Fault::ProgramHeaderSize { found: header.e_phentsize, expected: class.program_header_size() })
+            Err(HeaderFault::ProgramHeaderSize { found: header.e_phentsize, expected: class.program_header_size() })
         }
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
-//! An emulator's headers, given anything: refused, or what `Program` promises to the loader holds.
+//! An emulator's headers, given anything: refused, or what `EmulatorFile` promises to the loader holds.
 
 use dispatch_core::elf::{Class, Data, Machine, PF_W, PF_X};
-use dispatch_core::program::{HEAD, Host, MAX_SPAN, Program};
+use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host, MAX_SPAN};
 
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 /// Bytes of the file that are not in the input.
@@ -16,7 +16,7 @@ pub fn run(bytes: &[u8]) -> bool {
 }
 
 fn check(head: &[u8], file_len: u64, page: u64) -> bool {
-    let program = match Program::examine(head, file_len, HOST, page) {
+    let program = match EmulatorFile::examine(head, file_len, HOST, page) {
         Ok(program) => program,
         Err(fault) => {
             assert!(!fault.to_string().contains(char::is_control), "{fault}");

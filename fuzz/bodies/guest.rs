@@ -5,14 +5,14 @@ use std::ffi::CStr;
 use std::sync::OnceLock;
 
 use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
+use dispatch_core::emulator_file::{HEAD, Host};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
 use dispatch_core::pipeline::{self, Emulator, Process, START, World, find_emulator, identify};
 use dispatch_core::plan::Cpu;
-use dispatch_core::program::{HEAD, Host};
 use dispatch_core::table::Identity;
 use dispatch_core::{Guest, Refusal, Row, Rule, Table};
-use dispatch_table::{ArchTable, Asked, Given};
+use dispatch_table::{ArchTable, Asked, Assignment};
 
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 /// How much of a program the interpreter reads at once, in bytes.
@@ -27,7 +27,7 @@ fn table() -> &'static [u8] {
     TABLE.get_or_init(|| {
         let version = "7.2".parse().ok();
         let asked = Asked { file: identity(), path: "/emulator".into(), version: "7.2".into() };
-        let given = Given { version, asked: Some(asked), ..Given::default() };
+        let given = Assignment { version, asked: Some(asked), ..Assignment::default() };
         ArchTable::builtin().merge(MODELS).expect("a good row").compile_with(&[("aarch64", given)])
     })
 }

@@ -2,8 +2,8 @@
 //! panics.
 
 use dispatch_core::elf::Machine;
-use dispatch_core::image::{Image, ImageHeader, ProgramRecord, Resident, checksum};
-use dispatch_core::program::MAX_SPAN;
+use dispatch_core::emulator_file::MAX_SPAN;
+use dispatch_core::image::{Embedded, Image, ImageHeader, ProgramRecord, checksum};
 use dispatch_core::record::Field;
 use dispatch_core::table::TABLE_MAGIC;
 
@@ -50,8 +50,8 @@ fn read(bytes: &[u8]) -> bool {
 }
 
 /// What the interpreter relies on when it moves a program in.
-fn check(program: &Resident<'_>, header: &ImageHeader) {
-    let ProgramRecord { relocatable, low, high, align, base, entry, phdr, body, .. } = program.record;
+fn check(program: &Embedded<'_>, header: &ImageHeader) {
+    let ProgramRecord { relocatable, low, high, align, base, entry, phdr, body, .. } = *program.record();
     let end = low + body.len;
     assert!(body.offset + body.len <= header.len && end <= high && high - low <= MAX_SPAN);
     assert!(align.is_power_of_two() && [low, high, base, body.offset, body.len].iter().all(|n| n % PAGE == 0));

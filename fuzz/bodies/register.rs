@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-use dispatch_entry::{Entry, RegisterLine, grammar};
+use binfmt_misc::{Entry, RegisterLine, grammar};
 
 /// Longest line that the kernel reads, in bytes.
 const LONGEST: usize = 1920;

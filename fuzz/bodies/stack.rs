@@ -8,7 +8,7 @@ use dispatch_core::Handoff;
 use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::aux;
 use dispatch_core::initial_stack::{Change, Patch, SPARE};
-use dispatch_core::plan::{Cpu, Plan, WITH_CALLERS_CPU, Word, variable_name};
+use dispatch_core::plan::{Argument, Cpu, Plan, WITH_CALLERS_CPU, variable_name};
 use dispatch_core::table::{Argv0, Strategy};
 
 /// Where the caller's strings begin; each has an address of its own, in steps of one.
@@ -173,8 +173,8 @@ impl Scene {
             front: &|push| {
                 plan.argv(&mut |word| {
                     push(match word {
-                        Word::Ours(string) => address(string),
-                        Word::Callers(address) => address,
+                        Argument::Added(string) => address(string),
+                        Argument::Callers(address) => address,
                     });
                 });
             },

@@ -1,6 +1,7 @@
 //! The reader of compiled tables, given anything: it refuses or reads, and at most one row is chosen.
 
 use dispatch_core::elf::{Class, Data, Header, Machine};
+use dispatch_core::image::ImageFault;
 use dispatch_core::record::Field;
 use dispatch_core::table::{Identity, Row, TABLE_MAGIC, Table, TableHeader};
 use dispatch_core::{Guest, Refusal, Rule};
@@ -57,7 +58,7 @@ fn choose(table: &Table<'_>, osabi: &[u8], machine: Machine, class: Class, data:
                 // A row of no OSABI is for nobody, and the message has none to name.
                 let bad = table.rows().any(|row| row.is_err());
                 let empty = table.rows().flatten().any(|row| row.osabi.is_empty());
-                let corrupt = matches!(refusal, Refusal::CorruptTable);
+                let corrupt = matches!(refusal, Refusal::BadImage(ImageFault::Corrupt));
                 assert!(if bad { corrupt } else { empty || !corrupt }, "{refusal}");
                 assert!(!refusal.to_string().contains(char::is_control), "{refusal}");
             }

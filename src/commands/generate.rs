@@ -25,13 +25,13 @@ pub struct Args {
     /// The architecture of the host that the entries are for
     #[arg(long, value_name = "ARCH", default_value = std::env::consts::ARCH)]
     host: String,
-    /// The registered file, by default that of --image or else /usr/libexec/binfmt-dispatch/binfmt-dispatch
+    /// The image, by default that of --image or else /usr/libexec/binfmt-dispatch/binfmt-dispatch
     #[arg(long, value_name = "FILE")]
     interpreter: Option<PathBuf>,
-    /// An image that is looked into: its entries, and flag C for those whose emulators are inside
+    /// An image that is looked into: its entries, and flag C for those whose emulators are embedded
     #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     pub image: Option<PathBuf>,
-    /// Entries that name the emulators themselves instead of the registered file
+    /// Entries that name the emulators themselves instead of the image
     #[arg(long, conflicts_with = "interpreter")]
     direct: bool,
     #[command(flatten)]
@@ -64,12 +64,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return Err(Failure::Native { architecture: row.name.clone() });
     }
     let own = HostPrograms::of(host);
-    let (image, inside) = match &args.image {
-        Some(path) => (context::image_path(Some(path))?, context::open_image(path)?.inside()?),
+    let (image, embedded) = match &args.image {
+        Some(path) => (context::image_path(Some(path))?, context::open_image(path)?.embedded()?),
         None => (defaults::IMAGE.into(), BTreeSet::new()),
     };
     let path = args.interpreter.as_ref().unwrap_or(&image);
-    let interpreter = Interpreter { path, inside: &inside, credentials: args.credentials };
+    let interpreter = Interpreter { path, embedded: &embedded, credentials: args.credentials };
     let entries = rows.into_iter().map(|row| {
         let path = if args.direct { emulator(row)? } else { path };
         let lines = selection::lines(row, path, interpreter.flags(row))?;

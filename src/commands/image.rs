@@ -1,4 +1,4 @@
-//! `image`: writes the registered file, with the emulators inside.
+//! `image`: writes the image, with the emulators embedded.
 
 use std::path::PathBuf;
 

@@ -25,7 +25,7 @@ use crate::registry::selection::{self, Credentials, Interpreter};
 use crate::registry::{RegisterLine, Registry};
 use crate::{architectures, context, defaults};
 
-/// Install an image with the emulators inside, and register it
+/// Install an image with the emulators embedded, and register it
 ///
 /// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/zz-binfmt-dispatch.conf
 /// below the prefix, runs a tiny program of each architecture, and registers the image in place of an older one, without a
@@ -68,8 +68,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let emulators = args.contents.sources(table)?;
     if args.dry_run {
         refuse_others(place)?;
-        let inside = emulators.iter().map(|source| source.architecture.name.clone()).collect();
-        let interpreter = Interpreter { path: &path, inside: &inside, credentials };
+        let embedded = emulators.iter().map(|source| source.architecture.name.clone()).collect();
+        let interpreter = Interpreter { path: &path, embedded: &embedded, credentials };
         let entries = entries(table, named.as_deref(), interpreter)?;
         let files: String =
             place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
@@ -88,7 +88,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = Replacement::begin(image)?;
     request::write_to(&args.contents, table, &emulators, &image)?;
     let new_image = NewImage::read(&image.staged())?;
-    let interpreter = Interpreter { path: &path, inside: &new_image.inside, credentials };
+    let interpreter = Interpreter { path: &path, embedded: &new_image.embedded, credentials };
     let changes = match &registry {
         None => None,
         Some(registry) => {
@@ -153,7 +153,7 @@ fn lines(entries: &[(&Architecture, Vec<RegisterLine>)]) -> Vec<RegisterLine> {
     entries.iter().flat_map(|(_, lines)| lines).cloned().collect()
 }
 
-/// Entries for what an earlier installation had inside and this one has not go on with the earlier file: the kernel keeps
+/// Entries for what an earlier installation had embedded and this one has not go on with the earlier file: the kernel keeps
 /// it open. Taking them away would make programs fail that run now.
 fn warn_of_left(changes: &Changes<'_>, image: &Path) {
     let mut names: Vec<String> = changes.left(image).map(|name| failure::show(name).to_string()).collect();
@@ -166,9 +166,9 @@ fn warn_of_left(changes: &Changes<'_>, image: &Path) {
     }
 }
 
-/// What is inside the new image.
+/// The architectures whose emulators are embedded in the new image.
 struct NewImage {
-    inside: BTreeSet<String>,
+    embedded: BTreeSet<String>,
     /// Name and version of the emulator, by architecture.
     emulators: BTreeMap<String, String>,
 }
@@ -181,7 +181,7 @@ impl NewImage {
             let shown = format!("{} {}", program.name, program.version);
             emulators.extend(program.runs.into_iter().map(|name| (name, shown.trim_end().to_owned())));
         }
-        Ok(NewImage { inside: image.inside()?, emulators })
+        Ok(NewImage { embedded: image.embedded()?, emulators })
     }
 }
 

@@ -38,8 +38,8 @@ struct Row<'a> {
     machines: Vec<u16>,
     entries: Vec<String>,
     emulator: Option<&'a str>,
-    /// Whether an emulator is inside the image that this command was started from.
-    inside: bool,
+    /// Whether an emulator is embedded in the image that this command was started from.
+    embedded: bool,
     may_be_native: bool,
     notes: &'a str,
 }
@@ -52,8 +52,8 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     if let Some(file) = &args.image {
         return carried(file.as_deref(), args.json);
     }
-    let inside = match image {
-        Effective::Image(image) => image.inside()?,
+    let embedded = match image {
+        Effective::Image(image) => image.embedded()?,
         Effective::Table(_) => BTreeSet::new(),
     };
     let rows =
@@ -68,7 +68,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
             machines: row.machine.iter().map(|machine| machine.number).collect(),
             entries: row.rules().into_iter().map(|rule| rule.name).collect(),
             emulator: host::emulator(row).and_then(Path::to_str),
-            inside: inside.contains(&row.name),
+            embedded: embedded.contains(&row.name),
             may_be_native: host::may_be_native(row),
             notes: &row.notes,
         })
@@ -81,7 +81,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     for row in &listed {
         let emulator = match (row.emulator, row.may_be_native) {
             _ if row.name == host::row().name => "not needed: this machine",
-            _ if row.inside => "inside the image",
+            _ if row.embedded => "embedded in the image",
             (Some(path), _) => path,
             (None, true) => "none (may be native here)",
             (None, false) => "none",

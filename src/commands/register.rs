@@ -50,8 +50,8 @@ pub struct Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let path = context::image_path(args.image.as_deref())?;
-    let inside = context::open_image(&path)?.inside()?;
-    let interpreter = Interpreter { path: &path, inside: &inside, credentials: args.credentials };
+    let embedded = context::open_image(&path)?.embedded()?;
+    let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials };
     let registry = registration::open_registry(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
     let unsettled = match args.dry_run {
@@ -94,7 +94,7 @@ fn conclude(
             Outcome::Failed => "failed",
         };
         let emulator = match host::installed(item.architecture) {
-            _ if interpreter.holds(item.architecture) => "inside the image".to_owned(),
+            _ if interpreter.holds(item.architecture) => "embedded in the image".to_owned(),
             emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
         };
         columns.push([item.architecture.name.clone(), result.to_owned(), emulator]);

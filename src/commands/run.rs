@@ -10,11 +10,11 @@ use std::os::unix::fs::FileExt;
 
 use dispatch_core::elf::MAX_HEADER;
 use dispatch_core::handoff::Invocation;
+use dispatch_core::message::Text;
 use dispatch_core::pipeline::{Emulator, Head, Process, START, find_emulator, identify, plan};
-use dispatch_core::plan::Word;
+use dispatch_core::plan::Argument;
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
-use dispatch_core::say::Text;
-use dispatch_core::{Guest, Refusal, Table, program};
+use dispatch_core::{Guest, Refusal, Table, emulator_file};
 use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
 use nix::unistd::{execve, execveat};
@@ -93,16 +93,16 @@ fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
     let process = Process { secure: false, host: host::host(), page: host::page() };
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let image_view = image.view()?;
-    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
+    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; emulator_file::HEAD]);
     let file = disk.adopt(program.file);
     let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
     let mut row = image_view.table.choose(&guest.guest).map_err(refused)?;
     let emulator = find_emulator(&mut disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
     let plan = plan(&mut disk, &guest, &row, &emulator, process, invocation).by_exec();
 
-    let owned = |word: Word<'_, &[u8]>| match word {
-        Word::Ours(string) => string.to_owned(),
-        Word::Callers(bytes) => c_string(OsStr::from_bytes(bytes)),
+    let owned = |word: Argument<'_, &[u8]>| match word {
+        Argument::Added(string) => string.to_owned(),
+        Argument::Callers(bytes) => c_string(OsStr::from_bytes(bytes)),
     };
     let mut argv = Vec::new();
     plan.argv(&mut |word| argv.push(owned(word)));

@@ -68,12 +68,12 @@ struct Row {
     flags: Option<Shown<Flags>>,
     interpreter: Option<Bytes>,
     emulator: Option<Bytes>,
-    /// Whether the emulator is inside the image on disk.
-    inside: bool,
+    /// Whether the emulator is embedded in the image on disk.
+    embedded: bool,
     /// The version of ours that is registered, and the identity of its image; null where the interpreter did not say.
     version: Option<String>,
     identity: Option<String>,
-    /// Whether the registered file is another one than that at the interpreter's path; null where that cannot be told.
+    /// Whether the image is another one than that at the interpreter's path; null where that cannot be told.
     outdated: Option<bool>,
     /// Whether nothing is at the interpreter's path any more.
     gone: bool,
@@ -132,14 +132,14 @@ impl Status {
             .cloned()
             .collect();
         let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &lasting)).collect();
-        let (inside, image) = Image::read(image)?;
+        let (embedded, image) = Image::read(image)?;
         Ok(Status {
             directory: Bytes::from(registry.directory()),
             mounted: true,
             enabled: registry.enabled()?,
             entries: known
                 .iter()
-                .map(|known| Row::new(known, inside.contains(&known.architecture.name), &mut files))
+                .map(|known| Row::new(known, embedded.contains(&known.architecture.name), &mut files))
                 .collect(),
             overlaps,
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
@@ -171,7 +171,7 @@ impl Status {
             let flags = row.flags.map(|flags| flags.0.to_string()).unwrap_or_default();
             let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
             let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
-            let emulator = if row.inside { "inside the image".to_owned() } else { emulator };
+            let emulator = if row.embedded { "embedded in the image".to_owned() } else { emulator };
             columns.push([row.entry.clone(), state.to_owned(), owner, flags, interpreter, emulator]);
         }
         let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
@@ -194,13 +194,13 @@ impl Status {
         }
         if let Some((entries, architectures)) = self.named(|row| row.outdated == Some(true)) {
             text += &format!(
-                "\n{entries}: the registered file differs from the one on disk: \
+                "\n{entries}: the registered image differs from the one on disk: \
                  run `{NAME} register --replace {architectures}`\n"
             );
         }
         if let Some((entries, _)) = self.named(|row| row.gone) {
             text += &format!(
-                "\n{entries}: the registered file is not on disk any more, and works until the next boot: \
+                "\n{entries}: the registered image is not on disk any more, and works until the next boot: \
                  run `{NAME} install` or `{NAME} unregister`\n"
             );
         }
@@ -238,17 +238,17 @@ impl Files {
 }
 
 impl Image {
-    /// The one at `path`, if it is one, and the architectures whose emulators are inside.
+    /// The one at `path`, if it is one, and the architectures whose emulators are embedded.
     fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
         // A damaged one is for `list` to complain about; what is registered may be a good one.
         let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
         let programs = contents::programs(&open)?;
-        Ok((open.inside()?, Some(Image { path: path.into(), programs })))
+        Ok((open.embedded()?, Some(Image { path: path.into(), programs })))
     }
 }
 
 impl Row {
-    fn new(known: &RegisteredRow<'_>, inside: bool, files: &mut Files) -> Self {
+    fn new(known: &RegisteredRow<'_>, embedded: bool, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
         // The path of a descriptor means nothing here.
         let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
@@ -263,7 +263,7 @@ impl Row {
             flags: entry.map(|entry| Shown(entry.flags)),
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: host::emulator(known.architecture).map(Bytes::from),
-            inside,
+            embedded,
             version: known.identity.as_ref().map(|identity| identity.version.clone()),
             identity: known.identity.as_ref().map(|identity| identity.image.clone()),
             outdated: outdated.flatten(),

@@ -27,7 +27,7 @@ use crate::{architectures, defaults, image};
 /// Run a command where foreign programs run, without root
 ///
 /// The command runs as root of a new user namespace that has its own binfmt_misc (Linux 6.7 and newer), in which
-/// every architecture with an emulator, inside the image or installed, is registered. The host's own entries are not seen there. The exit
+/// every architecture with an emulator, embedded in the image or installed, is registered. The host's own entries are not seen there. The exit
 /// status is the command's.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
@@ -48,13 +48,13 @@ pub struct Args {
 /// those that fail are only reported.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
-    let (image, inside) = image_to_register(table, named.as_deref())?;
+    let (image, embedded) = image_to_register(table, named.as_deref())?;
     namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
     // The kernel opens it now, and once (flag F); the path means nothing later.
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
-    let interpreter = Interpreter { path: &interpreter, inside: &inside, credentials: args.credentials };
+    let interpreter = Interpreter { path: &interpreter, embedded: &embedded, credentials: args.credentials };
     // There are no entries yet: what runs now runs by itself.
     let native = |architecture: &_| own_programs::runs(architecture, &[], true);
     let selection = selection::select(table, named.as_deref(), interpreter, native);
@@ -83,7 +83,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Err(execute(&args.command))
 }
 
-/// The file to register, and the architectures whose emulators are inside: the image that this process was started from,
+/// The file to register, and the architectures whose emulators are embedded: the image that this process was started from,
 /// unless the table is another one, or else one in memory, for those that are `named`, which exists until nobody has it
 /// open.
 fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Result<(File, BTreeSet<String>), Failure> {
@@ -91,7 +91,7 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
     if let Some(own) = image::own() {
         if own.table()? == *table {
             let file = File::open(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
-            return Ok((file, own.inside()?));
+            return Ok((file, own.embedded()?));
         }
     }
     let name = Path::new(memfd::SHOWN);

@@ -124,7 +124,7 @@ impl fmt::Display for Failure {
             }
             Failure::NotForImage { path, fault } => {
                 let path = show(path.as_os_str());
-                write!(f, "{path}: cannot be inside an image, as it {fault}: leave it out, or get a static one")
+                write!(f, "{path}: cannot be embedded, as it {fault}: leave it out, or get a static one")
             }
             Failure::NotAnImage { path } => {
                 write!(f, "{}: is no image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))

@@ -11,10 +11,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use binfmt_misc::LineFault;
 use dispatch_core::NAME;
+use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
-use dispatch_core::say::Text;
-use dispatch_entry::LineFault;
 
 pub use probe::ProbeFault;
 pub use program::ProgramFault;
@@ -213,9 +213,9 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        fault: dispatch_core::image::Fault,
+        fault: dispatch_core::image::ImageFault,
     },
-    /// A program cannot be inside an image.
+    /// A program cannot be embedded.
     NotForImage {
         /// The program.
         path: PathBuf,

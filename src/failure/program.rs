@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use dispatch_core::program;
+use dispatch_core::emulator_file;
 
 /// Why a program cannot be laid out. Displayed after its path.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ProgramFault {
     /// It cannot be mapped at all.
-    Program(program::Fault),
+    Program(emulator_file::EmulatorFault),
     /// Its segments are so far apart that the image would be mostly holes.
     Sparse,
     /// It has more segments than that.
@@ -31,8 +31,8 @@ impl fmt::Display for ProgramFault {
     }
 }
 
-impl From<program::Fault> for ProgramFault {
-    fn from(fault: program::Fault) -> Self {
+impl From<emulator_file::EmulatorFault> for ProgramFault {
+    fn from(fault: emulator_file::EmulatorFault) -> Self {
         ProgramFault::Program(fault)
     }
 }

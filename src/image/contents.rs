@@ -1,6 +1,6 @@
 //! What an image carries, for people and for JSON.
 
-use dispatch_core::say::Digits;
+use dispatch_core::message::Digits;
 use serde::Serialize;
 
 use super::reader::{OpenImage, ProgramInfo};
@@ -13,12 +13,12 @@ pub struct Listed {
     name: String,
     /// What it was read from, or where it is.
     path: String,
-    inside: bool,
+    embedded: bool,
     version: String,
     size: u64,
     /// Address for which it is prelinked.
     base: Option<u64>,
-    /// SHA-256, of what is inside.
+    /// SHA-256, of what is embedded.
     digest: Option<String>,
     /// The architectures whose programs it runs.
     runs: Vec<String>,
@@ -34,15 +34,15 @@ const DIGEST: usize = 12;
 /// # Errors
 /// [`Failure::DamagedImage`].
 pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
-    let program = |inside: bool| {
+    let program = |embedded: bool| {
         move |carried: ProgramInfo| Listed {
             name: carried.name,
             path: carried.path,
-            inside,
+            embedded,
             version: carried.version,
             size: carried.size,
             base: carried.base,
-            digest: inside.then(|| Digits(&carried.digest).to_string()),
+            digest: embedded.then(|| Digits(&carried.digest).to_string()),
             runs: carried.runs,
             cpus: carried.cpus,
         }
@@ -57,7 +57,7 @@ pub fn table(programs: &[Listed]) -> Columns {
     for (number, program) in programs.iter().enumerate() {
         let runs = match number {
             0 => "when started by hand".to_owned(),
-            _ if program.inside => program.runs.join(" "),
+            _ if program.embedded => program.runs.join(" "),
             _ => format!("{}, by its path", program.runs.join(" ")),
         };
         let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dispatch_core::Guest;
-use dispatch_core::image::{COMMAND, Resident};
+use dispatch_core::image::{COMMAND, Embedded};
 use dispatch_core::table::{Identity, Strategy};
-use dispatch_table::{ArchTable, Architecture, Asked, Given, Tuned};
+use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
 use nix::sys::memfd::MFdFlags;
 
 use super::reader::{Effective, OpenImage, ProgramInfo};
@@ -18,7 +18,7 @@ use crate::failure::{Doing, Failure, show, warn};
 use crate::platform::{host, memfd, probe};
 use crate::program::disk;
 
-/// An emulator that is to be inside.
+/// An emulator that is to be embedded.
 #[derive(Clone, Debug)]
 pub struct Source<'t> {
     /// The architecture that it is for.
@@ -26,12 +26,12 @@ pub struct Source<'t> {
     /// Its file; for one out of an image, the file that it was read from when that was written.
     pub path: PathBuf,
     /// The program of an image that it is, if it is one.
-    pub inside: Option<Inside>,
+    pub from_image: Option<FromImage>,
 }
 
 /// A program that is taken out of an image.
 #[derive(Clone, Debug)]
-pub struct Inside {
+pub struct FromImage {
     image: Rc<OpenImage>,
     /// What the image says of it.
     pub carried: ProgramInfo,
@@ -40,7 +40,7 @@ pub struct Inside {
 impl<'t> Source<'t> {
     /// The emulator in a file.
     pub fn of_file(architecture: &'t Architecture, path: PathBuf) -> Self {
-        Source { architecture, path, inside: None }
+        Source { architecture, path, from_image: None }
     }
 
     /// The emulator that `image` has for `architecture`, if it has one.
@@ -51,14 +51,14 @@ impl<'t> Source<'t> {
         let carried = image.carried()?.into_iter().find(|carried| carried.runs.contains(&architecture.name));
         Ok(carried.map(|carried| {
             let path = PathBuf::from(&carried.path);
-            Source { architecture, path, inside: Some(Inside { image: Rc::clone(image), carried }) }
+            Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), carried }) }
         }))
     }
 
-    /// Its path, or what it is called inside the image that it is taken from, for a person.
+    /// Its path, or what it is called embedded in the image that it is taken from, for a person.
     pub fn shown(&self) -> String {
-        match &self.inside {
-            Some(Inside { carried, .. }) => format!("{} of the image of this command", carried.name),
+        match &self.from_image {
+            Some(FromImage { carried, .. }) => format!("{} of the image of this command", carried.name),
             None => show(self.path.as_os_str()).to_string(),
         }
     }
@@ -68,8 +68,8 @@ impl<'t> Source<'t> {
     /// # Errors
     /// It cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
-        match &self.inside {
-            Some(Inside { image, carried }) => image.program_elf(carried.number),
+        match &self.from_image {
+            Some(FromImage { image, carried }) => image.program_elf(carried.number),
             None => std::fs::read(&self.path).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
     }
@@ -79,7 +79,7 @@ impl<'t> Source<'t> {
     /// # Errors
     /// It cannot be read, or no file in memory be made of it.
     fn executable(&self) -> Result<(PathBuf, Option<File>), Failure> {
-        if self.inside.is_none() {
+        if self.from_image.is_none() {
             return Ok((self.path.clone(), None));
         }
         let failed = |error| Failure::io(Doing::Make, &self.path, error);
@@ -149,14 +149,14 @@ pub fn find<'t>(
         if from.is_empty() {
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
-        let inside = match own.filter(|_| from.is_empty() && places.is_empty()) {
+        let embedded = match own.filter(|_| from.is_empty() && places.is_empty()) {
             Some(own) => Source::of_image(architecture, own)?,
             None => None,
         };
-        if inside.is_none() && places.is_empty() {
+        if embedded.is_none() && places.is_empty() {
             log::info!("{}: no emulator", architecture.name);
         }
-        sources.extend(inside);
+        sources.extend(embedded);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
     for source in &sources {
@@ -165,18 +165,18 @@ pub fn find<'t>(
     Ok(sources)
 }
 
-/// An emulator that is inside the image as a file that can be executed.
+/// An emulator that is embedded in the image as a file that can be executed.
 ///
 /// # Errors
 /// It cannot be read, or no file be made of it.
-pub fn outside(resident: &Resident<'_>, image: &Effective) -> Result<File, Failure> {
-    let name = Path::new(OsStr::from_bytes(resident.name.to_bytes()));
+pub fn outside(resident: &Embedded<'_>, image: &Effective) -> Result<File, Failure> {
+    let name = Path::new(OsStr::from_bytes(resident.name().to_bytes()));
     let program = match image {
         Effective::Image(image) => image.elf(resident)?,
         // A table has no programs.
         Effective::Table(_) => Vec::new(),
     };
-    memfd::holding(resident.name, MFdFlags::MFD_CLOEXEC, &program)
+    memfd::holding(resident.name(), MFdFlags::MFD_CLOEXEC, &program)
         .map_err(|error| Failure::io(Doing::Make, name, error))
 }
 
@@ -193,8 +193,8 @@ pub struct Probed {
 
 impl Probed {
     /// The same for the table, of an emulator that is opened by its path.
-    pub fn given(&self) -> Given {
-        Given { version: self.version.parse().ok(), plain: self.plain, ..Given::default() }
+    pub fn given(&self) -> Assignment {
+        Assignment { version: self.version.parse().ok(), plain: self.plain, ..Assignment::default() }
     }
 
     /// Tells a person what it refuses.
@@ -206,13 +206,13 @@ impl Probed {
 /// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
 /// because of an option of ours.
 pub fn examine(source: &Source<'_>) -> Probed {
-    let version = match &source.inside {
-        Some(inside) => inside.carried.version.clone(),
+    let version = match &source.from_image {
+        Some(program) => program.carried.version.clone(),
         None => version(&source.path),
     };
     let known = if version.is_empty() { "not known" } else { &version };
     log::info!("{}: version {known}", source.shown());
-    let Tuned { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
+    let CpuChoice { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());
     let mut models: Vec<Vec<&str>> = cpu.into_iter().chain(larger_cpu).map(|model| vec!["-cpu", model]).collect();
     if models.is_empty() && !options.is_empty() {
         models.push(Vec::new());
@@ -228,8 +228,8 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
         return (false, None);
     }
     // Without a path it cannot be tried: what was found when its image was written still holds.
-    if let Some(inside) = source.inside.as_ref().filter(|_| !memfd::has_paths()) {
-        return (inside.carried.cpus.is_empty(), None);
+    if let Some(program) = source.from_image.as_ref().filter(|_| !memfd::has_paths()) {
+        return (program.carried.cpus.is_empty(), None);
     }
     let (path, _file) = match source.executable() {
         Ok(executable) => executable,
@@ -281,7 +281,7 @@ pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<O
     }
     let informed = ask(architecture).map(|(probed, asked)| {
         probed.warning.iter().for_each(|warning| log::info!("{warning}"));
-        let given = Given { asked: Some(asked), ..probed.given() };
+        let given = Assignment { asked: Some(asked), ..probed.given() };
         Effective::Table(table.compile_with(&[(&architecture.name, given)]))
     });
     Ok(informed)

@@ -1,8 +1,8 @@
 //! Lays a program out as it is to lie in memory, and applies its relocations for one address.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
+use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host, Mapping};
 use dispatch_core::image::{SegmentRecord, WordRecord};
-use dispatch_core::program::{HEAD, Host, Mapping, Program};
 use goblin::elf::dynamic::{DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_TEXTREL};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
 use goblin::elf::{Elf, reloc};
@@ -53,7 +53,7 @@ impl LaidOut {
     /// [`ProgramFault`].
     pub fn of(file: &[u8], host: Host, page: u64) -> Result<Self, ProgramFault> {
         let head = &file[..file.len().min(HEAD)];
-        let program = Program::examine(head, file.len() as u64, host, page)?;
+        let program = EmulatorFile::examine(head, file.len() as u64, host, page)?;
         let mappings: Vec<Mapping> = program.mappings().collect();
         let mut body_end = program.low;
         for (index, mapping) in mappings.iter().enumerate() {
@@ -74,7 +74,7 @@ impl LaidOut {
         let elf = Elf::parse(file).map_err(|error| ProgramFault::Unreadable(error.to_string()))?;
         let mut body = vec![0; usize::try_from(len).map_err(|_| ProgramFault::Sparse)?];
         for segment in elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz != 0) {
-            // Program::examine has found every segment inside the file and between low and high.
+            // EmulatorFile::examine has found every segment inside the file and between low and high.
             let to = (segment.p_vaddr - program.low) as usize;
             let from = segment.p_offset as usize;
             let count = segment.p_filesz as usize;

@@ -1,4 +1,4 @@
-//! The registered file: the interpreter with a payload as its last segment (docs/image-format.md).
+//! The image: the interpreter with a payload as its last segment (docs/image-format.md).
 
 pub mod contents;
 pub mod emulators;

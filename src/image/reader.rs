@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
 use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
-use dispatch_core::image::{COMMAND, Extent, Fault, Image, ImageHeader, OriginRecord, Resident};
+use dispatch_core::image::{COMMAND, Embedded, Image, ImageFault, ImageHeader, OriginRecord};
+use dispatch_core::message::Digits;
+use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
-use dispatch_core::say::Digits;
 use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
@@ -74,7 +75,8 @@ impl Effective {
     /// # Errors
     /// [`Failure::DamagedImage`].
     pub fn view(&self) -> Result<Image<'_>, Failure> {
-        let damaged = |_| Failure::DamagedImage { path: PathBuf::from(dispatch_core::NAME), fault: Fault::Corrupt };
+        let damaged =
+            |_| Failure::DamagedImage { path: PathBuf::from(dispatch_core::NAME), fault: ImageFault::Corrupt };
         match self {
             Effective::Image(image) => image.view(),
             Effective::Table(table) => Table::read(table).map(Image::without_programs).map_err(damaged),
@@ -97,11 +99,11 @@ impl OpenImage {
         let start = read(&file, payload.offset, ImageHeader::SIZE as u64).map_err(failed)?;
         let header = match ImageHeader::open(&start, machine) {
             Ok(header) => header,
-            Err(Fault::NoPayload) => return Ok(None),
+            Err(ImageFault::NoPayload) => return Ok(None),
             Err(fault) => return Err(damaged(fault)),
         };
         if file.metadata().map_err(failed)?.len() < payload.offset.saturating_add(payload.filesz) {
-            return Err(damaged(Fault::CutShort));
+            return Err(damaged(ImageFault::CutShort));
         }
         let meta = read(&file, payload.offset, header.meta_len()).map_err(failed)?;
         let image = OpenImage { path: path.to_owned(), file, start: payload.offset, len: payload.filesz, header, meta };
@@ -120,11 +122,11 @@ impl OpenImage {
         read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
     }
 
-    fn image(&self) -> Result<Image<'_>, Fault> {
+    fn image(&self) -> Result<Image<'_>, ImageFault> {
         Image::read(&self.meta, self.len, host::host().machine, host::page())
     }
 
-    fn damaged(&self, fault: Fault) -> Failure {
+    fn damaged(&self, fault: ImageFault) -> Failure {
         Failure::DamagedImage { path: self.path.clone(), fault }
     }
 
@@ -134,7 +136,7 @@ impl OpenImage {
     /// [`Failure::DamagedImage`].
     pub fn table(&self) -> Result<ArchTable, Failure> {
         let json = self.part(self.header.json).and_then(|json| std::str::from_utf8(json).ok());
-        json.and_then(|json| ArchTable::parse(json).ok()).ok_or_else(|| self.damaged(Fault::Corrupt))
+        json.and_then(|json| ArchTable::parse(json).ok()).ok_or_else(|| self.damaged(ImageFault::Corrupt))
     }
 
     /// What the interpreter sees, without the bodies.
@@ -172,12 +174,12 @@ impl OpenImage {
             let program = program.map_err(|fault| self.damaged(fault))?;
             Ok(ProgramInfo {
                 number,
-                name: program.name.to_string_lossy().into(),
+                name: program.name().to_string_lossy().into(),
                 path: string(origin.path),
                 version: string(origin.version),
                 digest: origin.digest,
                 size: origin.size,
-                base: Some(program.record.base).filter(|base| *base != 0),
+                base: Some(program.record().base).filter(|base| *base != 0),
                 runs: rows(&image.table, number).map(|row| row.name.to_string_lossy().into()).collect(),
                 cpus: rows(&image.table, number)
                     .filter_map(|row| Some(row.cpus.iter().next()?.to_string_lossy().into()))
@@ -209,11 +211,11 @@ impl OpenImage {
         Ok(asked.map(program).collect())
     }
 
-    /// Names of the architectures whose emulators are inside.
+    /// Names of the architectures whose emulators are embedded.
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
-    pub fn inside(&self) -> Result<BTreeSet<String>, Failure> {
+    pub fn embedded(&self) -> Result<BTreeSet<String>, Failure> {
         Ok(self.carried()?.into_iter().flat_map(|program| program.runs).collect())
     }
 
@@ -229,11 +231,11 @@ impl OpenImage {
     ///
     /// # Errors
     /// As [`OpenImage::program_elf`].
-    pub fn elf(&self, program: &Resident<'_>) -> Result<Vec<u8>, Failure> {
-        let body = program.record.body;
+    pub fn elf(&self, program: &Embedded<'_>) -> Result<Vec<u8>, Failure> {
+        let body = program.record().body;
         let failed = |error| Failure::io(Doing::Read, &self.path, error);
         let mut file = read(&self.file, self.start + body.offset, body.len).map_err(failed)?;
-        unlay(&mut file, program).ok_or_else(|| self.damaged(Fault::Corrupt))?;
+        unlay(&mut file, program).ok_or_else(|| self.damaged(ImageFault::Corrupt))?;
         Ok(file)
     }
 }
@@ -244,8 +246,8 @@ fn rows<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = Row<'t>> + u
 }
 
 /// Makes a file of a body: its words as they were linked, each segment where it is in memory, and no sections.
-fn unlay(file: &mut [u8], program: &Resident<'_>) -> Option<()> {
-    let low = program.record.low;
+fn unlay(file: &mut [u8], program: &Embedded<'_>) -> Option<()> {
+    let low = program.record().low;
     for word in program.words() {
         let at = usize::try_from(word.address.checked_sub(low)?).ok()?;
         file.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&word.value.to_le_bytes());

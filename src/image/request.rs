@@ -22,7 +22,7 @@ use crate::platform::{host, process};
 pub struct Contents {
     #[command(flatten)]
     pub site: Site,
-    /// Architectures whose emulators are to be inside, by any of their names; `all`, as without any, means those that are
+    /// Architectures whose emulators are to be embedded, by any of their names; `all`, as without any, means those that are
     /// foreign here and whose emulator is found
     #[arg(value_name = "ARCH")]
     pub architectures: Vec<String>,
@@ -31,7 +31,7 @@ pub struct Contents {
     /// first runs
     #[arg(long, value_name = "DIR|ARCH=FILE")]
     from: Vec<OsString>,
-    /// Put no emulators inside; they are opened by their paths when programs start
+    /// Put no emulators embedded; they are opened by their paths when programs start
     #[arg(long, conflicts_with_all = ["architectures", "from"])]
     no_emulators: bool,
     /// Let emulators relocate themselves each time
@@ -64,13 +64,13 @@ pub fn write_to(
     emulators: &[Source<'_>],
     replacement: &Replacement,
 ) -> Result<(), Failure> {
-    let inside = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
+    let embedded = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
     let content = Content {
         table,
         command: this_command()?,
         emulators,
         outside: match contents.seed {
-            None => contents.rows(table)?.into_iter().filter(|row| !inside(row)).collect(),
+            None => contents.rows(table)?.into_iter().filter(|row| !embedded(row)).collect(),
             // Files of this machine, which is not to show in the image.
             Some(_) => Vec::new(),
         },
@@ -100,7 +100,7 @@ impl Contents {
         Ok(architectures::named(table, &self.architectures)?.unwrap_or_else(|| architectures::foreign(table)))
     }
 
-    /// The emulators that are to be inside.
+    /// The emulators that are to be embedded.
     ///
     /// # Errors
     /// One that was asked for is not found, or none at all.
@@ -124,7 +124,7 @@ impl Contents {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
-        // What is only ever executed is no use inside.
+        // What is only ever executed is no use embedded.
         let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());
         if sources.is_empty() && !by_path {
             let from = self.from.iter().map(PathBuf::from).collect();

@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use dispatch_core::emulator_file::Host;
 use dispatch_core::image::{
-    Extent, IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, OriginRecord, ProgramRecord, SegmentRecord, WordRecord, checksum,
+    IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, OriginRecord, ProgramRecord, SegmentRecord, WordRecord, checksum,
 };
-use dispatch_core::program::Host;
-use dispatch_core::record::Field;
-use dispatch_table::{ArchTable, Architecture, Given};
+use dispatch_core::record::{Extent, Field};
+use dispatch_table::{ArchTable, Architecture, Assignment};
 use sha2::{Digest, Sha256};
 
 use super::emulators::{self, Probed, Source};
@@ -87,7 +87,7 @@ struct Origin<'o> {
 /// Writes the image to `file`, which is empty. `progress` is told of each program before it is read.
 ///
 /// # Errors
-/// A program cannot be inside, or a file cannot be read or written; then what `file` holds is no image.
+/// A program cannot be embedded, or a file cannot be read or written; then what `file` holds is no image.
 pub fn write(
     content: &Content<'_>,
     file: &File,
@@ -131,7 +131,7 @@ pub fn write(
         log::info!("{}: put into the image", source.shown());
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let file = source.inside.as_ref().map(|inside| (inside.carried.digest, inside.carried.size));
+        let file = source.from_image.as_ref().map(|program| (program.carried.digest, program.carried.size));
         let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: probed.version, file };
         writer.program(&bytes, origin, base(content, index as u64 + 1))?;
     }
@@ -170,17 +170,17 @@ pub fn write(
 }
 
 /// What is known of the emulators that the rows get: each architecture its first one.
-fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Given)> {
-    let mut all: Vec<(&str, Given)> = Vec::new();
+fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
+    let mut all: Vec<(&str, Assignment)> = Vec::new();
     for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
         if !all.iter().any(|(name, _)| *name == source.architecture.name) {
-            all.push((&source.architecture.name, Given { program, ..probed.given() }));
+            all.push((&source.architecture.name, Assignment { program, ..probed.given() }));
         }
     }
     for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
         if let Some((probed, asked)) = emulators::ask(architecture) {
             probed.warn();
-            all.push((&architecture.name, Given { asked: Some(asked), ..probed.given() }));
+            all.push((&architecture.name, Assignment { asked: Some(asked), ..probed.given() }));
         }
     }
     all

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dispatch_entry::grammar;
+use binfmt_misc::grammar;
 
 use super::place::Place;
 use crate::failure::{show, warn};

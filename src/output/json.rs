@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
-use dispatch_core::say::Text;
+use dispatch_core::message::Text;
 use serde::{Serialize, Serializer};
 
 use super::text;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use dispatch_core::elf::Machine;
-use dispatch_core::program::Host;
+use dispatch_core::emulator_file::Host;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::show;

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dispatch_core::message::Text;
 use dispatch_core::pipeline::World;
-use dispatch_core::say::Text;
 use dispatch_core::table::Identity;
 use nix::errno::Errno;
 

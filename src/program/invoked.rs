@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_core::rule::WINDOW;
-use dispatch_core::say::Text;
 use nix::unistd::{AccessFlags, access};
 
 use crate::failure::{self, Failure};

@@ -8,5 +8,5 @@ pub mod registration;
 pub mod selection;
 pub mod transaction;
 
-pub use dispatch_entry::{Entry, Flags, RegisterLine};
+pub use binfmt_misc::{Entry, Flags, RegisterLine};
 pub use mount::Registry;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
-use dispatch_entry::{Entry, REGISTER, RegisterLine, STATUS};
+use binfmt_misc::{Entry, REGISTER, RegisterLine, STATUS};
 
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure, show, warn};

@@ -11,7 +11,7 @@ use dispatch_table::Architecture;
 
 use crate::failure::Failure;
 use crate::platform::{host, probe};
-use dispatch_entry::{Entry, RegisterLine};
+use binfmt_misc::{Entry, RegisterLine};
 
 /// Programs of this machine. The second is what the kernel really started even if this tool runs under an emulator,
 /// which answers for the first itself.
@@ -113,7 +113,7 @@ mod tests {
     use dispatch_table::ArchTable;
 
     use super::*;
-    use dispatch_entry::{Flags, Matcher};
+    use binfmt_misc::{Flags, Matcher};
 
     fn line(architecture: &Architecture) -> RegisterLine {
         let rule = architecture.rules().remove(0).rule;

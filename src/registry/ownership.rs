@@ -17,8 +17,8 @@ use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
 use crate::platform::memfd::DESCRIPTORS;
+use binfmt_misc::Entry;
 use dispatch_core::Rule;
-use dispatch_entry::Entry;
 
 /// An entry that the table describes, and what the registry has by its name.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dispatch_entry::{Flags, Matcher};
+    use binfmt_misc::{Flags, Matcher};
 
     fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> RegisteredRow<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));

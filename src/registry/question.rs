@@ -18,7 +18,7 @@ use dispatch_table::{ArchTable, Architecture};
 use super::mount::Registry;
 use crate::failure::{Failure, ProbeFault, show};
 use crate::platform::probe;
-use dispatch_entry::Entry;
+use binfmt_misc::Entry;
 
 /// Hexadecimal digits of an identity.
 const DIGITS: usize = 64;
@@ -145,7 +145,7 @@ mod tests {
     use dispatch_core::Rule;
 
     use super::*;
-    use dispatch_entry::{Flags, Matcher};
+    use binfmt_misc::{Flags, Matcher};
 
     fn entry(name: &str, rule: Rule) -> Entry {
         Entry {
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(understand(exited(0), &answer), Some(Said::Ours(Some(identity))));
         assert_eq!(understand(exited(0), ""), Some(Said::Nothing));
         assert_eq!(understand(exited(1), "qemu: cannot"), Some(Said::Nothing));
-        let complaints = [(125, line("the registered file is damaged: write it again")), (126, answer.clone())];
+        let complaints = [(125, line("the image is damaged: write it again")), (126, answer.clone())];
         for (code, complaint) in complaints.into_iter().chain([(0, line("version 1, image 00"))]) {
             assert_eq!(understand(exited(code), &complaint), Some(Said::Ours(None)), "{complaint}");
         }

@@ -17,7 +17,7 @@ use super::transaction::{self, Change, Leftover, make_all, on_trial};
 use crate::failure::{Failure, show, warn};
 use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
-use dispatch_entry::{Entry, RegisterLine};
+use binfmt_misc::{Entry, RegisterLine};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -289,7 +289,7 @@ impl Item<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dispatch_entry::{Flags, Matcher};
+    use binfmt_misc::{Flags, Matcher};
 
     const OURS: &str = "/our/image";
 

@@ -9,12 +9,12 @@ use dispatch_table::{ArchTable, Architecture};
 use super::own_programs::OwnPrograms;
 use crate::failure::Failure;
 use crate::platform::host;
-use dispatch_entry::{Flags, Matcher, RegisterLine};
+use binfmt_misc::{Flags, Matcher, RegisterLine};
 
 /// Whether set-user-ID programs and file capabilities take effect.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Credentials {
-    /// Let set-user-ID programs and file capabilities take effect everywhere, not just where the emulator is inside the
+    /// Let set-user-ID programs and file capabilities take effect everywhere, not just where the emulator is embedded the
     /// image
     #[arg(long)]
     pub credentials: bool,
@@ -28,19 +28,19 @@ pub struct Credentials {
 pub struct Interpreter<'i> {
     /// Its path.
     pub path: &'i Path,
-    /// The architectures whose emulators are inside.
-    pub inside: &'i BTreeSet<String>,
+    /// The architectures whose emulators are embedded.
+    pub embedded: &'i BTreeSet<String>,
     /// For which of them flag C is wanted.
     pub credentials: Credentials,
 }
 
 impl Interpreter<'_> {
-    /// Whether it has the emulator of `architecture` inside.
+    /// Whether it has the emulator of `architecture` embedded.
     pub fn holds(&self, architecture: &Architecture) -> bool {
-        self.inside.contains(&architecture.name)
+        self.embedded.contains(&architecture.name)
     }
 
-    /// The flags that entries of `architecture` get: an emulator that is inside cannot be exchanged by anybody.
+    /// The flags that entries of `architecture` get: an emulator that is embedded cannot be exchanged by anybody.
     pub fn flags(&self, architecture: &Architecture) -> Flags {
         let Credentials { credentials, no_credentials } = self.credentials;
         Flags::ours(!no_credentials && (credentials || self.holds(architecture)))
@@ -76,7 +76,7 @@ pub enum Skipped {
     NoEmulator,
 }
 
-/// Chooses among the architectures: those that are `named`, or every one that has an emulator, inside the interpreter or
+/// Chooses among the architectures: those that are `named`, or every one that has an emulator, embedded the interpreter or
 /// installed, and is not `native`. The lines are for `interpreter` and spare this machine's own programs.
 pub fn select<'t>(
     table: &'t ArchTable,
@@ -90,7 +90,7 @@ pub fn select<'t>(
     for &architecture in named.unwrap_or(&every) {
         let has_emulator = || {
             if interpreter.holds(architecture) {
-                log::info!("{}: emulator inside the image", architecture.name);
+                log::info!("{}: emulator embedded in the image", architecture.name);
                 return true;
             }
             host::emulator(architecture).is_some()
@@ -151,8 +151,8 @@ impl Skipped {
 mod tests {
     use super::*;
 
-    fn interpreter(inside: &BTreeSet<String>) -> Interpreter<'_> {
-        Interpreter { path: Path::new("/i"), inside, credentials: Credentials::default() }
+    fn interpreter(embedded: &BTreeSet<String>) -> Interpreter<'_> {
+        Interpreter { path: Path::new("/i"), embedded, credentials: Credentials::default() }
     }
 
     #[test]
@@ -160,15 +160,15 @@ mod tests {
         let mut table = ArchTable::builtin();
         table.architectures.iter_mut().for_each(|row| row.emulators = vec!["/no/such".into()]);
         let rows: Vec<_> = table.architectures.iter().collect();
-        let (inside, outside) = (rows[0], rows[1]);
-        let names = BTreeSet::from([inside.name.clone()]);
+        let (embedded, outside) = (rows[0], rows[1]);
+        let names = BTreeSet::from([embedded.name.clone()]);
         let with = interpreter(&names);
         let selection = select(&table, Some(&rows[..2]), with, |_| false);
         assert_eq!(selection.chosen.len(), 1);
         assert!(matches!(selection.failures[..], [Failure::NoEmulator { .. }]));
         let flags = |credentials, no_credentials| {
             let with = Interpreter { credentials: Credentials { credentials, no_credentials }, ..with };
-            [inside, outside].map(|row| with.flags(row).to_string())
+            [embedded, outside].map(|row| with.flags(row).to_string())
         };
         assert_eq!(flags(false, false), ["POCF", "POF"]);
         assert_eq!(flags(true, false), ["POCF", "POCF"]);

@@ -13,7 +13,7 @@ use dispatch_core::Rule;
 
 use super::mount::Registry;
 use crate::failure::Failure;
-use dispatch_entry::{Entry, Matcher, RegisterLine};
+use binfmt_misc::{Entry, Matcher, RegisterLine};
 
 /// Begins the name of a temporary entry; the name that it is on its way to follows. Others do not name entries like that,
 /// and tools that look for `qemu-*` do not take it for one of those.

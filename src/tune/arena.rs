@@ -40,7 +40,7 @@ pub struct Arena<'t> {
     registry: Registry,
     /// The emulator.
     direct: File,
-    /// The image with the emulator inside, if it takes part.
+    /// The image with the emulator embedded, if it takes part.
     image: Option<File>,
     /// Whether the image is what is registered, if anything is.
     registered: Option<bool>,
@@ -69,7 +69,7 @@ pub fn direct(path: &Path) -> Result<File, Failure> {
     spared(file)
 }
 
-/// An image of `table` with the emulator at `path` inside.
+/// An image of `table` with the emulator at `path` embedded.
 ///
 /// # Errors
 /// As [`image::write`].

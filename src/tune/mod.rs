@@ -34,7 +34,7 @@ impl Contestant {
         Contestant { name: cpu.into(), cpu: Some(cpu.into()), image: false }
     }
 
-    /// An image with the emulator inside, which chooses as its table says.
+    /// An image with the emulator embedded, which chooses as its table says.
     pub fn image() -> Self {
         Contestant { name: dispatch_core::NAME.into(), cpu: None, image: true }
     }

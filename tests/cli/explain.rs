@@ -102,7 +102,7 @@ fn an_entry_of_ours_takes_it() {
     let run = scratch.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
     run.verdict(0, "it runs as planned", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
-    let note = "the registered file is private to unshare, and cannot be seen: the plan is that of this command";
+    let note = "the registered image is private to unshare, and cannot be seen: the plan is that of this command";
     run.has(&format!("note        {note}"));
     scratch.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).exited(0);
     let run = scratch.shell("./i unshare -a arm64 -- ./i explain ./p");

@@ -30,7 +30,7 @@ fn with(scratch: &Scratch, emulator: &str, options: &[&str]) -> Observation {
     scratch.tool([&["image", "--seed", "1", "-o", "i", "--from", &from], options].concat())
 }
 
-/// A static program of this machine, which can be inside an image.
+/// A static program of this machine, which can be embedded.
 fn program() -> Vec<u8> {
     probe(std::env::consts::ARCH)
 }
@@ -185,7 +185,7 @@ fn emulators_that_cannot_be_inside_are_refused() {
         (far(1 << 50), "is damaged (a segment's size is impossible)"),
     ] {
         scratch.write("bad", emulator);
-        let line = format!("bad: cannot be inside an image, as it {problem}: leave it out, or get a static one");
+        let line = format!("bad: cannot be embedded, as it {problem}: leave it out, or get a static one");
         with(&scratch, "bad", &[]).refused(1, &line);
         // Nor after a good one, when much has been written.
         with(&scratch, "good", &["--from", "arm=bad"]).refused(1, &line);

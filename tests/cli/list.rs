@@ -33,7 +33,7 @@ fn json_has_this_form() {
     let run = scratch.tool(["list", "--json", "arm64", &option, &table]);
     let expected = json!([{
         "name": "aarch64", "aliases": ["arm64", "arm64/v8"], "class": "64-bit", "data": "little-endian",
-        "machines": [183], "entries": ["qemu-aarch64"], "emulator": "/bin/cat", "inside": false, "may_be_native": false,
+        "machines": [183], "entries": ["qemu-aarch64"], "emulator": "/bin/cat", "embedded": false, "may_be_native": false,
         "notes": "a note",
     }]);
     assert!(run.succeeded().json() == expected, "expected:\n{expected:#}\n{run}");

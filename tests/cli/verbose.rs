@@ -143,7 +143,7 @@ fn install_from_an_image() {
         &[
             "aarch64: emulator emulator of the image of this command",
             "emulator of the image of this command: put into the image",
-            "aarch64: emulator inside the image",
+            "aarch64: emulator embedded in the image",
             "aarch64: its probe ran",
         ],
     );

@@ -25,7 +25,7 @@ fn into_a_root_and_back() {
         grep -h flags $REGISTRY/qemu-arm $REGISTRY/qemu-riscv64
         ./arm && ./riscv64 || exit 3
         r/usr/bin/binfmt-dispatch list --image --json >list || exit 4
-        r/usr/bin/binfmt-dispatch status | grep -c 'inside the image'
+        r/usr/bin/binfmt-dispatch status | grep -c 'embedded in the image'
         r/usr/bin/binfmt-dispatch unregister | wc -l
         $TOOL uninstall --root r; echo "code $?"; find r -type f -o -type l
         $TOOL uninstall --root r; echo "code $?"
@@ -83,7 +83,7 @@ fn live_upgraded_and_back() {
     );
     let lines: Vec<&str> = seen.out().lines().collect();
     assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{seen}");
-    let differs = "qemu-aarch64, qemu-s390x: the registered file differs from the one on disk: \
+    let differs = "qemu-aarch64, qemu-s390x: the registered image differs from the one on disk: \
                  run `binfmt-dispatch register --replace aarch64 s390x`";
     assert_eq!(lines[3..10], ["0", differs, "0", "qemu-aarch64", "qemu-s390x", "register", "status"], "{seen}");
     let status: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("status.json")).unwrap()).unwrap();
@@ -109,7 +109,7 @@ fn below_usr_local() {
         $TOOL install $ROWS --prefix /usr/local >/dev/null || exit 2
         IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
         readlink -f /usr/local/bin/binfmt-dispatch; touch local/lib/binfmt.d/other.conf
-        /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *inside the image$"
+        /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *embedded in the image$"
         grep -c ":$IMAGE:POCF$" local/lib/binfmt.d/zz-binfmt-dispatch.conf
         /usr/local/bin/binfmt-dispatch uninstall --prefix /usr/local | sort
         find local -type f -o -type l; ls local/libexec $REGISTRY
@@ -174,7 +174,7 @@ fn what_an_upgrade_leaves_out_goes_on() {
     // Each time: this prefix is not where systemd looks.
     let lines = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d"));
     assert_eq!(lines.collect::<Vec<_>>(), [line], "{seen}");
-    let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered file differs from the one on disk: \
+    let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered image differs from the one on disk: \
                  run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
     seen.wrote(differs);
 }

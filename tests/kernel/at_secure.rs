@@ -162,8 +162,8 @@ fn explain_ends_as_the_program_does() {
             "setcap cap_net_raw+ep guest",
             "as",
             126,
-            "verdict     it does not run: the kernel marked this start as privileged (set-id, capabilities, or different \
-             real and effective ids), and the emulator for aarch64 is not inside the registered file",
+            "verdict     it does not run: this start is privileged (set-ID, capabilities, or differing \
+             real and effective IDs), and the emulator for aarch64 is not embedded in the image",
         ),
         (
             "POF",

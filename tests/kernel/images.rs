@@ -27,7 +27,7 @@ fn image(scratch: &Scratch) -> (Elf, usize) {
 #[track_caller]
 fn refused(scratch: &Scratch, file: impl AsRef<[u8]>, problem: &str) {
     scratch.write("damaged", file);
-    let line = format!("./guest: the registered file {problem}: write it again with binfmt-dispatch image");
+    let line = format!("./guest: the image {problem}: write it again with binfmt-dispatch image");
     namespace(scratch, "damaged").run(scratch, "./guest").refused(125, &line);
 }
 
@@ -151,7 +151,7 @@ fn a_damaged_image_started_by_hand_says_so() {
         (INTERPRETER, "carries no architecture table"),
     ] {
         scratch.write("damaged", file);
-        let line = format!("the registered file {problem}: write it again with binfmt-dispatch image");
+        let line = format!("the image {problem}: write it again with binfmt-dispatch image");
         scratch.run(scratch.at("damaged"), ["--version"]).refused(125, &line);
     }
 }

@@ -1,4 +1,4 @@
-//! Emulators that travel in the registered file, as they see it themselves: moved out of the image, prelinked or not.
+//! Emulators that travel in the image, as they see it themselves: moved out of the image, prelinked or not.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;

@@ -241,7 +241,7 @@ fn it_is_explained_why_the_model_holds() {
     let seen = namespace.run(&scratch, "./image list --image image | grep path; ./image list --image image --json");
     let out = seen.succeeded().out();
     assert!(out.contains(&format!("{emulator}  7.2.22")), "{seen}");
-    assert!(out.contains("  asked  aarch64, by its path\n") && out.contains("\"inside\": false"), "{seen}");
+    assert!(out.contains("  asked  aarch64, by its path\n") && out.contains("\"embedded\": false"), "{seen}");
     // It was not there when the image was written.
     scratch.write(
         "later.json",

@@ -1,5 +1,5 @@
 //! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist: with flag C they run where the emulator
-//! is inside the registered file and are refused where it is opened by a path; without it they run unprivileged.
+//! is embedded in the image and are refused where it is opened by a path; without it they run unprivileged.
 
 use crate::inside::whole;
 use crate::support::{Kind, Namespace, Report, Scratch, build, need, reporting};
@@ -18,9 +18,9 @@ fn privileged_programs_are_refused() {
     need!(Namespace, Compiler, Root);
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
-    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different \
-                real and effective ids), and the emulator for aarch64 is not inside the registered file: register \
-                without the C flag, or drop the privileges first";
+    let line = "./guest: this start is privileged (set-ID, capabilities, or differing \
+                real and effective IDs), and the emulator for aarch64 is not embedded in the image: register \
+                without flag C, or drop the privileges first";
     for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
         let script = format!("chown {uid}:{gid} guest; chmod {mode} guest; exec {AS_USER} ./guest");
         namespace.run(&scratch, &script).refused(126, line);
@@ -95,8 +95,8 @@ fn an_image_refuses_what_it_does_not_hold() {
     scratch.write("emulator", build(Kind::Pie));
     scratch.probe("guest", "riscv64");
     let namespace = Namespace::embedding(&scratch, &[]).flags("POCF").mapped();
-    let line = "./guest: the kernel marked this start as privileged (set-id, capabilities, or different real \
-                and effective ids), and the emulator for riscv64 is not inside the registered file: register without the C \
-                flag, or drop the privileges first";
+    let line = "./guest: this start is privileged (set-ID, capabilities, or differing real \
+                and effective IDs), and the emulator for riscv64 is not embedded in the image: register without \
+                flag C, or drop the privileges first";
     namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).refused(126, line);
 }

@@ -13,7 +13,7 @@ mod others;
 mod ownership;
 // What `status` shows, and when its answer is no.
 mod status;
-// What `explain` says where the registered file cannot be seen.
+// What `explain` says where the image cannot be seen.
 mod unseen;
 // A private registry for one command.
 mod unshare;

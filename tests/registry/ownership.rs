@@ -6,8 +6,8 @@ use crate::support::{Namespace, Observation, Scratch, need, probe};
 
 /// Prints the lines of `status` about what is registered and about files, without columns that depend on the machine.
 const PRELUDE: &str = r#"
-    unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *inside the image$||'; }
-    status() { $TOOL status "$@" | grep -e abled -e 'registered file' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
+    unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *embedded in the image$||'; }
+    status() { $TOOL status "$@" | grep -e abled -e 'registered image' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
     register() { $TOOL register --image "$@" >/dev/null; }
 "#;
 
@@ -43,7 +43,7 @@ fn a_deleted_or_renamed_file_is_known_and_removed() {
             ),
         );
         let row = |cpu: &str| format!("qemu-{cpu} enabled ours {VERSION} POCF {}", scratch.at("one"));
-        let gone = "qemu-aarch64, qemu-s390x: the registered file is not on disk any more, and works until the next boot: \
+        let gone = "qemu-aarch64, qemu-s390x: the registered image is not on disk any more, and works until the next boot: \
                     run `binfmt-dispatch install` or `binfmt-dispatch unregister`";
         seen.printed(&format!(
             "{}\n{}\n{gone}\ncode 0\ncode 0\nqemu-aarch64: removed\ncode 0\nqemu-s390x: removed\ncode 0\nregister\nstatus\n",
@@ -74,7 +74,7 @@ fn a_replaced_file_differs() {
     assert_eq!(same["identity"].as_str().unwrap().len(), 64, "{same}");
     let other = entry();
     assert_eq!((&other["outdated"], &other["identity"]), (&true.into(), &same["identity"]));
-    let line = "qemu-aarch64: the registered file differs from the one on disk: run `binfmt-dispatch register --replace aarch64`\n";
+    let line = "qemu-aarch64: the registered image differs from the one on disk: run `binfmt-dispatch register --replace aarch64`\n";
     assert!(out.contains(line) && out.ends_with("qemu-aarch64: removed\n"), "{seen}");
 }
 
@@ -102,9 +102,9 @@ fn another_mount_namespace_has_another_file_at_the_path() {
     );
     let path = scratch.at("here/interpreter");
     let ours = format!("qemu-aarch64 enabled ours {VERSION} POCF {path}\n");
-    let differs = "qemu-aarch64: the registered file differs from the one on disk: \
+    let differs = "qemu-aarch64: the registered image differs from the one on disk: \
                    run `binfmt-dispatch register --replace aarch64`\n";
-    let gone = "qemu-aarch64: the registered file is not on disk any more, and works until the next boot: \
+    let gone = "qemu-aarch64: the registered image is not on disk any more, and works until the next boot: \
                 run `binfmt-dispatch install` or `binfmt-dispatch unregister`\n";
     let expected = format!(
         "{ours}{gone}{ours}{differs}{ours}{differs}qemu-aarch64: removed\n\
@@ -251,7 +251,7 @@ fn an_ordinary_user_learns_it_too() {
         "#,
     );
     let row = format!(
-        "qemu-aarch64 enabled ours {VERSION} POCF {}\nqemu-aarch64: the registered file is not",
+        "qemu-aarch64 enabled ours {VERSION} POCF {}\nqemu-aarch64: the registered image is not",
         scratch.at("one")
     );
     assert!(seen.out().starts_with(&row) && seen.out().ends_with("code 1\n"), "{seen}");

@@ -1,11 +1,11 @@
-//! What `explain` says where the registered file cannot be seen.
+//! What `explain` says where the image cannot be seen.
 
 use serde_json::Value;
 
 use crate::ownership::{run, run_in};
 use crate::support::{Namespace, Row, Scratch, need};
 
-/// What `explain` says of aarch64 where the registered file cannot be seen, for this reason.
+/// What `explain` says of aarch64 where the image cannot be seen, for this reason.
 fn unseen(why: &str) -> String {
     format!(
         "  note        the emulator, its arguments and its environment cannot be seen from here: {why}\n  \
@@ -29,8 +29,8 @@ fn explain_does_not_take_another_file_for_the_registered_one() {
     );
     let out = seen.succeeded().out();
     let (text, json) = out.split_at(out.find("{\n").expect("JSON"));
-    let gone = unseen("the registered file is gone");
-    let another = unseen(&format!("the registered file is another one than the one at {}", scratch.at("one")));
+    let gone = unseen("the registered image is gone");
+    let another = unseen(&format!("the registered image is another one than the one at {}", scratch.at("one")));
     assert_eq!(text, format!("{gone}code 0\n{another}{another}code 0\n"), "{seen}");
     let json: Value = serde_json::from_str(json).unwrap();
     assert!(json["plan"].is_null() && json["cpu"].is_null() && json["emulators"] == serde_json::json!([]), "{seen}");
@@ -71,7 +71,7 @@ fn explain_agrees_with_the_kernel_on_a_privileged_program_of_a_file_that_is_gone
         user ./busybox true; echo code $?; user ./tool explain ./busybox | tail -n 2; echo code ${PIPESTATUS[0]}
         "#,
     );
-    let why = unseen("the registered file is gone");
-    let privileged = "aarch64 does, if the emulator is inside the registered file: it is privileged\n";
+    let why = unseen("the registered image is gone");
+    let privileged = "aarch64 does, if the emulator is embedded in the image: it is privileged\n";
     seen.printed(&format!("code 0\n{}code 0\n", why.replace("aarch64 does\n", privileged)));
 }

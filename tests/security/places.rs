@@ -52,8 +52,8 @@ fn planted_in_a_root_directory() {
 fn an_image_without_the_emulator_takes_none_from_there() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let lab = Lab::with(|scratch| Namespace::with_image(scratch, &["--no-emulators"]));
-    let line = "/victim: the kernel marked this start as privileged (set-id, capabilities, or different real and effective \
-                ids), and the emulator for aarch64 is not inside the registered file: register without the C flag, or drop \
+    let line = "/victim: this start is privileged (set-ID, capabilities, or differing real and effective \
+                IDs), and the emulator for aarch64 is not embedded in the image: register without flag C, or drop \
                 the privileges first";
     jail(&lab, &["/usr/bin/qemu-aarch64"]).refused(126, line);
 }

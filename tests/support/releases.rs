@@ -104,7 +104,7 @@ impl Release {
         })
     }
 
-    /// A registered file with these emulators inside.
+    /// A registered image with these emulators inside.
     fn image(self) -> PathBuf {
         artefact(&format!("image-with-qemu-of-{}", self.name()), |path| {
             let from = ARCHITECTURES.map(|name| format!("{name}={}", self.qemu(name).display()));

@@ -3,7 +3,7 @@
 //! Used twice: for the guest, whose bytes are hostile, and for the emulator about to be mapped.
 
 use crate::bytes;
-use crate::say::{Number, Out, Say, display, say};
+use crate::message::{Number, Out, Say, display, say};
 
 /// Size of `Elf64_Ehdr`, the larger of the two headers, in bytes.
 pub const MAX_HEADER: usize = 64;
@@ -163,7 +163,7 @@ impl Say for Data {
     }
 }
 
-display!(Class, Data, Fault);
+display!(Class, Data, HeaderFault);
 
 /// Reads the fields of one record whose layout depends on class and byte order.
 #[derive(Clone, Copy)]
@@ -207,7 +207,7 @@ impl Fields<'_> {
 
 /// What is wrong with an ELF header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum HeaderFault {
     /// The file does not begin with `\x7fELF`.
     NotElf,
     /// The file ends inside the header.
@@ -241,29 +241,29 @@ pub enum Fault {
     },
 }
 
-impl Say for Fault {
+impl Say for HeaderFault {
     fn say(&self, out: &mut Out<'_>) {
         let number = |number: u16| Number::of(number);
         match *self {
-            Fault::NotElf => say!(out, "not an ELF file"),
-            Fault::Truncated { len, need } => {
+            HeaderFault::NotElf => out("not an ELF file"),
+            HeaderFault::Truncated { len, need } => {
                 let (len, need) = (Number::Decimal(len as u64), Number::Decimal(need as u64));
                 say!(out, "ELF header cut short at ", len, " of ", need, " bytes")
             }
-            Fault::Class(class) => {
+            HeaderFault::Class(class) => {
                 say!(out, "ELF class ", number(class.into()), " is neither 1 (32-bit) nor 2 (64-bit)")
             }
-            Fault::Data(data) => {
+            HeaderFault::Data(data) => {
                 say!(out, "ELF byte order ", number(data.into()), " is neither 1 (little-endian) nor 2 (big-endian)")
             }
-            Fault::Version(version) => say!(out, "ELF version ", number(version.into()), " is not 1"),
-            Fault::Type(1) => say!(out, "an object file, not a program"),
-            Fault::Type(4) => say!(out, "a core dump, not a program"),
-            Fault::Type(kind) => say!(out, "ELF type ", number(kind), " is neither 2 nor 3 (a program)"),
-            Fault::HeaderSize { found, expected } => {
+            HeaderFault::Version(version) => say!(out, "ELF version ", number(version.into()), " is not 1"),
+            HeaderFault::Type(1) => out("an object file, not a program"),
+            HeaderFault::Type(4) => out("a core dump, not a program"),
+            HeaderFault::Type(kind) => say!(out, "ELF type ", number(kind), " is neither 2 nor 3 (a program)"),
+            HeaderFault::HeaderSize { found, expected } => {
                 say!(out, "ELF header size ", number(found), " is not ", number(expected))
             }
-            Fault::ProgramHeaderSize { found, expected } => {
+            HeaderFault::ProgramHeaderSize { found, expected } => {
                 say!(out, "ELF program header size ", number(found), " is not ", number(expected))
             }
         }
@@ -298,20 +298,20 @@ impl Header {
     /// Reads and checks the header at the start of `file`.
     ///
     /// # Errors
-    /// The first [`Fault`] in the order of the header's fields.
-    pub fn parse(file: &[u8]) -> Result<Self, Fault> {
+    /// The first [`HeaderFault`] in the order of the header's fields.
+    pub fn parse(file: &[u8]) -> Result<Self, HeaderFault> {
         // A file cut short inside its magic is called short only if what is there agrees with it.
         let agreeing = file.iter().zip(&MAGIC).take_while(|(a, b)| a == b).count();
         if agreeing < MAGIC.len() && agreeing < file.len() || file.is_empty() {
-            return Err(Fault::NotElf);
+            return Err(HeaderFault::NotElf);
         }
-        let short = |need| Fault::Truncated { len: file.len(), need };
+        let short = |need| HeaderFault::Truncated { len: file.len(), need };
         let ident: [u8; 16] = bytes::array(file, 0).ok_or(short(Class::Elf32.header_size().into()))?;
         let [_, _, _, _, class, data, version, osabi, ..] = ident;
-        let class = Class::from_ident(class).ok_or(Fault::Class(class))?;
-        let data = Data::from_ident(data).ok_or(Fault::Data(data))?;
+        let class = Class::from_ident(class).ok_or(HeaderFault::Class(class))?;
+        let data = Data::from_ident(data).ok_or(HeaderFault::Data(data))?;
         if version != EV_CURRENT {
-            return Err(Fault::Version(version));
+            return Err(HeaderFault::Version(version));
         }
         let need = usize::from(class.header_size());
         let fields = Fields { bytes: file.get(..need).ok_or(short(need))?, class, data };
@@ -335,13 +335,13 @@ impl Header {
         };
         let ((ehsize, phentsize), header) = complete().ok_or(short(need))?;
         if header.kind != ET_EXEC && header.kind != ET_DYN {
-            return Err(Fault::Type(header.kind));
+            return Err(HeaderFault::Type(header.kind));
         }
         if ehsize != class.header_size() {
-            return Err(Fault::HeaderSize { found: ehsize, expected: class.header_size() });
+            return Err(HeaderFault::HeaderSize { found: ehsize, expected: class.header_size() });
         }
         if phentsize != class.program_header_size() {
-            return Err(Fault::ProgramHeaderSize { found: phentsize, expected: class.program_header_size() });
+            return Err(HeaderFault::ProgramHeaderSize { found: phentsize, expected: class.program_header_size() });
         }
         Ok(header)
     }

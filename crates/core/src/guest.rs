@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::bytes;
-use crate::elf::{Class, Fault, Fields, Header};
+use crate::elf::{Class, Fields, Header, HeaderFault};
 
 /// What precedes the properties in their note: three words and the name "GNU".
 const NOTE_HEADER: usize = 16;
@@ -31,7 +31,7 @@ impl Guest {
     ///
     /// # Errors
     /// What QEMU's loader would refuse in the header as well.
-    pub fn identify(head: &[u8]) -> Result<Self, Fault> {
+    pub fn identify(head: &[u8]) -> Result<Self, HeaderFault> {
         Header::parse(head).map(|header| Guest { header })
     }
 

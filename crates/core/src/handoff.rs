@@ -32,6 +32,8 @@ pub mod aux {
     pub const ENTRY: usize = 9;
     /// Non-zero when the exec gained privilege.
     pub const SECURE: usize = 23;
+    /// Address of the path that was executed.
+    pub const EXECFN: usize = 31;
 }
 
 /// `AT_FLAGS_PRESERVE_ARGV0` (uapi/linux/binfmts.h).

@@ -8,20 +8,10 @@ use core::ffi::CStr;
 
 use crate::bytes::{self, Strings};
 use crate::elf::{Machine, PF_W, PF_X};
-use crate::program::is_power_of_two;
-use crate::record::{Field, record};
-use crate::say::{Number, Out, Say, display, say};
+use crate::emulator_file::is_power_of_two;
+use crate::message::{Number, Out, Say, display, say};
+use crate::record::{Extent, Field, record};
 use crate::table::{Corrupt, Row, Table};
-
-record! {
-    /// A range of bytes.
-    pub struct Extent {
-        /// Bytes from the start of whatever holds it.
-        pub offset: u64,
-        /// Length in bytes.
-        pub len: u64,
-    }
-}
 
 record! {
     /// Begins the payload.
@@ -122,13 +112,6 @@ record! {
     }
 }
 
-impl Extent {
-    /// One past its last byte.
-    pub fn end(&self) -> u64 {
-        self.offset.saturating_add(self.len)
-    }
-}
-
 /// First bytes of a payload.
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
@@ -145,7 +128,7 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 
 /// What is wrong with a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ImageFault {
     /// There is none, or something else is in its place.
     NoPayload,
     /// Of a version that this reader does not know.
@@ -160,48 +143,48 @@ pub enum Fault {
     CutShort,
 }
 
-impl From<Corrupt> for Fault {
+impl From<Corrupt> for ImageFault {
     fn from(Corrupt: Corrupt) -> Self {
-        Fault::Corrupt
+        ImageFault::Corrupt
     }
 }
 
-impl Say for Fault {
+impl Say for ImageFault {
     fn say(&self, out: &mut Out<'_>) {
         match *self {
-            Fault::NoPayload => say!(out, "carries no architecture table"),
-            Fault::Version(found) => {
+            ImageFault::NoPayload => out("carries no architecture table"),
+            ImageFault::Version(found) => {
                 say!(out, "has layout version ", Number::of(found), ", not ", Number::of(IMAGE_VERSION))
             }
-            Fault::Host(Machine(machine)) => say!(out, "is for hosts of ELF machine ", Number::of(machine)),
-            Fault::Page => say!(out, "is for hosts with smaller pages"),
-            Fault::Corrupt => say!(out, "is damaged"),
-            Fault::CutShort => say!(out, "is cut short"),
+            ImageFault::Host(Machine(machine)) => say!(out, "is for hosts of ELF machine ", Number::of(machine)),
+            ImageFault::Page => out("is for hosts with smaller pages"),
+            ImageFault::Corrupt => out("is damaged"),
+            ImageFault::CutShort => out("is cut short"),
         }
     }
 }
 
-display!(Fault);
+display!(ImageFault);
 
 impl ImageHeader {
     /// Reads the header at the start of `payload` and checks what a reader on a host of `machine` must know before it
     /// looks further.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn open(payload: &[u8], machine: Machine) -> Result<Self, Fault> {
-        let header = ImageHeader::read(payload).ok_or(Fault::NoPayload)?;
+    /// [`ImageFault`].
+    pub fn open(payload: &[u8], machine: Machine) -> Result<Self, ImageFault> {
+        let header = ImageHeader::read(payload).ok_or(ImageFault::NoPayload)?;
         if header.magic != IMAGE_MAGIC {
-            return Err(Fault::NoPayload);
+            return Err(ImageFault::NoPayload);
         }
         if header.version != IMAGE_VERSION {
-            return Err(Fault::Version(header.version));
+            return Err(ImageFault::Version(header.version));
         }
         if header.sum(payload) != Some(header.checksum) {
-            return Err(Fault::Corrupt);
+            return Err(ImageFault::Corrupt);
         }
         if Machine(header.host) != machine {
-            return Err(Fault::Host(Machine(header.host)));
+            return Err(ImageFault::Host(Machine(header.host)));
         }
         Ok(header)
     }
@@ -228,17 +211,17 @@ pub struct Image<'a> {
     pub len: u64,
     /// Where the table ends, in bytes from the start of the payload.
     pub table_end: u64,
+    /// How much of the payload comes before the bodies, in bytes.
+    meta_len: u64,
     bytes: &'a [u8],
     programs: &'a [u8],
 }
 
 /// A program of an image, every field checked. Addresses are in the file's own numbering.
 #[derive(Clone, Copy, Debug)]
-pub struct Resident<'a> {
-    /// File name.
-    pub name: &'a CStr,
-    /// The rest.
-    pub record: ProgramRecord,
+pub struct Embedded<'a> {
+    name: &'a CStr,
+    record: ProgramRecord,
     segments: &'a [u8],
     words: &'a [u8],
 }
@@ -248,32 +231,33 @@ impl<'a> Image<'a> {
     /// have more of it than what comes before the bodies.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn read(bytes: &'a [u8], len: u64, machine: Machine, page: u64) -> Result<Self, Fault> {
+    /// [`ImageFault`].
+    pub fn read(bytes: &'a [u8], len: u64, machine: Machine, page: u64) -> Result<Self, ImageFault> {
         Self::of(&ImageHeader::open(bytes, machine)?, bytes, len, page)
     }
 
     /// The same for a payload whose header has been opened; `bytes` has at least [`ImageHeader::meta_len`] of it.
     ///
     /// # Errors
-    /// [`Fault`].
-    pub fn of(header: &ImageHeader, bytes: &'a [u8], len: u64, page: u64) -> Result<Self, Fault> {
+    /// [`ImageFault`].
+    pub fn of(header: &ImageHeader, bytes: &'a [u8], len: u64, page: u64) -> Result<Self, ImageFault> {
         // What is aligned to larger pages is aligned to ours, too.
         if header.page & page.wrapping_sub(1) != 0 {
-            return Err(Fault::Page);
+            return Err(ImageFault::Page);
         }
         if header.len != len {
-            return Err(Fault::CutShort);
+            return Err(ImageFault::CutShort);
         }
-        let at = |extent: Extent| bytes::slice(bytes, extent.offset, extent.len).ok_or(Fault::Corrupt);
+        let at = |extent: Extent| bytes::slice(bytes, extent.offset, extent.len).ok_or(ImageFault::Corrupt);
         let table = Table::read(at(header.table)?)?;
         let table_end = header.table.end();
-        Ok(Image { table, page, len, table_end, bytes, programs: at(header.programs)? })
+        let meta_len = header.meta_len();
+        Ok(Image { table, page, len, table_end, meta_len, bytes, programs: at(header.programs)? })
     }
 
     /// No image, just a table: emulators are found by their paths.
     pub fn without_programs(table: Table<'a>) -> Self {
-        Image { table, page: 1, len: 0, table_end: 0, bytes: &[], programs: &[] }
+        Image { table, page: 1, len: 0, table_end: 0, meta_len: 0, bytes: &[], programs: &[] }
     }
 
     /// [`ImageHeader::identity`]; empty where there is no image.
@@ -285,44 +269,46 @@ impl<'a> Image<'a> {
     /// The programs, the command first.
     ///
     /// # Errors
-    /// Of each, [`Fault::Corrupt`].
-    pub fn programs(&self) -> impl Iterator<Item = Result<Resident<'a>, Fault>> + use<'a> {
+    /// Of each, [`ImageFault::Corrupt`].
+    pub fn programs(&self) -> impl Iterator<Item = Result<Embedded<'a>, ImageFault>> + use<'a> {
         let image = *self;
         let records = self.programs.chunks_exact(ProgramRecord::SIZE).map(ProgramRecord::read);
-        records.map(move |record| record.and_then(|record| image.check(record)).ok_or(Fault::Corrupt))
+        records.map(move |record| record.and_then(|record| image.check(record)).ok_or(ImageFault::Corrupt))
     }
 
-    /// The emulator of a row, if it is inside.
+    /// The emulator of a row, if it is embedded.
     ///
     /// # Errors
-    /// [`Fault::Corrupt`].
-    pub fn emulator(&self, row: &Row<'_>) -> Result<Option<Resident<'a>>, Fault> {
+    /// [`ImageFault::Corrupt`].
+    pub fn emulator(&self, row: &Row<'_>) -> Result<Option<Embedded<'a>>, ImageFault> {
         if row.program == COMMAND { Ok(None) } else { self.program(row.program).map(Some) }
     }
 
     /// A program by its number.
     ///
     /// # Errors
-    /// [`Fault::Corrupt`]: there is no such program, or a field of it is outside of what it must be inside of.
-    pub fn program(&self, number: u32) -> Result<Resident<'a>, Fault> {
+    /// [`ImageFault::Corrupt`]: there is no such program, or a field of it is outside of what it must be inside of.
+    pub fn program(&self, number: u32) -> Result<Embedded<'a>, ImageFault> {
         let record = self.programs.chunks_exact(ProgramRecord::SIZE).nth(number as usize);
-        record.and_then(ProgramRecord::read).and_then(|record| self.check(record)).ok_or(Fault::Corrupt)
+        record.and_then(ProgramRecord::read).and_then(|record| self.check(record)).ok_or(ImageFault::Corrupt)
     }
 
-    fn check(&self, record: ProgramRecord) -> Option<Resident<'a>> {
+    #[inline(never)]
+    fn check(&self, record: ProgramRecord) -> Option<Embedded<'a>> {
         let at = |extent: Extent| bytes::slice(self.bytes, extent.offset, extent.len);
         let string = |extent| at(extent).and_then(Strings::new)?.iter().next();
         let ProgramRecord { low, high, align, base, body, .. } = record;
         let page = self.page;
         let aligned = |number: u64| number & page.wrapping_sub(1) == 0;
         let end = low.checked_add(body.len)?;
-        let good = body.offset.checked_add(body.len)? <= self.len
+        let good = body.offset >= self.meta_len
+            && body.offset.checked_add(body.len)? <= self.len
             && is_power_of_two(align)
             && [low, high, base, body.offset, body.len].into_iter().all(aligned)
             && low < high
             && end <= high
-            && high.checked_sub(low)? <= crate::program::MAX_SPAN
-            && align <= crate::program::MAX_SPAN
+            && high.checked_sub(low)? <= crate::emulator_file::MAX_SPAN
+            && align <= crate::emulator_file::MAX_SPAN
             && (low..end).contains(&record.entry)
             && (low..end).contains(&record.phdr)
             && record.phnum <= u16::MAX.into()
@@ -330,10 +316,10 @@ impl<'a> Image<'a> {
                 0 => base == 0,
                 flag => flag == 1,
             };
-        let resident =
-            Resident { name: string(record.name)?, record, segments: at(record.segments)?, words: at(record.words)? };
+        let program =
+            Embedded { name: string(record.name)?, record, segments: at(record.segments)?, words: at(record.words)? };
         let mut reached = low;
-        let placed = resident.segments().all(|segment| {
+        let placed = program.segments().all(|segment| {
             let SegmentRecord { address, len, flags } = segment;
             let writable_code = u64::from(PF_W | PF_X);
             let apart = address >= reached && aligned(address) && aligned(len);
@@ -343,12 +329,22 @@ impl<'a> Image<'a> {
         });
         // What is no part of any segment cannot be written to.
         let restorable =
-            |word: WordRecord| word.address & 7 == 0 && resident.is_writable(word.address, u64::SIZE as u64);
-        (good && placed && resident.words().all(restorable)).then_some(resident)
+            |word: WordRecord| word.address & 7 == 0 && program.is_writable(word.address, u64::SIZE as u64);
+        (good && placed && program.words().all(restorable)).then_some(program)
     }
 }
 
-impl<'a> Resident<'a> {
+impl<'a> Embedded<'a> {
+    /// Its file name.
+    pub fn name(&self) -> &'a CStr {
+        self.name
+    }
+
+    /// Its record, checked.
+    pub fn record(&self) -> &ProgramRecord {
+        &self.record
+    }
+
     /// The parts of the program that have permissions of their own.
     pub fn segments(&self) -> impl Iterator<Item = SegmentRecord> + Clone + use<'a> {
         self.segments.chunks_exact(SegmentRecord::SIZE).filter_map(SegmentRecord::read)

@@ -9,10 +9,10 @@ use core::ops::Range;
 
 use crate::bytes::Strings;
 use crate::elf::{PT_GNU_PROPERTY, PT_INTERP};
+use crate::emulator_file::{self, EmulatorFile, Host};
 use crate::handoff::Invocation;
-use crate::image::{Image, Resident};
+use crate::image::{Embedded, Image};
 use crate::plan::{self, Cpu, Plan};
-use crate::program::{self, Host, Program};
 use crate::table::{Argv0, Identity, Row, Strategy};
 use crate::{Guest, Refusal, bytes};
 
@@ -79,7 +79,7 @@ pub struct GuestFile<'s, F> {
 #[derive(Clone, Copy, Debug)]
 pub enum Emulator<'a, 'h, F> {
     /// Out of the image.
-    Embedded(Resident<'a>),
+    Embedded(Embedded<'a>),
     /// Mapped from a file.
     Mapped {
         /// Its path.
@@ -87,7 +87,7 @@ pub enum Emulator<'a, 'h, F> {
         /// The file.
         file: F,
         /// What it is as a program.
-        program: Program<'h>,
+        program: EmulatorFile<'h>,
     },
     /// Executed.
     Executed {
@@ -102,21 +102,20 @@ impl<'a, F> Emulator<'a, '_, F> {
     /// Its path, or its name if it is embedded.
     pub fn name(&self) -> &'a CStr {
         match *self {
-            Emulator::Embedded(Resident { name, .. }) => name,
+            Emulator::Embedded(program) => program.name(),
             Emulator::Mapped { path, .. } | Emulator::Executed { path, .. } => path,
         }
     }
 }
 
 /// Room for the headers of an emulator.
-pub type Head = [u8; program::HEAD];
+pub type Head = [u8; emulator_file::HEAD];
 
 /// Identifies the guest in the open file, whose first bytes are put into `start`. Security rule 3: nothing but this file is
 /// read of it.
 ///
 /// # Errors
 /// It cannot be read, or its header is bad.
-#[inline(never)]
 pub fn identify<'a, 's, W: World>(
     world: &mut W,
     file: W::File,
@@ -165,7 +164,7 @@ pub fn find_emulator<'a, 'h, W: World>(
         return Ok(Emulator::Executed { path, file });
     }
     let head = world.read_at(file, head, 0).map_err(failed("read the emulator", path))?;
-    match Program::examine(head, identity.size, process.host, process.page) {
+    match EmulatorFile::examine(head, identity.size, process.host, process.page) {
         Ok(program) => Ok(Emulator::Mapped { path, file, program }),
         Err(fault) if fault.needs_exec() => Ok(Emulator::Executed { path, file }),
         Err(fault) => Err(Refusal::BadEmulator { path, fault }),
@@ -201,7 +200,7 @@ pub fn plan<'a, A: Copy, W: World>(
 
 /// Turns an errno into a refusal.
 pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Refusal<'a> {
-    move |errno| Refusal::System { doing, subject, errno }
+    move |errno| Refusal::SystemCall { doing, subject, errno }
 }
 
 impl<'s, F: Copy> GuestFile<'s, F> {
@@ -243,7 +242,6 @@ impl<'s, F: Copy> GuestFile<'s, F> {
     }
 
     /// The bytes of the guest's first segment of `kind`, if they fit into `buffer`.
-    #[inline(never)]
     fn segment<'b>(&self, world: &mut impl World<File = F>, kind: u32, buffer: &'b mut [u8]) -> Option<&'b [u8]>
     where
         's: 'b,
@@ -314,7 +312,7 @@ mod tests {
             (false, Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") }, &["/first", "/second"]),
         ] {
             let process = Process { secure, host, page: 4096 };
-            let (mut files, mut head) = (Nothing(Vec::new()), [0; program::HEAD]);
+            let (mut files, mut head) = (Nothing(Vec::new()), [0; emulator_file::HEAD]);
             let found = find_emulator(&mut files, &image, &mut row, process, &mut head);
             assert_eq!(found.err(), Some(refusal));
             assert_eq!(files.0, tried);

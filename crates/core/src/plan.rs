@@ -48,7 +48,7 @@ pub struct Plan<'a, A> {
     pub options: Strings<'a>,
     /// The row's settings for the emulator, `NAME=value`.
     pub settings: Strings<'a>,
-    /// The emulator's path, or its name if it is inside the image; mostly also its argv\[0\].
+    /// The emulator's path, or its name if it is embedded in the image; mostly also its argv\[0\].
     pub emulator: &'a CStr,
     /// Directory that holds the libraries of a dynamic guest.
     pub sysroot: Option<&'a CStr>,
@@ -60,9 +60,9 @@ pub struct Plan<'a, A> {
 
 /// A string of the emulator's argv or environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word<'a, A> {
+pub enum Argument<'a, A> {
     /// From the table or the plan.
-    Ours(&'a CStr),
+    Added(&'a CStr),
     /// From the caller, handed on as it is.
     Callers(A),
 }
@@ -99,40 +99,40 @@ pub fn choose_sysroot<'a>(
 
 impl<'a, A: Copy> Plan<'a, A> {
     /// Passes the emulator's arguments up to the guest's own to `push`, by the row's convention.
-    pub fn argv(&self, push: &mut dyn FnMut(Word<'a, A>)) {
+    pub fn argv(&self, push: &mut dyn FnMut(Argument<'a, A>)) {
         let Invocation { path, argv0 } = self.invocation;
-        push(Word::Ours(if self.heeds_callers_cpu() { WITH_CALLERS_CPU } else { self.emulator }));
+        push(Argument::Added(if self.heeds_callers_cpu() { WITH_CALLERS_CPU } else { self.emulator }));
         // In front of the options, where one of the site's own would win.
         if let Cpu::Table(model) = self.cpu {
-            push(Word::Ours(c"-cpu"));
-            push(Word::Ours(model));
+            push(Argument::Added(c"-cpu"));
+            push(Argument::Added(model));
         }
         for option in self.options.iter() {
-            push(Word::Ours(option));
+            push(Argument::Added(option));
         }
         if let Some(root) = self.sysroot {
-            push(Word::Ours(c"-L"));
-            push(Word::Ours(root));
+            push(Argument::Added(c"-L"));
+            push(Argument::Added(root));
         }
         if self.argv0 == Argv0::DashZero && !self.callers_argv0 {
-            push(Word::Ours(c"-0"));
-            push(Word::Callers(argv0));
+            push(Argument::Added(c"-0"));
+            push(Argument::Callers(argv0));
         }
-        push(Word::Ours(END_OF_OPTIONS));
-        push(Word::Callers(path));
+        push(Argument::Added(END_OF_OPTIONS));
+        push(Argument::Callers(path));
         if self.argv0_flag() {
-            push(Word::Callers(argv0));
+            push(Argument::Callers(argv0));
         }
     }
 
     /// Passes the emulator's environment to `push`: the row's settings that the caller has not made, then those of the
     /// caller's variables that may reach it. `bytes` reads a variable (`NAME=value`).
-    pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Word<'a, A>)) {
+    pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Argument<'a, A>)) {
         let kept = || callers.iter().copied().filter(|variable| self.keeps(bytes(*variable)));
         self.settings(&|name| kept().any(|variable| variable_name(bytes(variable)) == name), &mut |setting| {
-            push(Word::Ours(setting));
+            push(Argument::Added(setting));
         });
-        kept().for_each(|variable| push(Word::Callers(variable)));
+        kept().for_each(|variable| push(Argument::Callers(variable)));
     }
 
     /// Passes those of the row's settings to `push` that the caller has not made, as `is_set` tells of a name.
@@ -178,6 +178,7 @@ pub fn variable_name(variable: &[u8]) -> &[u8] {
 pub(crate) mod tests {
     use super::*;
     use crate::elf::{Class, Data};
+    use crate::image::ImageFault;
     use crate::table::Strategy;
     use std::vec::Vec;
 
@@ -220,10 +221,10 @@ pub(crate) mod tests {
         }
     }
 
-    fn text(word: Word<'static, &'static [u8]>) -> &'static str {
+    fn text(word: Argument<'static, &'static [u8]>) -> &'static str {
         std::str::from_utf8(match word {
-            Word::Ours(string) => string.to_bytes(),
-            Word::Callers(bytes) => bytes,
+            Argument::Added(string) => string.to_bytes(),
+            Argument::Callers(bytes) => bytes,
         })
         .unwrap()
     }
@@ -292,7 +293,7 @@ pub(crate) mod tests {
             first_emulator(&row, there(c"/third")),
             Err(Refusal::NoEmulator { machine: c"cpu", tried: Some(c"/first") })
         );
-        let broken = Refusal::CorruptTable;
+        let broken = Refusal::BadImage(ImageFault::Corrupt);
         assert_eq!(first_emulator::<()>(&row, |_| Err(broken)), Err(broken), "not passed over");
     }
 

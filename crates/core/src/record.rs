@@ -66,3 +66,20 @@ macro_rules! record {
     };
 }
 pub(crate) use record;
+
+record! {
+    /// A range of bytes.
+    pub struct Extent {
+        /// Bytes from the start of whatever holds it.
+        pub offset: u64,
+        /// Length in bytes.
+        pub len: u64,
+    }
+}
+
+impl Extent {
+    /// One past its last byte.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len)
+    }
+}

@@ -4,8 +4,10 @@ use core::ffi::CStr;
 
 use crate::bytes::Strings;
 use crate::elf::{self, Class, Data, Machine};
-use crate::say::{Digits, Number, Out, Say, Text, display, say};
-use crate::{image, program};
+use crate::emulator_file::EmulatorFault;
+use crate::image::ImageFault;
+use crate::message::{Digits, Number, Out, Say, Text, display, say};
+use crate::table::Corrupt;
 
 /// Exit code: the program was a question, and is answered.
 pub const EXIT_ANSWERED: u8 = 0;
@@ -24,7 +26,7 @@ pub const EXIT_NO_EMULATOR: u8 = 127;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<'a> {
     /// The guest's ELF header is not one.
-    BadHeader(elf::Fault),
+    BadHeader(elf::HeaderFault),
     /// No row of the table has this machine.
     UnknownMachine(Machine),
     /// A row has this machine, but not in this class, byte order, or ABI.
@@ -55,7 +57,7 @@ pub enum Refusal<'a> {
         /// Its path.
         path: &'a CStr,
         /// What is wrong with it.
-        fault: program::Fault,
+        fault: EmulatorFault,
     },
     /// AT_SECURE is set, by the guest's own privileges or its caller's, and the emulator would come from a path.
     Privileged {
@@ -71,17 +73,15 @@ pub enum Refusal<'a> {
     NoPath,
     /// The stack is not what a kernel writes.
     BadStack,
-    /// The registered file's payload cannot be used.
-    BadImage(image::Fault),
-    /// The table in it cannot be used.
-    CorruptTable,
+    /// The image's payload cannot be used.
+    BadImage(ImageFault),
     /// It is a question to the interpreter, and this is the answer.
     Question {
-        /// What tells the registered file from others.
+        /// What tells the image from others.
         image: &'a [u8],
     },
     /// A system call failed.
-    System {
+    SystemCall {
         /// What was being done.
         doing: &'static str,
         /// With what; empty when there is no file.
@@ -111,9 +111,15 @@ impl Refusal<'_> {
             | Refusal::Privileged { .. }
             | Refusal::Unreadable { .. }
             | Refusal::NoPath
-            | Refusal::System { .. } => EXIT_CANNOT_RUN,
-            Refusal::BadStack | Refusal::BadImage(_) | Refusal::CorruptTable => EXIT_BROKEN,
+            | Refusal::SystemCall { .. } => EXIT_CANNOT_RUN,
+            Refusal::BadStack | Refusal::BadImage(_) => EXIT_BROKEN,
         }
+    }
+}
+
+impl From<Corrupt> for Refusal<'_> {
+    fn from(Corrupt: Corrupt) -> Self {
+        Refusal::BadImage(ImageFault::Corrupt)
     }
 }
 
@@ -124,50 +130,62 @@ impl Say for Refusal<'_> {
             Refusal::UnknownMachine(Machine(machine)) => {
                 say!(out, "no emulator is known for ELF machine ", Number::of(machine), ": see binfmt-dispatch list")
             }
-            Refusal::UnknownVariant { machine, class, data, flags } => {
-                let flags = Number::Hexadecimal(flags.into());
-                say!(out, "no emulator runs ", class, " ", data, " programs of this machine with flags ", flags);
-                say!(out, ": rebuild the program for ", machine)
-            }
+            Refusal::UnknownVariant { machine, class, data, flags } => say!(
+                out,
+                "no emulator runs ",
+                class,
+                " ",
+                data,
+                " programs of this machine with flags ",
+                Number::Hexadecimal(flags.into()),
+                ": rebuild the program for ",
+                machine
+            ),
             Refusal::ForeignSystem { osabi } => {
-                say!(out, "a program for ", System(osabi), ", not for Linux: get its Linux build")
+                say!(out, "a program for ", Osabi(osabi), ", not for Linux: get its Linux build")
             }
-            Refusal::NoEmulator { machine, tried: Some(path) } => {
-                let what_to_do = " or the table's other places: install qemu-user-static";
-                say!(out, "no emulator for ", machine, " at ", path, what_to_do)
-            }
+            Refusal::NoEmulator { machine, tried: Some(path) } => say!(
+                out,
+                "no emulator for ",
+                machine,
+                " at ",
+                path,
+                " or the table's other places: install qemu-user-static"
+            ),
             Refusal::NoEmulator { machine, tried: None } => {
                 say!(out, "the table names no emulator for ", machine, ": add its path")
             }
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
-            Refusal::Privileged { machine } => {
-                let marked = "the kernel marked this start as privileged (set-id, capabilities, or different real and \
-                    effective ids), and the emulator for ";
-                let what_to_do = " is not inside the registered file: register without the C flag, or drop the \
-                    privileges first";
-                say!(out, marked, machine, what_to_do)
-            }
-            Refusal::Unreadable { emulator } => {
-                let what_to_do = " has to open the program by its path, and cannot: make the program readable, or use a \
-                    static emulator";
-                say!(out, "the emulator ", emulator, what_to_do)
-            }
-            Refusal::NoPath => say!(out, "the kernel passed no path: register with the P flag"),
-            Refusal::BadStack => say!(out, "the initial stack is not what a kernel writes: report this"),
+            Refusal::Privileged { machine } => say!(
+                out,
+                "this start is privileged (set-ID, capabilities, or differing real and effective IDs), and the emulator for ",
+                machine,
+                " is not embedded in the image: register without flag C, or drop the privileges first"
+            ),
+            Refusal::Unreadable { emulator } => say!(
+                out,
+                "the emulator ",
+                emulator,
+                " has to open the program by its path, and cannot: make the program readable, or use a static emulator"
+            ),
+            Refusal::NoPath => out("the kernel passed no path: register with flag P"),
+            Refusal::BadStack => out("the initial stack is not what a kernel writes: report this"),
             Refusal::BadImage(fault) => {
-                say!(out, "the registered file ", fault, ": write it again with binfmt-dispatch image")
+                say!(out, "the image ", fault, ": write it again with binfmt-dispatch image")
             }
-            Refusal::CorruptTable => say!(out, Refusal::BadImage(image::Fault::Corrupt)),
             Refusal::Question { image } => {
-                say!(out, ANSWER_VERSION, env!("CARGO_PKG_VERSION"), ANSWER_IMAGE, Digits(image))
+                out(ANSWER_VERSION);
+                out(env!("CARGO_PKG_VERSION"));
+                out(ANSWER_IMAGE);
+                Digits(image).say(out);
             }
-            Refusal::System { doing, subject, errno } => {
+            Refusal::SystemCall { doing, subject, errno } => {
                 say!(out, "cannot ", doing);
                 if !subject.is_empty() {
                     say!(out, " ", subject);
                 }
                 say!(out, ": ", Errno(errno));
-                if !subject.is_empty() && !matches!(errno, 7 | 12 | 17 | 23 | 24) {
+                if !subject.is_empty() && !matches!(errno, E2BIG | ENOMEM | EEXIST | ENFILE | EMFILE) {
                     say!(out, ": check it with ls -l")
                 }
             }
@@ -175,9 +193,16 @@ impl Say for Refusal<'_> {
     }
 }
 
+/// Errno values of which the message says itself what to do (asm-generic/errno-base.h).
+const E2BIG: i32 = 7;
+const ENOMEM: i32 = 12;
+const EEXIST: i32 = 17;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// EI_OSABI by name (gABI chapter 4 and the registries that it refers to).
 #[derive(Clone, Copy, Debug)]
-pub struct System(pub u8);
+pub struct Osabi(pub u8);
 
 /// A packed table: a non-zero key byte, the name, NUL; smaller than what a `match` becomes.
 type Names = &'static [u8];
@@ -196,7 +221,7 @@ const SYSTEMS: Names = b"\
     \x0cOpenBSD\0\
     \xffno operating system\0";
 
-impl Say for System {
+impl Say for Osabi {
     fn say(&self, out: &mut Out<'_>) {
         match name(SYSTEMS, self.0.into()) {
             Some(name) => Text(name).say(out),
@@ -234,7 +259,7 @@ impl Say for Errno {
     }
 }
 
-display!(Refusal<'_>, System);
+display!(Refusal<'_>, Osabi);
 
 #[cfg(test)]
 mod tests {
@@ -276,7 +301,7 @@ mod tests {
             (13, "the operating system with ELF OSABI 13"),
             (255, "no operating system"),
         ] {
-            assert_eq!(System(osabi).to_string(), said);
+            assert_eq!(Osabi(osabi).to_string(), said);
         }
     }
 }

@@ -14,9 +14,7 @@ use core::ffi::CStr;
 use crate::bytes::{self, Strings};
 use crate::elf::{Class, Data, Machine};
 use crate::guest::Guest;
-use crate::image::Extent;
-use crate::record::{Field, record};
-use crate::refusal::Refusal;
+use crate::record::{Extent, Field, record};
 
 record! {
     /// Begins a compiled table.
@@ -63,7 +61,7 @@ record! {
         pub environment: Extent,
         /// Directories that may hold the guest's libraries.
         pub sysroots: Extent,
-        /// Number of the emulator among the image's programs; 0 if it is not inside.
+        /// Number of the emulator among the image's programs; 0 if it is not embedded.
         pub program: u32,
         /// The emulator by its path that was asked for its version, an [`AskedRecord`]; empty if none was.
         pub asked: Extent,
@@ -164,12 +162,6 @@ impl Strategy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-impl From<Corrupt> for Refusal<'_> {
-    fn from(Corrupt: Corrupt) -> Self {
-        Refusal::CorruptTable
-    }
-}
-
 /// One architecture: what headers it accepts, and how its emulator is found and called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
@@ -205,7 +197,7 @@ pub struct Row<'a> {
     pub argv0: Argv0,
     /// How the process becomes the emulator.
     pub strategy: Strategy,
-    /// Number of the emulator among the image's programs; 0 if it is not inside.
+    /// Number of the emulator among the image's programs; 0 if it is not embedded.
     pub program: u32,
     /// The emulator by its path that was asked for its version, see [`Table::asked`]; empty if none was.
     pub(crate) asked: &'a [u8],
@@ -285,15 +277,20 @@ impl<'a> Table<'a> {
     /// The emulator by its path that was asked for its version, and that `row` has models for; `None` if none was.
     pub fn asked(&self, row: &Row<'a>) -> Option<Asked<'a>> {
         let AskedRecord { file, said, .. } = AskedRecord::read(row.asked)?;
-        let mut said = bytes::slice(self.bytes, said.offset, said.len).and_then(Strings::new)?.iter();
+        let mut said = self.strings(said)?.iter();
         Some(Asked { row: self.row(row.asked)?, file, path: said.next()?, version: said.next()? })
+    }
+
+    #[inline(never)]
+    fn strings(&self, extent: Extent) -> Option<Strings<'a>> {
+        bytes::slice(self.bytes, extent.offset, extent.len).and_then(Strings::new)
     }
 
     #[inline(never)]
     fn row(&self, record: &[u8]) -> Option<Row<'a>> {
         let record = RowRecord::read(record)?;
         let at = |extent: Extent| bytes::slice(self.bytes, extent.offset, extent.len);
-        let strings = |extent| at(extent).and_then(Strings::new);
+        let strings = |extent| self.strings(extent);
         Some(Row {
             name: strings(record.name)?.iter().next()?,
             class: Class::from_ident(record.class)?,

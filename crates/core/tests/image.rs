@@ -12,12 +12,12 @@
 )]
 
 use dispatch_core::elf::{Machine, PF_R, PF_W, PF_X};
+use dispatch_core::emulator_file::MAX_SPAN;
 use dispatch_core::image::{
-    COMMAND, Extent, Fault, IMAGE_MAGIC, IMAGE_VERSION, Image, ImageHeader, OriginRecord, ProgramRecord, Resident,
+    COMMAND, Embedded, IMAGE_MAGIC, IMAGE_VERSION, Image, ImageFault, ImageHeader, OriginRecord, ProgramRecord,
     SegmentRecord, WordRecord, checksum,
 };
-use dispatch_core::program::MAX_SPAN;
-use dispatch_core::record::Field;
+use dispatch_core::record::{Extent, Field};
 use dispatch_core::table::{RowRecord, TABLE_MAGIC, TableHeader};
 use proptest::prelude::*;
 
@@ -150,7 +150,7 @@ fn seal(payload: &mut [u8], header: &ImageHeader) {
 }
 
 /// Reads everything that there is, and asserts what is promised of what is read.
-fn read_all(payload: &[u8], len: u64) -> Result<usize, Fault> {
+fn read_all(payload: &[u8], len: u64) -> Result<usize, ImageFault> {
     let image = Image::read(payload, len, HOST, PAGE)?;
     let mut found = 0;
     for program in image.programs() {
@@ -166,8 +166,8 @@ fn read_all(payload: &[u8], len: u64) -> Result<usize, Fault> {
 }
 
 /// What the interpreter relies on: none of its sums overflows, and nothing is outside of what it must be inside of.
-fn holds(image: &Image<'_>, program: &Resident<'_>) {
-    let ProgramRecord { low, high, align, base, body, entry, phdr, phnum, relocatable, .. } = program.record;
+fn holds(image: &Image<'_>, program: &Embedded<'_>) {
+    let ProgramRecord { low, high, align, base, body, entry, phdr, phnum, relocatable, .. } = *program.record();
     let page = image.page;
     assert!(page == PAGE && align.is_power_of_two() && align <= MAX_SPAN);
     assert!([low, high, base, body.offset, body.len].iter().all(|number| number % page == 0));
@@ -197,12 +197,12 @@ fn what_was_written_is_read() {
     let image = Image::read(&payload, LEN, HOST, PAGE).unwrap();
     let row = image.table.rows().next().unwrap().unwrap();
     let program = image.emulator(&row).unwrap().unwrap();
-    assert_eq!((row.name, program.name), (c"aarch64", c"emulator"));
+    assert_eq!((row.name, program.name()), (c"aarch64", c"emulator"));
     assert!(program.segments().eq(parts.segments) && program.words().eq([parts.word]));
-    assert_eq!(program.record.base, parts.program.base);
-    assert_eq!(image.program(COMMAND).map(|command| command.record), Ok(program.record));
-    assert_eq!(image.program(2).map(|_| ()), Err(Fault::Corrupt));
-    assert_eq!(image.program(u32::MAX).map(|_| ()), Err(Fault::Corrupt));
+    assert_eq!(program.record().base, parts.program.base);
+    assert_eq!(image.program(COMMAND).map(|command| *command.record()), Ok(*program.record()));
+    assert_eq!(image.program(2).map(|_| ()), Err(ImageFault::Corrupt));
+    assert_eq!(image.program(u32::MAX).map(|_| ()), Err(ImageFault::Corrupt));
     assert_eq!(image.identity(), [7; 32]);
     assert_eq!(Image::without_programs(image.table).identity(), [0; 0]);
 }
@@ -247,11 +247,11 @@ fn fields_of_the_header_are_checked_for_themselves() {
         seal(&mut bad, &header);
         read_all(&bad, LEN)
     };
-    assert_eq!(header_with(&|header| header.version = 1), Err(Fault::Version(1)));
-    assert_eq!(header_with(&|header| header.host = 183), Err(Fault::Host(Machine(183))));
-    assert_eq!(header_with(&|header| header.magic = [0; 8]), Err(Fault::NoPayload));
-    assert_eq!(header_with(&|header| header.len = LEN + PAGE), Err(Fault::CutShort));
-    assert_eq!(header_with(&|header| header.page = PAGE / 2), Err(Fault::Page));
+    assert_eq!(header_with(&|header| header.version = 1), Err(ImageFault::Version(1)));
+    assert_eq!(header_with(&|header| header.host = 183), Err(ImageFault::Host(Machine(183))));
+    assert_eq!(header_with(&|header| header.magic = [0; 8]), Err(ImageFault::NoPayload));
+    assert_eq!(header_with(&|header| header.len = LEN + PAGE), Err(ImageFault::CutShort));
+    assert_eq!(header_with(&|header| header.page = PAGE / 2), Err(ImageFault::Page));
     assert_eq!(header_with(&|header| header.page = 4 * PAGE), Ok(2));
 }
 
@@ -261,7 +261,7 @@ fn the_pages_of_this_host_decide() {
     let found = |page| Image::read(&good, LEN, HOST, page).and_then(|image| image.program(1)).map(|_| ());
     // An image for larger pages suits smaller ones.
     assert_eq!([PAGE, PAGE / 2].map(found), [Ok(()), Ok(())]);
-    assert_eq!([4 * PAGE, 16 * PAGE].map(found), [Err(Fault::Page); 2]);
+    assert_eq!([4 * PAGE, 16 * PAGE].map(found), [Err(ImageFault::Page); 2]);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_payload_that_ends_anywhere_is_refused() {
         assert!(read_all(&good[..len], LEN).is_err(), "{len} of {needed} bytes");
     }
     for len in [0, 1, LEN - 1, LEN + 1, u64::MAX] {
-        assert_eq!(read_all(&good, len), Err(Fault::CutShort), "{len}");
+        assert_eq!(read_all(&good, len), Err(ImageFault::CutShort), "{len}");
     }
 }
 
@@ -352,7 +352,8 @@ fn extremes_in_a_record_are_refused_or_within_bounds() {
 
 #[test]
 fn what_would_harm_the_process_is_refused() {
-    let cases: [(&str, &dyn Fn(&mut Parts)); 8] = [
+    let cases: [(&str, &dyn Fn(&mut Parts)); 9] = [
+        ("a body where the table is", &|parts| parts.program.body.offset = 0),
         ("a word to restore in the code", &|parts| parts.word.address = LOW + 8),
         ("a word to restore in a gap", &|parts| parts.word.address = LOW + PAGE),
         ("a word across the end", &|parts| parts.word.address = LOW + 3 * PAGE - 4),
@@ -365,7 +366,7 @@ fn what_would_harm_the_process_is_refused() {
     for (what, change) in cases {
         let mut parts = Parts::good();
         change(&mut parts);
-        assert_eq!(read_all(&parts.payload(), LEN), Err(Fault::Corrupt), "{what}");
+        assert_eq!(read_all(&parts.payload(), LEN), Err(ImageFault::Corrupt), "{what}");
     }
 }
 

@@ -2,30 +2,20 @@
 //! out of the image, where it lies as it is to lie in memory.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
-use dispatch_core::image::{Image, Resident, SegmentRecord};
+use dispatch_core::emulator_file::{EmulatorFile, Mapping};
+use dispatch_core::image::{Embedded, Image, SegmentRecord};
 use dispatch_core::initial_stack::Patch;
-use dispatch_core::program::{Mapping, Program};
 
-use crate::stack::Payload;
+use crate::payload::{Payload, Remains};
 use crate::sys::{self, Fd, Place, Protection};
 
-/// A program in memory. Addresses are where it really is.
-#[derive(Clone, Copy)]
+/// A program in memory, complete. Addresses are where it really is.
 pub struct Loaded {
-    /// Its entry point.
-    pub entry: usize,
-    /// Its program headers.
-    pub phdr: usize,
-    /// How many of them there are.
-    pub phnum: usize,
-    /// Start and end of its code.
-    pub code: (usize, usize),
-    /// Start and end of its data.
-    pub data: (usize, usize),
-    /// Where its name ends in the payload, if it is from there.
-    pub name_end: u64,
-    /// Whether the addresses between it and this file are reserved.
-    pub alone: bool,
+    entry: usize,
+    phdr: usize,
+    phnum: usize,
+    code: (usize, usize),
+    data: (usize, usize),
 }
 
 /// What is left free below this file: the kernel may have put the vDSO there, in some 40 KiB.
@@ -34,6 +24,8 @@ const VDSO: usize = 1 << 20;
 const BELOW: usize = 0x3fff_f000;
 /// EEXIST: the addresses of a program that cannot move are taken.
 const EEXIST: i32 = 17;
+/// EFAULT: a program lies where the table does.
+const EFAULT: i32 = 14;
 
 /// How far a program is from the addresses in its file.
 #[derive(Clone, Copy)]
@@ -52,7 +44,22 @@ impl Bias {
 impl Loaded {
     fn new(bias: Bias, entry: u64, phdr: u64, phnum: usize) -> Self {
         let (entry, phdr) = (bias.apply(entry), bias.apply(phdr));
-        Loaded { entry, phdr, phnum, code: (0, 0), data: (0, 0), name_end: 0, alone: false }
+        Loaded { entry, phdr, phnum, code: (0, 0), data: (0, 0) }
+    }
+
+    /// Its entry point.
+    pub fn entry(&self) -> usize {
+        self.entry
+    }
+
+    /// Start and end of its code.
+    pub fn code(&self) -> (usize, usize) {
+        self.code
+    }
+
+    /// Start and end of its data.
+    pub fn data(&self) -> (usize, usize) {
+        self.data
     }
 
     /// What the auxiliary vector has to say of it, with the descriptor and the flag given.
@@ -76,7 +83,7 @@ impl Loaded {
 /// # Errors
 /// The kernel's errno; what was mapped stays, for the process ends with the refusal.
 #[inline(never)]
-pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
+pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
     let len = program.high.saturating_sub(program.low) as usize;
     let start = if program.relocatable {
         anywhere(len, program.align as usize, program.page() as usize)?
@@ -93,39 +100,42 @@ pub fn map(file: Fd, program: &Program<'_>) -> Result<Loaded, i32> {
     Ok(loaded)
 }
 
-/// Moves a program out of the payload, on a host with pages of `page` bytes, to where it is to run: to the addresses that it
-/// was prelinked for, unless `secure` asks for ones that nobody can know, or they are taken.
+/// Moves a program of the image out of the payload to where it is to run: to the addresses that it was prelinked for, unless
+/// `secure` asks for ones that nobody can know, or they are taken. With it comes what remains of the payload.
 ///
-/// With a prelinked program, the addresses above it are reserved, nearly up to `limit`, if there are that many and nothing
-/// else is there: the kernel hands out the highest that are free, and an emulator is quicker when the code that it generates
-/// is within 2 GiB of its own, which it then calls directly. Some below it are too, so that what it gets differs each time.
+/// With `file`, the address of this file, the addresses between a prelinked program and this file are reserved, if there are
+/// that many and nothing else is there: the kernel hands out the highest that are free, and an emulator is quicker when the
+/// code that it generates is within 2 GiB of its own, which it then calls directly. Some below the program are reserved too,
+/// so that what it gets differs each time.
 ///
 /// # Errors
 /// As [`map`].
-pub fn move_in(payload: Payload, program: &Resident<'_>, page: u64, secure: bool, limit: usize) -> Result<Loaded, i32> {
-    let record = program.record;
+pub fn move_in(
+    payload: Payload,
+    image: &Image<'_>,
+    program: &Embedded<'_>,
+    secure: bool,
+    file: Option<usize>,
+) -> Result<(Loaded, Remains), i32> {
+    let record = program.record();
     let len = record.high.saturating_sub(record.low) as usize;
     let base = if secure { 0 } else { record.base as usize };
-    let room = limit.saturating_sub(VDSO).saturating_sub(base);
-    // Bits of the address that the kernel has chosen for this file.
-    let below = limit >> 9 & BELOW;
-    let alone = base != 0 && room > len && exactly(base.wrapping_sub(below), room.wrapping_add(below)).is_ok();
-    let prelinked = alone || base != 0 && exactly(base, len).is_ok();
+    let reserved = base != 0 && file.is_some_and(|file| reserve_up_to(file, base, len));
+    let prelinked = reserved || base != 0 && exactly(base, len).is_ok();
     let start = if prelinked {
         base
     } else if record.relocatable == 0 {
         exactly(record.low as usize, len)?
     } else {
-        anywhere(len, record.align as usize, page as usize)?
+        anywhere(len, record.align as usize, image.page as usize)?
     };
     let bias = Bias::of(start, record.low);
-    let body = payload.start.saturating_add(record.body.offset as usize);
-    // SAFETY: from the bodies of the payload, to which there are no references, into the range that was reserved just now.
+    let body = payload.body(record.body).ok_or(EFAULT)?;
+    // SAFETY: from pages to which there are no references, into the range that was reserved just now, where `Image::program`
+    // has checked that they fit.
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
-    loaded.name_end = record.name.end();
-    loaded.alone = alone;
     // Where a segment goes on behind the body is its bss, and zero already.
     for SegmentRecord { address, len, flags } in program.segments() {
         let (start, len, flags) = (bias.apply(address), len as usize, flags as u32);
@@ -141,42 +151,15 @@ pub fn move_in(payload: Payload, program: &Resident<'_>, page: u64, secure: bool
             unsafe { (bias.apply(word.address) as *mut u64).write(word.value) };
         }
     }
-    Ok(loaded)
+    Ok((loaded, payload.remains(image, record.name.end(), reserved)))
 }
 
-/// What remains of the payload behind the table and the name of the program, which its arguments and variables may be in.
-#[derive(Clone, Copy)]
-pub struct Remains {
-    start: usize,
-    len: usize,
-    /// Whether the program is to be alone.
-    alone: bool,
-}
-
-impl Remains {
-    /// What remains when `loaded` runs.
-    #[inline(never)]
-    pub fn of(payload: Payload, image: &Image<'_>, loaded: &Loaded) -> Self {
-        let last = image.page.wrapping_sub(1);
-        let kept = (image.table_end.max(loaded.name_end).saturating_add(last) & !last) as usize;
-        let (start, len) = (payload.start.saturating_add(kept), payload.len.saturating_sub(kept));
-        Remains { start, len, alone: loaded.alone }
-    }
-
-    /// Unmaps it, or reserves its addresses for a program that is to be alone.
-    ///
-    /// # Safety
-    /// No reference to it is used any more.
-    pub unsafe fn clear_out(self) {
-        let Remains { start, len, alone } = self;
-        if alone {
-            // SAFETY: by this function's contract.
-            let _ = unsafe { sys::map(Place::Over(start), len, Protection::NONE, None) };
-        } else {
-            // SAFETY: as above.
-            unsafe { sys::unmap(start, len) };
-        }
-    }
+/// Reserves the addresses of a program of `len` bytes at `base`, some below it, and those above it nearly up to `file`.
+fn reserve_up_to(file: usize, base: usize, len: usize) -> bool {
+    let above = file.saturating_sub(VDSO).saturating_sub(base);
+    // Bits of the address that the kernel has chosen for this file.
+    let below = file >> 9 & BELOW;
+    above > len && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
 }
 
 /// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for

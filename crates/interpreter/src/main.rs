@@ -3,13 +3,14 @@
 //! No `std` and no libc: their start-up costs as much as the emulator's own, and leaves traces that the guest would
 //! inherit (signal dispositions, an rseq area, descriptors, an edited environment).
 //!
-//! `dispatch` is the pipeline; it tells the whole story.
+//! `dispatch` is the pipeline; it tells the whole story. `#[inline(never)]` stands where it makes this file smaller.
 #![no_std]
 #![no_main]
 
 mod cpu;
-mod line;
 mod load;
+mod message;
+mod payload;
 mod stack;
 mod start;
 mod sys;
@@ -20,14 +21,15 @@ use core::ffi::CStr;
 
 use dispatch_core::Refusal;
 use dispatch_core::handoff::{self, Handoff, Invocation};
-use dispatch_core::image::{self, COMMAND, Image, ImageHeader};
+use dispatch_core::image::{COMMAND, Image, ImageFault, ImageHeader};
 use dispatch_core::initial_stack::Change;
 use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, identify, plan};
-use dispatch_core::plan::{Plan, Word, variable_name};
+use dispatch_core::plan::{Argument, Plan, variable_name};
 use dispatch_core::record::Field;
 
-use crate::load::{Loaded, Remains};
-use crate::stack::{Changed, Payload, Stack};
+use crate::load::Loaded;
+use crate::payload::{Payload, Remains};
+use crate::stack::{Changed, Stack};
 use crate::sys::{Buffers, Description, Fd, Kernel};
 
 /// The path of a privileged guest when the kernel's cannot be read (no /proc): never a program, and not the caller's to
@@ -44,50 +46,47 @@ struct Start {
 type Never = Result<Infallible, Refusal<'static>>;
 
 /// Becomes the guest's emulator, or the command; what comes back is a refusal.
-fn main(stack: Stack, buffers: &'static mut Buffers) -> ! {
-    let Some(handoff) = stack.handoff() else { line::refuse(None, &Refusal::BadStack) };
+fn main(stack: Stack, payload: Payload, buffers: &'static mut Buffers) -> ! {
+    let Some(handoff) = stack.handoff() else { message::refuse(None, &Refusal::BadStack) };
     // Only the kernel writes the auxiliary vector: nothing that a caller controls decides this.
     let Some(execfd) = handoff.execfd() else {
-        let Err(refusal) = command(&stack, &handoff);
-        line::refuse(None, &refusal)
+        let Err(refusal) = command(&stack, payload, &handoff);
+        message::refuse(None, &refusal)
     };
     let guest = handoff.argv.get(1).map(|path| stack.string(path.get()));
     let start = Start { stack, handoff, execfd: Fd(execfd) };
-    let Err(refusal) = start.dispatch(buffers);
-    line::refuse(guest, &refusal)
+    let Err(refusal) = start.dispatch(payload, buffers);
+    message::refuse(guest, &refusal)
 }
 
 /// Becomes the command, which is program 0 of the image, on a stack as the kernel left it but for what the auxiliary vector
 /// says of the program.
-fn command(stack: &Stack, handoff: &Handoff<'static>) -> Never {
-    let (image, payload) = image(stack, handoff)?;
+fn command(stack: &Stack, mut payload: Payload, handoff: &Handoff<'static>) -> Never {
+    let image = image(&mut payload, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
-    let loaded =
-        load::move_in(payload, &command, image.page, handoff.secure(), 0).map_err(failed("start", command.name))?;
+    let (loaded, remains) =
+        load::move_in(payload, &image, &command, handoff.secure(), None).map_err(failed("start", command.name()))?;
     loaded.patch(None, false).write(handoff.auxv);
     let change = Change { front: &|_| {}, replaced: 0, keeps: &|_| true, settings: &|_, _| {} };
-    let changed = stack.change(handoff, &change).ok_or(Refusal::CorruptTable)?;
-    changed.enter(loaded, Remains::of(payload, &image, &loaded))
+    let changed = stack.change(handoff, &change).ok_or(Refusal::BadImage(ImageFault::Corrupt))?;
+    changed.enter(&loaded, remains)
 }
 
 /// The image in this file, all of it there.
-#[inline(never)]
-fn image(stack: &Stack, handoff: &Handoff<'_>) -> Result<(Image<'static>, Payload), Refusal<'static>> {
+fn image(payload: &mut Payload, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal<'static>> {
     let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::BadStack)? as u64;
-    let payload = stack.payload();
     if !payload.is_whole() {
-        return Err(Refusal::BadImage(image::Fault::CutShort));
+        return Err(Refusal::BadImage(ImageFault::CutShort));
     }
     let header = ImageHeader::open(payload.first(ImageHeader::SIZE), cpu::HOST.machine).map_err(Refusal::BadImage)?;
     let meta = payload.first(header.meta_len() as usize);
-    let image = Image::of(&header, meta, payload.len as u64, page).map_err(Refusal::BadImage)?;
-    Ok((image, payload))
+    Image::of(&header, meta, payload.len() as u64, page).map_err(Refusal::BadImage)
 }
 
 impl Start {
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that a stage carries out.
-    fn dispatch(&self, buffers: &'static mut Buffers) -> Never {
-        let (image, payload) = image(&self.stack, &self.handoff)?; // 6
+    fn dispatch(&self, mut payload: Payload, buffers: &'static mut Buffers) -> Never {
+        let image = image(&mut payload, &self.handoff)?; // 6
         let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
         let (mut world, start) = (self.world(&mut buffers.path), &mut [0; START]);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
@@ -127,27 +126,27 @@ impl Start {
         emulator: Emulator<'static, '_, Fd>,
     ) -> Never {
         let failed = failed("map the emulator", plan.emulator);
-        let loaded = match emulator {
+        let (loaded, remains) = match emulator {
             Emulator::Executed { file, .. } => return self.exec(plan, replaced, file),
             Emulator::Mapped { file, program, .. } => {
                 let loaded = load::map(file, &program).map_err(failed)?;
                 sys::close(file);
-                loaded
+                (loaded, payload.remains(image, 0, false))
             }
-            Emulator::Embedded(resident) => {
-                load::move_in(payload, &resident, image.page, plan.secure, self.stack.base()).map_err(failed)?
+            Emulator::Embedded(program) => {
+                load::move_in(payload, image, &program, plan.secure, Some(self.stack.base())).map_err(failed)?
             }
         };
-        self.enter(plan, replaced, loaded, Remains::of(payload, image, &loaded))
+        self.enter(plan, replaced, &loaded, remains)
     }
 
     /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the
     /// auxiliary vector stands.
     #[inline(never)]
-    fn enter(&self, plan: &Plan<'static, usize>, replaced: usize, loaded: Loaded, remains: Remains) -> Never {
+    fn enter(&self, plan: &Plan<'static, usize>, replaced: usize, loaded: &Loaded, remains: Remains) -> Never {
         // QEMU before 10 takes descriptor 0 for none, and would open the guest by its path instead.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
-        let mut description = self.description(plan, &loaded);
+        let mut description = self.description(plan, loaded);
         loaded.patch(Some(execfd.0 as usize), plan.argv0_flag()).write(self.handoff.auxv);
         let changed = self.change(plan, replaced)?;
         description.start_stack = changed.sp() as usize;
@@ -159,7 +158,6 @@ impl Start {
 
     /// Becomes the emulator by execve(2), which opens the guest by its path: possible when that still names the file
     /// which the kernel opened, and harmless since nothing is gained by this exec.
-    #[inline(never)]
     fn exec(&self, plan: &Plan<'static, usize>, replaced: usize, file: Fd) -> Never {
         let Plan { emulator, .. } = *plan;
         sys::close(file);
@@ -178,8 +176,8 @@ impl Start {
             front: &|push| {
                 plan.argv(&mut |word| {
                     push(match word {
-                        Word::Ours(string) => string.as_ptr() as usize,
-                        Word::Callers(address) => address,
+                        Argument::Added(string) => string.as_ptr() as usize,
+                        Argument::Callers(address) => address,
                     });
                 });
             },
@@ -190,7 +188,7 @@ impl Start {
                 plan.settings(&is_set, &mut |setting| push(setting.as_ptr() as usize));
             },
         };
-        self.stack.change(&self.handoff, &change).ok_or(Refusal::CorruptTable)
+        self.stack.change(&self.handoff, &change).ok_or(Refusal::BadImage(ImageFault::Corrupt))
     }
 
     /// What /proc shall show: the emulator's memory, and the guest's own arguments as for a native program.
@@ -204,10 +202,10 @@ impl Start {
             arg_end,
             env_start: arg_end,
             env_end: end(self.handoff.envp, arg_end),
-            start_code: loaded.code.0,
-            end_code: loaded.code.1,
-            start_data: loaded.data.0,
-            end_data: loaded.data.1,
+            start_code: loaded.code().0,
+            end_code: loaded.code().1,
+            start_data: loaded.data().0,
+            end_data: loaded.data().1,
             ..Description::default()
         }
     }

@@ -3,26 +3,27 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 
-use dispatch_core::Handoff;
-use dispatch_core::elf::{Header, PT_LOAD};
+use dispatch_core::handoff::{Handoff, aux};
 use dispatch_core::initial_stack::{Change, Parts, SPARE};
 
-use crate::load::{Loaded, Remains};
+use crate::load::Loaded;
+use crate::payload::Remains;
 use crate::{cpu, sys};
 
-/// What the kernel put into memory for us: the initial stack and this file.
+/// The initial stack.
 pub struct Stack {
     /// [`SPARE`] words, then the kernel's.
     words: &'static [Cell<usize>],
+    /// The address of the highest string, AT_EXECFN; 0 if there is none.
+    last_string: usize,
     base: usize,
 }
 
 impl Stack {
-    /// Takes the stack at `sp` and the file mapped at `base`.
+    /// Takes the stack at `sp`, of a process whose program, this file, is mapped at `base`.
     ///
     /// # Safety
-    /// `sp` is the stack pointer at the start of the process, with [`SPARE`] words below it that nobody else uses; `base` the
-    /// address of this file's ELF header.
+    /// `sp` is the stack pointer at the start of the process, with [`SPARE`] words below it that nobody else uses.
     pub unsafe fn at(sp: *const usize, base: usize) -> Self {
         let word = |index: usize| {
             // SAFETY: exec(2) ends the block with AT_NULL, and nobody reads past that below.
@@ -34,14 +35,18 @@ impl Stack {
             len = len.saturating_add(1);
         }
         len = len.saturating_add(1);
+        let mut last_string = 0;
         while word(len) != 0 {
+            if word(len) == aux::EXECFN {
+                last_string = word(len.saturating_add(1));
+            }
             len = len.saturating_add(2);
         }
         len = len.saturating_add(2).saturating_add(SPARE);
         let first = sp.wrapping_sub(SPARE).cast::<Cell<usize>>();
         // SAFETY: the kernel's words have been read, and the ones below are this stack's by the contract; it lives as long as
         // the process, and from now on it is used through these cells only.
-        Stack { words: unsafe { core::slice::from_raw_parts(first, len) }, base }
+        Stack { words: unsafe { core::slice::from_raw_parts(first, len) }, last_string, base }
     }
 
     /// Where this file is mapped.
@@ -60,56 +65,19 @@ impl Stack {
         Some(Changed { first: self.words.as_ptr().cast(), parts, words: self.words.len() })
     }
 
-    /// The string at one of the addresses in argv or envp.
+    /// The string at one of the addresses in argv or envp. An address at which the kernel has put no string gives an empty
+    /// one: the strings lie between the words and the path of AT_EXECFN, which is copied first (fs/exec.c).
     pub fn string(&self, address: usize) -> &'static CStr {
-        // SAFETY: argv and envp hold addresses of strings that the kernel put on the stack and ended with NUL, exec(2).
+        if !(self.words.as_ptr_range().end as usize..=self.last_string).contains(&address) {
+            return c"";
+        }
+        // SAFETY: this part of the stack is the kernel's, nobody writes to it, and the last string ends with NUL.
         unsafe { CStr::from_ptr(address as *const core::ffi::c_char) }
     }
 
     /// One past the NUL of the string at `address`.
     pub fn string_end(&self, address: usize) -> usize {
         address.saturating_add(self.string(address).to_bytes_with_nul().len())
-    }
-
-    /// The payload of this file: its last PT_LOAD. Empty if the file's own headers do not say.
-    pub fn payload(&self) -> Payload {
-        // SAFETY: the first segment holds the ELF header and the program headers, and the kernel maps whole pages.
-        let head = unsafe { core::slice::from_raw_parts(self.base as *const u8, 1024) };
-        let find = || {
-            let header = Header::parse(head).ok()?;
-            let table = dispatch_core::bytes::slice(head, header.phoff, header.program_headers_size())?;
-            let last = header.program_headers(table).filter(|segment| segment.kind == PT_LOAD).last()?;
-            let start = self.base.checked_add(usize::try_from(last.vaddr).ok()?)?;
-            Some(Payload { start, len: usize::try_from(last.filesz).ok()? })
-        };
-        find().unwrap_or(Payload { start: self.base, len: 0 })
-    }
-}
-
-/// The payload, where the kernel has mapped it. No reference to all of it exists: a file that was cut short has less of it, and
-/// the pages of its programs move away.
-#[derive(Clone, Copy)]
-pub struct Payload {
-    /// Its address.
-    pub start: usize,
-    /// Its length, in bytes.
-    pub len: usize,
-}
-
-impl Payload {
-    /// Whether its last byte is there. Of a file that was cut short, the kernel maps more than there is; touching that would be
-    /// a bus error.
-    pub fn is_whole(self) -> bool {
-        let last = self.start.wrapping_add(self.len).wrapping_sub(1);
-        self.len == 0 || sys::is_readable(last as *const u8)
-    }
-
-    /// Its first `len` bytes, or all if it has fewer, of a payload that is whole. They must not be those of programs that are
-    /// about to be moved away.
-    pub fn first(self, len: usize) -> &'static [u8] {
-        // SAFETY: the kernel mapped so many bytes there, read-only. `Changed::enter` unmaps them when nothing of ours runs any
-        // more, and `load::move_in` moves the bodies of programs only.
-        unsafe { core::slice::from_raw_parts(self.start as *const u8, len.min(self.len)) }
     }
 }
 
@@ -135,11 +103,11 @@ impl Changed {
     }
 
     /// Gives the process to a program, without what `remains` of the payload.
-    pub fn enter(&self, loaded: Loaded, remains: Remains) -> ! {
-        // SAFETY: nothing of ours that looks at the payload runs after this.
+    pub fn enter(&self, loaded: &Loaded, remains: Remains) -> ! {
+        // SAFETY: no code that looks at the payload runs after this.
         unsafe { remains.clear_out() };
         // SAFETY: this is an initial stack, aligned by `Change::make`, and the program is mapped completely.
-        unsafe { cpu::enter(self.sp(), loaded.entry) }
+        unsafe { cpu::enter(self.sp(), loaded.entry()) }
     }
 
     /// The auxiliary vector, AT_NULL included, as address and bytes.

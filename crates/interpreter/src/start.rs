@@ -1,5 +1,6 @@
 //! The first Rust code of the process: self-relocation, then the pipeline.
 
+use crate::payload::Payload;
 use crate::stack::Stack;
 use crate::sys::Buffers;
 
@@ -69,13 +70,16 @@ pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     // SAFETY: this function is called once, and nobody else can name them.
     let buffers = unsafe { &mut *buffers };
     // SAFETY: `sp` is the kernel's, by this function's contract.
-    crate::main(unsafe { Stack::at(sp, base) }, buffers)
+    let stack = unsafe { Stack::at(sp, base) };
+    // SAFETY: `base` is this file's, by this function's contract, and this is the only call.
+    let payload = unsafe { Payload::of_file(base) };
+    crate::main(stack, payload, buffers)
 }
 
 /// A panic would be a bug; the lints forbid what could cause one.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    crate::line::broken()
+    crate::message::broken()
 }
 
 /// Unoptimised builds keep what `core`'s compiled code says of an unwinder's hook. Nothing is ever unwound.

@@ -3,9 +3,9 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 
+use dispatch_core::emulator_file::HEAD;
 use dispatch_core::pipeline::{Head, World};
 use dispatch_core::plan::variable_name;
-use dispatch_core::program::HEAD;
 use dispatch_core::table::Identity;
 
 use crate::cpu::{self, nr};
@@ -39,8 +39,11 @@ const SIGPIPE: u32 = 13;
 
 type Result<T> = core::result::Result<T, i32>;
 
+/// Makes a system call.
+///
 /// # Safety
-/// As for [`cpu::syscall`].
+/// What the call does to memory must be sound: it writes only what is borrowed mutably for it, and maps over or unmaps nothing
+/// that is in use.
 unsafe fn call(nr: usize, arguments: [usize; 6]) -> Result<usize> {
     // SAFETY: by this function's contract.
     let result = unsafe { cpu::syscall(nr, arguments) };
@@ -51,19 +54,15 @@ unsafe fn call(nr: usize, arguments: [usize; 6]) -> Result<usize> {
     }
 }
 
-/// A call that neither reads nor writes our memory except through what its wrapper borrows.
-fn plain(nr: usize, arguments: [usize; 6]) -> Result<usize> {
-    // SAFETY: every caller below passes descriptors, flags, and addresses of what it has borrowed for the call.
-    unsafe { call(nr, arguments) }
-}
-
 /// Writes to the standard error stream, which may take less than it is given; there is nobody to tell if it fails.
 pub fn complain(mut bytes: &[u8]) {
     // A reader that has gone away must not take the exit code with it.
     let pipe = 1usize << (SIGPIPE - 1);
-    let _ = plain(nr::RT_SIGPROCMASK, [SIG_BLOCK, (&raw const pipe) as usize, 0, size_of_val(&pipe), 0, 0]);
+    // SAFETY: reads `pipe`.
+    let _ = unsafe { call(nr::RT_SIGPROCMASK, [SIG_BLOCK, (&raw const pipe) as usize, 0, size_of_val(&pipe), 0, 0]) };
     while !bytes.is_empty() {
-        match plain(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) {
+        // SAFETY: reads `bytes`.
+        match unsafe { call(nr::WRITE, [2, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) } {
             Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(EINTR) => {}
             _ => break,
@@ -73,13 +72,15 @@ pub fn complain(mut bytes: &[u8]) {
 
 /// Closes a descriptor.
 pub fn close(fd: Fd) {
-    let _ = plain(nr::CLOSE, [fd.0 as usize, 0, 0, 0, 0, 0]);
+    // SAFETY: does nothing to memory.
+    let _ = unsafe { call(nr::CLOSE, [fd.0 as usize, 0, 0, 0, 0, 0]) };
 }
 
 /// `struct stat` as machine words.
 fn stat(fd: Fd) -> Result<[usize; 18]> {
     let mut words = [0usize; 18];
-    plain(nr::FSTAT, [fd.0 as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0])?;
+    // SAFETY: writes a `struct stat`, 18 words, to `words`.
+    unsafe { call(nr::FSTAT, [fd.0 as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0]) }?;
     Ok(words)
 }
 
@@ -95,7 +96,8 @@ pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
 /// Security rule 6: emulators are opened, by the paths in the image's table, and a guest that is executed, to compare it.
 /// There is no configuration file.
 fn open(path: &CStr) -> Result<Fd> {
-    let fd = plain(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0])?;
+    // SAFETY: reads `path`, which ends with NUL.
+    let fd = unsafe { call(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) }?;
     Ok(Fd(fd as i32))
 }
 
@@ -103,7 +105,9 @@ fn open(path: &CStr) -> Result<Fd> {
 /// EFAULT, where an access would be a signal.
 pub fn is_readable(byte: *const u8) -> bool {
     // Descriptor -1 and an empty or longer name: nothing is looked up that exists.
-    plain(nr::FACCESSAT, [usize::MAX, byte as usize, 0, 0, 0, 0]) != Err(EFAULT)
+    // SAFETY: reads at most, and what it cannot read is an error.
+    let looked = unsafe { call(nr::FACCESSAT, [usize::MAX, byte as usize, 0, 0, 0, 0]) };
+    looked != Err(EFAULT)
 }
 
 /// PATH_MAX: above that the kernel refuses a name, its NUL included.
@@ -147,7 +151,8 @@ impl World for Kernel<'_> {
         // A file system may give less than was asked for.
         while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
             let at = (offset as usize).saturating_add(len);
-            match plain(nr::PREAD64, [fd.0 as usize, rest.as_mut_ptr() as usize, rest.len(), at, 0, 0]) {
+            // SAFETY: writes to `rest`.
+            match unsafe { call(nr::PREAD64, [fd.0 as usize, rest.as_mut_ptr() as usize, rest.len(), at, 0, 0]) } {
                 Ok(0) => break,
                 Ok(read) => len = len.saturating_add(read),
                 Err(EINTR) => {}
@@ -168,7 +173,6 @@ impl World for Kernel<'_> {
         })
     }
 
-    #[inline(never)]
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
         let (root, path) = (root.to_bytes(), path.to_bytes_with_nul());
         let Some(joined) = &mut self.path else { return false };
@@ -176,10 +180,10 @@ impl World for Kernel<'_> {
         let Some(to_path) = rest.get_mut(..path.len()) else { return false };
         to_root.copy_from_slice(root);
         to_path.copy_from_slice(path);
-        plain(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]).is_ok()
+        // SAFETY: reads `joined` up to the NUL of `path`.
+        unsafe { call(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]) }.is_ok()
     }
 
-    #[inline(never)]
     fn env_is_set(&mut self, name: &[u8]) -> bool {
         self.environment.iter().any(|address| variable_name(self.stack.string(address.get()).to_bytes()) == name)
     }
@@ -190,7 +194,8 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
     if fd.0 > 2 {
         return Ok(fd);
     }
-    let moved = plain(nr::FCNTL, [fd.0 as usize, F_DUPFD, 3, 0, 0, 0])?;
+    // SAFETY: does nothing to memory.
+    let moved = unsafe { call(nr::FCNTL, [fd.0 as usize, F_DUPFD, 3, 0, 0, 0]) }?;
     close(fd);
     Ok(Fd(moved as i32))
 }
@@ -212,18 +217,19 @@ pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
     let link = (&raw const link) as usize;
     // One byte is kept for the NUL. Linux opens nothing by a longer name: what is cut off names nothing.
     let most = room.len().saturating_sub(1);
-    plain(nr::READLINKAT, [AT_FDCWD, link, room.as_mut_ptr() as usize, most, 0, 0]).ok()?;
+    // SAFETY: reads `link`, whose last byte is NUL, and writes to `room`.
+    unsafe { call(nr::READLINKAT, [AT_FDCWD, link, room.as_mut_ptr() as usize, most, 0, 0]) }.ok()?;
     // The rest of it is still zero.
     CStr::from_bytes_until_nul(room).ok()
 }
 
-/// The kernel's release, as `uname -r` prints it, passed to `judge`; an empty one if there is none.
+/// The kernel's release, as `uname -r` prints it, passed to `judge` with the NUL bytes behind it; just those if there is none.
 pub fn release(judge: fn(&[u8]) -> bool) -> bool {
     // struct new_utsname: six fields of 65 bytes, the release is the third.
     let mut names = [0u8; 390];
-    let _ = plain(nr::UNAME, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]);
-    let release = names.get(130..195).unwrap_or_default();
-    judge(CStr::from_bytes_until_nul(release).map_or(&[], CStr::to_bytes))
+    // SAFETY: writes a `struct new_utsname`, 390 bytes, to `names`.
+    let _ = unsafe { call(nr::UNAME, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]) };
+    judge(names.get(130..195).unwrap_or_default())
 }
 
 /// Becomes another program; returns only with the errno.
@@ -335,11 +341,13 @@ pub struct Description {
 /// Sets what /proc shows of this process, the heap left where it is. A kernel without CONFIG_CHECKPOINT_RESTORE refuses;
 /// nothing depends on it.
 pub fn describe(description: &Description) {
-    let Ok(brk) = plain(nr::BRK, [0; 6]) else { return };
+    // SAFETY: moves nothing: the heap never ends at 0.
+    let Ok(brk) = (unsafe { call(nr::BRK, [0; 6]) }) else { return };
     // Linux before 5.15 wants the data below the heap.
     let end_data = description.end_data.min(brk.wrapping_sub(1));
     let start_data = description.start_data.min(end_data);
     let description = Description { start_data, end_data, start_brk: brk, brk, exe_fd: -1, ..*description };
     let size = size_of::<Description>();
-    let _ = plain(nr::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, (&raw const description) as usize, size, 0, 0]);
+    // SAFETY: reads `description`; the kernel maps and unmaps nothing.
+    let _ = unsafe { call(nr::PRCTL, [PR_SET_MM, PR_SET_MM_MAP, (&raw const description) as usize, size, 0, 0]) };
 }

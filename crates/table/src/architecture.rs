@@ -6,7 +6,7 @@ use dispatch_core::table::{Argv0, Strategy};
 use dispatch_core::{Rule, Table};
 use serde::Deserialize;
 
-use crate::compile::Given;
+use crate::compile::Assignment;
 use crate::{Property, Tuning, compile, json, probe};
 
 /// What precedes an architecture in an OCI platform ("linux/arm64").
@@ -140,7 +140,7 @@ impl Architecture {
     /// them from it: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
     pub fn rules(&self) -> Vec<EntryRule> {
         // Through the compiled form, so that kernel and interpreter read the very same row.
-        let compiled = compile::compile(std::slice::from_ref(self), |_| Given::default());
+        let compiled = compile::compile(std::slice::from_ref(self), |_| Assignment::default());
         let rows = Table::read(&compiled).map(|table| table.rows());
         let derived: Vec<RowRule> = rows.into_iter().flatten().flatten().flat_map(|row| Rule::of_row(&row)).collect();
         let Some(&RowRule { machine: first_machine, osabi: first_osabi, .. }) = derived.first() else {

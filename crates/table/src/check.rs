@@ -7,8 +7,8 @@ use dispatch_core::table::{Argv0, MAX_ROW_WORDS, Strategy};
 use dispatch_core::{Guest, Table, plan};
 
 use crate::architecture::{Architecture, OCI_SYSTEM};
-use crate::compile::{self, Given};
-use crate::error::Fault;
+use crate::compile::{self, Assignment};
+use crate::error::TableFault;
 
 /// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
 /// (NAME_MAX) that a file in binfmt_misc may have.
@@ -22,7 +22,7 @@ pub struct Faulty {
     /// Which one, from 0.
     pub row: usize,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: TableFault,
 }
 
 /// Checks each architecture by itself, then all together.
@@ -37,16 +37,16 @@ pub fn all(architectures: &[Architecture]) -> Result<(), Faulty> {
 }
 
 /// The name becomes part of a file name in binfmt_misc, and of messages.
-fn name(name: &str) -> Result<(), Fault> {
+fn name(name: &str) -> Result<(), TableFault> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
         Ok(())
     } else {
-        Err(Fault::Name(name.to_owned()))
+        Err(TableFault::Name(name.to_owned()))
     }
 }
 
-fn one(architecture: &Architecture) -> Result<(), Fault> {
+fn one(architecture: &Architecture) -> Result<(), TableFault> {
     aliases(&architecture.aliases)?;
     let numbers: Vec<u16> = architecture.machine.iter().map(|machine| machine.number).collect();
     some("machine", &numbers)?;
@@ -59,144 +59,144 @@ fn one(architecture: &Architecture) -> Result<(), Fault> {
     tunings(architecture)?;
     sysroots(&architecture.sysroots)?;
     if architecture.argv0 == Argv0::Auxv && architecture.strategy == Strategy::Exec {
-        return Err(Fault::AuxvByExec);
+        return Err(TableFault::AuxvByExec);
     }
     distinct("native_on", &architecture.native_on)?;
     probe(architecture)
 }
 
 /// Aliases come from tools that use few characters; a space or a capital letter more would be a mistake.
-fn aliases(aliases: &[String]) -> Result<(), Fault> {
+fn aliases(aliases: &[String]) -> Result<(), TableFault> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
     let good = |alias: &&String| !alias.is_empty() && alias.bytes().all(allowed) && !alias.starts_with(OCI_SYSTEM);
     match aliases.iter().find(|alias| !good(alias)) {
-        Some(alias) => Err(Fault::Alias(alias.clone())),
+        Some(alias) => Err(TableFault::Alias(alias.clone())),
         None => Ok(()),
     }
 }
 
-fn some<T>(field: &'static str, list: &[T]) -> Result<(), Fault> {
-    if list.is_empty() { Err(Fault::Empty { field }) } else { Ok(()) }
+fn some<T>(field: &'static str, list: &[T]) -> Result<(), TableFault> {
+    if list.is_empty() { Err(TableFault::Empty { field }) } else { Ok(()) }
 }
 
-fn distinct<T: PartialEq + Debug>(field: &'static str, list: &[T]) -> Result<(), Fault> {
+fn distinct<T: PartialEq + Debug>(field: &'static str, list: &[T]) -> Result<(), TableFault> {
     let repeated = list.iter().enumerate().find(|(index, value)| list[..*index].contains(value));
     match repeated {
-        Some((_, value)) => Err(Fault::Twice { field, value: format!("{value:?}") }),
+        Some((_, value)) => Err(TableFault::Twice { field, value: format!("{value:?}") }),
         None => Ok(()),
     }
 }
 
-fn without_nul<'a>(field: &'static str, strings: impl IntoIterator<Item = &'a String>) -> Result<(), Fault> {
+fn without_nul<'a>(field: &'static str, strings: impl IntoIterator<Item = &'a String>) -> Result<(), TableFault> {
     match strings.into_iter().find(|string| string.contains('\0')) {
-        Some(string) => Err(Fault::Nul { field, value: string.clone() }),
+        Some(string) => Err(TableFault::Nul { field, value: string.clone() }),
         None => Ok(()),
     }
 }
 
-fn flags(architecture: &Architecture) -> Result<(), Fault> {
+fn flags(architecture: &Architecture) -> Result<(), TableFault> {
     match architecture.flags {
-        Some(flags) if flags.mask == 0 => Err(Fault::NoFlags),
+        Some(flags) if flags.mask == 0 => Err(TableFault::NoFlags),
         Some(flags) if flags.value & !flags.mask != 0 => {
-            Err(Fault::FlagsValue { mask: flags.mask, value: flags.value })
+            Err(TableFault::FlagsValue { mask: flags.mask, value: flags.value })
         }
         _ => Ok(()),
     }
 }
 
-fn emulators(emulators: &[String]) -> Result<(), Fault> {
+fn emulators(emulators: &[String]) -> Result<(), TableFault> {
     some("emulators", emulators)?;
     without_nul("emulators", emulators)?;
     distinct("emulators", emulators)?;
     let good =
         |emulator: &str| emulator.starts_with('/') || !(emulator.contains('/') || matches!(emulator, "" | "." | ".."));
     match emulators.iter().find(|emulator| !good(emulator)) {
-        Some(emulator) => Err(Fault::Emulator(emulator.clone())),
+        Some(emulator) => Err(TableFault::Emulator(emulator.clone())),
         None => Ok(()),
     }
 }
 
 /// Options and settings, for which the interpreter has a limited number of words to spare on the stack.
-fn strings(architecture: &Architecture) -> Result<(), Fault> {
+fn strings(architecture: &Architecture) -> Result<(), TableFault> {
     without_nul("options", &architecture.options)?;
     let names: Vec<&String> = architecture.environment.iter().map(|(name, _)| name).collect();
     if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains('=')) {
-        return Err(Fault::Variable(name.to_string()));
+        return Err(TableFault::Variable(name.to_string()));
     }
     distinct("environment", &names)?;
     // Of QEMU's, who takes `-0`.
     if architecture.argv0 == Argv0::DashZero {
         if names.iter().any(|name| name.as_bytes() == plan::CPU) {
-            return Err(Fault::Model { field: "environment" });
+            return Err(TableFault::Model { field: "environment" });
         }
         let mut options = architecture.versions.iter().flat_map(|tuning| &tuning.options).chain(&architecture.options);
         if options.any(|option| matches!(option.as_str(), "-cpu" | "--cpu")) {
-            return Err(Fault::Model { field: "options" });
+            return Err(TableFault::Model { field: "options" });
         }
     }
     without_nul("environment", architecture.environment.iter().flat_map(|(name, value)| [name, value]))?;
     let count = compile::words(architecture);
     if count > MAX_ROW_WORDS {
-        return Err(Fault::TooMany { count, max: MAX_ROW_WORDS });
+        return Err(TableFault::TooMany { count, max: MAX_ROW_WORDS });
     }
     Ok(())
 }
 
 /// Models and options by version.
-fn tunings(architecture: &Architecture) -> Result<(), Fault> {
+fn tunings(architecture: &Architecture) -> Result<(), TableFault> {
     let models = architecture.cpus.iter().chain(&architecture.cpu);
     let models =
         models.chain(architecture.versions.iter().flat_map(|tuning| [&tuning.cpu, &tuning.larger_cpu]).flatten());
     without_nul("cpu", models.clone())?;
     if models.into_iter().any(String::is_empty) {
-        return Err(Fault::Empty { field: "cpu" });
+        return Err(TableFault::Empty { field: "cpu" });
     }
     distinct("cpus", &architecture.cpus)?;
     let bits = architecture.property.as_ref().map_or(&[][..], |property| &property.bits);
     distinct("bits", bits)?;
     if bits.len() > 32 {
-        return Err(Fault::Bits { len: bits.len() });
+        return Err(TableFault::Bits { len: bits.len() });
     }
     for tuning in &architecture.versions {
         without_nul("options", &tuning.options)?;
         if let (Some(since), Some(before)) = (&tuning.since, &tuning.before) {
             if since >= before {
-                return Err(Fault::Versions { since: since.to_string(), before: before.to_string() });
+                return Err(TableFault::Versions { since: since.to_string(), before: before.to_string() });
             }
         }
         if let Some(lacking) = tuning.lacks.iter().find(|name| !bits.contains(name)) {
-            return Err(Fault::Lacks(lacking.clone()));
+            return Err(TableFault::Lacks(lacking.clone()));
         }
         let required = architecture.property.as_ref().is_some_and(|property| property.required);
         if tuning.larger_cpu.is_some() && (tuning.cpu.is_none() || tuning.lacks.is_empty() || !required) {
-            return Err(Fault::LargerCpu);
+            return Err(TableFault::LargerCpu);
         }
     }
     Ok(())
 }
 
-fn sysroots(sysroots: &[String]) -> Result<(), Fault> {
+fn sysroots(sysroots: &[String]) -> Result<(), TableFault> {
     without_nul("sysroots", sysroots)?;
     distinct("sysroots", sysroots)?;
     match sysroots.iter().find(|sysroot| !sysroot.starts_with('/')) {
-        Some(sysroot) => Err(Fault::Sysroot(sysroot.clone())),
+        Some(sysroot) => Err(TableFault::Sysroot(sysroot.clone())),
         None => Ok(()),
     }
 }
 
 /// The probe must reach the emulator through the architecture's own row. All of its header comes from the row but
 /// `e_flags`, so that only these can be at fault.
-fn probe(architecture: &Architecture) -> Result<(), Fault> {
+fn probe(architecture: &Architecture) -> Result<(), TableFault> {
     let len = architecture.probe.code.len();
     if !(1..=MAX_PROBE).contains(&len) {
-        return Err(Fault::ProbeSize { len, max: MAX_PROBE });
+        return Err(TableFault::ProbeSize { len, max: MAX_PROBE });
     }
-    let compiled = compile::compile(std::slice::from_ref(architecture), |_| Given::default());
+    let compiled = compile::compile(std::slice::from_ref(architecture), |_| Assignment::default());
     let row = Table::read(&compiled).ok().and_then(|table| table.rows().next()?.ok());
     let guest = Guest::identify(&architecture.probe_elf()).ok();
     match (row, guest) {
         (Some(row), Some(guest)) if row.accepts(&guest) => Ok(()),
-        _ => Err(Fault::ProbeFlags { flags: architecture.probe.flags }),
+        _ => Err(TableFault::ProbeFlags { flags: architecture.probe.flags }),
     }
 }
 
@@ -205,7 +205,7 @@ pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Fa
     let mut known = Vec::new();
     for (row, name) in names.enumerate() {
         if known.contains(&name) {
-            return Err(Faulty { row, fault: Fault::Taken { name: name.to_owned(), by: name.to_owned() } });
+            return Err(Faulty { row, fault: TableFault::Taken { name: name.to_owned(), by: name.to_owned() } });
         }
         known.push(name);
     }
@@ -218,7 +218,7 @@ fn names(architectures: &[Architecture]) -> Result<(), Faulty> {
     for (row, architecture) in architectures.iter().enumerate() {
         for name in architecture.names() {
             if let Some(by) = owners.insert(name, &architecture.name) {
-                return Err(Faulty { row, fault: Fault::Taken { name: name.to_owned(), by: by.clone() } });
+                return Err(Faulty { row, fault: TableFault::Taken { name: name.to_owned(), by: by.clone() } });
             }
         }
     }
@@ -229,7 +229,7 @@ fn hosts(architectures: &[Architecture]) -> Result<(), Faulty> {
     for (row, architecture) in architectures.iter().enumerate() {
         let known = |host: &&String| architectures.iter().any(|other| other.name == **host);
         if let Some(host) = architecture.native_on.iter().find(|host| !known(host)) {
-            return Err(Faulty { row, fault: Fault::Host(host.clone()) });
+            return Err(Faulty { row, fault: TableFault::Host(host.clone()) });
         }
     }
     Ok(())
@@ -242,7 +242,7 @@ fn ambiguity(architectures: &[Architecture]) -> Result<(), Faulty> {
     for (row, (_, ours)) in rules.iter().enumerate() {
         for (other, theirs) in &rules[..row] {
             if ours.iter().any(|our| theirs.iter().any(|their| our.rule.overlaps(&their.rule))) {
-                return Err(Faulty { row, fault: Fault::Ambiguous { other: other.name.clone() } });
+                return Err(Faulty { row, fault: TableFault::Ambiguous { other: other.name.clone() } });
             }
         }
     }

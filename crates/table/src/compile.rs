@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use dispatch_core::image::Extent;
+use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{AskedRecord, Identity, RowRecord, TABLE_MAGIC, TableHeader};
 
-use crate::{Architecture, Flags, Tuned, Version};
+use crate::{Architecture, CpuChoice, Flags, Version};
 
 /// Bytes behind the records; equal ones, such as the list of no options, are there once.
 struct Pool {
@@ -37,14 +37,14 @@ fn list<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
 
 /// The emulator that a row gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// Its number among the programs of an image; 0 if it is not inside, and its path decides.
+pub struct Assignment {
+    /// Its number among the programs of an image; 0 if it is not embedded, and its path decides.
     pub program: u32,
     /// Its version, if that is known.
     pub version: Option<Version>,
     /// Whether it is given no model and no options but those that the row has for all versions.
     pub plain: bool,
-    /// The file that said so, if it is not inside: what its version decides is for this very file.
+    /// The file that said so, if it is not embedded: what its version decides is for this very file.
     pub asked: Option<Asked>,
 }
 
@@ -71,7 +71,7 @@ pub fn words(architecture: &Architecture) -> usize {
 }
 
 /// The table of `architectures`, each of which has passed its checks; `given` tells the emulator of each.
-pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> Given) -> Vec<u8> {
+pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> Assignment) -> Vec<u8> {
     let start = TableHeader::SIZE + architectures.len() * RowRecord::SIZE;
     let mut pool = Pool { start, bytes: Vec::new(), known: HashMap::new() };
     let mut table = Vec::new();
@@ -85,8 +85,8 @@ pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> 
     table
 }
 
-/// The record of a row: without an emulator inside, as it is for a file of which nothing is known.
-fn row(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord {
+/// The record of a row: without an emulator embedded, as it is for a file of which nothing is known.
+fn row(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> RowRecord {
     let Some(Asked { file, path, version }) = &given.asked else { return record(architecture, given, pool) };
     let asked = AskedRecord {
         row: record(architecture, given, pool),
@@ -95,12 +95,12 @@ fn row(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord
     };
     let mut bytes = Vec::new();
     asked.write(&mut |part| bytes.extend(part));
-    RowRecord { asked: pool.add(bytes), ..record(architecture, &Given::default(), pool) }
+    RowRecord { asked: pool.add(bytes), ..record(architecture, &Assignment::default(), pool) }
 }
 
-fn record(architecture: &Architecture, given: &Given, pool: &mut Pool) -> RowRecord {
+fn record(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> RowRecord {
     let flags = architecture.flags.unwrap_or(Flags { mask: 0, value: 0 });
-    let tuned = if given.plain { Tuned::default() } else { architecture.tuned(given.version.as_ref()) };
+    let tuned = if given.plain { CpuChoice::default() } else { architecture.tuned(given.version.as_ref()) };
     let required = architecture.property.as_ref().filter(|property| property.required);
     let machines = architecture.machine.iter().flat_map(|machine| machine.number.to_le_bytes()).collect();
     RowRecord {

@@ -12,17 +12,17 @@ pub struct Error {
     /// What is wrong, by its keys; empty for the whole.
     pub key: String,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub fault: TableFault,
 }
 
 impl Error {
     /// A fault of the value at `path` in `json`.
-    pub(crate) fn at(json: &str, path: Path, fault: Fault) -> Self {
+    pub(crate) fn at(json: &str, path: Path, fault: TableFault) -> Self {
         Error { place: Some(place::find(json, &path, false)), key: path.to_string(), fault }
     }
 
     /// A fault of the key at the end of `path`.
-    pub(crate) fn at_key(json: &str, path: Path, fault: Fault) -> Self {
+    pub(crate) fn at_key(json: &str, path: Path, fault: TableFault) -> Self {
         Error { place: Some(place::find(json, &path, true)), key: path.to_string(), fault }
     }
 
@@ -36,7 +36,7 @@ impl Error {
 
 /// What can be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum TableFault {
     /// The text is not JSON.
     NoJson(String),
     /// A value is not of the kind that belongs there.
@@ -166,29 +166,31 @@ impl fmt::Display for Error {
     }
 }
 
-impl Fault {
+impl TableFault {
     /// The key of a row that it is about, by steps, and the element of its list.
     pub(crate) fn place(&self) -> (&'static [&'static str], Option<&str>) {
         match self {
-            Fault::Alias(alias) => (&["aliases"], Some(alias)),
-            Fault::Taken { name, .. } => (&["aliases"], Some(name)),
-            Fault::Empty { field: "bits" } => (&["property", "bits"], None),
-            Fault::Nul { field, value } => (list(field), Some(value)),
-            Fault::Empty { field } | Fault::Model { field } | Fault::Twice { field, .. } => (list(field), None),
-            Fault::NoFlags => (&["flags", "mask"], None),
-            Fault::FlagsValue { .. } => (&["flags", "value"], None),
-            Fault::Emulator(emulator) => (&["emulators"], Some(emulator)),
-            Fault::Variable(_) => (&["environment"], None),
-            Fault::TooMany { .. } => (&["options"], None),
-            Fault::Bits { .. } => (&["property", "bits"], None),
-            Fault::Versions { .. } | Fault::Lacks(_) | Fault::LargerCpu => (&["versions"], None),
-            Fault::Sysroot(sysroot) => (&["sysroots"], Some(sysroot)),
-            Fault::AuxvByExec => (&["argv0"], None),
-            Fault::Host(host) => (&["native_on"], Some(host)),
-            Fault::ProbeSize { .. } => (&["probe", "code"], None),
-            Fault::ProbeFlags { .. } => (&["probe", "flags"], None),
-            Fault::Ambiguous { .. } => (&["machine"], None),
-            Fault::Name(_) => (&["name"], None),
+            TableFault::Alias(alias) => (&["aliases"], Some(alias)),
+            TableFault::Taken { name, .. } => (&["aliases"], Some(name)),
+            TableFault::Empty { field: "bits" } => (&["property", "bits"], None),
+            TableFault::Nul { field, value } => (list(field), Some(value)),
+            TableFault::Empty { field } | TableFault::Model { field } | TableFault::Twice { field, .. } => {
+                (list(field), None)
+            }
+            TableFault::NoFlags => (&["flags", "mask"], None),
+            TableFault::FlagsValue { .. } => (&["flags", "value"], None),
+            TableFault::Emulator(emulator) => (&["emulators"], Some(emulator)),
+            TableFault::Variable(_) => (&["environment"], None),
+            TableFault::TooMany { .. } => (&["options"], None),
+            TableFault::Bits { .. } => (&["property", "bits"], None),
+            TableFault::Versions { .. } | TableFault::Lacks(_) | TableFault::LargerCpu => (&["versions"], None),
+            TableFault::Sysroot(sysroot) => (&["sysroots"], Some(sysroot)),
+            TableFault::AuxvByExec => (&["argv0"], None),
+            TableFault::Host(host) => (&["native_on"], Some(host)),
+            TableFault::ProbeSize { .. } => (&["probe", "code"], None),
+            TableFault::ProbeFlags { .. } => (&["probe", "flags"], None),
+            TableFault::Ambiguous { .. } => (&["machine"], None),
+            TableFault::Name(_) => (&["name"], None),
             _ => (&[], None),
         }
     }
@@ -196,7 +198,7 @@ impl Fault {
     /// The other row that it is about.
     pub(crate) fn other(&self) -> Option<&str> {
         match self {
-            Fault::Taken { by: other, .. } | Fault::Ambiguous { other } => Some(other),
+            TableFault::Taken { by: other, .. } | TableFault::Ambiguous { other } => Some(other),
             _ => None,
         }
     }
@@ -223,55 +225,57 @@ fn list(field: &'static str) -> &'static [&'static str] {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for TableFault {
     /// Strings out of the table are quoted and escaped, so that the message stays one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::NoJson(problem) => write!(f, "not JSON: {problem}"),
-            Fault::Value { value, allowed } => write!(f, "{value} is not allowed here: use {allowed}"),
-            Fault::Unknown { nearest, allowed } => {
+            TableFault::NoJson(problem) => write!(f, "not JSON: {problem}"),
+            TableFault::Value { value, allowed } => write!(f, "{value} is not allowed here: use {allowed}"),
+            TableFault::Unknown { nearest, allowed } => {
                 f.write_str("no such key: ")?;
                 nearest.map_or(Ok(()), |nearest| write!(f, "perhaps {nearest} is meant; "))?;
                 write!(f, "use one of {allowed}")
             }
-            Fault::Missing { key, allowed } => write!(f, "the key {key} is missing: add it, with {allowed}"),
-            Fault::Repeated => f.write_str("the key is there twice: keep one of them"),
-            Fault::Name(name) => write!(f, "{name:?} is not allowed here: use 1 to 64 of a-z, 0-9 and _"),
-            Fault::Alias(alias) => {
+            TableFault::Missing { key, allowed } => write!(f, "the key {key} is missing: add it, with {allowed}"),
+            TableFault::Repeated => f.write_str("the key is there twice: keep one of them"),
+            TableFault::Name(name) => write!(f, "{name:?} is not allowed here: use 1 to 64 of a-z, 0-9 and _"),
+            TableFault::Alias(alias) => {
                 write!(f, "alias {alias:?} is not made of letters, digits and _ - . /, or begins with linux/")
             }
-            Fault::Taken { name, by } => write!(f, "the name or alias {name:?} is taken by architecture {by}"),
-            Fault::Empty { field } => write!(f, "{field} is empty"),
-            Fault::Twice { field, value } => write!(f, "{field} has {value} twice"),
-            Fault::Nul { field, value } => write!(f, "{field} has a NUL in {value:?}"),
-            Fault::NoFlags => f.write_str("flags has mask 0, which looks at nothing"),
-            Fault::FlagsValue { mask, value } => {
+            TableFault::Taken { name, by } => write!(f, "the name or alias {name:?} is taken by architecture {by}"),
+            TableFault::Empty { field } => write!(f, "{field} is empty"),
+            TableFault::Twice { field, value } => write!(f, "{field} has {value} twice"),
+            TableFault::Nul { field, value } => write!(f, "{field} has a NUL in {value:?}"),
+            TableFault::NoFlags => f.write_str("flags has mask 0, which looks at nothing"),
+            TableFault::FlagsValue { mask, value } => {
                 write!(f, "flags has value {value:#010x}, which is not inside its mask {mask:#010x}")
             }
-            Fault::Emulator(emulator) => {
+            TableFault::Emulator(emulator) => {
                 write!(f, "emulator {emulator:?} is neither a file name nor an absolute path")
             }
-            Fault::Variable(name) => write!(f, "environment has the name {name:?}, which is empty or contains ="),
-            Fault::TooMany { count, max } => {
+            TableFault::Variable(name) => write!(f, "environment has the name {name:?}, which is empty or contains ="),
+            TableFault::TooMany { count, max } => {
                 write!(f, "options, those of versions included, and environment are {count} in all, more than {max}")
             }
-            Fault::Model { field } => write!(f, "{field} has the CPU model, which belongs in cpu or versions"),
-            Fault::Bits { len } => write!(f, "property has {len} bits, more than 32"),
-            Fault::Versions { since, before } => {
+            TableFault::Model { field } => write!(f, "{field} has the CPU model, which belongs in cpu or versions"),
+            TableFault::Bits { len } => write!(f, "property has {len} bits, more than 32"),
+            TableFault::Versions { since, before } => {
                 write!(f, "versions has since {since}, which is not below before {before}")
             }
-            Fault::Lacks(name) => write!(f, "versions has lacks {name:?}, which is no bit of property"),
-            Fault::LargerCpu => f.write_str(
+            TableFault::Lacks(name) => write!(f, "versions has lacks {name:?}, which is no bit of property"),
+            TableFault::LargerCpu => f.write_str(
                 "versions has larger_cpu without cpu, lacks and a required property, so that no program would get it",
             ),
-            Fault::Sysroot(sysroot) => write!(f, "sysroot {sysroot:?} is not an absolute path"),
-            Fault::AuxvByExec => f.write_str("argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS"),
-            Fault::Host(host) => write!(f, "native_on has {host:?}, which is no architecture's name"),
-            Fault::ProbeSize { len, max } => write!(f, "probe code is {len} bytes long, not 1 to {max}"),
-            Fault::ProbeFlags { flags } => {
+            TableFault::Sysroot(sysroot) => write!(f, "sysroot {sysroot:?} is not an absolute path"),
+            TableFault::AuxvByExec => {
+                f.write_str("argv0 auxv does not go with strategy exec, which cannot set AT_FLAGS")
+            }
+            TableFault::Host(host) => write!(f, "native_on has {host:?}, which is no architecture's name"),
+            TableFault::ProbeSize { len, max } => write!(f, "probe code is {len} bytes long, not 1 to {max}"),
+            TableFault::ProbeFlags { flags } => {
                 write!(f, "probe flags {flags:#010x} are not accepted by the architecture itself")
             }
-            Fault::Ambiguous { other } => write!(f, "accepts headers that architecture {other} accepts"),
+            TableFault::Ambiguous { other } => write!(f, "accepts headers that architecture {other} accepts"),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::place::{self, Path, Step};
-use crate::{Architecture, Error, Fault, VERSION, keys};
+use crate::{Architecture, Error, TableFault, VERSION, keys};
 
 /// Longest value that a message repeats, in characters.
 const LONGEST_SHOWN: usize = 60;
@@ -27,7 +27,7 @@ pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
     // Anything that serde_json takes for JSON; what it is to be comes next.
     let whole: Value = serde_json::from_str(json).map_err(|error| no_json(&error))?;
     if let Some(path) = place::repeated(json) {
-        return Err(Error::at(json, path, Fault::Repeated));
+        return Err(Error::at(json, path, TableFault::Repeated));
     }
     let read = serde_path_to_error::deserialize(&whole);
     let file: File = read.map_err(|error| misfit(json, Path::default(), &whole, &error))?;
@@ -68,7 +68,7 @@ fn no_json(error: &serde_json::Error) -> Error {
         Category::Eof => "it ends too early, perhaps for a bracket or a quote that is not closed".to_owned(),
         _ => printable(problem),
     };
-    Error { place: Some((line, column)), key: String::new(), fault: Fault::NoJson(problem) }
+    Error { place: Some((line, column)), key: String::new(), fault: TableFault::NoJson(problem) }
 }
 
 /// JSON that is no table: `value`, which is at `path` in `json`, does not fit.
@@ -84,7 +84,7 @@ fn misfit(json: &str, path: Path, value: &Value, error: &serde_path_to_error::Er
         let path = Path([path.0, found.0].concat());
         let object = Path(path.0[..path.0.len() - 1].to_vec());
         let allowed = keys::keys(&object);
-        let fault = Fault::Unknown { nearest: keys::nearest(&key, &allowed), allowed: allowed.join(", ") };
+        let fault = TableFault::Unknown { nearest: keys::nearest(&key, &allowed), allowed: allowed.join(", ") };
         return Error::at_key(json, path, fault);
     }
     let value = found.0.iter().try_fold(value, |value, step| match step {
@@ -99,18 +99,18 @@ fn misfit(json: &str, path: Path, value: &Value, error: &serde_path_to_error::Er
     Error::at(json, path, fault)
 }
 
-fn missing(object: &Path, key: &str) -> Fault {
-    Fault::Missing { key: key.to_owned(), allowed: keys::allowed(&object.clone().key(key)) }
+fn missing(object: &Path, key: &str) -> TableFault {
+    TableFault::Missing { key: key.to_owned(), allowed: keys::allowed(&object.clone().key(key)) }
 }
 
 /// `value` is not what is allowed at `path`.
-fn wrong(path: &Path, value: &Value) -> Fault {
+fn wrong(path: &Path, value: &Value) -> TableFault {
     let text = printable(&value.to_string());
     let shown = match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     };
-    Fault::Value { value: shown, allowed: keys::allowed(path) }
+    TableFault::Value { value: shown, allowed: keys::allowed(path) }
 }
 
 /// A value is quoted as it is; the message is to stay one line.

@@ -25,9 +25,9 @@ use check::Faulty;
 use place::Path;
 
 pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
-pub use compile::{Asked, Given};
-pub use error::{Error, Fault};
-pub use tuning::{Property, Tuned, Tuning, Version};
+pub use compile::{Asked, Assignment};
+pub use error::{Error, TableFault};
+pub use tuning::{CpuChoice, Property, Tuning, Version};
 
 /// The table that comes with the program: arch-table.json.
 pub const BUILTIN: &str = include_str!("../../../arch-table.json");
@@ -110,7 +110,7 @@ impl ArchTable {
         let index = elements.and_then(|elements| elements.iter().rposition(|found| found.as_str() == element));
         match (index, &fault) {
             (Some(index), _) if element.is_some() => path = path.element(index),
-            (_, Fault::Taken { .. }) => {
+            (_, TableFault::Taken { .. }) => {
                 path.0.pop();
                 path = path.key("name");
             }
@@ -142,7 +142,7 @@ impl ArchTable {
     }
 
     /// The table for an image: names of architectures, each with the emulator that it gets.
-    pub fn compile_with(&self, emulators: &[(&str, Given)]) -> Vec<u8> {
+    pub fn compile_with(&self, emulators: &[(&str, Assignment)]) -> Vec<u8> {
         let given = |name: &str| emulators.iter().find(|(other, _)| *other == name).map(|(_, given)| given.clone());
         compile::compile(&self.architectures, |architecture| given(&architecture.name).unwrap_or_default())
     }

@@ -119,7 +119,7 @@ impl Property {
 
 /// What an emulator is given, all things considered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tuned<'t> {
+pub struct CpuChoice<'t> {
     /// The model for `-cpu`.
     pub cpu: Option<&'t str>,
     /// The model for programs that need more.
@@ -133,16 +133,16 @@ pub struct Tuned<'t> {
 impl Architecture {
     /// What an emulator of `version` is given: the first of the row's tunings that is for it, in which the row's own `cpu`
     /// takes the place of the models.
-    pub fn tuned(&self, version: Option<&Version>) -> Tuned<'_> {
+    pub fn tuned(&self, version: Option<&Version>) -> CpuChoice<'_> {
         let tuning = self.versions.iter().find(|tuning| tuning.is_for(version));
-        let tuned = tuning.map_or(Tuned::default(), |tuning| Tuned {
+        let tuned = tuning.map_or(CpuChoice::default(), |tuning| CpuChoice {
             cpu: tuning.cpu.as_deref(),
             larger_cpu: tuning.larger_cpu.as_deref(),
             options: &tuning.options,
             lacks: self.property.as_ref().map_or(0, |property| property.mask(&tuning.lacks)),
         });
         match self.cpu.as_deref() {
-            Some(cpu) => Tuned { cpu: Some(cpu), larger_cpu: None, lacks: 0, ..tuned },
+            Some(cpu) => CpuChoice { cpu: Some(cpu), larger_cpu: None, lacks: 0, ..tuned },
             None => tuned,
         }
     }
@@ -163,7 +163,7 @@ impl Architecture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ArchTable, Asked, Given};
+    use crate::{ArchTable, Asked, Assignment};
     use dispatch_core::Table;
     use dispatch_core::record::Field;
     use dispatch_core::table::{Corrupt, Identity, RowRecord};
@@ -217,11 +217,11 @@ mod tests {
                 "versions": [{"since": "7.0", "cpu": "one", "lacks": ["a", "c"], "larger_cpu": "two", "options": ["-x"]}]"#,
         )
         .unwrap();
-        let known = Given { program: 1, version: Some(version("7.2")), ..Given::default() };
+        let known = Assignment { program: 1, version: Some(version("7.2")), ..Assignment::default() };
         for (given, expected) in [
             (known.clone(), (vec!["one", "two"], vec!["-x", "-y"], 0b101)),
-            (Given { plain: true, ..known }, (vec![], vec!["-y"], 0)),
-            (Given::default(), (vec![], vec!["-y"], 0)),
+            (Assignment { plain: true, ..known }, (vec![], vec!["-y"], 0)),
+            (Assignment::default(), (vec![], vec!["-y"], 0)),
         ] {
             let compiled = table.compile_with(&[("aarch64", given)]);
             let rows = Table::read(&compiled).unwrap().rows().map(Result::unwrap);
@@ -245,7 +245,7 @@ mod tests {
         .unwrap();
         let file = Identity { size: 1, inode: 2, seconds: 3, nanoseconds: 4 };
         let asked = Asked { file, path: "/emulator".into(), version: "7.2 (Debian)".into() };
-        let given = Given { version: Some(version("7.2")), asked: Some(asked), ..Given::default() };
+        let given = Assignment { version: Some(version("7.2")), asked: Some(asked), ..Assignment::default() };
         let compiled = table.compile_with(&[("aarch64", given.clone())]);
         let read = Table::read(&compiled).unwrap();
         assert_eq!(read.rows().count(), table.architectures.len());
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(read.fit(&mut row, file), Err(Corrupt));
         assert!(read.asked(&row).is_none());
         // One that refused the model is given none, and another file what every version is given.
-        let compiled = table.compile_with(&[("aarch64", Given { plain: true, ..given })]);
+        let compiled = table.compile_with(&[("aarch64", Assignment { plain: true, ..given })]);
         let read = Table::read(&compiled).unwrap();
         let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
         assert_eq!(row.cpus.iter().next(), Some(c"any"));

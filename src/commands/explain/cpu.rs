@@ -23,7 +23,7 @@ pub(super) struct Prepared<'p> {
 }
 
 /// What there is to look at.
-pub(super) struct Look<'l> {
+pub(super) struct CpuQuestion<'l> {
     /// The program.
     pub guest: &'l Guest,
     /// Its row as the interpreter has it, for this emulator.
@@ -33,16 +33,16 @@ pub(super) struct Look<'l> {
     /// What is about to be done.
     pub prepared: &'l Prepared<'l>,
     /// How the emulator's version is known.
-    pub known: Known<'l>,
-    /// Where the emulator may be inside.
+    pub known: Identified<'l>,
+    /// Where the emulator may be embedded.
     pub image: &'l Effective,
 }
 
 /// How the version of an emulator is known.
 #[derive(Clone, Copy)]
-pub(super) enum Known<'l> {
-    /// It was put inside the image.
-    Inside,
+pub(super) enum Identified<'l> {
+    /// It was put embedded in the image.
+    Embedded,
     /// The emulator at its path was asked.
     Asked {
         /// What it said.
@@ -51,10 +51,10 @@ pub(super) enum Known<'l> {
         same: bool,
     },
     /// Not at all.
-    Nothing,
+    Unknown,
 }
 
-impl Look<'_> {
+impl CpuQuestion<'_> {
     /// The CPU, for a program whose note of GNU properties is `properties`.
     pub fn cpu(&self, properties: &[u8]) -> Option<Cpu> {
         let chosen = self.chosen();
@@ -103,16 +103,16 @@ impl Look<'_> {
         let by_table = matches!(plan.cpu, plan::Cpu::Table(_));
         let chosen = if by_table { "the CPU is the one for all versions" } else { "the emulator chooses the CPU" };
         let why = match self.known {
-            Known::Asked { version, same: true } if !version.is_empty() => {
+            Identified::Asked { version, same: true } if !version.is_empty() => {
                 let version = version.to_string_lossy();
                 return by_table.then(|| format!("the CPU is for version {version}, which {path} still is"));
             }
-            Known::Asked { same: true, .. } => "does not say its version",
-            Known::Asked { same: false, .. } => {
+            Identified::Asked { same: true, .. } => "does not say its version",
+            Identified::Asked { same: false, .. } => {
                 "was replaced since it was asked for its version: write the image again"
             }
-            Known::Nothing => "was not asked for its version: write the image again, without --seed",
-            Known::Inside => return None,
+            Identified::Unknown => "was not asked for its version: write the image again, without --seed",
+            Identified::Embedded => return None,
         };
         Some(format!("{chosen}, as {path} {why}"))
     }

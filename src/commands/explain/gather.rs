@@ -9,16 +9,16 @@ use std::path::Path;
 
 use dispatch_core::handoff::Invocation;
 use dispatch_core::pipeline::{self, Emulator, Head, Process, START, World, find_emulator, identify};
-use dispatch_core::plan::Word;
+use dispatch_core::plan::Argument;
 use dispatch_core::privilege::{Ignored, Start};
-use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal, System};
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, Osabi, Refusal};
 use dispatch_core::rule::WINDOW;
-use dispatch_core::{Guest, NAME, program};
+use dispatch_core::{Guest, NAME, emulator_file};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
 use super::contents::{self, Contents};
-use super::cpu::{self, Known, Prepared};
+use super::cpu::{self, Identified, Prepared};
 use super::judge::{Judge, Unplanned};
 use super::kernel::{Registered, kernel};
 use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
@@ -84,7 +84,7 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
         system: match (header.osabi, contents.system) {
             // What System V stands for in practice.
             (0, system) => system.unwrap_or("Linux").to_owned(),
-            (osabi, _) => System(osabi).to_string(),
+            (osabi, _) => Osabi(osabi).to_string(),
         },
         kind: if header.kind == dispatch_core::elf::ET_EXEC { "executable" } else { "position-independent" },
         machine: number,
@@ -165,7 +165,7 @@ fn plan(
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
     let process = Process { secure, host: host::host(), page: host::page() };
-    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; program::HEAD]);
+    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; emulator_file::HEAD]);
     let file = disk.adopt(program.file.try_clone().map_err(unreadable)?);
     let prepared = identify(&mut disk, file, &mut start).and_then(|guest| {
         let mut row = view.table.choose(&guest.guest)?;
@@ -182,17 +182,18 @@ fn plan(
             if let (Some(guest), Some(mut compiled), Some(row)) = (guest, compiled, row) {
                 let asked = view.table.asked(&compiled);
                 let known = match prepared.emulator {
-                    Emulator::Embedded(_) => Known::Inside,
+                    Emulator::Embedded(_) => Identified::Embedded,
                     Emulator::Mapped { file, .. } | Emulator::Executed { file, .. } => {
                         let file = disk.identity(file).ok();
                         file.and_then(|file| view.table.fit(&mut compiled, file).ok());
-                        asked.map_or(Known::Nothing, |asked| Known::Asked {
+                        asked.map_or(Identified::Unknown, |asked| Identified::Asked {
                             version: asked.version,
                             same: file == Some(asked.file),
                         })
                     }
                 };
-                let look = cpu::Look { guest: &guest, compiled: &compiled, row, prepared: &prepared, known, image };
+                let look =
+                    cpu::CpuQuestion { guest: &guest, compiled: &compiled, row, prepared: &prepared, known, image };
                 explanation.cpu = look.cpu(&contents.properties);
                 explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
             }
@@ -241,7 +242,7 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
     let message = refusal.to_string();
     let (reason, mut remedy) = match refusal {
         // Without a file there is nothing to look at.
-        Refusal::System { subject, .. } if subject.is_empty() => (message.as_str(), "try again".to_owned()),
+        Refusal::SystemCall { subject, .. } if subject.is_empty() => (message.as_str(), "try again".to_owned()),
         _ => {
             // `what is wrong: what to do`.
             let (reason, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
@@ -269,9 +270,9 @@ fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> T
 }
 
 fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
-    let name = |word: Word<'_, &[u8]>| match word {
-        Word::Ours(string) => Bytes::of(string.to_bytes()),
-        Word::Callers(bytes) => Bytes::of(bytes),
+    let name = |word: Argument<'_, &[u8]>| match word {
+        Argument::Added(string) => Bytes::of(string.to_bytes()),
+        Argument::Callers(bytes) => Bytes::of(bytes),
     };
     let mut argv = Vec::new();
     prepared.plan.argv(&mut |word| argv.push(name(word)));
@@ -280,8 +281,8 @@ fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let (mut kept, mut added) = (Vec::new(), Vec::new());
     prepared.plan.environment(&variables, &|variable| variable, &mut |word| match word {
-        Word::Ours(_) => added.push(name(word)),
-        Word::Callers(variable) => kept.push(variable),
+        Argument::Added(_) => added.push(name(word)),
+        Argument::Callers(variable) => kept.push(variable),
     });
     let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));
     PlanView {

@@ -83,7 +83,7 @@ impl Judge<'_> {
         let name = self.name();
         let row = self.table.find(name);
         let roots: Vec<&str> = row.iter().flat_map(|row| &row.sysroots).map(String::as_str).collect();
-        // The registered file, if it cannot be seen, most probably has the same sysroots.
+        // The image, if it cannot be seen, most probably has the same sysroots.
         let below = |root: &&str| Path::new(&format!("{root}{linker}")).exists();
         if self.explanation.how.is_some() && (sysroot_chosen() || roots.iter().any(below)) {
             return None;

@@ -1,4 +1,4 @@
-//! What the running kernel has registered for the program: its entries, and the registered file, which it has open.
+//! What the running kernel has registered for the program: its entries, and the image, which it has open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{self, Registry};
 
-/// The registered file.
+/// The image.
 pub(super) enum Registered {
     /// It can be read.
     Image(Effective),
@@ -38,7 +38,7 @@ pub(super) struct Unseen {
     probe: Option<Result<(), ProbeFault>>,
 }
 
-/// Finds the entries of the running kernel that take the program, and the registered file of the one, if it is one.
+/// Finds the entries of the running kernel that take the program, and the image of the one, if it is one.
 pub(super) fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) -> Option<Registered> {
     let Explanation { kernel, notes, .. } = explanation;
     let registry = Registry::open(Path::new(defaults::REGISTRY));
@@ -87,7 +87,7 @@ pub(super) fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTa
     registered(entry, known, asker.as_ref())
 }
 
-/// The registered file of `entry`, the only one that takes the program; `None` if it is none of ours. `known` is what the entry is
+/// The image of `entry`, the only one that takes the program; `None` if it is none of ours. `known` is what the entry is
 /// known by.
 fn registered(
     entry: &registry::Entry,
@@ -106,11 +106,11 @@ fn registered(
         Ok(Some(image)) if image.identity() == identity.image => {
             return Some(Registered::Image(Effective::Image(image)));
         }
-        _ if is_private(path) => "the registered file is private to unshare".to_owned(),
+        _ if is_private(path) => "the registered image is private to unshare".to_owned(),
         Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            "the registered file is gone".to_owned()
+            "the registered image is gone".to_owned()
         }
-        _ => format!("the registered file is another one than the one at {}", show(path.as_os_str())),
+        _ => format!("the registered image is another one than the one at {}", show(path.as_os_str())),
     };
     let probe = asker.and_then(|asker| asker.try_probe(entry, known.architecture));
     let identity = identity.image.clone();
@@ -122,7 +122,7 @@ fn is_private(path: &Path) -> bool {
 }
 
 impl Unseen {
-    /// Says that a plan is made of what this command has, unless that is the registered file.
+    /// Says that a plan is made of what this command has, unless that is the image.
     pub fn note(&self, explanation: &mut Explanation, effective: &Effective) {
         if !matches!(effective, Effective::Image(image) if image.identity() == self.identity) {
             explanation.notes.push(format!("{}, and cannot be seen: the plan is that of this command", self.why));
@@ -135,11 +135,8 @@ impl Unseen {
         explanation
             .notes
             .push(format!("the emulator, its arguments and its environment cannot be seen from here: {why}"));
-        let privileged = if explanation.privileged {
-            ", if the emulator is inside the registered file: it is privileged"
-        } else {
-            ""
-        };
+        let privileged =
+            if explanation.privileged { ", if the emulator is embedded in the image: it is privileged" } else { "" };
         explanation.how = Some(match probe {
             Some(Ok(())) => format!("as the probe of {name} does{privileged}"),
             None => format!("if its interpreter has an emulator for it{privileged}"),

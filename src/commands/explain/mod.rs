@@ -115,7 +115,7 @@ struct Tried {
 #[derive(Debug, Serialize)]
 struct PlanView {
     emulator: Bytes,
-    /// `image` if the emulator is inside, else `map` or `exec`.
+    /// `image` if the emulator is embedded, else `map` or `exec`.
     strategy: &'static str,
     argv: Vec<Bytes>,
     environment: Environment,

@@ -110,7 +110,7 @@ fn plan(page: &mut Page, plan: &PlanView) {
     page.line(
         "strategy",
         match plan.strategy {
-            "image" => "the emulator is inside the registered file, and moved to its place in the process",
+            "image" => "the emulator is embedded in the image, and moved to its place in the process",
             "map" => "the emulator is mapped into the process that the kernel started",
             _ => "the emulator is executed in place of the dispatcher",
         },

@@ -133,7 +133,7 @@ pub const TABLE: &[Entry] = &[
     Entry { role: Role::OwnPath, errors: errors!(EACCES EBADF EFAULT EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR),
         outcome: Runs, except: &[], because: "/ stands for its path then, which is nobody's program" },
     Entry { role: Role::Payload, errors: ACCESS, outcome: Runs,
-        except: &[(Errno::EFAULT, Refused(125, "the registered file is cut short"))],
+        except: &[(Errno::EFAULT, Refused(125, "the image is cut short"))],
         because: "any other error says that the kernel could read the byte" },
     Entry { role: Role::GuestStart, errors: PREAD, outcome: Refused(126, "cannot read the program: "),
         except: &[(Errno::EINTR, Runs)], because: "it is read again" },
@@ -170,7 +170,7 @@ pub const TABLE: &[Entry] = &[
     Entry { role: Role::Describe, errors: PRCTL, outcome: Runs, except: &[],
         because: "kernels without CONFIG_CHECKPOINT_RESTORE refuse; only what /proc shows depends on it" },
     Entry { role: Role::ClearOut, errors: MMAP, outcome: Runs, except: &[],
-        because: "it stays mapped; everybody may read the registered file" },
+        because: "it stays mapped; everybody may read the image" },
     Entry { role: Role::HoldBack, errors: errors!(EFAULT EINVAL), outcome: Runs, except: &[],
         because: "it is refused already, and the line is written all the same" },
     Entry { role: Role::Line, errors: WRITE, outcome: Lost, except: &[(Errno::EINTR, Runs)],
@@ -198,7 +198,7 @@ const MAP_FIXED_NOREPLACE: i64 = 0x10_0000;
 const PR_SET_MM: i64 = 35;
 
 /// The role of the last of `calls`, given what came before it; `None` if the table does not have it. `prelinked` says
-/// whether the emulator is inside the image and has a place to go to.
+/// whether the emulator is embedded in the image and has a place to go to.
 pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     let (call, before) = calls.split_last()?;
     let [a, _, c, d, ..] = call.arguments;

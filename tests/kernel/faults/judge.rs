@@ -75,7 +75,7 @@ impl Scenario {
     fn keeps_the_rules(&self, run: &Run) {
         self.roles(run);
         if self.secure {
-            // Security rule 1: with AT_SECURE set, the emulator comes from the registered file, and not by a path.
+            // Security rule 1: with AT_SECURE set, the emulator comes from the image, and not by a path.
             let path = run.calls.iter().any(|call| [nr::OPENAT, nr::EXECVE].contains(&call.nr));
             assert!(!path, "a privileged guest's emulator by a path\n{run}");
             // Its addresses are not those that everybody knows, unless it has no others.

@@ -48,7 +48,7 @@ impl Scenario {
         }
     }
 
-    /// An emulator out of the registered file, which was written with `options`.
+    /// An emulator out of the image, which was written with `options`.
     fn inside(kind: Kind, options: &[&str]) -> Self {
         let (scratch, _) = reporting(kind);
         let namespace = Namespace::embedding(&scratch, options);
@@ -139,12 +139,12 @@ pub mod all {
         Scenario::inside(Kind::Fixed, &[]).privileged()
     }
     pub fn privileged_with_an_emulator_outside() -> Scenario {
-        let refused = Some((126, "the kernel marked this start as privileged"));
+        let refused = Some((126, "this start is privileged"));
         Scenario { refused, ..Scenario::path(Kind::Pie, |_, row| row).privileged() }
     }
     pub fn privileged_with_an_emulator_to_execute() -> Scenario {
         let exec = |_: &Scratch, row: Row| row.with("strategy", json!("exec"));
-        let refused = Some((126, "the kernel marked this start as privileged"));
+        let refused = Some((126, "this start is privileged"));
         Scenario { refused, ..Scenario::path(Kind::Pie, exec).privileged() }
     }
     pub fn by_path() -> Scenario {

@@ -3,8 +3,8 @@
 use core::arch::{asm, global_asm};
 
 use dispatch_core::elf::{Class, Data, Machine};
+use dispatch_core::emulator_file::Host;
 use dispatch_core::initial_stack::SPARE;
-use dispatch_core::program::Host;
 
 /// What an emulator's ELF header must say.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };

@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 
 use dispatch_core::NAME;
+use dispatch_core::message::{Say, Text};
 use dispatch_core::refusal::{EXIT_BROKEN, Refusal};
-use dispatch_core::say::{Say, Text};
 
 use crate::{cpu, sys};
 

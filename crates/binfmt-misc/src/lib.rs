@@ -3,10 +3,10 @@
 
 mod entry;
 pub mod grammar;
-mod line;
+mod register_line;
 
 pub use entry::{Entry, Flags, Matcher};
-pub use line::{LineFault, RegisterLine};
+pub use register_line::{LineFault, RegisterLine};
 
 /// Name of the mount's file that makes entries.
 pub const REGISTER: &str = "register";

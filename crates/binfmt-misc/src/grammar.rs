@@ -7,11 +7,11 @@ use std::path::Path;
 use dispatch_core::Rule;
 
 use crate::entry::{Flags, Matcher, hex_byte};
-use crate::line::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
+use crate::register_line::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
 
 /// Why the kernel refuses a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum GrammarFault {
     /// Too short or too long.
     Length,
     /// The first byte means something else.
@@ -35,34 +35,34 @@ pub enum Fault {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn parse(text: &[u8]) -> Result<RegisterLine, Fault> {
+pub fn parse(text: &[u8]) -> Result<RegisterLine, GrammarFault> {
     if !(MIN_LINE..=MAX_LINE).contains(&text.len()) {
-        return Err(Fault::Length);
+        return Err(GrammarFault::Length);
     }
-    let (&delimiter, rest) = text.split_first().ok_or(Fault::Fields)?;
+    let (&delimiter, rest) = text.split_first().ok_or(GrammarFault::Fields)?;
     if delimiter.is_ascii_alphanumeric() || b"\\\n\0".contains(&delimiter) {
-        return Err(Fault::Delimiter);
+        return Err(GrammarFault::Delimiter);
     }
     let rest = rest.strip_suffix(b"\n").unwrap_or(rest);
     let fields: Vec<&[u8]> = rest.split(|byte| *byte == delimiter).collect();
-    let [name, kind, offset, magic, mask, interpreter, flags] = fields[..] else { return Err(Fault::Fields) };
+    let [name, kind, offset, magic, mask, interpreter, flags] = fields[..] else { return Err(GrammarFault::Fields) };
     let matcher = match kind {
         b"M" => {
             let digits = std::str::from_utf8(offset).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let offset = match digits.ok_or(Fault::Offset)? {
+            let offset = match digits.ok_or(GrammarFault::Offset)? {
                 "" => 0,
-                digits => digits.parse().map_err(|_| Fault::Offset)?,
+                digits => digits.parse().map_err(|_| GrammarFault::Offset)?,
             };
-            let magic = unescape(magic).ok_or(Fault::Magic)?;
-            let mask = unescape(mask).ok_or(Fault::Magic)?;
-            Matcher::Rule(Rule::new(offset, &magic, &mask).ok_or(Fault::Magic)?)
+            let magic = unescape(magic).ok_or(GrammarFault::Magic)?;
+            let mask = unescape(mask).ok_or(GrammarFault::Magic)?;
+            Matcher::Rule(Rule::new(offset, &magic, &mask).ok_or(GrammarFault::Magic)?)
         }
         b"E" => Matcher::Extension(OsString::from_vec(magic.to_vec())),
-        _ => return Err(Fault::Type),
+        _ => return Err(GrammarFault::Type),
     };
-    let flags = Flags::parse(flags).ok_or(Fault::Flags)?;
+    let flags = Flags::parse(flags).ok_or(GrammarFault::Flags)?;
     RegisterLine::new(OsStr::from_bytes(name), matcher, Path::new(OsStr::from_bytes(interpreter)), flags)
-        .map_err(Fault::Line)
+        .map_err(GrammarFault::Line)
 }
 
 /// What `string_unescape(UNESCAPE_HEX)` makes of a field that `scanarg` let through: `\x` needs two digits, any other

@@ -16,7 +16,7 @@ pub trait Say {
 
 /// Says several things, one after the other.
 macro_rules! say {
-    ($out:expr, $($piece:expr),+ $(,)?) => {{ $( $crate::say::Say::say(&$piece, $out); )+ }};
+    ($out:expr, $($piece:expr),+ $(,)?) => {{ $( $crate::message::Say::say(&$piece, $out); )+ }};
 }
 
 /// Makes types that are [`Say`] also [`Display`](core::fmt::Display).
@@ -25,7 +25,7 @@ macro_rules! display {
         impl core::fmt::Display for $kind {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 let mut result = Ok(());
-                $crate::say::Say::say(self, &mut |piece| result = result.and_then(|()| f.write_str(piece)));
+                $crate::message::Say::say(self, &mut |piece| result = result.and_then(|()| f.write_str(piece)));
                 result
             }
         }

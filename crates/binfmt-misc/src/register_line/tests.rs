@@ -3,7 +3,7 @@ use std::os::unix::ffi::OsStringExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::grammar::{self, Fault};
+use crate::grammar::{self, GrammarFault};
 
 const FLAGS: Flags = Flags { preserve_argv0: true, open_binary: true, credentials: false, fix_binary: true };
 
@@ -15,7 +15,7 @@ fn line(name: &str, interpreter: &str) -> Result<RegisterLine, LineFault> {
     RegisterLine::new(OsStr::new(name), rule(0, b"\x7fE", b"\xff\x0f"), Path::new(interpreter), FLAGS)
 }
 
-fn parse(text: &str) -> Result<RegisterLine, Fault> {
+fn parse(text: &str) -> Result<RegisterLine, GrammarFault> {
     grammar::parse(text.as_bytes())
 }
 
@@ -89,23 +89,23 @@ fn the_kernels_grammar_is_understood() {
 #[test]
 fn what_the_kernel_refuses_is_refused() {
     for (text, fault) in [
-        (":e:M::a::", Fault::Length),
-        (":bbbb:M::ZZ::/bin/true", Fault::Fields),
-        (":bbbb:M::ZZ::/bin/true:POF:", Fault::Fields),
-        (":bbbb:MM::ZZ::/bin/true:", Fault::Type),
-        (":bbbb:M:0x1:ZZ::/bin/true:", Fault::Offset),
-        (":bbbb:M:-1:ZZ::/bin/true:", Fault::Offset),
-        (":bbbb:M:255:ZZ::/bin/true:", Fault::Magic),
-        (":bbbb:M::::/bin/true:", Fault::Magic),
-        (r":bbbb:M::\x4::/bin/true:", Fault::Magic),
-        (r":bbbb:M::\\x4::/bin/true:", Fault::Magic),
-        (r":bbbb:M::ZZ:\xff:/bin/true:", Fault::Magic),
-        (":bbbb:M::ZZ:::F", Fault::Line(LineFault::Interpreter)),
-        (":bbbb:M::ZZ::/bin/true:Q", Fault::Flags),
-        (":bbbb:E::a/b::/bin/true:", Fault::Line(LineFault::Extension)),
-        (":bbbb:E::::/bin/true:", Fault::Line(LineFault::Extension)),
-        ("::M::ZZ::/bin/true:", Fault::Line(LineFault::Name)),
-        ("PbbbbPMPPZZPP/bin/trueP", Fault::Delimiter),
+        (":e:M::a::", GrammarFault::Length),
+        (":bbbb:M::ZZ::/bin/true", GrammarFault::Fields),
+        (":bbbb:M::ZZ::/bin/true:POF:", GrammarFault::Fields),
+        (":bbbb:MM::ZZ::/bin/true:", GrammarFault::Type),
+        (":bbbb:M:0x1:ZZ::/bin/true:", GrammarFault::Offset),
+        (":bbbb:M:-1:ZZ::/bin/true:", GrammarFault::Offset),
+        (":bbbb:M:255:ZZ::/bin/true:", GrammarFault::Magic),
+        (":bbbb:M::::/bin/true:", GrammarFault::Magic),
+        (r":bbbb:M::\x4::/bin/true:", GrammarFault::Magic),
+        (r":bbbb:M::\\x4::/bin/true:", GrammarFault::Magic),
+        (r":bbbb:M::ZZ:\xff:/bin/true:", GrammarFault::Magic),
+        (":bbbb:M::ZZ:::F", GrammarFault::Line(LineFault::Interpreter)),
+        (":bbbb:M::ZZ::/bin/true:Q", GrammarFault::Flags),
+        (":bbbb:E::a/b::/bin/true:", GrammarFault::Line(LineFault::Extension)),
+        (":bbbb:E::::/bin/true:", GrammarFault::Line(LineFault::Extension)),
+        ("::M::ZZ::/bin/true:", GrammarFault::Line(LineFault::Name)),
+        ("PbbbbPMPPZZPP/bin/trueP", GrammarFault::Delimiter),
     ] {
         assert_eq!(parse(text), Err(fault), "{text:?}");
     }

@@ -4,7 +4,7 @@
 //! modulo the page size, and contain the entry point; so the loader only has to carry the [`Mapping`]s out.
 
 use crate::elf::{self, ET_DYN, Header, Machine, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader};
-use crate::say::{Number, Out, Say, display, say};
+use crate::message::{Number, Out, Say, display, say};
 
 /// How much of an emulator's file is read for its headers, in bytes; larger tables are refused.
 pub const HEAD: usize = 4096;
@@ -24,9 +24,9 @@ pub struct Host {
 
 /// Why an emulator cannot be mapped. Displayed after its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum EmulatorFault {
     /// Its ELF header is bad.
-    Header(elf::Fault),
+    Header(elf::HeaderFault),
     /// It is for another host.
     WrongHost(Machine),
     /// It needs a dynamic linker; only execve(2) can start it.
@@ -53,40 +53,40 @@ pub enum Fault {
     HeadersNotLoaded,
 }
 
-impl Fault {
+impl EmulatorFault {
     /// Whether execve(2) can start what cannot be mapped.
     pub const fn needs_exec(self) -> bool {
-        matches!(self, Fault::Dynamic | Fault::ExecutableStack)
+        matches!(self, EmulatorFault::Dynamic | EmulatorFault::ExecutableStack)
     }
 }
 
-impl Say for Fault {
+impl Say for EmulatorFault {
     fn say(&self, out: &mut Out<'_>) {
         out(match *self {
-            Fault::Header(fault) => return say!(out, "is damaged (", fault, ")"),
-            Fault::WrongHost(Machine(machine)) => {
+            EmulatorFault::Header(fault) => return say!(out, "is damaged (", fault, ")"),
+            EmulatorFault::WrongHost(Machine(machine)) => {
                 return say!(out, "is for another host (ELF machine ", Number::of(machine), ")");
             }
-            Fault::Dynamic => "is dynamically linked and not static",
-            Fault::ExecutableStack => "wants an executable stack",
-            Fault::FarHeaders => "is damaged (program headers out of reach)",
-            Fault::NoSegments => "is damaged (no loadable segment)",
-            Fault::CutShort => "is damaged (a segment ends beyond the file)",
-            Fault::Overlap => "is damaged (segments overlap)",
-            Fault::Size => "is damaged (a segment's size is impossible)",
-            Fault::Misaligned => "is not aligned to this host's pages",
-            Fault::WritableCode => "has a segment that is writable and executable",
-            Fault::Entry => "is damaged (entry point outside its code)",
-            Fault::HeadersNotLoaded => "does not load its own program headers",
+            EmulatorFault::Dynamic => "is dynamically linked and not static",
+            EmulatorFault::ExecutableStack => "wants an executable stack",
+            EmulatorFault::FarHeaders => "is damaged (program headers out of reach)",
+            EmulatorFault::NoSegments => "is damaged (no loadable segment)",
+            EmulatorFault::CutShort => "is damaged (a segment ends beyond the file)",
+            EmulatorFault::Overlap => "is damaged (segments overlap)",
+            EmulatorFault::Size => "is damaged (a segment's size is impossible)",
+            EmulatorFault::Misaligned => "is not aligned to this host's pages",
+            EmulatorFault::WritableCode => "has a segment that is writable and executable",
+            EmulatorFault::Entry => "is damaged (entry point outside its code)",
+            EmulatorFault::HeadersNotLoaded => "does not load its own program headers",
         });
     }
 }
 
-display!(Fault);
+display!(EmulatorFault);
 
-/// An emulator that can be mapped. Addresses are those of the file; [`Program::relocatable`] ones shift together.
+/// An emulator that can be mapped. Addresses are those of the file; [`EmulatorFile::relocatable`] ones shift together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Program<'a> {
+pub struct EmulatorFile<'a> {
     /// Whether it is position-independent (ET_DYN).
     pub relocatable: bool,
     /// Lowest address, a multiple of the page size.
@@ -165,22 +165,24 @@ impl Mapping {
     }
 }
 
-impl<'a> Program<'a> {
+impl<'a> EmulatorFile<'a> {
     /// Examines the emulator whose first [`HEAD`] bytes (or fewer, if it is shorter) are `head` and whose file has
     /// `file_len` bytes, for `host` with pages of `page` bytes.
     ///
     /// # Errors
-    /// The first [`Fault`].
-    pub fn examine(head: &'a [u8], file_len: u64, host: Host, page: u64) -> Result<Self, Fault> {
-        let header = Header::parse(head).map_err(Fault::Header)?;
+    /// The first [`EmulatorFault`].
+    #[inline(never)]
+    pub fn examine(head: &'a [u8], file_len: u64, host: Host, page: u64) -> Result<Self, EmulatorFault> {
+        let header = Header::parse(head).map_err(EmulatorFault::Header)?;
         if header.machine != host.machine || header.class != host.class || header.data != host.data {
-            return Err(Fault::WrongHost(header.machine));
+            return Err(EmulatorFault::WrongHost(header.machine));
         }
-        let table = crate::bytes::slice(head, header.phoff, header.program_headers_size()).ok_or(Fault::FarHeaders)?;
+        let table =
+            crate::bytes::slice(head, header.phoff, header.program_headers_size()).ok_or(EmulatorFault::FarHeaders)?;
         for segment in header.program_headers(table) {
             match segment.kind {
-                PT_INTERP => return Err(Fault::Dynamic),
-                PT_GNU_STACK if segment.flags & PF_X != 0 => return Err(Fault::ExecutableStack),
+                PT_INTERP => return Err(EmulatorFault::Dynamic),
+                PT_GNU_STACK if segment.flags & PF_X != 0 => return Err(EmulatorFault::ExecutableStack),
                 _ => {}
             }
         }
@@ -189,7 +191,7 @@ impl<'a> Program<'a> {
         for segment in loads() {
             let mapping = Self::check(&segment, file_len, page)?;
             if low.is_some() && mapping.address < high {
-                return Err(Fault::Overlap);
+                return Err(EmulatorFault::Overlap);
             }
             low.get_or_insert(mapping.address);
             high = mapping.end();
@@ -205,20 +207,20 @@ impl<'a> Program<'a> {
                 phdr = segment.vaddr.checked_add(header.phoff.saturating_sub(segment.offset));
             }
         }
-        let low = low.ok_or(Fault::NoSegments)?;
+        let low = low.ok_or(EmulatorFault::NoSegments)?;
         if !entry_found {
-            return Err(Fault::Entry);
+            return Err(EmulatorFault::Entry);
         }
         if high.saturating_sub(low) > MAX_SPAN || align > MAX_SPAN {
-            return Err(Fault::Size);
+            return Err(EmulatorFault::Size);
         }
-        Ok(Program {
+        Ok(EmulatorFile {
             relocatable: header.kind == ET_DYN,
             low,
             high,
             align,
             entry: header.entry,
-            phdr: phdr.ok_or(Fault::HeadersNotLoaded)?,
+            phdr: phdr.ok_or(EmulatorFault::HeadersNotLoaded)?,
             phent: header.class.program_header_size(),
             phnum: header.phnum,
             header,
@@ -227,23 +229,23 @@ impl<'a> Program<'a> {
         })
     }
 
-    fn check(segment: &ProgramHeader, file_len: u64, page: u64) -> Result<Mapping, Fault> {
+    fn check(segment: &ProgramHeader, file_len: u64, page: u64) -> Result<Mapping, EmulatorFault> {
         if segment.filesz > segment.memsz {
-            return Err(Fault::Size);
+            return Err(EmulatorFault::Size);
         }
         if segment.offset.checked_add(segment.filesz).is_none_or(|end| end > file_len) {
-            return Err(Fault::CutShort);
+            return Err(EmulatorFault::CutShort);
         }
         if (segment.offset ^ segment.vaddr) & page.wrapping_sub(1) != 0 {
-            return Err(Fault::Misaligned);
+            return Err(EmulatorFault::Misaligned);
         }
         if segment.flags & PF_W != 0 && segment.flags & PF_X != 0 {
-            return Err(Fault::WritableCode);
+            return Err(EmulatorFault::WritableCode);
         }
-        let mapping = Mapping::of(segment, page).ok_or(Fault::Size)?;
+        let mapping = Mapping::of(segment, page).ok_or(EmulatorFault::Size)?;
         // The rest of the file's last page is zeroed, which only a writable segment allows.
         if mapping.zero.1 != 0 && segment.flags & PF_W == 0 {
-            return Err(Fault::Size);
+            return Err(EmulatorFault::Size);
         }
         Ok(mapping)
     }
