@@ -1,7 +1,6 @@
 //! The charts: SVG files that go with light and dark pages.
 
-use std::fmt::Write;
-
+use crate::drawing::{Fill, Svg};
 use crate::results::Measured;
 
 /// In pixels.
@@ -39,27 +38,26 @@ pub fn workloads(models: &[Measured]) -> String {
     let mut svg = begin("How many times faster with the CPU model of the table, by QEMU's version", height);
     for (index, (one, _)) in shown.iter().enumerate() {
         let x = 16 + index * 146;
-        let _ = writeln!(svg, r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#);
-        let _ = writeln!(svg, r#"<text x="{}" y="50">{}, {}</text>"#, x + 17, one.debian, one.version());
+        svg.add(format_args!(r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#));
+        svg.add(format_args!(r#"<text x="{}" y="50">{}, {}</text>"#, x + 17, one.debian, one.version()));
     }
     axis(&mut svg, height);
     for (row, name) in names.iter().enumerate() {
         let top = TOP + row as u32 * group;
         let middle = top + group / 2;
-        let _ = writeln!(svg, r#"<text x="{}" y="{middle}" text-anchor="end">{name}</text>"#, LEFT - 10.0);
+        svg.add(format_args!(r#"<text x="{}" y="{middle}" text-anchor="end">{name}</text>"#, LEFT - 10.0));
         for (index, (one, place)) in shown.iter().enumerate() {
             let workload = one.workloads.iter().find(|workload| workload.name == *name);
             let Some(ratio) = workload.and_then(|workload| workload.ratio(*place)) else { continue };
             let y = top + index as u32 * BAR;
             let (from, to) = (position(1.0).min(position(ratio)), position(1.0).max(position(ratio)));
-            let _ = writeln!(
-                svg,
+            svg.add(format_args!(
                 r#"<rect class="c{index}" x="{from:.1}" y="{y}" width="{:.1}" height="{}" rx="2"/><text class="small" x="{:.1}" y="{}">{ratio:.2}</text>"#,
                 (to - from).max(1.0),
                 BAR - 2,
                 to + 5.0,
                 y + 9
-            );
+            ));
         }
     }
     end(svg, models, height)
@@ -70,30 +68,32 @@ pub fn workloads(models: &[Measured]) -> String {
 pub fn models(models: &[Measured]) -> String {
     let height = TOP + LINE * models.len() as u32 + 40;
     let mut svg = begin("All models that were measured: geometric mean of the workloads", height);
-    svg += "<circle class=\"c1\" cx=\"22\" cy=\"46\" r=\"6\"/><text x=\"34\" y=\"50\">what the table chooses</text>\n";
-    svg += "<circle class=\"other\" cx=\"222\" cy=\"46\" r=\"4\"/><text x=\"234\" y=\"50\">another model, by its name</text>\n";
+    svg.add(format_args!(
+        r#"<circle class="c1" cx="22" cy="46" r="6"/><text x="34" y="50">what the table chooses</text>"#
+    ));
+    svg.add(format_args!(
+        r#"<circle class="other" cx="222" cy="46" r="4"/><text x="234" y="50">another model, by its name</text>"#
+    ));
     axis(&mut svg, height);
     for (row, one) in models.iter().enumerate() {
         let y = TOP + row as u32 * LINE + LINE / 2;
-        let _ = writeln!(
-            svg,
+        svg.add(format_args!(
             r#"<text x="{}" y="{}" text-anchor="end">{}, {}</text>"#,
             LEFT - 10.0,
             y + 4,
             one.debian,
             one.version()
-        );
+        ));
         let default = one.chosen.is_none();
         for (index, contestant) in one.present().enumerate() {
             let Some(mean) = contestant.mean else { continue };
             let chosen = one.chosen.as_deref() == Some(&contestant.name) || (default && index == 0);
             let (class, radius) = if chosen { ("c1", 6) } else { ("other", 4) };
-            let _ = writeln!(
-                svg,
+            svg.add(format_args!(
                 r#"<circle class="{class}" cx="{:.1}" cy="{y}" r="{radius}"><title>{} {mean:.2}</title></circle>"#,
                 position(mean),
                 contestant.name
-            );
+            ));
         }
     }
     end(svg, models, height)
@@ -106,44 +106,31 @@ fn position(ratio: f64) -> f64 {
     LEFT + share * (f64::from(WIDTH) - LEFT - RIGHT)
 }
 
-fn axis(svg: &mut String, height: u32) {
+fn axis(svg: &mut Svg, height: u32) {
     for mark in MARKS {
         let x = position(mark);
         let class = if mark == 1.0 { "one" } else { "grid" };
-        let _ = writeln!(svg, r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}×</text>"#);
-        let _ = writeln!(svg, r#"<line class="{class}" x1="{x:.1}" y1="80" x2="{x:.1}" y2="{}"/>"#, height - 34);
+        svg.add(format_args!(r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}×</text>"#));
+        svg.add(format_args!(r#"<line class="{class}" x1="{x:.1}" y1="80" x2="{x:.1}" y2="{}"/>"#, height - 34));
     }
 }
 
-fn begin(title: &str, height: u32) -> String {
-    let fills = |dark: bool| -> String {
-        let colour = |(index, (light, night)): (usize, &(&str, &str))| {
-            format!(".c{index}{{fill:{}}}", if dark { night } else { light })
-        };
-        COLOURS.iter().enumerate().map(colour).collect()
-    };
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <title>{title}</title>\n\
-         <style>text{{font:13px system-ui,sans-serif;fill:#1f2328}}.title{{font-size:16px;font-weight:600}}\
-         .small{{font-size:11px;fill:#59636e}}.one{{stroke:#1f2328;stroke-dasharray:4 3}}.grid{{stroke:#d1d9e0}}.other{{fill:#9a9a9a}}{}\
-         @media(prefers-color-scheme:dark){{text{{fill:#f0f6fc}}.small{{fill:#9198a1}}.one{{stroke:#f0f6fc}}.grid{{stroke:#3d444d}}{}}}</style>\n\
-         <text class=\"title\" x=\"16\" y=\"26\">{title}</text>\n",
-        fills(false),
-        fills(true)
-    )
+/// The drawing with its title.
+fn begin(title: &str, height: u32) -> Svg {
+    let classes: Vec<String> = (0..COLOURS.len()).map(|index| format!("c{index}")).collect();
+    let colours = classes.iter().zip(COLOURS).map(|(class, (light, dark))| (class.as_str(), light, dark));
+    let fills: Vec<Fill<'_>> = colours.chain([("other", "#9a9a9a", "#9a9a9a")]).collect();
+    Svg::new(title, WIDTH, height, &fills)
 }
 
-fn end(mut svg: String, models: &[Measured], height: u32) -> String {
+fn end(mut svg: Svg, models: &[Measured], height: u32) -> String {
     if let Some(Measured { machine, .. }) = models.first() {
         let kernel = machine.kernel.split('-').next().unwrap_or(&machine.kernel);
-        let _ = writeln!(
-            svg,
-            r#"<text class="small" x="16" y="{}">CPU time, medians, against the emulator's default; {} CPUs ({}), Linux {kernel}; logarithmic</text>"#,
-            height - 12,
-            machine.cpus,
-            machine.cpu
+        let (cpus, cpu) = (machine.cpus, &machine.cpu);
+        let note = format!(
+            "CPU time, medians, against the emulator's default; {cpus} CPUs ({cpu}), Linux {kernel}; logarithmic"
         );
+        svg.note(height - 12, &note);
     }
-    svg + "</svg>\n"
+    svg.end()
 }

@@ -1,21 +1,19 @@
-//! Draws what ci/tune has measured: charts, and the tables of docs/performance.md.
+//! Draws what ci/tune has measured: charts, and the tables of docs/cpu-models.md.
 
 mod chart;
+#[path = "../drawing/mod.rs"]
+mod drawing;
 mod results;
 mod tables;
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use results::Measured;
-
-/// What is replaced in the page.
-const BEGIN: &str = "<!-- written by ci/tune -->\n";
-const END: &str = "<!-- up to here -->\n";
 
 /// Draw the measurements of CPU models
 #[derive(Parser)]
@@ -24,7 +22,7 @@ struct Options {
     /// Where the measurements are
     #[arg(long, value_name = "DIR", default_value = "benches/results")]
     results: PathBuf,
-    /// Write the charts, and the tables into performance.md, in this directory; without it, the tables are printed
+    /// Write the charts, and the tables as cpu-models.md, into this directory; without it, the tables are printed
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
     /// Cargo says that this is a benchmark
@@ -55,17 +53,5 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     };
     fs::write(docs.join("cpu-workloads.svg"), chart::workloads(&models))?;
     fs::write(docs.join("cpu-models.svg"), chart::models(&models))?;
-    put(&docs.join("performance.md"), &tables)
-}
-
-/// Puts `tables` between the marks of the page.
-fn put(page: &Path, tables: &str) -> Result<(), Box<dyn Error>> {
-    let text = fs::read_to_string(page)?;
-    let (Some((before, rest)), Some((_, after))) = (text.split_once(BEGIN), text.split_once(END)) else {
-        return Err(format!("{} lacks the marks between which the tables belong", page.display()).into());
-    };
-    if !rest.contains(END) {
-        return Err(format!("{} has its marks in the wrong order", page.display()).into());
-    }
-    Ok(fs::write(page, format!("{before}{BEGIN}{tables}{END}{after}"))?)
+    Ok(fs::write(docs.join("cpu-models.md"), tables)?)
 }

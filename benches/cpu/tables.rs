@@ -1,4 +1,4 @@
-//! The tables, as Markdown.
+//! The tables, as a page of Markdown.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -28,28 +28,35 @@ struct Builds {
     project: Pair,
 }
 
-/// All tables.
+/// What the page begins with.
+const HEAD: &str = "# CPU models: all measurements
+
+This page is written by `ci/tune`, from the [raw results](../benches/results).
+[performance.md](performance.md#the-cpu-model) says what they mean, and how they were measured.
+";
+
+/// The page.
 pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Result<String, Box<dyn Error>> {
-    let mut text = String::new();
+    let mut text = HEAD.to_owned();
     if let Some(Measured { machine, .. }) = models.first() {
         let kernel = machine.kernel.split('-').next().unwrap_or(&machine.kernel);
-        writeln!(text, "{} CPUs ({}), a virtual machine, Linux {kernel}.\n", machine.cpus, machine.cpu)?;
+        writeln!(text, "\n{} CPUs ({}), a virtual machine, Linux {kernel}.\n", machine.cpus, machine.cpu)?;
     }
     if !compared.is_empty() {
-        text += "### With the table as it stands\n\nHow many times faster programs run through an image of binfmt-dispatch than with QEMU registered directly.\n\n";
+        text += "## With the table as it stands\n\nSeconds of CPU time with QEMU registered directly, and how many times faster the same runs through an image.\n\n";
         table(&mut text, compared, |one| one.place("binfmt-dispatch"))?;
     }
     for name in builds(directory)? {
         let path = directory.join(&name);
         let Builds { root, project } = serde_json::from_str(&fs::read_to_string(&path)?)?;
         let who = name.trim_start_matches("builds-").trim_end_matches(".json").replacen('-', ", QEMU ", 1);
-        writeln!(text, "Longer work, {who}, seconds from start to end (of the CPU):\n")?;
+        writeln!(text, "## Longer work\n\n{who}, seconds from start to end (of the CPU):\n")?;
         text += "| work | QEMU directly | binfmt-dispatch | share |\n|---|---|---|---|\n";
         line(&mut text, "minimal root directory by mmdebstrap", &root)?;
         line(&mut text, "configure and make of GNU hello", &project)?;
         text.push('\n');
     }
-    text += "### All models\n\nGeometric means over the workloads for which there was time; **bold** is what the table chooses, where it chooses one.\n\n";
+    text += "## All models\n\n![All models that were measured](cpu-models.svg)\n\nGeometric means over the workloads for which there was time; **bold** is what the table chooses, where it chooses one.\n\n";
     text += "| architecture | QEMU | workloads, rounds | model: times faster than the default (least of the workloads) |\n|---|---|---|---|\n";
     for one in models {
         let cell = |contestant: &crate::results::Contestant| {
@@ -72,10 +79,10 @@ pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Resu
         };
         writeln!(text, "| {} | {} | {amount} | {said} |", one.debian, one.version())?;
     }
-    text += "\n### What the table chooses, by workload\n\nSeconds of CPU time with the emulator's default, and how many times faster the table's model is.\n\n";
+    text += "\n## What the table chooses, by workload\n\nSeconds of CPU time with the emulator's default, and how many times faster the table's model is.\n\n";
     let chosen: Vec<&Measured> = models.iter().filter(|one| one.chosen.is_some()).collect();
     table(&mut text, chosen, |one| one.place(one.chosen.as_deref()?))?;
-    Ok(text)
+    Ok(format!("{}\n", text.trim_end()))
 }
 
 /// A column for each measurement, a row for each workload.
