@@ -1,10 +1,10 @@
-//! The contestants, and the processes in which they run.
+//! The processes in which the contestants run.
 //!
 //! Each contestant has a worker: a process in a user namespace of its own, with a binfmt_misc where only that
-//! contestant is registered. What the workers run is the same files.
+//! contestant is registered. For Debian's programs there is another one, in their root directory. What the workers of
+//! all contestants run is the same files; the native programs are those of the same packages.
 
 use std::error::Error;
-use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,77 +14,24 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use dispatch_table::{ArchTable, Architecture};
 use tempfile::TempDir;
 
+use crate::roots::Roots;
 use crate::sample::Sample;
+use crate::subject::{CONTESTANTS, Contestant, DEFAULT, NATIVE, Subject, WORKER_ARCHITECTURE, model, row};
 
-/// A way to start programs.
-pub struct Contestant {
-    /// What it is called.
-    pub name: &'static str,
-    /// What it is.
-    pub meaning: &'static str,
-    /// Whether it is there for the first architecture only.
-    pub once: bool,
-}
-
-const fn contestant(name: &'static str, meaning: &'static str) -> Contestant {
-    Contestant { name, meaning, once: false }
-}
-
-/// All of them. The first is what the others are compared with.
-pub const CONTESTANTS: [Contestant; 6] = [
-    contestant("direct", "QEMU registered directly"),
-    contestant("exec", "the dispatcher executes QEMU (strategy exec)"),
-    contestant("path", "the dispatcher maps QEMU from its path"),
-    contestant("image", "QEMU in the registered file, not prelinked"),
-    contestant("prelinked", "QEMU in the registered file, prelinked"),
-    Contestant { name: "single", meaning: "as prelinked, with no other emulator in the file", once: true },
-];
-
-/// The architecture of the programs that do real work.
-pub const WORKER_ARCHITECTURE: &str = "aarch64";
 /// The programs that the scripts start.
 const APPLETS: [&str; 7] = ["cat", "expr", "grep", "sed", "test", "tr", "true"];
 
 /// The tool that is measured.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 
-/// What a worker can be asked to run.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Subject {
-    /// The probe of an architecture, which exits at once.
-    Start(String),
-    /// A shell loop that starts 200 programs.
-    Loop,
-    /// A shell script that looks for so many features.
-    Configure(u32),
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Subject::Start(architecture) => write!(f, "{architecture} exit(0)"),
-            Subject::Loop => write!(f, "{WORKER_ARCHITECTURE} shell loop that starts 200 programs"),
-            Subject::Configure(checks) => {
-                write!(f, "{WORKER_ARCHITECTURE} shell script like configure, {checks} checks")
-            }
-        }
-    }
-}
-
-impl Subject {
-    /// The same with less to do, to fill caches.
-    pub fn briefly(&self) -> Self {
-        if let Subject::Configure(_) = self { Subject::Configure(1) } else { self.clone() }
-    }
-
-    /// One word.
-    pub fn name(&self) -> &str {
-        match self {
-            Subject::Start(architecture) => architecture,
-            Subject::Loop => "loop",
-            Subject::Configure(_) => "configure",
-        }
-    }
+/// What is asked for.
+pub struct Wanted<'w> {
+    /// The architectures whose probes are started.
+    pub architectures: &'w [String],
+    /// Whether scripts are run.
+    pub work: bool,
+    /// Whether Debian's programs are run.
+    pub programs: bool,
 }
 
 /// Where an architecture's emulator is.
@@ -93,9 +40,17 @@ pub fn emulator(row: &Architecture) -> Result<&str, Box<dyn Error>> {
     path.ok_or_else(|| format!("there is no emulator for {}: run ci/setup", row.name).into())
 }
 
+/// What an emulator says its version is.
+pub fn version(emulator: &str) -> Result<String, Box<dyn Error>> {
+    let said = String::from_utf8(Command::new(emulator).arg("--version").output()?.stdout)?;
+    let version = said.lines().next().and_then(|line| line.split_once(" version "));
+    Ok(version.map(|(_, version)| version.to_owned()).unwrap_or_default())
+}
+
 /// All contestants, ready to run.
 pub struct Contest {
-    workers: Vec<Worker>,
+    /// For each contestant, its worker in this machine's root directory, and the one in Debian's.
+    workers: Vec<[Option<Worker>; 2]>,
     _directory: TempDir,
 }
 
@@ -107,43 +62,62 @@ struct Worker {
 
 impl Contest {
     /// Writes the files that are to be registered and those that are to be run, and starts the workers.
-    pub fn prepare(architectures: &[String], work: bool) -> Result<Self, Box<dyn Error>> {
+    pub fn prepare(wanted: &Wanted<'_>) -> Result<Self, Box<dyn Error>> {
         let directory = TempDir::new()?;
-        let at = |name: &str| directory.path().join(name);
         let table = ArchTable::builtin();
+        write_images(directory.path(), &table, wanted)?;
 
-        fs::write(at("exec.json"), table_with_strategy_exec()?)?;
-        let exec = at("exec.json");
-        let installed = table.architectures.iter().filter(|row| emulator(row).is_ok()).map(|row| row.name.as_str());
-        let installed: Vec<&str> = installed.collect();
-        image(&at("exec"), &["--no-emulators", "--table", exec.to_str().ok_or("the path is not text")?])?;
-        image(&at("path"), &["--no-emulators"])?;
-        image(&at("image"), &[&["--no-prelink"], &installed[..]].concat())?;
-        image(&at("prelinked"), &[&["--seed", "1"], &installed[..]].concat())?;
-        image(&at("single"), &["--seed", "1", &architectures[0]])?;
-
-        for name in architectures {
-            let row = table.find(name).ok_or("the table has no such row")?;
-            executable(&guest(directory.path(), name), &row.probe_elf())?;
+        let own = [WORKER_ARCHITECTURE, std::env::consts::ARCH].map(str::to_owned);
+        for name in wanted.architectures.iter().chain(&own) {
+            executable(&guest(directory.path(), name), &row(&table, name)?.probe_elf())?;
         }
-        if work {
+        if wanted.work {
             prepare_work(directory.path())?;
         }
-        let workers = CONTESTANTS.iter().map(|contestant| {
-            let architectures = if contestant.once { &architectures[..1] } else { architectures };
-            Worker::start(contestant, directory.path(), architectures)
-        });
-        Ok(Contest { workers: workers.collect::<Result<_, _>>()?, _directory: directory })
+        let roots =
+            if wanted.programs { Some(Roots::prepare(emulator(row(&table, WORKER_ARCHITECTURE)?)?)?) } else { None };
+
+        let mut models = Vec::new();
+        for name in wanted.architectures.iter().chain(&own[..1]) {
+            let row = row(&table, name)?;
+            let model = model(row, &version(emulator(row)?)?);
+            models.extend(model.map(|model| format!("{name}={model}")));
+        }
+        let start = |contestant: &Contestant| -> Result<[Option<Worker>; 2], Box<dyn Error>> {
+            let new = |options: &[&str], root: Option<&Path>| {
+                let mut command = Command::new("/proc/self/exe");
+                command.args(["--worker", contestant.name, "--directory"]).arg(directory.path()).args(options);
+                if let Some(root) = root {
+                    command.arg("--root").arg(root);
+                }
+                if ![DEFAULT, NATIVE].contains(&contestant.name) {
+                    models.iter().for_each(|model| _ = command.args(["--model", model]));
+                }
+                Worker::start(command)
+            };
+            let count = if contestant.is_for_the_first() { 1 } else { wanted.architectures.len() };
+            let names: Vec<&str> = wanted.architectures[..count].iter().map(String::as_str).collect();
+            let outside = contestant.starts_elsewhere().then(|| new(&names, None)).transpose()?;
+            let roots = roots.as_ref().filter(|_| contestant.starts_programs());
+            let root = roots.map(|roots| if contestant.name == NATIVE { &roots.native } else { &roots.foreign });
+            let inside = root.map(|root| new(&[WORKER_ARCHITECTURE], Some(root))).transpose()?;
+            Ok([outside, inside])
+        };
+        let workers = CONTESTANTS.iter().map(start).collect::<Result<_, _>>()?;
+        Ok(Contest { workers, _directory: directory })
     }
 
     /// Runs the subject once.
     pub fn run(&mut self, contestant: usize, subject: &Subject) -> Result<Sample, Box<dyn Error>> {
-        let Worker { orders, answers, .. } = &mut self.workers[contestant];
-        match subject {
-            Subject::Start(architecture) => writeln!(orders, "start {architecture}")?,
-            Subject::Loop => writeln!(orders, "work loop")?,
-            Subject::Configure(checks) => writeln!(orders, "work configure {checks}")?,
-        }
+        let [outside, inside] = &mut self.workers[contestant];
+        let (worker, order) = match subject {
+            Subject::Start(architecture) => (outside, format!("start {architecture}")),
+            Subject::Loop => (outside, "work loop".to_owned()),
+            Subject::Configure(checks) => (outside, format!("work configure {checks}")),
+            Subject::Program(program) => (inside, format!("program {}", program.name)),
+        };
+        let Worker { orders, answers, .. } = worker.as_mut().ok_or("there is no such worker")?;
+        writeln!(orders, "{order}")?;
         let mut answer = String::new();
         answers.read_line(&mut answer)?;
         // The worker has said on standard error what is wrong.
@@ -152,9 +126,7 @@ impl Contest {
 }
 
 impl Worker {
-    fn start(contestant: &Contestant, directory: &Path, architectures: &[String]) -> Result<Self, Box<dyn Error>> {
-        let mut command = Command::new("/proc/self/exe");
-        command.arg("--worker").arg(contestant.name).arg("--directory").arg(directory).args(architectures);
+    fn start(mut command: Command) -> Result<Self, Box<dyn Error>> {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = process.stdin.take().ok_or("no pipe")?;
         let answers = BufReader::new(process.stdout.take().ok_or("no pipe")?);
@@ -183,6 +155,20 @@ pub fn script(directory: &Path, name: &str) -> PathBuf {
 /// The shell that runs the scripts, and beside it what they start.
 pub fn shell(directory: &Path) -> PathBuf {
     directory.join("bin/busybox")
+}
+
+/// The images of all contestants.
+fn write_images(directory: &Path, table: &ArchTable, wanted: &Wanted<'_>) -> Result<(), Box<dyn Error>> {
+    let at = |name: &str| directory.join(name);
+    fs::write(at("exec.json"), table_with_strategy_exec()?)?;
+    let exec = at("exec.json");
+    let installed = table.architectures.iter().filter(|row| emulator(row).is_ok()).map(|row| row.name.as_str());
+    let installed: Vec<&str> = installed.collect();
+    image(&at("exec"), &["--no-emulators", "--table", exec.to_str().ok_or("the path is not text")?])?;
+    image(&at("path"), &["--no-emulators"])?;
+    image(&at("image"), &[&["--no-prelink"], &installed[..]].concat())?;
+    image(&at("prelinked"), &[&["--seed", "1"], &installed[..]].concat())?;
+    image(&at("single"), &["--seed", "1", &wanted.architectures[0]])
 }
 
 fn prepare_work(directory: &Path) -> Result<(), Box<dyn Error>> {

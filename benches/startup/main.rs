@@ -1,5 +1,5 @@
 //! What it costs to start a program of another architecture: QEMU registered directly, and the ways of the dispatcher,
-//! all with the same flags.
+//! all with the same flags and the same CPU model. The programs are one that exits at once, Debian's, and two scripts.
 //!
 //! The contestants take turns within each round, in an order drawn anew, because machines are shared and noisy: what
 //! disturbs one soon disturbs the others too.
@@ -7,9 +7,13 @@
 mod chart;
 mod check;
 mod contest;
+#[path = "../drawing/mod.rs"]
+mod drawing;
 mod report;
+mod roots;
 mod sample;
 mod statistics;
+mod subject;
 mod worker;
 
 use std::error::Error;
@@ -20,9 +24,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use dispatch_table::ArchTable;
 
-use contest::{CONTESTANTS, Contest, Subject};
+use contest::{Contest, Wanted};
 use report::{Report, Results};
 use sample::Sample;
+use subject::{CONTESTANTS, PROGRAMS, Subject};
 
 /// Rounds that are not counted, while caches fill.
 const WARM_UP: u32 = 5;
@@ -42,17 +47,20 @@ struct Options {
     /// How often each contestant starts each program
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How often each contestant starts each of Debian's programs, which takes it about a second; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    program_rounds: u32,
     /// How often each contestant does real work, which takes a second or two each time; 0 for not at all
     #[arg(long, value_name = "N", default_value_t = 10)]
     work_rounds: u32,
     /// How many features the script like configure looks for, each with six programs; half a minute takes about 600
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     checks: u32,
-    /// Stop each of the two after so many seconds, with the rounds that there are
+    /// Stop each of the three after so many seconds, with the rounds that there are
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
     /// Measure nothing: the figures are those that were written to this file with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "work_rounds", "checks", "seconds", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "checks", "seconds", "json"])]
     figures: Option<PathBuf>,
     /// Write the figures to a file as well
     #[arg(long, value_name = "FILE")]
@@ -69,6 +77,12 @@ struct Options {
     /// Where its files are
     #[arg(long, hide = true)]
     directory: Option<PathBuf>,
+    /// Debian's root directory
+    #[arg(long, hide = true)]
+    root: Option<PathBuf>,
+    /// A CPU model that it has QEMU emulate
+    #[arg(long, hide = true)]
+    model: Vec<String>,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -78,7 +92,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let done = match (&options.worker, &options.directory) {
         (Some(contestant), Some(directory)) => {
-            worker::run(contestant, directory, &options.architectures).map(|()| ExitCode::SUCCESS)
+            let (root, architectures, models) = (options.root.as_deref(), &options.architectures, &options.model);
+            worker::run(&worker::Work { contestant, directory, root, architectures, models })
+                .map(|()| ExitCode::SUCCESS)
         }
         _ => run(options),
     };
@@ -118,13 +134,20 @@ fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Measures everything that is asked for.
 fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
-    let mut contest = Contest::prepare(&options.architectures, options.work_rounds != 0)?;
+    let (rounds, program_rounds, work_rounds) = (options.rounds, options.program_rounds, options.work_rounds);
+    let mut contest = Contest::prepare(&Wanted {
+        architectures: &options.architectures,
+        work: work_rounds != 0,
+        programs: program_rounds != 0,
+    })?;
     let limit = Duration::from_secs(options.seconds);
     let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
-    let starts = measure(&mut contest, starts, WARM_UP, options.rounds, limit)?;
+    let starts = measure(&mut contest, starts, WARM_UP, rounds, limit)?;
+    let programs = PROGRAMS.iter().map(Subject::Program).collect();
+    let programs = measure(&mut contest, programs, program_rounds.min(1), program_rounds, limit)?;
     let work = vec![Subject::Loop, Subject::Configure(options.checks)];
-    let work = measure(&mut contest, work, options.work_rounds.min(1), options.work_rounds, limit)?;
-    Report::new(&starts, &work, &options.architectures)
+    let work = measure(&mut contest, work, work_rounds.min(1), work_rounds, limit)?;
+    Report::new([&starts, &programs, &work], &options.architectures)
 }
 
 /// The samples of each subject, a list for each contestant.
@@ -142,7 +165,7 @@ fn measure(
     for round in 0..warm_up + rounds {
         for (index, (subject, samples)) in results.iter_mut().enumerate() {
             for contestant in random.order(CONTESTANTS.len()) {
-                if CONTESTANTS[contestant].once && (index != 0 || !matches!(subject, Subject::Start(_))) {
+                if !CONTESTANTS[contestant].runs(subject, index == 0) {
                     continue;
                 }
                 if round < warm_up {

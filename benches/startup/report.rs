@@ -1,17 +1,18 @@
 //! What was measured, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use dispatch_table::ArchTable;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::contest::{CONTESTANTS, Contestant, Subject, emulator};
+use crate::contest::{emulator, version};
 use crate::sample::Sample;
 use crate::statistics::Quartiles;
+use crate::subject::{CONTESTANTS, Contestant, Subject, model, row};
 
 /// A subject, and the samples of each contestant, in the order of [`CONTESTANTS`].
 pub type Results = (Subject, [Vec<Sample>; CONTESTANTS.len()]);
@@ -22,6 +23,8 @@ pub struct Report {
     pub machine: Machine,
     /// Of each architecture, how long its program takes that exits at once.
     pub starts: Vec<Table>,
+    /// Of each of Debian's programs, how long it takes.
+    pub programs: Vec<Table>,
     /// Of each script, how long it takes.
     pub work: Vec<Table>,
 }
@@ -36,6 +39,8 @@ pub struct Machine {
     pub kernel: String,
     /// What the first emulator says it is.
     pub qemu: String,
+    /// The CPU models that are emulated, by architecture, where the table has one.
+    pub models: BTreeMap<String, String>,
 }
 
 /// A subject's figures.
@@ -53,55 +58,57 @@ pub struct Table {
 pub struct Row {
     /// Who it is.
     pub contestant: &'static Contestant,
-    /// How long it took.
-    pub milliseconds: Quartiles,
-    /// Its median by that of the first contestant.
-    pub ratio: f64,
+    /// From start to end.
+    pub wall: Time,
+    /// Of the CPU.
+    pub cpu: Time,
     /// Page faults, the median.
     pub faults: f64,
+}
+
+/// How long something took.
+pub struct Time {
+    /// The quartiles, in milliseconds.
+    pub milliseconds: Quartiles,
+    /// The median by that of the first contestant.
+    pub ratio: f64,
     /// The quotients of the two times within each round.
     pub ratios: Quartiles,
 }
 
 impl Report {
     /// The figures of at least one round.
-    pub fn new(starts: &[Results], work: &[Results], architectures: &[String]) -> Result<Self, Box<dyn Error>> {
-        let table = ArchTable::builtin();
-        let first = table.find(&architectures[0]).ok_or("the table has no such row")?;
+    pub fn new([starts, programs, work]: [&[Results]; 3], architectures: &[String]) -> Result<Self, Box<dyn Error>> {
+        let tables = |results: &[Results]| results.iter().map(Table::new).collect();
         Ok(Report {
-            machine: Machine::here(emulator(first)?)?,
-            starts: starts.iter().map(Table::new).collect(),
-            work: work.iter().map(Table::new).collect(),
+            machine: Machine::here(architectures)?,
+            starts: tables(starts),
+            programs: tables(programs),
+            work: tables(work),
         })
     }
 
     /// The figures of an earlier run, as [`Report::json`] writes them; `None` if they are something else.
     pub fn parse(json: &str) -> Option<Self> {
         let report: Value = serde_json::from_str(json).ok()?;
-        let machine = &report["machine"];
-        let text = |name: &str| machine[name].as_str().map(str::to_owned);
         let tables = |name: &str| report[name].as_array()?.iter().map(Table::parse).collect::<Option<Vec<_>>>();
         Some(Report {
-            machine: Machine {
-                cpu: text("cpu")?,
-                cpus: machine["cpus"].as_u64()? as usize,
-                kernel: text("kernel")?,
-                qemu: text("qemu")?,
-            },
+            machine: Machine::parse(&report["machine"])?,
             starts: tables("start")?,
+            programs: tables("programs")?,
             work: tables("work")?,
         })
     }
 
     /// All of it as JSON.
     pub fn json(&self) -> String {
-        let Machine { cpu, cpus, kernel, qemu } = &self.machine;
         let tables = |tables: &[Table]| tables.iter().map(Table::json).collect::<Vec<_>>();
         let contestants = CONTESTANTS.iter().map(|one| (one.name.to_owned(), one.meaning.into()));
         let report = json!({
-            "machine": {"cpu": cpu, "cpus": cpus, "kernel": kernel, "qemu": qemu},
-            "contestants": contestants.collect::<serde_json::Map<String, Value>>(),
+            "machine": self.machine.json(),
+            "contestants": contestants.collect::<Map<String, Value>>(),
             "start": tables(&self.starts),
+            "programs": tables(&self.programs),
             "work": tables(&self.work),
         });
         format!("{report:#}\n")
@@ -109,37 +116,89 @@ impl Report {
 }
 
 impl Machine {
-    fn here(emulator: &str) -> Result<Self, Box<dyn Error>> {
+    fn here(architectures: &[String]) -> Result<Self, Box<dyn Error>> {
+        let table = ArchTable::builtin();
+        let first = emulator(row(&table, &architectures[0])?)?;
+        let file = Path::new(first).file_name().unwrap_or_default().to_string_lossy();
+        let mut models = BTreeMap::new();
+        for name in architectures {
+            let row = row(&table, name)?;
+            models.extend(model(row, &version(emulator(row)?)?).map(|model| (name.clone(), model)));
+        }
         let cpus = fs::read_to_string("/proc/cpuinfo")?;
         let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let virtual_machine = cpus.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
         let name = name.map_or("unknown", |(_, name)| name);
-        let said = String::from_utf8(Command::new(emulator).arg("--version").output()?.stdout)?;
-        let version = said.lines().next().and_then(|line| line.split_once(" version ")).map_or("", |(_, rest)| rest);
-        let file = Path::new(emulator).file_name().unwrap_or_default().to_string_lossy();
         Ok(Machine {
             cpu: if virtual_machine { format!("{name}, a virtual machine") } else { name.to_owned() },
             cpus: std::thread::available_parallelism()?.get(),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
-            qemu: format!("{file} {version}"),
+            qemu: format!("{file} {}", version(first)?),
+            models,
+        })
+    }
+
+    fn parse(machine: &Value) -> Option<Self> {
+        let text = |name: &str| machine[name].as_str().map(str::to_owned);
+        let models = machine["models"].as_object()?.iter();
+        Some(Machine {
+            cpu: text("cpu")?,
+            cpus: machine["cpus"].as_u64()? as usize,
+            kernel: text("kernel")?,
+            qemu: text("qemu")?,
+            models: models
+                .map(|(name, model)| Some((name.clone(), model.as_str()?.to_owned())))
+                .collect::<Option<_>>()?,
+        })
+    }
+
+    fn json(&self) -> Value {
+        let Machine { cpu, cpus, kernel, qemu, models } = self;
+        json!({"cpu": cpu, "cpus": cpus, "kernel": kernel, "qemu": qemu, "models": models})
+    }
+}
+
+impl Time {
+    /// Of the samples, and of those of the first contestant.
+    fn new(samples: &[Sample], first: &[Sample], of: fn(&Sample) -> f64) -> Self {
+        let own: Vec<f64> = samples.iter().map(of).collect();
+        let first: Vec<f64> = first.iter().map(of).collect();
+        let ratios = own.iter().zip(&first).map(|(own, first)| own / first).collect();
+        let (milliseconds, compared) = (Quartiles::of(own), Quartiles::of(first));
+        Time { milliseconds, ratio: milliseconds.median / compared.median, ratios: Quartiles::of(ratios) }
+    }
+
+    fn parse(time: &Value) -> Option<Self> {
+        let quartiles = |of: &Value| {
+            let [lower, median, upper] = [0, 1, 2].map(|nth| of[nth].as_f64());
+            Some(Quartiles { lower: lower?, median: median?, upper: upper? })
+        };
+        Some(Time {
+            milliseconds: quartiles(&time["milliseconds_quartiles"])?,
+            ratio: time["ratio_of_medians"].as_f64()?,
+            ratios: quartiles(&time["ratios_within_rounds_quartiles"])?,
+        })
+    }
+
+    fn json(&self) -> Value {
+        let round = |value: f64| (value * 1e4).round() / 1e4;
+        let quartiles = |of: Quartiles| json!([round(of.lower), round(of.median), round(of.upper)]);
+        json!({
+            "milliseconds_quartiles": quartiles(self.milliseconds),
+            "ratio_of_medians": round(self.ratio),
+            "ratios_within_rounds_quartiles": quartiles(self.ratios),
         })
     }
 }
 
 impl Table {
     fn new((subject, samples): &Results) -> Self {
-        let seconds = |samples: &[Sample]| -> Vec<f64> { samples.iter().map(|s| s.time.as_secs_f64()).collect() };
-        let first = seconds(&samples[0]);
-        let row = |(contestant, samples): (&'static Contestant, &Vec<Sample>)| {
-            let own = seconds(samples);
-            let milliseconds = Quartiles::of(own.iter().map(|time| time * 1e3).collect());
-            Row {
-                contestant,
-                milliseconds,
-                ratio: milliseconds.median / 1e3 / Quartiles::of(first.clone()).median,
-                faults: Quartiles::of(samples.iter().map(|sample| sample.faults as f64).collect()).median,
-                ratios: Quartiles::of(own.iter().zip(&first).map(|(own, first)| own / first).collect()),
-            }
+        let first = &samples[0];
+        let row = |(contestant, samples): (&'static Contestant, &Vec<Sample>)| Row {
+            contestant,
+            wall: Time::new(samples, first, |sample| sample.wall.as_secs_f64() * 1e3),
+            cpu: Time::new(samples, first, |sample| sample.cpu.as_secs_f64() * 1e3),
+            faults: Quartiles::of(samples.iter().map(|sample| sample.faults as f64).collect()).median,
         };
         let present = CONTESTANTS.iter().zip(samples).filter(|(_, samples)| !samples.is_empty());
         Table {
@@ -151,17 +210,12 @@ impl Table {
     }
 
     fn parse(table: &Value) -> Option<Self> {
-        let quartiles = |of: &Value| {
-            let [lower, median, upper] = [0, 1, 2].map(|nth| of[nth].as_f64());
-            Some(Quartiles { lower: lower?, median: median?, upper: upper? })
-        };
         let row = |row: &Value| {
             Some(Row {
                 contestant: CONTESTANTS.iter().find(|contestant| row["name"] == contestant.name)?,
-                milliseconds: quartiles(&row["milliseconds_quartiles"])?,
-                ratio: row["ratio_of_medians"].as_f64()?,
+                wall: Time::parse(&row["wall"])?,
+                cpu: Time::parse(&row["cpu"])?,
                 faults: row["minor_page_faults"].as_f64()?,
-                ratios: quartiles(&row["ratios_within_rounds_quartiles"])?,
             })
         };
         Some(Table {
@@ -172,20 +226,22 @@ impl Table {
         })
     }
 
-    /// The ratio of the contestant of that name.
+    /// The figures of the contestant of that name.
+    pub fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.contestant.name == name)
+    }
+
+    /// How much of the CPU's time the contestant of that name takes, as a multiple of the first one.
     pub fn ratio(&self, name: &str) -> Option<f64> {
-        self.rows.iter().find(|row| row.contestant.name == name).map(|row| row.ratio)
+        self.row(name).map(|row| row.cpu.ratio)
     }
 
     fn json(&self) -> Value {
-        let round = |value: f64| (value * 1e4).round() / 1e4;
-        let quartiles = |of: Quartiles| json!([round(of.lower), round(of.median), round(of.upper)]);
         let row = |row: &Row| {
             json!({
                 "name": row.contestant.name,
-                "milliseconds_quartiles": quartiles(row.milliseconds),
-                "ratio_of_medians": round(row.ratio),
-                "ratios_within_rounds_quartiles": quartiles(row.ratios),
+                "wall": row.wall.json(),
+                "cpu": row.cpu.json(),
                 "minor_page_faults": row.faults,
             })
         };
@@ -196,9 +252,11 @@ impl Table {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cpu, cpus, kernel, qemu } = &self.machine;
+        let Machine { cpu, cpus, kernel, qemu, models } = &self.machine;
         writeln!(f, "{cpus} CPUs ({cpu}), Linux {kernel}, {qemu}")?;
-        self.starts.iter().chain(&self.work).try_for_each(|table| write!(f, "\n{table}"))?;
+        models.iter().try_for_each(|(name, model)| writeln!(f, "{name} with the CPU model {model}"))?;
+        let tables = self.starts.iter().chain(&self.programs).chain(&self.work);
+        tables.into_iter().try_for_each(|table| write!(f, "\n{table}"))?;
         writeln!(f)?;
         CONTESTANTS.iter().try_for_each(|one| writeln!(f, "{:9}  {}", one.name, one.meaning))
     }
@@ -207,15 +265,16 @@ impl fmt::Display for Report {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {} interleaved rounds", self.subject, self.rounds)?;
-        writeln!(f, "contestant  median ms    quartiles ms    ratio  within rounds  page faults")?;
-        for Row { contestant, milliseconds, ratio, faults, ratios } in &self.rows {
-            let Quartiles { lower, median, upper } = milliseconds;
-            let range = format!("{lower:.2}..{upper:.2}");
-            writeln!(
-                f,
-                "{:10}  {median:9.3}  {range:>14}  {ratio:7.3}  {:13.3}  {faults:11.0}",
-                contestant.name, ratios.median
-            )?;
+        writeln!(f, "{:10}  {:^37}  {:^37}", "", "from start to end", "of the CPU")?;
+        let columns = "     ms       quartiles  ratio  in rounds";
+        writeln!(f, "contestant{columns}{columns}  page faults")?;
+        for Row { contestant, wall, cpu, faults } in &self.rows {
+            write!(f, "{:10}", contestant.name)?;
+            for Time { milliseconds, ratio, ratios } in [wall, cpu] {
+                let range = format!("{:.1}..{:.1}", milliseconds.lower, milliseconds.upper);
+                write!(f, " {:7.2}  {range:>13} {ratio:6.3}     {:6.3}", milliseconds.median, ratios.median)?;
+            }
+            writeln!(f, "  {faults:11.0}")?;
         }
         Ok(())
     }

@@ -7,38 +7,58 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 
 /// One run.
 #[derive(Clone, Copy)]
 pub struct Sample {
     /// From before it was started until it had ended.
-    pub time: Duration,
-    /// Page faults without input or output (`ru_minflt`), of the process and of those that it started.
+    pub wall: Duration,
+    /// Of the CPU, for the process and for those that it started, from when it was forked.
+    pub cpu: Duration,
+    /// Page faults without input or output (`ru_minflt`), of the same processes.
     pub faults: u64,
 }
 
 impl Sample {
     /// Runs the command, which must succeed.
     pub fn of(command: &mut Command) -> Result<Self, Box<dyn Error>> {
-        let before = faults()?;
+        let before = Used::now()?;
         let start = Instant::now();
         let status = command.status();
-        let time = start.elapsed();
+        let wall = start.elapsed();
+        let after = Used::now()?;
         match status? {
-            status if status.success() => Ok(Sample { time, faults: faults()? - before }),
+            status if status.success() => {
+                Ok(Sample { wall, cpu: after.cpu - before.cpu, faults: after.faults - before.faults })
+            }
             status => Err(status.to_string().into()),
         }
     }
 }
 
-/// Those of all children that have been waited for.
-fn faults() -> nix::Result<u64> {
-    Ok(getrusage(UsageWho::RUSAGE_CHILDREN)?.minor_page_faults().unsigned_abs())
+/// What all children have used that have been waited for.
+struct Used {
+    cpu: Duration,
+    faults: u64,
+}
+
+impl Used {
+    fn now() -> nix::Result<Self> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let time = |time: TimeVal| {
+            Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
+        };
+        Ok(Used {
+            cpu: time(usage.user_time()) + time(usage.system_time()),
+            faults: usage.minor_page_faults().unsigned_abs(),
+        })
+    }
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.time.as_nanos(), self.faults)
+        write!(f, "{} {} {}", self.wall.as_nanos(), self.cpu.as_nanos(), self.faults)
     }
 }
 
@@ -46,7 +66,8 @@ impl FromStr for Sample {
     type Err = Box<dyn Error>;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (time, faults) = text.trim_end().split_once(' ').ok_or("no sample")?;
-        Ok(Sample { time: Duration::from_nanos(time.parse()?), faults: faults.parse()? })
+        let numbers = text.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+        let [wall, cpu, faults] = numbers[..] else { return Err("no sample".into()) };
+        Ok(Sample { wall: Duration::from_nanos(wall), cpu: Duration::from_nanos(cpu), faults })
     }
 }

@@ -11,47 +11,93 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
 
-use crate::contest::{TOOL, WORKER_ARCHITECTURE, emulator, guest, script, shell};
+use crate::contest::{TOOL, emulator, guest, script, shell};
+use crate::roots;
 use crate::sample::Sample;
+use crate::subject::{CONTESTANTS, Contestant, NATIVE, PROGRAMS, WORKER_ARCHITECTURE, row};
 
-/// The worker of `contestant`: a line with an order comes in on standard input, and one with a [`Sample`] goes out.
-pub fn run(contestant: &str, directory: &Path, architectures: &[String]) -> Result<(), Box<dyn Error>> {
+/// What a worker is.
+pub struct Work<'w> {
+    /// The contestant's name.
+    pub contestant: &'w str,
+    /// Where the images and the guests are.
+    pub directory: &'w Path,
+    /// Debian's root directory, if that is where it runs programs.
+    pub root: Option<&'w Path>,
+    /// Whose probes it starts.
+    pub architectures: &'w [String],
+    /// CPU models, each as `<architecture>=<model>`.
+    pub models: &'w [String],
+}
+
+/// The worker: a line with an order comes in on standard input, and one with a [`Sample`] goes out.
+pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
+    let contestant = CONTESTANTS.iter().find(|one| one.name == work.contestant).ok_or("no such contestant")?;
     enter_namespace()?;
-    let own = directory.join(format!("{contestant}.d"));
+    let own = work.directory.join(format!("{}.{}.d", contestant.name, std::process::id()));
     let registry = own.join("registry");
     fs::create_dir_all(&registry)?;
     mount(Some("binfmt_misc"), &registry, Some("binfmt_misc"), MsFlags::empty(), None::<&str>)
         .map_err(|errno| format!("cannot mount a binfmt_misc (Linux 6.7 or newer is needed): {errno}"))?;
-    register(contestant, directory, architectures, &registry.join("register"))?;
+    if contestant.name != NATIVE {
+        register(contestant, work, &registry.join("register"))?;
+    }
+    let mut directory = work.directory.to_owned();
+    if let Some(root) = work.root {
+        let table = ArchTable::builtin();
+        let emulator = emulator(row(&table, WORKER_ARCHITECTURE)?)?;
+        directory = roots::enter(root, work.directory, (contestant.name != NATIVE).then_some(emulator))?;
+    }
 
     for order in stdin().lock().lines() {
         let order = order?;
         let mut words = order.split(' ');
         let (kind, name) = words.next().zip(words.next()).ok_or("no order")?;
-        let mut command = if kind == "start" {
-            Command::new(guest(directory, name))
-        } else {
-            let mut command = Command::new(shell(directory));
-            command.arg("sh").arg(script(directory, name)).arg(directory.join("bin")).args(words).current_dir(&own);
-            command
+        let (mut command, architecture) = match kind {
+            "start" => (Command::new(guest(&directory, name)), name),
+            "program" => (program(contestant, &directory, name)?, WORKER_ARCHITECTURE),
+            _ => {
+                let mut command = Command::new(shell(&directory));
+                command
+                    .arg("sh")
+                    .arg(script(&directory, name))
+                    .arg(directory.join("bin"))
+                    .args(words)
+                    .current_dir(&own);
+                (command, WORKER_ARCHITECTURE)
+            }
         };
         // The same little for everyone; the standard library uses posix_spawn(3).
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
-        let sample = Sample::of(&mut command).map_err(|error| format!("{contestant}: {name}: {error}"))?;
+        let mut models = work.models.iter().filter_map(|model| model.split_once('='));
+        if let Some((_, model)) = models.find(|(name, _)| *name == architecture) {
+            command.env("QEMU_CPU", model);
+        }
+        let sample = Sample::of(&mut command).map_err(|error| format!("{}: {name}: {error}", contestant.name))?;
         writeln!(stdout(), "{sample}")?;
     }
     Ok(())
 }
 
+/// One of Debian's programs.
+fn program(contestant: &Contestant, directory: &Path, name: &str) -> Result<Command, Box<dyn Error>> {
+    let program = PROGRAMS.iter().find(|program| program.name == name).ok_or("no such program")?;
+    let architecture = if contestant.name == NATIVE { std::env::consts::ARCH } else { WORKER_ARCHITECTURE };
+    let path = program.path.map_or_else(|| guest(directory, architecture), PathBuf::from);
+    let mut command = Command::new(path);
+    command.args(program.arguments);
+    Ok(command)
+}
+
 /// Registers the contestant for the names of the probes, and for real programs of one architecture.
-fn register(contestant: &str, directory: &Path, architectures: &[String], to: &Path) -> Result<(), Box<dyn Error>> {
+fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), Box<dyn Error>> {
     let table = ArchTable::builtin();
-    let direct = contestant == "direct";
-    let file = directory.join(contestant);
+    let direct = contestant.is_direct();
+    let file = work.directory.join(contestant.name);
     let mut lines = Vec::new();
-    for name in architectures {
-        let row = table.find(name).ok_or("the table has no such row")?;
-        let interpreter = if direct { PathBuf::from(emulator(row)?) } else { file.clone() };
+    // In a root directory all programs are found by what is in them.
+    for name in work.architectures.iter().filter(|_| work.root.is_none()) {
+        let interpreter = if direct { PathBuf::from(emulator(row(&table, name)?)?) } else { file.clone() };
         lines.push(format!(":probe-{name}:E::{name}::{}:POF", interpreter.display()));
     }
     let mut generate = Command::new(TOOL);
