@@ -1,0 +1,27 @@
+//! The diagrams in docs/: drawn from an image that is written here, and from a process that was handed over here. These tests
+//! fail when the files in docs/ are not what is drawn. `BINFMT_DISPATCH_DIAGRAMS=docs` has them written anew instead.
+
+#[path = "../../benches/drawing/mod.rs"]
+mod drawing;
+mod example;
+mod hand_over;
+mod layout;
+mod maps;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+/// Compares `svg` with the diagram `name` of the documents, or writes it.
+#[track_caller]
+fn settle(name: &str, svg: &str) {
+    if let Some(directory) = std::env::var_os("BINFMT_DISPATCH_DIAGRAMS").map(PathBuf::from) {
+        // Cargo runs tests in the package's directory.
+        std::fs::write(directory.join(name), svg).unwrap();
+        return;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    let anew = "BINFMT_DISPATCH_DIAGRAMS=docs cargo test --test diagrams";
+    assert!(committed == svg, "docs/{name} is not what is drawn; write it anew with\n    {anew}\nDrawn:\n{svg}");
+}
