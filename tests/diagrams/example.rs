@@ -1,8 +1,8 @@
 //! The image that is drawn: with two emulators that tell how they were started.
 
 use dispatch_core::elf::PT_LOAD;
-use dispatch_core::image::{Extent, Image, ImageHeader, ProgramRecord};
-use dispatch_core::record::Field;
+use dispatch_core::image::{Image, ImageHeader, ProgramRecord};
+use dispatch_core::record::{Extent, Field};
 
 use crate::support::{Elf, Kind, Scratch, build, tool};
 
@@ -47,7 +47,7 @@ impl Example {
         let image = Image::of(&header, bytes, len, PAGE).unwrap();
         let programs = image.programs().map(|program| {
             let program = program.unwrap();
-            (program.name.to_str().unwrap().to_owned(), program.record)
+            (program.name().to_str().unwrap().to_owned(), *program.record())
         });
         let programs = programs.collect();
         Example { scratch, file, payload, header, programs }

@@ -6,7 +6,7 @@ use crate::drawing::{Fill, Svg};
 use crate::example::Example;
 use crate::maps::{Part, What, parts};
 use crate::settle;
-use crate::support::{Namespace, Need, Report, artefact, compile, have};
+use crate::support::{Namespace, Report, compiled, need};
 
 const TITLE: &str = "The process before and after the hand-over";
 const FILLS: [Fill<'_>; 6] = [
@@ -30,7 +30,7 @@ const TRIES: usize = 5;
 
 /// The process of one start: the parts of its memory before and after.
 fn start(example: &Example) -> [Vec<Part>; 2] {
-    let maps = artefact("maps", |path| compile("gcc", "tests/support/callers/maps.c", &["-static"], path));
+    let maps = compiled("maps", "tests/support/callers/maps.c", &["-static"]);
     let image = example.scratch.at("image");
     for _ in 0..TRIES {
         let seen = Namespace::of_image(&image).run(&example.scratch, &format!("{} ./guest", maps.display()));
@@ -149,9 +149,7 @@ fn arrow(svg: &mut Svg, scale: &Scale, columns: &[Vec<Part>; 2]) {
 
 #[test]
 fn hand_over() {
-    if !have(&[Need::Namespace, Need::Compiler]) {
-        return;
-    }
+    need!(Namespace, Compiler);
     let example = Example::new();
     example.scratch.probe("guest", "aarch64");
     let columns = start(&example);

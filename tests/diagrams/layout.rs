@@ -8,7 +8,7 @@ use dispatch_core::table::{RowRecord, TableHeader};
 use crate::drawing::{Fill, Svg};
 use crate::example::Example;
 use crate::settle;
-use crate::support::{Need, have};
+use crate::support::need;
 
 const TITLE: &str = "The image: file, payload, and an emulator in it";
 const FILLS: [Fill<'_>; 4] = [
@@ -154,7 +154,6 @@ fn svg(example: &Example) -> String {
 
 #[test]
 fn image_layout() {
-    if have(&[Need::Compiler]) {
-        settle("image-layout.svg", &svg(&Example::new()));
-    }
+    need!(Compiler);
+    settle("image-layout.svg", &svg(&Example::new()));
 }

@@ -3,9 +3,13 @@
 
 #[path = "../../benches/drawing/mod.rs"]
 mod drawing;
+// The image that is drawn.
 mod example;
+// docs/hand-over.svg.
 mod hand_over;
+// docs/image-layout.svg.
 mod layout;
+// What /proc/PID/maps shows, as parts.
 mod maps;
 #[path = "../support/mod.rs"]
 mod support;
