@@ -1,0 +1,231 @@
+//! Packages of Debian that are not installed: found and fetched by an apt with an index of its own,
+//! and unpacked. No program in them is run.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::geteuid;
+
+use crate::Result;
+use crate::files::{put, with_ending, work_in};
+use crate::program::{output, quietly, status, succeeded};
+
+/// Debian's keys, which apt might not know on a system that is not quite Debian.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Where this machine installs from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Its address.
+    pub address: String,
+    /// The code name of the release.
+    pub codename: String,
+}
+
+impl Mirror {
+    /// The first one among apt's sources.
+    pub fn of_this_machine() -> Result<Self> {
+        if let Some(mirror) = Self::known()? {
+            return Ok(mirror);
+        }
+        // The sources may not have been read yet.
+        println!("Reading Debian's package index");
+        quietly(&mut as_root(&["apt-get", "-q", "update"]))?;
+        Self::known()?.ok_or_else(|| {
+            "no Debian mirror with a component main among apt's sources: add one, for what the tests run".into()
+        })
+    }
+
+    fn known() -> Result<Option<Self>> {
+        let format = "$(SITE) $(CODENAME) $(ORIGIN)|$(LABEL)|$(COMPONENT)";
+        let targets =
+            output(Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]));
+        Ok(targets?.lines().find_map(Self::of_target))
+    }
+
+    /// From a line of `apt-get indextargets`, if it is of a release.
+    fn of_target(line: &str) -> Option<Self> {
+        let mut words = line.strip_suffix(" Debian|Debian|main")?.split(' ');
+        let (address, codename, None) = (words.next()?, words.next()?, words.next()) else { return None };
+        // The other suites of a release (updates, backports) have code names with a hyphen.
+        let release = !codename.is_empty() && codename.bytes().all(|byte| byte.is_ascii_lowercase());
+        release.then(|| Mirror { address: address.into(), codename: codename.into() })
+    }
+}
+
+/// A command that root runs.
+fn as_root(words: &[&str]) -> Command {
+    let words = if geteuid().is_root() { words.to_vec() } else { [&["sudo", "--"], words].concat() };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+/// Debian's name of this machine's architecture.
+pub fn host_architecture() -> Result<String> {
+    Ok(output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned())
+}
+
+/// The packages of one release for some architectures. The system's apt and dpkg are not touched.
+#[derive(Debug)]
+pub struct Index {
+    directory: PathBuf,
+    architectures: Vec<String>,
+}
+
+impl Index {
+    /// Reads it anew, into `directory`, which is absolute (apt takes a relative path for one below
+    /// its own directories) and does not exist yet.
+    pub fn read(mirror: &Mirror, release: &str, architectures: &[&str], directory: PathBuf) -> Result<Self> {
+        for part in ["lists", "cache/archives"] {
+            fs::create_dir_all(directory.join(part).join("partial"))?;
+        }
+        let signed_by = if Path::new(KEYRING).exists() { format!("signed-by={KEYRING}") } else { String::new() };
+        let (names, address) = (architectures.join(","), &mirror.address);
+        let sources = format!("deb [arch={names} target=Packages lang=none {signed_by}] {address} {release} main\n");
+        fs::write(directory.join("sources.list"), sources)?;
+        let architectures = architectures.iter().copied().map(str::to_owned).collect();
+        let index = Index { directory, architectures };
+        quietly(index.apt().arg("update"))?;
+        Ok(index)
+    }
+
+    /// apt that knows this index only.
+    fn apt(&self) -> Command {
+        let mut apt = Command::new("apt-get");
+        apt.current_dir(&self.directory).arg("-q");
+        let mut set = |option: &str, value: &Path| {
+            apt.arg("-o").arg(format!("{option}={}", value.display()));
+        };
+        for architecture in &self.architectures {
+            set("APT::Architectures::", Path::new(architecture));
+        }
+        // Its user _apt may not be able to write to this directory.
+        set("APT::Sandbox::User", Path::new("root"));
+        set("Debug::NoLocking", Path::new("1"));
+        set("Dir::State", &self.directory);
+        set("Dir::State::status", Path::new("/dev/null"));
+        set("Dir::State::lists", &self.directory.join("lists"));
+        set("Dir::Cache", &self.directory.join("cache"));
+        set("Dir::Etc::sourcelist", &self.directory.join("sources.list"));
+        set("Dir::Etc::sourceparts", Path::new("/dev/null"));
+        apt
+    }
+
+    /// The architectures that the release has.
+    pub fn offered(&self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for list in with_ending(&self.directory.join("lists"), "Release")? {
+            // apt has checked its signature.
+            all.extend(offered(&fs::read_to_string(list)?).map(str::to_owned));
+        }
+        Ok(all)
+    }
+
+    /// Fetches a package, for some of the architectures.
+    pub fn download(&self, package: &str, architectures: &[&str]) -> Result<Vec<PathBuf>> {
+        if architectures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = architectures.iter().map(|architecture| format!("{package}:{architecture}"));
+        quietly(self.apt().arg("download").args(names))?;
+        Ok(with_ending(&self.directory, ".deb")?.into_iter().filter(|file| is_of(file, package)).collect())
+    }
+
+    /// Fetches packages and all that they need, as on a machine on which nothing is installed.
+    pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let [architecture] = &self.architectures[..] else {
+            return Err(format!("one architecture at a time, not {}", self.architectures.join(" ")).into());
+        };
+        let install = ["-y", "--no-install-recommends", "--download-only", "install"];
+        quietly(self.apt().arg("-o").arg(format!("APT::Architecture={architecture}")).args(install).args(packages))?;
+        with_ending(&self.directory.join("cache/archives"), ".deb")
+    }
+}
+
+/// The architectures that a release has, by its file Release.
+fn offered(release: &str) -> impl Iterator<Item = &str> {
+    release.lines().filter_map(|line| line.strip_prefix("Architectures:")).flat_map(str::split_whitespace)
+}
+
+/// Whether `file` is called as apt calls a file of this package.
+fn is_of(file: &Path, package: &str) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix(package).is_some_and(|rest| rest.starts_with('_'))
+}
+
+/// A field of a package that has been fetched.
+pub fn field(package: &Path, name: &str) -> Result<String> {
+    Ok(output(Command::new("dpkg-deb").arg("--field").args([package, Path::new(name)]))?.trim().to_owned())
+}
+
+/// Unpacks a package alone into `directory`.
+pub fn extract(package: &Path, directory: &Path) -> Result<()> {
+    quietly(Command::new("dpkg-deb").arg("--extract").args([package, directory]))
+}
+
+/// Unpacks packages into `directory`, which does not exist yet, as a root directory.
+fn make_root(packages: &[PathBuf], directory: &Path) -> Result<()> {
+    for part in ["tmp", "proc", "dev"] {
+        fs::create_dir_all(directory.join(part))?;
+    }
+    // Where a merged /usr is not in a package.
+    for part in ["bin", "sbin", "lib", "lib64"] {
+        fs::create_dir_all(directory.join("usr").join(part))?;
+        symlink(Path::new("usr").join(part), directory.join(part))?;
+    }
+    for package in packages {
+        let archive = directory.with_extension("tar");
+        let mut read = Command::new("dpkg-deb");
+        let status = status(read.arg("--fsys-tarfile").arg(package).stdout(File::create(&archive)?))?;
+        succeeded(&read, status)?;
+        let mut tar = Command::new("tar");
+        quietly(tar.args(["-x", "--keep-directory-symlink", "-C"]).args([directory, Path::new("-f"), &archive]))?;
+    }
+    Ok(())
+}
+
+/// Makes a root directory at `place`, which appears when it is complete, of some packages and all
+/// that they need.
+pub fn unpack(mirror: &Mirror, release: &str, architecture: &str, packages: &[&str], place: &Path) -> Result<()> {
+    let work = work_in(place.parent().unwrap_or(place))?;
+    let index = Index::read(mirror, release, &[architecture], work.path().join("index"))?;
+    let tree = work.path().join("tree");
+    make_root(&index.download_with_dependencies(packages)?, &tree)?;
+    put(&tree, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_that_of_a_release() {
+        let found = |lines: &str| lines.lines().find_map(Mirror::of_target);
+        let lines = "\
+            http://security bookworm-security Debian|Debian-Security|main\n\
+            http://deb bookworm-updates Debian|Debian|main\n\
+            http://other stable Other|Debian|main\n\
+            http://deb  Debian|Debian|main\n\
+            http://deb bookworm Debian|Debian|contrib\n";
+        assert_eq!(found(lines), None);
+        let expected = Mirror { address: "http://deb".into(), codename: "trixie".into() };
+        assert_eq!(found(&format!("{lines}http://deb trixie Debian|Debian|main")), Some(expected));
+    }
+
+    #[test]
+    fn a_release_names_its_architectures() {
+        let release = "Origin: Debian\nArchitectures: all amd64 arm64\nComponents: main\n";
+        assert_eq!(offered(release).collect::<Vec<_>>(), ["all", "amd64", "arm64"]);
+        assert_eq!(offered("Origin: Debian\n").count(), 0);
+    }
+
+    #[test]
+    fn packages_are_known_by_their_files() {
+        let is = |file: &str| is_of(Path::new(file), "qemu-user");
+        assert!(is("/a/qemu-user_1%3a10.0.2_amd64.deb"));
+        assert!(!is("/a/qemu-user-static_7.2_amd64.deb") && !is("/a/qemu"));
+    }
+}

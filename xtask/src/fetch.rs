@@ -1,0 +1,250 @@
+//! `fetch`: Debian's programs that the tests, the demonstrations and the benchmarks run and that
+//! are not installed, below `target/`. A file `complete` beside them tells what is there.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::debian::{self, Index, Mirror, extract, host_architecture, unpack};
+use crate::files::{self, put, with_ending, work_in};
+use crate::{Result, root};
+
+/// Fetch Debian's programs that ci/ runs and that are not installed
+///
+/// Without a subcommand it fetches those of the tests and the demonstrations that are not there
+/// yet: foreign programs, emulators of two releases, set-user-ID programs, ThreadSanitizer.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    only: Option<Only>,
+}
+
+/// What is fetched only when it is named.
+#[derive(Debug, clap::Subcommand)]
+enum Only {
+    /// Fetch the newest cloud kernel of a release, into target/kernels/RELEASE
+    Kernel {
+        /// The code name, as in bookworm
+        #[arg(value_parser = release)]
+        release: String,
+    },
+}
+
+/// Something that is fetched into a directory of its own.
+struct Download {
+    /// The directory below `target/`; in capitals, the end of the variable BINFMT_DISPATCH_… that
+    /// gives another one.
+    name: &'static str,
+    /// What people are told; `{}` stands for the parts.
+    title: &'static str,
+    /// The directory is complete if its file `complete` names these.
+    parts: &'static [&'static str],
+    fetch: fn(&Fetching, &'static [&'static str]) -> Result<()>,
+}
+
+const DOWNLOADS: [Download; 5] = [
+    Download {
+        name: "guests",
+        title: "busybox-static for {}",
+        parts: &["arm64", "armhf", "armel", "mips64el", "mipsel", "ppc64el", "riscv64", "s390x"],
+        fetch: guests,
+    },
+    // Those that the tests compare, whatever is installed: <release>/usr/bin/qemu-*.
+    Download { name: "emulators", title: "the emulators of {}", parts: &["bookworm", "trixie"], fetch: emulators },
+    // Packages; ci/demo-setuid unpacks them. The last one, so that no program has to be run for it.
+    Download {
+        name: "setuid",
+        title: "{} for arm64",
+        parts: &["sudo", "util-linux", "dash", "coreutils", "usr-is-merged"],
+        fetch: |fetching, packages| fetching.packages("bookworm", "arm64", packages),
+    },
+    // Not every release has it for all architectures, and its cross compilers do not.
+    Download {
+        name: "sanitizer",
+        title: "ThreadSanitizer for {}",
+        parts: &["arm64", "riscv64"],
+        fetch: |fetching, architectures| fetching.roots("trixie", architectures, &["libtsan2"]),
+    },
+    // What ci/bench starts: emulated, and this machine's own beside it. Half a minute; 20 MB to fetch and 100 MB unpacked for
+    // each.
+    Download {
+        name: "roots",
+        title: "{} for the benchmark",
+        parts: &["bash", "coreutils", "dash", "libc-bin", "perl-base", "python3-minimal"],
+        fetch: |fetching, packages| fetching.roots("trixie", &["arm64", &host_architecture()?], packages),
+    },
+];
+
+/// Fetches what is missing, or what is named.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.only {
+        Some(Only::Kernel { release }) => kernel(release),
+        None => DOWNLOADS.iter().try_for_each(Download::ensure),
+    }
+}
+
+impl Download {
+    /// Fetches it, unless it is there.
+    fn ensure(&self) -> Result<()> {
+        let (directory, parts) = (self.directory(), self.parts.join(" "));
+        let complete = directory.join("complete");
+        if fs::read_to_string(&complete).is_ok_and(|text| text.trim_end() == parts) {
+            return Ok(());
+        }
+        let mirror = Mirror::of_this_machine()?;
+        println!("Fetching {}", self.title.replace("{}", &parts));
+        let fetching = Fetching { mirror, work: work_in(&directory)?, directory };
+        // From here on it is neither what it was nor what it will be.
+        if complete.exists() {
+            fs::remove_file(&complete)?;
+        }
+        (self.fetch)(&fetching, self.parts)?;
+        files::write(&complete, &(parts + "\n"))
+    }
+
+    fn directory(&self) -> PathBuf {
+        let variable = env::var_os(format!("BINFMT_DISPATCH_{}", self.name.to_uppercase()));
+        match variable.filter(|value| !value.is_empty()) {
+            Some(value) => root().join(value),
+            None => root().join("target").join(self.name),
+        }
+    }
+}
+
+/// A download under way.
+struct Fetching {
+    mirror: Mirror,
+    directory: PathBuf,
+    work: TempDir,
+}
+
+impl Fetching {
+    fn index(&self, release: &str, architectures: &[&str]) -> Result<Index> {
+        Index::read(&self.mirror, release, architectures, self.work.path().join("index").join(release))
+    }
+
+    /// Root directories of packages and all that they need, one for each architecture.
+    fn roots(&self, release: &str, architectures: &[&str], packages: &[&str]) -> Result<()> {
+        let place = |architecture: &str| self.directory.join(architecture);
+        architectures.iter().try_for_each(|it| unpack(&self.mirror, release, it, packages, &place(it)))
+    }
+
+    /// Packages and all that they need, in place of those that were there.
+    fn packages(&self, release: &str, architecture: &str, packages: &[&str]) -> Result<()> {
+        let new = self.index(release, &[architecture])?.download_with_dependencies(packages)?;
+        for old in with_ending(&self.directory, ".deb")? {
+            fs::remove_file(old)?;
+        }
+        for package in new {
+            fs::rename(&package, self.directory.join(package.file_name().unwrap_or_default()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The foreign programs: `<architecture>/bin/busybox`.
+fn guests(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+    let Mirror { address, codename } = &fetching.mirror;
+    let mut missing = architectures.to_vec();
+    // The last release with MIPS, and the first one with RISC-V.
+    for release in [codename, "bookworm", "trixie"] {
+        if missing.is_empty() {
+            break;
+        }
+        let index = fetching.index(release, &missing)?;
+        let offered = index.offered()?;
+        let (present, absent) = missing.into_iter().partition::<Vec<_>, _>(|it| offered.iter().any(|name| name == it));
+        for package in index.download("busybox-static", &present)? {
+            let architecture = debian::field(&package, "Architecture")?;
+            let tree = fetching.work.path().join(&architecture);
+            extract(&package, &tree)?;
+            // Newer releases have it in /usr/bin.
+            if !tree.join("bin").exists() {
+                std::os::unix::fs::symlink("usr/bin", tree.join("bin"))?;
+            }
+            put(&tree, &fetching.directory.join(architecture))?;
+        }
+        missing = absent;
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(" ");
+    let tried = format!("neither Debian {codename} nor bookworm or trixie on {address}");
+    Err(format!("{tried} has busybox-static for {missing}: use a mirror that has them").into())
+}
+
+/// The emulators: `<release>/usr/bin/qemu-*`.
+fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<()> {
+    let host = host_architecture()?;
+    for release in releases {
+        // Until then qemu-user was dynamic.
+        let package = if *release == "bookworm" { "qemu-user-static" } else { "qemu-user" };
+        let (unpacked, tree) = (fetching.work.path().join("unpacked"), fetching.work.path().join(release));
+        let packages = fetching.index(release, &[&host])?.download(package, &[&host])?;
+        extract(the_one(&packages)?, &unpacked)?;
+        fs::create_dir_all(tree.join("usr"))?;
+        fs::rename(unpacked.join("usr/bin"), tree.join("usr/bin"))?;
+        fs::remove_dir_all(unpacked)?;
+        put(&tree, &fetching.directory.join(release))?;
+    }
+    Ok(())
+}
+
+/// The kernel: `boot/vmlinuz-*`, and its modules.
+fn kernel(release: &str) -> Result<()> {
+    const NAMED: &str = "linux-image-cloud-amd64";
+    let mirror = Mirror::of_this_machine()?;
+    println!("Fetching the kernel of {release}");
+    let directory = root().join("target/kernels");
+    let work = work_in(&directory)?;
+    let index = Index::read(&mirror, release, &["amd64"], work.path().join("index"))?;
+    // The package of that name only depends on the one with the kernel.
+    let needs = debian::field(the_one(&index.download(NAMED, &["amd64"])?)?, "Depends")?;
+    let kernel = needs.split([' ', ',']).next().unwrap_or_default();
+    let tree = work.path().join("tree");
+    extract(the_one(&index.download(kernel, &["amd64"])?)?, &tree)?;
+    put(&tree, &directory.join(release))
+}
+
+fn the_one(packages: &[PathBuf]) -> Result<&Path> {
+    match packages {
+        [package] => Ok(package),
+        _ => Err(format!("apt-get has fetched {} packages instead of one", packages.len()).into()),
+    }
+}
+
+/// The code name of a release, which becomes the name of a directory.
+fn release(name: &str) -> std::result::Result<String, &'static str> {
+    let good = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    if good { Ok(name.to_owned()) } else { Err("a code name has lower case letters and hyphens only") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_names_are_no_paths() {
+        assert!(release("bookworm").is_ok() && release("trixie-backports").is_ok());
+        for name in ["", "..", "a/b", "Trixie", "trixie main"] {
+            assert!(release(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn every_download_has_a_directory_of_its_own() {
+        let mut names: Vec<&str> = DOWNLOADS.iter().map(|download| download.name).collect();
+        names.dedup();
+        assert_eq!(names.len(), DOWNLOADS.len());
+        assert!(DOWNLOADS.iter().all(|download| download.title.contains("{}") && !download.parts.is_empty()));
+    }
+
+    #[test]
+    fn one_package_is_one() {
+        assert!(the_one(&[]).is_err());
+        assert_eq!(the_one(&["a.deb".into()]).unwrap(), Path::new("a.deb"));
+    }
+}

@@ -1,0 +1,77 @@
+//! Files and directories that appear when they are complete.
+
+use std::fs;
+use std::path::{Path, PathBuf, absolute};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use crate::Result;
+
+/// A temporary directory in `directory`, on the same file system, so that what it holds can be
+/// moved there at once; it is removed in the end. Its path is absolute.
+pub fn work_in(directory: &Path) -> Result<TempDir> {
+    let failed = |error| format!("{}: {error}", directory.display());
+    fs::create_dir_all(directory).map_err(failed)?;
+    Ok(tempfile::Builder::new().prefix(".partial.").tempdir_in(absolute(directory)?).map_err(failed)?)
+}
+
+/// Moves `new` to `place`, in place of what is there, which is then called `new`, or that with
+/// `.old`.
+pub fn put(new: &Path, place: &Path) -> Result<()> {
+    match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => {}
+        // Not every file system can do that.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::rename(place, new.with_extension("old"))?,
+        exchanged => return Ok(exchanged?),
+    }
+    Ok(fs::rename(new, place)?)
+}
+
+/// Writes a file.
+pub fn write(file: &Path, text: &str) -> Result<()> {
+    let work = work_in(file.parent().unwrap_or(file))?;
+    let new = work.path().join("new");
+    fs::write(&new, text)?;
+    Ok(fs::rename(new, file)?)
+}
+
+/// What `directory` holds whose names end with `end`, sorted.
+pub fn with_ending(directory: &Path, end: &str) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(end) {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_is_replaced() {
+        let work = tempfile::tempdir().unwrap();
+        let place = work.path().join("place");
+        for round in ["1", "2"] {
+            let new = work_in(work.path()).unwrap();
+            let tree = new.path().join("tree");
+            fs::create_dir(&tree).unwrap();
+            fs::write(tree.join("file"), round).unwrap();
+            put(&tree, &place).unwrap();
+            assert_eq!(fs::read_to_string(place.join("file")).unwrap(), round);
+        }
+        let text = work.path().join("text");
+        write(&text, "a\n").unwrap();
+        write(&text, "b\n").unwrap();
+        assert_eq!(fs::read_to_string(&text).unwrap(), "b\n");
+        // Nothing else is left.
+        assert_eq!(with_ending(work.path(), "").unwrap(), [place, text.clone()]);
+        assert_eq!(with_ending(work.path(), "xt").unwrap(), [text]);
+    }
+}

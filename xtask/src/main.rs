@@ -1,0 +1,69 @@
+//! The programs among the scripts in `ci/`, which call them: `ci/setup` calls `fetch`, for
+//! instance.
+
+mod debian;
+mod fetch;
+mod files;
+mod program;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What a task ends with: an error is one line that says what is wrong, and what to do.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// The programs among the scripts in ci/
+#[derive(Debug, Parser)]
+#[command(name = "xtask")]
+enum Task {
+    Fetch(fetch::Args),
+}
+
+fn main() -> ExitCode {
+    let task = Task::parse();
+    let result = task.run();
+    // By now all temporary files are removed.
+    program::end_by_signal();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Task {
+    fn run(&self) -> Result<()> {
+        program::heed_signals()?;
+        match self {
+            Task::Fetch(args) => fetch::run(args),
+        }
+    }
+}
+
+/// The project's directory.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn options_are_consistent() {
+        Task::command().debug_assert();
+    }
+
+    #[test]
+    fn the_root_is_that_of_the_workspace() {
+        assert!(root().join("arch-table.json").is_file());
+    }
+}
