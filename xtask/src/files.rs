@@ -1,6 +1,7 @@
 //! Files and directories that appear when they are complete.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf, absolute};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -35,6 +36,14 @@ pub fn write(file: &Path, text: &str) -> Result<()> {
     let new = work.path().join("new");
     fs::write(&new, text)?;
     Ok(fs::rename(new, file)?)
+}
+
+/// Removes a directory with all that it holds, if it is there.
+pub fn remove(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed?),
+    }
 }
 
 /// What `directory` holds whose names end with `end`, sorted.

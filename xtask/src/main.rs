@@ -1,10 +1,12 @@
 //! The programs among the scripts in `ci/`, which call them: `ci/setup` calls `fetch`, for
 //! instance.
 
+mod cargo;
 mod debian;
 mod fetch;
 mod files;
 mod program;
+mod tune;
 
 use std::error::Error;
 use std::path::Path;
@@ -20,6 +22,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 #[command(name = "xtask")]
 enum Task {
     Fetch(fetch::Args),
+    Tune(tune::Args),
+    #[command(hide = true)]
+    Registered(tune::Registered),
 }
 
 fn main() -> ExitCode {
@@ -38,9 +43,14 @@ fn main() -> ExitCode {
 
 impl Task {
     fn run(&self) -> Result<()> {
-        program::heed_signals()?;
+        // There, another program is to do with signals what it likes.
+        if !matches!(self, Task::Registered(_)) {
+            program::heed_signals()?;
+        }
         match self {
             Task::Fetch(args) => fetch::run(args),
+            Task::Tune(args) => tune::run(args),
+            Task::Registered(args) => args.run(),
         }
     }
 }
