@@ -5,7 +5,9 @@ mod cargo;
 mod debian;
 mod fetch;
 mod files;
+mod fuzz;
 mod program;
+mod test;
 mod tune;
 
 use std::error::Error;
@@ -23,6 +25,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 enum Task {
     Fetch(fetch::Args),
     Tune(tune::Args),
+    Test(test::Args),
+    Fuzz(fuzz::Args),
     #[command(hide = true)]
     Registered(tune::Registered),
 }
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
     // By now all temporary files are removed.
     program::end_by_signal();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
@@ -42,16 +46,19 @@ fn main() -> ExitCode {
 }
 
 impl Task {
-    fn run(&self) -> Result<()> {
+    fn run(&self) -> Result<ExitCode> {
         // There, another program is to do with signals what it likes.
         if !matches!(self, Task::Registered(_)) {
             program::heed_signals()?;
         }
         match self {
-            Task::Fetch(args) => fetch::run(args),
-            Task::Tune(args) => tune::run(args),
-            Task::Registered(args) => args.run(),
+            Task::Fetch(args) => fetch::run(args)?,
+            Task::Tune(args) => tune::run(args)?,
+            Task::Test(args) => return test::run(args),
+            Task::Fuzz(args) => return fuzz::run(args),
+            Task::Registered(args) => args.run()?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

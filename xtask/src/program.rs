@@ -52,6 +52,11 @@ pub fn heed_signals() -> Result<()> {
     Ok(())
 }
 
+/// Whether a signal came, so that what failed may be all right.
+pub fn interrupted() -> bool {
+    state().signal.is_some()
+}
+
 /// Ends this program by the signal that came, if one did: its parent sees what it was.
 pub fn end_by_signal() {
     let Some(signal) = state().signal else { return };

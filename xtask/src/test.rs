@@ -1,0 +1,161 @@
+//! `test`: all tests and checks. The last line sums them up.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, ExitCode};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use crate::cargo::{cargo, host_target};
+use crate::files::with_ending;
+use crate::program::{finish, interrupted, logged, start};
+use crate::{Result, root};
+
+/// What is missing on this machine is a failure, not a reason to leave a test out.
+const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
+
+/// Run all tests and checks
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Tests and checks that have passed or failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Score {
+    passed: usize,
+    failed: usize,
+}
+
+/// Runs all of them.
+pub fn run(_: &Args) -> Result<ExitCode> {
+    let target = host_target()?;
+    let target = ["--target", &target];
+    let locked = |task| {
+        let mut cargo = cargo();
+        cargo.args([task, "--locked"]).args(target);
+        cargo
+    };
+    let mut score = Score::default();
+    score.check("format", cargo().args(["fmt", "--all", "--check"]))?;
+    let scripts = with_ending(&root().join("ci"), "")?;
+    score.check("shellcheck", script("shellcheck").args(scripts).arg(".ci/run"))?;
+    score.check("clippy", locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // A workspace of their own, which nothing else builds.
+    let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
+    score.check("fuzz targets", locked("check").args(fuzz))?;
+    score.check("ci/vendored", &mut script("ci/vendored"))?;
+    score.tests(locked("test").args(["--workspace", "--no-fail-fast"]), &mut io::stdout())?;
+    score.check("ci/demo", &mut script("ci/demo"))?;
+    score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
+    let bench = ["--rounds", "10", "--work-rounds", "1", "--seconds", "30"];
+    score.check("ci/bench", script("ci/bench").args(bench))?;
+    println!("{} passed, {} failed", score.passed, score.failed);
+    Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A program that is run in the project's directory.
+fn script(name: &str) -> Command {
+    let mut script = if name.contains('/') { Command::new(root().join(name)) } else { Command::new(name) };
+    script.current_dir(root());
+    script
+}
+
+impl Score {
+    /// One check that passes or fails as a whole; what it says is shown only if it fails.
+    fn check(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let passed = match logged(command.env(MUST_RUN, "1")) {
+            Ok((status, _)) if status.success() => true,
+            Ok((_, mut log)) => {
+                io::copy(&mut log, &mut io::stdout())?;
+                false
+            }
+            Err(error) if interrupted() => return Err(error),
+            Err(error) => {
+                println!("{error}");
+                false
+            }
+        };
+        println!("{name}: {}", if passed { "passed" } else { "FAILED" });
+        *if passed { &mut self.passed } else { &mut self.failed } += 1;
+        Ok(())
+    }
+
+    /// The tests in Rust, each of which counts; what they say is shown.
+    fn tests(&mut self, cargo: &mut Command, shown: &mut impl Write) -> Result<()> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        cargo.env(MUST_RUN, "1").stdout(write.try_clone()?).stderr(write);
+        let child = start(cargo)?;
+        // It would hold the pipe open.
+        cargo.stdout(io::stdout()).stderr(io::stderr());
+        let mut sum = Score::default();
+        for line in BufReader::new(File::from(read)).split(b'\n') {
+            let line = line?;
+            shown.write_all(&[&line[..], b"\n"].concat())?;
+            if let Some(Score { passed, failed }) = Score::of_result(&String::from_utf8_lossy(&line)) {
+                sum = Score { passed: sum.passed + passed, failed: sum.failed + failed };
+            }
+        }
+        // What does not compile, or dies, has no line of its own.
+        if !finish(child)?.success() && sum.failed == 0 {
+            sum.failed = 1;
+        }
+        self.passed += sum.passed;
+        self.failed += sum.failed;
+        Ok(())
+    }
+
+    /// What the last line of a test program says.
+    fn of_result(line: &str) -> Option<Self> {
+        let mut parts = line.strip_prefix("test result: ")?.split("; ");
+        let count = |part: &str, what: &str| part.strip_suffix(what)?.rsplit(' ').next()?.parse().ok();
+        let passed = count(parts.next()?, " passed")?;
+        Some(Score { passed, failed: count(parts.next()?, " failed")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script]);
+        shell
+    }
+
+    #[test]
+    fn results_are_counted() {
+        let line = "test result: FAILED. 41 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s";
+        assert_eq!(Score::of_result(line), Some(Score { passed: 41, failed: 2 }));
+        let line = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(Score::of_result(line), Some(Score::default()));
+        for line in ["", "test result: ok.", "test a ... ok", "test result: ok. x passed; 0 failed; "] {
+            assert_eq!(Score::of_result(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn tests_that_fail_or_do_not_compile_are_failures() {
+        let sum = |script: &str| {
+            let mut score = Score { passed: 1, failed: 0 };
+            let mut shown = Vec::new();
+            score.tests(&mut shell(script), &mut shown).unwrap();
+            assert!(script.starts_with("exit") || shown.starts_with(b"test result: ok. "), "{shown:?}");
+            (score.passed, score.failed)
+        };
+        let line = |passed, failed| format!("echo 'test result: ok. {passed} passed; {failed} failed; ';");
+        assert_eq!(sum(&format!("{} {}", line(2, 0), line(3, 0))), (6, 0));
+        assert_eq!(sum(&format!("{} exit 101", line(2, 4))), (3, 4));
+        assert_eq!(sum(&format!("{} exit 101", line(2, 0))), (3, 1));
+        assert_eq!(sum("exit 101"), (1, 1));
+    }
+
+    #[test]
+    fn checks_pass_or_fail() {
+        let mut score = Score::default();
+        score.check("one", &mut shell(&format!("((${MUST_RUN} == 1))"))).unwrap();
+        score.check("two", &mut shell("exit 1")).unwrap();
+        score.check("three", &mut Command::new("/nowhere/missing")).unwrap();
+        assert_eq!(score, Score { passed: 1, failed: 2 });
+    }
+}
