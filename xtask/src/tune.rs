@@ -1,5 +1,5 @@
 //! `tune`: measures the CPU models of Debian's emulators with Debian's programs, for
-//! docs/performance.md.
+//! docs/cpu-models.md.
 
 mod builds;
 mod by_path;
@@ -26,7 +26,7 @@ pub use pair::Registered;
 /// Measure the CPU models of Debian's emulators with Debian's programs
 ///
 /// Does so as `binfmt-dispatch tune` does, and writes
-/// benches/results/cpu-<architecture>-<version>.json. In the end it writes docs/performance.md
+/// benches/results/cpu-<architecture>-<version>.json. In the end it writes docs/cpu-models.md
 /// anew.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -144,7 +144,7 @@ fn write(file: &Path, measured: &impl Serialize) -> Result<()> {
     files::write(file, &(serde_json::to_string_pretty(measured)? + "\n"))
 }
 
-/// Draws the charts and writes the tables of docs/performance.md, from all results that there are.
+/// Draws the charts and writes the tables of docs/cpu-models.md, from all results that there are.
 fn draw() -> Result<()> {
     let mut bench = cargo();
     bench.args(["bench", "--locked", "--quiet", "--target", &host_target()?, "--bench", "cpu", "--"]);
