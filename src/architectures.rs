@@ -37,7 +37,7 @@ mod tests {
 
     fn names(names: &[&str]) -> Result<Option<Vec<String>>, Failure> {
         let table = ArchTable::builtin();
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let names: Vec<String> = names.iter().map(std::string::ToString::to_string).collect();
         let found = named(&table, &names)?;
         Ok(found.map(|found| found.iter().map(|architecture| architecture.name.clone()).collect()))
     }

@@ -6,12 +6,12 @@ use serde_json::Value;
 use support::{Namespace, Observation, Scratch, need};
 
 /// A directory of the few commands that scripts need stands in for /usr/bin, so that no emulator is installed.
-const NO_EMULATORS: &str = r#"
+const NO_EMULATORS: &str = r"
     mkdir -p bin; for name in cat chroot cp cmp grep ls mkdir mv rm sed strace tail wc; do
         [ ! -x /usr/bin/$name ] || cp /usr/bin/$name bin/; done; cp /usr/sbin/chroot bin/
     PATH=$PWD/bin
     hide() { /usr/bin/mount --bind bin /usr/bin; }
-"#;
+";
 
 /// Runs a script with an empty registry.
 #[track_caller]
@@ -29,12 +29,12 @@ fn without_any_emulator_nothing_is_written() {
     let scratch = Scratch::new();
     let seen = run(
         &scratch,
-        r#"
+        r"
         hide; mkdir empty
         $TOOL image -o i; echo code $?; $TOOL image -o i --from empty; echo code $?; $TOOL image -o i arm64; echo code $?
         $TOOL install --prefix $PWD/p; echo code $?; $TOOL install --root r -n; echo code $?; ls
         $TOOL image -o i --no-emulators; echo code $?; $TOOL install --root r --no-emulators >out; echo code $?; cat out
-        "#,
+        ",
     );
     let out: Vec<&str> = seen.out().lines().collect();
     assert_eq!(out[..7], ["code 127", "code 127", "code 127", "code 127", "code 127", "bin", "empty"], "{seen}");
@@ -57,7 +57,7 @@ fn an_image_gives_its_emulators_to_the_next_one() {
     }
     let seen = run(
         &scratch,
-        r#"
+        r"
         $TOOL image arm64 s390x -o first --seed 1; ./first list --image --json >first.json
         hide
         # The path of the command is in the file, too.
@@ -67,7 +67,7 @@ fn an_image_gives_its_emulators_to_the_next_one() {
         ./first install --prefix $PWD/p >out && ./aarch64 && ./s390x; echo code $?
         p/bin/binfmt-dispatch install --prefix $PWD/p >out && ./aarch64 && ./s390x; echo code $?
         grep -c ' ok$' out; ./first image --no-emulators -o bare; ./bare list --image --json >bare.json
-        "#,
+        ",
     );
     let expected = ["code 127", "code 127", "code 0", "code 0", "2"];
     assert_eq!(seen.out().lines().collect::<Vec<_>>(), expected, "{seen}");
@@ -98,7 +98,7 @@ fn installed_emulators_are_preferred_to_those_inside() {
     assert_eq!(paths, ["/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64-static", &newer[1]]);
 }
 
-/// A root directory with nothing in it but the image, foreign programs and a binfmt_misc; `inside` runs the image there.
+/// A root directory with nothing in it but the image, foreign programs and a `binfmt_misc`; `inside` runs the image there.
 const ROOT: &str = r#"
     mkdir -p root/registry; /usr/bin/mount -t binfmt_misc binfmt_misc root/registry
     inside() { chroot root "$@"; }
@@ -125,7 +125,7 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
     let scratch = with_root();
     let seen = run_with_root(
         &scratch,
-        r#"
+        r"
             $TOOL image arm64 s390x --seed 1 -o root/image; cp $GUESTS/arm64/bin/busybox root
             inside /image run ./busybox uname -m; cd root; chroot . ./image run ./s390x; echo code $?; cd ..
             inside /image list --image | wc -l; inside /image list | grep -c 'embedded in the image'
@@ -134,7 +134,7 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
             inside /image register --mount /registry | grep -c ' ok  '; inside /busybox uname -m
             inside /image status --mount /registry | grep -c ' ours .* /image  *embedded in the image$'
             inside /image unregister --mount /registry; /usr/bin/umount -l root; files
-            "#,
+            ",
     );
     seen.printed(
         "aarch64\ncode 0\n4\n2\n2\naarch64\n2\nqemu-aarch64: removed\nqemu-s390x: removed\n\
@@ -148,7 +148,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
     let scratch = with_root();
     let seen = run_with_root(
         &scratch,
-        r#"
+        r"
             $TOOL image arm64 s390x -o root/image --seed 1
             inside /image install --mount /registry --seed 1 | grep -c ' ok$'; inside /arm64 && inside /s390x; echo code $?
             inside /usr/bin/binfmt-dispatch list --image --json >installed.json; root/image list --image --json >image.json
@@ -157,7 +157,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
             inside /usr/bin/binfmt-dispatch status --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
             inside /usr/bin/binfmt-dispatch uninstall --mount /registry >out; echo code $?; wc -l <out
             ls -A root/registry root/usr
-            "#,
+            ",
     );
     let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nbin\nlib\nlibexec\n";
     seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n7\n{left}"));
@@ -175,13 +175,13 @@ fn without_proc_another_file_at_its_path_is_not_the_image() {
     // As if it had been replaced by one of another build meanwhile: its interpreter is not the command's.
     let seen = run_with_root(
         &scratch,
-        r#"
+        r"
             $TOOL image arm64 -o root/image; inside /image list | grep -c 'embedded in the image'
             printf '\1\2\3' | /usr/bin/dd of=root/image bs=1 seek=480 conv=notrunc status=none
             inside /image list | grep -c 'embedded in the image'; root/image list | grep -c 'embedded in the image'
             # The bare command is not an image, but can write one.
             cp $TOOL root/tool; inside /tool image --no-emulators -o /bare && inside /bare list --image | wc -l
-            "#,
+            ",
     );
     assert_eq!(seen.out(), "1\n0\n1\n2\n", "{seen}");
 }
@@ -193,10 +193,10 @@ fn without_proc_emulators_are_tried_all_the_same() {
     for directory in ["root/tmp", "root"] {
         let seen = run_with_root(
             &scratch,
-            &r#"
+            &r"
                 mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64-static root/usr/bin; cp $TOOL root/tool; mkdir -p PLACE
                 inside /tool image arm64 -o /image && inside /image list --image --json; ls -A PLACE | grep -c tmp
-                "#
+                "
             .replace("PLACE", directory),
         );
         assert!(seen.err().is_empty(), "{seen}");

@@ -82,7 +82,7 @@ impl Measured {
             let text = fs::read_to_string(&path)?;
             let mut measured: Measured =
                 serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-            measured.debian = debian.to_owned();
+            debian.clone_into(&mut measured.debian);
             let version = measured.emulator.version.parse().ok();
             let row = table.find(&measured.architecture).ok_or("a result for no known architecture")?;
             measured.chosen = row.tuned(version.as_ref()).cpu.map(str::to_owned);

@@ -48,7 +48,7 @@ pub fn svg(report: &Report) -> String {
     for (heading, tables) in panels.iter().filter(|(_, tables)| !tables.is_empty()) {
         svg.note(y + 16, heading);
         y += HEADING;
-        for table in tables.iter() {
+        for table in *tables {
             y = bars(&mut svg, table, y);
         }
     }
@@ -66,7 +66,7 @@ fn group(table: &Table) -> u32 {
 fn bars(svg: &mut Svg, table: &Table, top: u32) -> u32 {
     let middle = top + (group(table) - GAP) / 2;
     let label = PROGRAMS.iter().find(|program| program.name == table.name);
-    let label = label.map_or(table.name.clone(), |program| program.label());
+    let label = label.map_or(table.name.clone(), super::subject::Program::label);
     let x = LEFT - 10;
     svg.add(format_args!(r#"<text x="{x}" y="{middle}" text-anchor="end">{label}</text>"#));
     if let Some(row) = table.row("direct") {

@@ -1,6 +1,6 @@
 //! The processes in which the contestants run.
 //!
-//! Each contestant has a worker: a process in a user namespace of its own, with a binfmt_misc where only that
+//! Each contestant has a worker: a process in a user namespace of its own, with a `binfmt_misc` where only that
 //! contestant is registered. For Debian's programs there is another one, in their root directory. What the workers of
 //! all contestants run is the same files; the native programs are those of the same packages.
 

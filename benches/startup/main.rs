@@ -183,7 +183,7 @@ fn measure(
     Ok(results)
 }
 
-/// SplitMix64.
+/// `SplitMix64`.
 struct Random(u64);
 
 impl Random {

@@ -29,9 +29,11 @@ impl Sample {
         let wall = start.elapsed();
         let after = Used::now()?;
         match status? {
-            status if status.success() => {
-                Ok(Sample { wall, cpu: after.cpu - before.cpu, faults: after.faults - before.faults })
-            }
+            status if status.success() => Ok(Sample {
+                wall,
+                cpu: after.cpu.checked_sub(before.cpu).unwrap(),
+                faults: after.faults - before.faults,
+            }),
             status => Err(status.to_string().into()),
         }
     }

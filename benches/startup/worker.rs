@@ -114,7 +114,7 @@ fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), B
     Ok(())
 }
 
-/// A user namespace has a binfmt_misc of its own; no other process sees it, and it ends with this one.
+/// A user namespace has a `binfmt_misc` of its own; no other process sees it, and it ends with this one.
 fn enter_namespace() -> Result<(), Box<dyn Error>> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)

@@ -7,7 +7,7 @@ use dispatch_core::image::{Embedded, Image, ImageHeader, ProgramRecord, checksum
 use dispatch_core::record::Field;
 use dispatch_core::table::TABLE_MAGIC;
 
-/// EM_X86_64, so that inputs that are right in all else get past the header.
+/// `EM_X86_64`, so that inputs that are right in all else get past the header.
 const HOST: Machine = Machine(62);
 /// Page size of this host, in bytes.
 const PAGE: u64 = 0x1000;

@@ -36,7 +36,7 @@ fn check(line: &RegisterLine) {
     assert!(shown.is_some_and(|entry| line.describes(&entry)), "{line}");
 }
 
-/// What the kernel shows of an entry that the line makes (fs/binfmt_misc.c, `entry_status`).
+/// What the kernel shows of an entry that the line makes (`fs/binfmt_misc.c`, `entry_status`).
 fn shown(line: &RegisterLine) -> Vec<u8> {
     let mut text = b"enabled\ninterpreter ".to_vec();
     text.extend(line.interpreter().as_os_str().as_encoded_bytes());

@@ -160,7 +160,7 @@ impl Scene {
         (argv, environment): &(Vec<Vec<u8>>, Vec<Vec<u8>>),
     ) {
         let before = numbers(words);
-        let seen: std::cell::RefCell<Vec<&CStr>> = Default::default();
+        let seen: std::cell::RefCell<Vec<&CStr>> = std::cell::RefCell::default();
         let address = |string: &'static CStr| {
             let mut seen = seen.borrow_mut();
             let index = seen.iter().position(|known| *known == string).unwrap_or_else(|| {
@@ -195,7 +195,7 @@ impl Scene {
         };
         assert!(written.argv.iter().map(text).eq(argv.iter().cloned()), "{self:?}");
         assert!(written.envp.iter().map(text).eq(environment.iter().cloned()), "{self:?}");
-        assert!(std::ptr::eq(&words[parts.auxv], written.auxv.first().unwrap_or(&words[parts.auxv])));
+        assert!(std::ptr::eq(&raw const words[parts.auxv], written.auxv.first().unwrap_or(&words[parts.auxv])));
         assert_eq!(written.secure(), plan.secure);
         assert_eq!(written.auxv.len(), self.auxv.len());
         let flag = usize::from(plan.argv0_flag());

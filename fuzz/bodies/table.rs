@@ -6,7 +6,7 @@ use dispatch_core::record::Field;
 use dispatch_core::table::{Identity, Row, TABLE_MAGIC, Table, TableHeader};
 use dispatch_core::{Guest, Refusal, Rule};
 
-/// Most EI_OSABI values of a row for which its rules are derived: the writer's, which are distinct, are fewer.
+/// Most `EI_OSABI` values of a row for which its rules are derived: the writer's, which are distinct, are fewer.
 const OSABI: usize = 256;
 
 /// A file that no input is likely to have.
@@ -30,7 +30,7 @@ pub fn run(bytes: &[u8]) -> bool {
             assert_eq!(tuning(&fitted), asked.unwrap_or(tuning(&row)), "no file but that is given what was asked for");
         }
         let lists = [row.paths, row.cpus, row.options, row.environment, row.sysroots];
-        let strings = lists.into_iter().flat_map(|list| list.iter());
+        let strings = lists.into_iter().flat_map(dispatch_core::bytes::Strings::iter);
         strings.chain([row.name]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
         for machine in row.machines().take(3) {
             choose(&table, &row.osabi[..row.osabi.len().min(3)], machine, row.class, row.data, row.flags_value);
@@ -53,7 +53,7 @@ fn choose(table: &Table<'_>, osabi: &[u8], machine: Machine, class: Class, data:
         match table.choose(&guest) {
             Ok(row) => assert!(row.accepts(&guest)),
             Err(refusal) => {
-                let fits = table.rows().take_while(|row| row.is_ok()).flatten().any(|row| row.accepts(&guest));
+                let fits = table.rows().take_while(std::result::Result::is_ok).flatten().any(|row| row.accepts(&guest));
                 assert!(!fits, "{refusal}");
                 // A row of no OSABI is for nobody, and the message has none to name.
                 let bad = table.rows().any(|row| row.is_err());

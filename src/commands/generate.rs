@@ -44,7 +44,7 @@ enum Format {
     /// A file for /etc/binfmt.d or /usr/lib/binfmt.d (binfmt.d(5)); call it zz-binfmt-dispatch.conf, so that it comes after
     /// others, whose entries for the same programs would win otherwise
     BinfmtD,
-    /// Lines for /proc/sys/fs/binfmt_misc/register, one write each
+    /// Lines for /`proc/sys/fs/binfmt_misc/register`, one write each
     Register,
 }
 

@@ -45,7 +45,7 @@ pub struct Args {
     /// Replace entries that somebody else registered
     #[arg(long)]
     replace: bool,
-    /// Where binfmt_misc is mounted
+    /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
     /// Only say what would be written

@@ -102,9 +102,9 @@ fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     };
     let programs = contents::programs(&image)?;
     if as_json {
-        json::print(&programs)?
+        json::print(&programs)?;
     } else {
-        output::print(contents::table(&programs))?
+        output::print(contents::table(&programs))?;
     }
     Ok(0)
 }

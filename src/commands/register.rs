@@ -16,7 +16,7 @@ use crate::{architectures, context, defaults};
 
 /// Register this machine's emulators with the kernel
 ///
-/// Adds an entry to binfmt_misc for every architecture whose emulator is installed, after a tiny program of each has run
+/// Adds an entry to `binfmt_misc` for every architecture whose emulator is installed, after a tiny program of each has run
 /// to prove that it works. Nothing is written that would capture this machine's own programs.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
@@ -32,7 +32,7 @@ pub struct Args {
     /// Register anew what is registered already, by whomever
     #[arg(long)]
     replace: bool,
-    /// Where binfmt_misc is mounted
+    /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
     /// Only say what would be written

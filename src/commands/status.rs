@@ -32,7 +32,7 @@ pub struct Args {
     /// The file that was registered; needed if it is no longer there, was elsewhere, and cannot be asked as it is turned off
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// Where binfmt_misc is mounted
+    /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
 }

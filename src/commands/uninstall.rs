@@ -25,7 +25,7 @@ use crate::{context, defaults};
 pub struct Args {
     #[command(flatten)]
     place: Place,
-    /// Where binfmt_misc is mounted
+    /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
     /// Only say what would be removed
@@ -128,7 +128,7 @@ impl Removal {
     fn file(&mut self, path: &Path, ours: impl Fn(&Path) -> bool) {
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                log::info!("{}: not there", show(path.as_os_str()))
+                log::info!("{}: not there", show(path.as_os_str()));
             }
             Err(error) => self.failures.push(Failure::io(Doing::Remove, path, error)),
             Ok(_) if !ours(path) => self.failures.push(Failure::InTheWay { path: path.to_owned() }),

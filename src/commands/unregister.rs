@@ -29,7 +29,7 @@ pub struct Args {
     /// asked
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// Where binfmt_misc is mounted
+    /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
     /// Only say what would be removed

@@ -26,7 +26,7 @@ use crate::{architectures, defaults, image};
 
 /// Run a command where foreign programs run, without root
 ///
-/// The command runs as root of a new user namespace that has its own binfmt_misc (Linux 6.7 and newer), in which
+/// The command runs as root of a new user namespace that has its own `binfmt_misc` (Linux 6.7 and newer), in which
 /// every architecture with an emulator, embedded in the image or installed, is registered. The host's own entries are not seen there. The exit
 /// status is the command's.
 #[derive(Clone, Debug, ClapArgs)]

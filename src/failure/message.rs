@@ -143,13 +143,13 @@ impl fmt::Display for Failure {
                 write!(f, "{setting} forbids user namespaces: as root, run `sysctl -w {setting}={allowing}`")
             }
             Failure::MemoryForbidden => {
-                write!(f, "{0} forbids programs in memory: as root, run `sysctl -w {0}=1`", MEMFD_SETTING)
+                write!(f, "{MEMFD_SETTING} forbids programs in memory: as root, run `sysctl -w {MEMFD_SETTING}=1`")
             }
             Failure::NothingRegistered => {
                 write!(f, "nothing was registered: install an emulator, `{NAME} list` shows which there are")
             }
             Failure::Namespace { step, error } => {
-                write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error),)
+                write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error))
             }
             Failure::CommandNotFound { command } => write!(f, "{}: there is no such command", show(command)),
             Failure::CommandRefused { command, error } => {

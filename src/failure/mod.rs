@@ -237,7 +237,7 @@ pub enum Failure {
         kept: bool,
     },
 
-    /// The kernel has no binfmt_misc of one's own.
+    /// The kernel has no `binfmt_misc` of one's own.
     KernelTooOld {
         /// What uname(2) says.
         release: String,

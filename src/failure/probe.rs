@@ -31,7 +31,7 @@ impl fmt::Display for ProbeFault {
         match self {
             ProbeFault::NotStarted(error) => write!(f, "was not started: {}", text(error)),
             ProbeFault::Forbidden => {
-                write!(f, "was not started, as {0} forbids it: as root, run `sysctl -w {0}=1`", MEMFD_SETTING)
+                write!(f, "was not started, as {MEMFD_SETTING} forbids it: as root, run `sysctl -w {MEMFD_SETTING}=1`")
             }
             ProbeFault::Ended { status, said } => {
                 match (status.code(), status.signal()) {

@@ -34,7 +34,7 @@ fn segments(header: &Header, file: &[u8]) -> Vec<ProgramHeader> {
 }
 
 /// The interpreter with a program header for a payload of `len` bytes after it: readable and executable, above all other
-/// segments. It takes the place of PT_NOTE and moves to the end, because loadable segments are sorted by address (gABI,
+/// segments. It takes the place of `PT_NOTE` and moves to the end, because loadable segments are sorted by address (gABI,
 /// chapter 5).
 pub(super) fn attached(len: u64) -> Vec<u8> {
     let mut file = interpreter().to_vec();

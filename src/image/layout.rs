@@ -104,7 +104,7 @@ impl LaidOut {
     /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and takes them out of the
     /// list that the program goes through when it starts. Whether that was possible: nothing has changed if not.
     ///
-    /// In a static position-independent file they come first, DT_RELACOUNT of them; what is left (IRELATIVE) has to see
+    /// In a static position-independent file they come first, `DT_RELACOUNT` of them; what is left (IRELATIVE) has to see
     /// the CPU that it runs on.
     pub fn prelink(&mut self, base: u64) -> bool {
         let Some(plan) = self.relocations() else { return false };

@@ -22,8 +22,8 @@ use crate::platform::host;
 
 /// Most words that a program has to have restored.
 const MAX_WORDS: usize = 3;
-/// One past the highest address of programs on x86_64, but for those that ask for more (arch/x86/include/asm/page_64.h,
-/// DEFAULT_MAP_WINDOW).
+/// One past the highest address of programs on `x86_64`, but for those that ask for more (`arch/x86/include/asm/page_64.h`,
+/// `DEFAULT_MAP_WINDOW`).
 const TOP: u64 = 1 << 47;
 /// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
 const BELOW: u64 = 1 << 30;
@@ -41,7 +41,7 @@ pub struct Content<'c> {
     pub emulators: &'c [Source<'c>],
     /// The architectures whose emulators are opened by their paths, and asked for their versions if that matters.
     pub outside: Vec<&'c Architecture>,
-    /// For hosts with how many random bits in the addresses that they choose (vm.mmap_rnd_bits) relocations are applied
+    /// For hosts with how many random bits in the addresses that they choose (`vm.mmap_rnd_bits`) relocations are applied
     /// beforehand; not at all without.
     pub prelink: Option<u32>,
     /// What addresses are drawn from.

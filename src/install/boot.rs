@@ -15,7 +15,7 @@ use super::place::Place;
 use crate::failure::{show, warn};
 use crate::registry::RegisterLine;
 
-/// Where systemd looks; of files with the same name, the one in the first directory counts (systemd's CONF_PATHS).
+/// Where systemd looks; of files with the same name, the one in the first directory counts (systemd's `CONF_PATHS`).
 const DIRECTORIES: [&str; 5] =
     ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d", "/lib/binfmt.d"];
 /// What the names of the files end in.

@@ -11,7 +11,7 @@ pub struct Columns {
 impl Columns {
     /// Columns with these titles.
     pub fn new(titles: &[&str]) -> Self {
-        Columns { rows: vec![titles.iter().map(|title| title.to_string()).collect()] }
+        Columns { rows: vec![titles.iter().map(std::string::ToString::to_string).collect()] }
     }
 
     /// Adds a row; an empty cell is shown as a dash.

@@ -53,7 +53,7 @@ pub fn page() -> u64 {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)
 }
 
-/// Random bits in the page numbers of mappings, where nobody says otherwise (arch/x86/Kconfig, ARCH_MMAP_RND_BITS_MIN).
+/// Random bits in the page numbers of mappings, where nobody says otherwise (arch/x86/Kconfig, `ARCH_MMAP_RND_BITS_MIN`).
 pub const MMAP_RND_BITS: u32 = 28;
 /// Most of them that a kernel takes.
 const MAX_MMAP_RND_BITS: u32 = 32;

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// MFD_EXEC, as in `<linux/memfd.h>`: without it `vm.memfd_noexec=1` takes the permission to execute.
+/// `MFD_EXEC`, as in `<linux/memfd.h>`: without it `vm.memfd_noexec=1` takes the permission to execute.
 const MFD_EXEC: MFdFlags = MFdFlags::from_bits_retain(0x10);
 
 /// An empty one.
 ///
 /// # Errors
-/// EACCES where `vm.memfd_noexec` forbids it, and what else memfd_create(2) says.
+/// EACCES where `vm.memfd_noexec` forbids it, and what else `memfd_create(2)` says.
 pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
     let made = match memfd_create(name, flags | MFD_EXEC) {
         // Linux before 6.3 does not know the flag, nor the setting.

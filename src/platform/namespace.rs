@@ -1,4 +1,4 @@
-//! A user namespace with a binfmt_misc of its own (Linux 6.7 and newer, commit 21ca59b365c0).
+//! A user namespace with a `binfmt_misc` of its own (Linux 6.7 and newer, commit 21ca59b365c0).
 //!
 //! True before: the process has one thread. True after: it is root in a new user namespace and in a mount namespace
 //! whose changes nobody else sees, and the registry there is empty, new, and the only one that its programs are
@@ -17,7 +17,7 @@ use super::helper;
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure};
 
-/// The first kernel with a binfmt_misc for each user namespace.
+/// The first kernel with a `binfmt_misc` for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
 /// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and whether they are
 /// for root too.
@@ -98,7 +98,7 @@ impl Mapper {
 /// in on standard input; if that ends before, nobody wants it any more.
 ///
 /// # Errors
-/// This process may not, as in a container without CAP_SETUID; then one id has to do.
+/// This process may not, as in a container without `CAP_SETUID`; then one id has to do.
 pub fn write_maps(pid: u32) -> Result<(), Failure> {
     let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
     for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {

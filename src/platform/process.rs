@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::execveat;
 
-/// The path by which the kernel was told to start this process (AT_EXECFN).
+/// The path by which the kernel was told to start this process (`AT_EXECFN`).
 pub fn started_by() -> Option<PathBuf> {
     // SAFETY: reads the auxiliary vector that the C library has kept.
     let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
@@ -63,7 +63,7 @@ pub fn is_ignored(signal: Signal) -> bool {
 pub fn is_pending(signal: Signal) -> bool {
     let mut pending = *SigSet::empty().as_ref();
     // SAFETY: writes a set over a set.
-    let result = unsafe { libc::sigpending(&mut pending) };
+    let result = unsafe { libc::sigpending(&raw mut pending) };
     // SAFETY: reads a set, of which this is a signal's number.
-    result == 0 && unsafe { libc::sigismember(&pending, signal as c_int) } == 1
+    result == 0 && unsafe { libc::sigismember(&raw const pending, signal as c_int) } == 1
 }

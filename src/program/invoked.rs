@@ -44,7 +44,7 @@ pub struct Obstacle {
 }
 
 impl Invoked {
-    /// Finds `name` and follows `#!` lines, as fs/binfmt_script.c does.
+    /// Finds `name` and follows `#!` lines, as `fs/binfmt_script.c` does.
     pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
         let mut path = locate(name)?;
         let mut file = files::open(&path).map_err(|error| Failure::unusable(&path, &error))?;

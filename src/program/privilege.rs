@@ -12,7 +12,7 @@ use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets
 
 /// The extended attribute that holds a file's capabilities (capabilities(7)).
 const ATTRIBUTE: &str = "security.capability";
-/// Its longest form, in bytes: VFS_CAP_REVISION_3.
+/// Its longest form, in bytes: `VFS_CAP_REVISION_3`.
 const LONGEST: usize = 24;
 /// The id that stands for all that the user namespace does not have (/proc/sys/kernel/overflowuid).
 const OVERFLOW: u32 = 65534;
@@ -32,7 +32,7 @@ pub struct Outcome {
 /// # Errors
 /// The file cannot be looked at.
 pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
-    let groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(|group| group.as_raw()).collect();
+    let groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
     let held = thread::capabilities(None).ok();
     let set = |of: fn(&CapabilitySets) -> CapabilitySet| held.as_ref().map_or(0, |held| of(held).bits());
     let bounding = match every(thread::capability_is_in_bounding_set) {
@@ -112,7 +112,7 @@ fn range(line: &str) -> Option<Range> {
     Some(Range { inside: numbers.next()??, outside: numbers.next()??, len: numbers.next()?? })
 }
 
-/// The capabilities that `attribute` describes (struct vfs_ns_cap_data), in so far as the kernel knows them, if they are for
+/// The capabilities that `attribute` describes (struct `vfs_ns_cap_data`), in so far as the kernel knows them, if they are for
 /// this user namespace or one above: the root that they belong to has to be root there. getxattr(2) tells which uid that is
 /// here, and leaves it out if it is 0, or none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
 fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilities> {

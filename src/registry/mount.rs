@@ -1,4 +1,4 @@
-//! The live registry: the kernel's binfmt_misc file system, checked to be one before anything is written.
+//! The live registry: the kernel's `binfmt_misc` file system, checked to be one before anything is written.
 //!
 //! The kernel asks the newest entry first, and lists the newest first when the directory is read (fs/libfs.c,
 //! `dcache_readdir`): of the enabled entries that accept a program, the first one gets it.
@@ -18,12 +18,12 @@ use binfmt_misc::{Entry, REGISTER, RegisterLine, STATUS};
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure, show, warn};
 
-/// BINFMTFS_MAGIC, as in `<linux/magic.h>`: `f_type` of a binfmt_misc file system.
+/// `BINFMTFS_MAGIC`, as in `<linux/magic.h>`: `f_type` of a `binfmt_misc` file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
 /// What removes the entry to whose file it is written; `0` and `1` turn it off and on.
 const REMOVE: &[u8] = b"-1";
 
-/// A directory that is a binfmt_misc file system.
+/// A directory that is a `binfmt_misc` file system.
 #[derive(Clone, Debug)]
 pub struct Registry {
     directory: PathBuf,

@@ -17,7 +17,7 @@ use binfmt_misc::{Entry, RegisterLine};
 /// which answers for the first itself.
 const PROGRAMS: [&str; 3] = ["/proc/self/exe", "/proc/thread-self/exe", "/bin/sh"];
 
-/// All programs that a host runs by itself because of what it is. Its kernel does not look at EI_OSABI, so a rule for
+/// All programs that a host runs by itself because of what it is. Its kernel does not look at `EI_OSABI`, so a rule for
 /// odd values of that would still get programs of its own.
 #[derive(Debug)]
 pub struct HostPrograms {

@@ -147,6 +147,7 @@ mod tests {
     use super::*;
     use binfmt_misc::{Flags, Matcher};
 
+    #[expect(clippy::large_types_passed_by_value, reason = "the entry keeps it")]
     fn entry(name: &str, rule: Rule) -> Entry {
         Entry {
             name: name.into(),

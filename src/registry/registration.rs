@@ -242,6 +242,7 @@ impl<'t> Changes<'t> {
     ///
     /// # Errors
     /// The first entry that failed.
+    #[expect(clippy::unused_self, reason = "the outcomes are of these changes, and of no others")]
     pub fn make(
         &self,
         registry: &Registry,

@@ -20,7 +20,7 @@ use binfmt_misc::{Entry, Matcher, RegisterLine};
 const TEMPORARY: &str = "binfmt-dispatch.temporary.";
 /// Begins the name of an entry that is tried.
 const TRIAL: &str = "binfmt-dispatch.trial.";
-/// What marks a program for such an entry: EI_PAD, bytes of the ELF header that nobody looks at.
+/// What marks a program for such an entry: `EI_PAD`, bytes of the ELF header that nobody looks at.
 const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 
 /// Most entries that have a temporary name and the numbered ones.

@@ -25,9 +25,9 @@ use crate::platform::{memfd, namespace};
 use crate::registry::selection;
 use crate::registry::{Flags, Registry};
 
-/// EI_OSABI within the ELF header.
+/// `EI_OSABI` within the ELF header.
 const OSABI: u64 = 7;
-/// ELFOSABI_STANDALONE: no row accepts it, and the kernel does not look at it (fs/binfmt_elf.c).
+/// `ELFOSABI_STANDALONE`: no row accepts it, and the kernel does not look at it (`fs/binfmt_elf.c`).
 const STANDALONE: u8 = 255;
 
 /// The programs' directory for what is theirs alone.
@@ -46,7 +46,7 @@ pub struct Arena<'t> {
     registered: Option<bool>,
 }
 
-/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such EI_OSABI.
+/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such `EI_OSABI`.
 fn spared(file: File) -> Result<File, Failure> {
     let failed = |error| Failure::io(Doing::Write, Path::new(memfd::SHOWN), error);
     file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;

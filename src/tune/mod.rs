@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct Contestant {
     /// What people are shown.
     pub name: String,
-    /// The model that it is told of by QEMU_CPU, if any.
+    /// The model that it is told of by `QEMU_CPU`, if any.
     pub cpu: Option<String>,
     /// Whether it goes through an image of ours instead of the emulator itself.
     pub image: bool,

@@ -150,7 +150,7 @@ fn median(samples: &[Sample]) -> f64 {
     match values.len() {
         0 => f64::NAN,
         len if len % 2 == 1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
+        _ => f64::midpoint(values[middle - 1], values[middle]),
     }
 }
 
@@ -245,6 +245,7 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for a measurement that may fail")]
     fn samples(cpu: &[f64]) -> super::super::Samples {
         Ok(cpu.iter().map(|cpu| Sample { cpu: *cpu, wall: 9.0 }).collect())
     }

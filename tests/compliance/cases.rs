@@ -14,7 +14,7 @@ pub struct Case {
     /// Fields with their values, as one of the reports has to have them: that the case is what it is meant to be.
     pub facts: &'static [(&'static str, &'static str)],
     /// Bash, in an empty directory but for `guest`. Its variables: HOST, starts programs in ways that a shell cannot
-    /// (host.c); BUSYBOX, a foreign one; OTHER, a guest of another architecture; AS_USER, what
+    /// (host.c); BUSYBOX, a foreign one; OTHER, a guest of another architecture; `AS_USER`, what
     /// makes an ordinary user, in front of another program that drops what capabilities setpriv leaves: env; DYNAMIC, the
     /// guest with a dynamic linker, which is below SYSROOT.
     pub body: &'static str,

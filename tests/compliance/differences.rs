@@ -106,7 +106,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
-        reason: "The kernel points the link to the image, which is the image instead of QEMU; changing it takes privileges.",
+        reason: "The kernel points the link to the registered file, which is the image instead of QEMU; changing it takes privileges.",
     },
     Difference {
         fields: &["comm", "proc.comm", "proc.status.Name", "host.comm", "host.status.Name"],
@@ -114,7 +114,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
-        reason: "For a program without a path the kernel names the process after the image, which is the image instead of QEMU.",
+        reason: "For a program without a path the kernel names the process after the registered file, which is the image instead of QEMU.",
     },
     Difference {
         fields: &["host.aux.8"],

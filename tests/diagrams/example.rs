@@ -6,7 +6,7 @@ use dispatch_core::record::{Extent, Field};
 
 use crate::support::{Elf, Kind, Scratch, build, tool};
 
-/// Page size of x86_64, in bytes.
+/// Page size of `x86_64`, in bytes.
 const PAGE: u64 = 4096;
 /// Where the words of a program header are: `p_offset`, `p_filesz`, in bytes.
 const OFFSET: usize = 8;

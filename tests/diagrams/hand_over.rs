@@ -115,7 +115,7 @@ fn svg(example: &Example, columns: &[Vec<Part>; 2]) -> String {
         for part in parts {
             let (top, bottom) = (scale.y(part.end), scale.y(part.start));
             let (class, text) = label(example, part, after);
-            let (height, middle) = (bottom - top, (top + bottom) / 2 + 4);
+            let (height, middle) = (bottom - top, u32::midpoint(top, bottom) + 4);
             let dashes = if class == "open" { r#" stroke-dasharray="4 3""# } else { "" };
             svg.add(format_args!(
                 r#"<g class="stroke"><rect class="{class}" x="{x}" y="{top}" width="{COLUMN}" height="{height}"{dashes}/></g>"#
@@ -133,11 +133,11 @@ fn svg(example: &Example, columns: &[Vec<Part>; 2]) -> String {
 fn arrow(svg: &mut Svg, scale: &Scale, columns: &[Vec<Part>; 2]) {
     let middle = |parts: &[Part]| {
         let part = parts.iter().find(|part| part.what == What::Program(1)).expect("the emulator is there");
-        (scale.y(part.start) + scale.y(part.end)) / 2
+        u32::midpoint(scale.y(part.start), scale.y(part.end))
     };
     let (from, to) = (middle(&columns[0]), middle(&columns[1]));
     let (left, right) = (COLUMNS[0] + COLUMN, COLUMNS[1]);
-    let half = (left + right) / 2;
+    let half = u32::midpoint(left, right);
     let tip = right - 2;
     svg.add(format_args!(
         r#"<path class="stroke" stroke-width="2" d="M{left} {from} C{half} {from} {half} {to} {} {to}"/>"#,

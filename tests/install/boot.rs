@@ -61,14 +61,14 @@ fn beside_debians(prefix: &str) -> String {
 fn ours_once_after_an_upgrade() {
     need!(Namespace, Compiler, Systemd);
     expect(
-        r#"
+        r"
         install; cd /usr/lib/binfmt.d; ls; mv zz-binfmt-dispatch.conf binfmt-dispatch.conf
         cd - >/dev/null; install; ls /usr/lib/binfmt.d; boot; ./guest
         # Uninstalled as it was then; and what is called so without being ours stays.
         mv /usr/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; $TOOL uninstall | grep conf; mkdir /usr/lib/binfmt.d
         theirs /usr/lib/binfmt.d theirs binfmt-dispatch.conf
         install 2>/dev/null; $TOOL uninstall | grep conf; ls /usr/lib/binfmt.d
-        "#,
+        ",
         "zz-binfmt-dispatch.conf\nzz-binfmt-dispatch.conf\nours\n\
          /usr/lib/binfmt.d/binfmt-dispatch.conf: removed\n\
          /usr/lib/binfmt.d/zz-binfmt-dispatch.conf: removed\nbinfmt-dispatch.conf\n",

@@ -162,12 +162,12 @@ fn what_an_upgrade_leaves_out_goes_on() {
     scratch.probe("arm", "arm");
     let seen = run(
         &scratch,
-        r#"
+        r"
         $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
         $PREFIX/bin/binfmt-dispatch install s390x --prefix $PREFIX >/dev/null && ./arm || exit 2
         $PREFIX/bin/binfmt-dispatch status | grep differs
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
-        "#,
+        ",
     );
     let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
                 until the next boot, what was installed before stays in use for them";

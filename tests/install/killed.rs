@@ -87,11 +87,11 @@ fn expect(script: &str, runs: usize, calls: u32) {
 fn first_installation() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         finish() { uninstall >/dev/null; state | cmp - state.nothing; }
         each 'install, install' 9 'install one' 'nothing one' 'install one' one
         each 'install, uninstall' 9 'install one' 'nothing one' uninstall nothing
-        "#,
+        ",
         2,
         300,
     );
@@ -101,7 +101,7 @@ fn first_installation() {
 fn upgrade() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         old=one new=two; install $old >/dev/null 2>&1
         finish() { word=$old; old=$new new=$word; }
         upgrade() { install $new; }
@@ -109,7 +109,7 @@ fn upgrade() {
         prepare() { install one >/dev/null 2>&1; mv $PREFIX/lib/binfmt.d/{zz-,}binfmt-dispatch.conf; }
         finish() { :; }
         each 'upgrade, uninstall' 9 'install two' 'one two' uninstall nothing
-        "#,
+        ",
         2,
         300,
     );
@@ -141,12 +141,12 @@ fn replacement_of_others() {
 fn replacement_of_others_by_what_does_not_work() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         theirs
         spoil() { install broken --replace || [ $? = 1 ]; }
         state >state.theirs
         each 'spoiled, uninstall' 9 spoil theirs uninstall theirs
-        "#,
+        ",
         1,
         250,
     );
@@ -156,7 +156,7 @@ fn replacement_of_others_by_what_does_not_work() {
 fn interrupted_by_a_signal_that_can_wait() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         old=one new=two; install $old >/dev/null 2>&1
         finish() { word=$old; old=$new new=$word; }
         upgrade() { install $new; }
@@ -164,7 +164,7 @@ fn interrupted_by_a_signal_that_can_wait() {
         prepare() { install one >/dev/null 2>&1; }
         finish() { :; }
         each 'uninstall, uninstall' 2 uninstall 'nothing one' uninstall nothing
-        "#,
+        ",
         2,
         60,
     );
@@ -174,11 +174,11 @@ fn interrupted_by_a_signal_that_can_wait() {
 fn removal() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         prepare() { install one >/dev/null 2>&1; }
         each 'uninstall, uninstall' 9 uninstall 'nothing one' uninstall nothing
         each 'uninstall, install' 9 uninstall 'nothing one' 'install one' one
-        "#,
+        ",
         2,
         60,
     );

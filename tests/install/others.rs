@@ -86,14 +86,14 @@ fn stay_untouched_beside_ours() {
 fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
     need!(Namespace, Compiler);
     expect(
-        r#"
+        r"
         stranger qemu-alpha
         state >before
         $TOOL image alpha --from alpha=$BROKEN -o bad || exit 3
         $TOOL register alpha --image bad --replace 2>&1 | grep 'not registered'; state | cmp - before; ./guest
         $TOOL install alpha --from alpha=$BROKEN --prefix $PREFIX --replace 2>&1 | grep 'not registered'; state | cmp - before; ./guest
         grep -c qemu-alpha $PREFIX/lib/binfmt.d/*; true
-        "#,
+        ",
         "binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n\
          binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n0\n",
     );
@@ -103,13 +103,13 @@ fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
 fn come_back_if_the_kernel_refuses_what_is_to_replace_them() {
     need!(Namespace, Compiler, Strace);
     expect(
-        r#"
+        r"
         stranger qemu-alpha; echo 0 >$REGISTRY/qemu-alpha
         # The first write to the file registers the entry that is tried, the second one the temporary one.
         strace -qq -o trace -P $REGISTRY/register -e trace=write -e inject=write:error=EIO:when=3 \
             $TOOL register alpha --image i --replace 2>&1 | grep -c 'i/o error$'
         ls $REGISTRY; head -n 1 $REGISTRY/qemu-alpha; tail -n 3 $REGISTRY/qemu-alpha
-        "#,
+        ",
         "1\nqemu-alpha\nregister\nstatus\ndisabled\noffset 18\nmagic 2690\nmask ffff\n",
     );
 }

@@ -32,7 +32,7 @@ fn all_terabytes_but_the_last_are_a_programs() {
     }
 }
 
-/// The program with ThreadSanitizer, which not every cross compiler has a library for.
+/// The program with `ThreadSanitizer`, which not every cross compiler has a library for.
 fn sanitized(foreign: Foreign) -> PathBuf {
     let library = foreign.thread_sanitizer();
     let library = library.to_str().expect("a plain name");

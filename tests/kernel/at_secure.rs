@@ -1,11 +1,11 @@
-//! Whether the kernel marks a start as privileged (AT_SECURE), against what `explain` says beforehand: every rule of
-//! dispatch_core::privilege on a running kernel.
+//! Whether the kernel marks a start as privileged (`AT_SECURE`), against what `explain` says beforehand: every rule of
+//! `dispatch_core::privilege` on a running kernel.
 
 use std::os::unix::fs::chown;
 
 use crate::support::{Kind, Namespace, Row, Scratch, TOOL, build, need};
 
-/// Functions for scripts. `try CALLER…` makes the caller explain $G and start it, and prints both outcomes: 0 or 1 as AT_SECURE,
+/// Functions for scripts. `try CALLER…` makes the caller explain $G and start it, and prints both outcomes: 0 or 1 as `AT_SECURE`,
 /// or `refused`. It is `env` that starts it: like a shell, and like the tool, it has only those capabilities that outlast an exec.
 const TRY: &str = r#"
 explained() {
@@ -22,7 +22,7 @@ started() {
     case $out in
     *'aux.23 1'*) echo 1 ;;
     *'aux.23 0'*) echo 0 ;;
-    *'this start as privileged'*) echo 1 ;;
+    *'this start is privileged'*) echo 1 ;;
     *'ermission denied'* | *'not permitted'*) echo refused ;;
     *) echo "odd: $out" ;;
     esac
@@ -32,7 +32,7 @@ user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
 G=./guest
 "#;
 
-/// What is done with the program, as which caller it is started, and AT_SECURE with flag C and without it.
+/// What is done with the program, as which caller it is started, and `AT_SECURE` with flag C and without it.
 const CASES: &[(&str, &str, &str, &str)] = &[
     // Set-id bits.
     (":", "try user", "0", "0"),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Kind, Namespace, Report, Row, Scratch, need, reporting};
 
-/// AT_FLAGS (uapi/linux/auxvec.h).
+/// `AT_FLAGS` (uapi/linux/auxvec.h).
 const FLAGS: &str = "aux.8";
 /// CF, PF, AF, ZF, SF and OF.
 const STATUS_FLAGS: u64 = 0x8d5;

@@ -127,7 +127,7 @@ fn every_field_of_the_header_is_looked_at() {
         scratch.write("damaged", bad.0);
         let seen = namespace(&scratch, "damaged").run(&scratch, "./guest");
         let one_line =
-            seen.err().lines().count() == 1 && seen.err().starts_with("binfmt-dispatch: ./guest: the registered");
+            seen.err().lines().count() == 1 && seen.err().starts_with("binfmt-dispatch: ./guest: the image ");
         assert!(seen.code() == 125 && one_line && seen.stdout.is_empty(), "byte {at}: {seen}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tests on a real kernel: a private binfmt_misc, real foreign programs, and emulators that tell how they were started.
+//! Tests on a real kernel: a private `binfmt_misc`, real foreign programs, and emulators that tell how they were started.
 //! What QEMU does when it is registered directly is the measure, wherever there is such a thing.
 
 #[path = "../support/mod.rs"]

@@ -175,7 +175,7 @@ fn what_cannot_be_asked_is_judged_by_its_path() {
     // Turned off; behind a newer entry; all off; with a rule that looks where the mark would be.
     let seen = run(
         &scratch,
-        r#"
+        r"
         register one aarch64; $TOOL generate --interpreter $PWD/one --format register aarch64 >line
         echo 0 >$REGISTRY/qemu-aarch64; status
         echo 1 >$REGISTRY/qemu-aarch64; status
@@ -183,7 +183,7 @@ fn what_cannot_be_asked_is_judged_by_its_path() {
         echo 0 >$REGISTRY/status; status; echo 1 >$REGISTRY/status; status
         $TOOL unregister; echo ':qemu-aarch64:M:8:\0\0\0\0\0\0\0\0\x02\0\xb7\0::'$PWD/one:POF >$REGISTRY/register; status
         mv one elsewhere; status; $TOOL unregister arm64 --image one
-        "#,
+        ",
     );
     let path = scratch.at("one");
     let row = |state: &str, owner: &str, flags: &str| format!("qemu-aarch64 {state} {owner} {flags} {path}\n");
@@ -218,12 +218,12 @@ fn an_interpreter_that_fails_is_ours_if_it_says_so() {
     // Nothing at the path; what would wait for input; what fails; an image that is cut short, which complains.
     let seen = run(
         &scratch,
-        r#"
+        r"
         entry() { echo ':qemu-alpha:M:18:\x26\x90::'$1:O >$REGISTRY/register; status; echo -1 >$REGISTRY/qemu-alpha; }
         entry /no/such; entry /bin/cat; entry /bin/false
         head -c 70000 one >short; chmod +x short; $TOOL register --image one arm64 >/dev/null
         $TOOL generate --interpreter $PWD/short --format register s390x >$REGISTRY/register; status; $TOOL unregister s390x
-        "#,
+        ",
     );
     let other = |path: &str| format!("qemu-alpha enabled other O {path}\n");
     let [one, short] = ["one", "short"].map(|name| scratch.at(name));

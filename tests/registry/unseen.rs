@@ -20,12 +20,12 @@ fn explain_does_not_take_another_file_for_the_registered_one() {
     scratch.probe("program", "aarch64");
     let seen = run(
         &scratch,
-        r#"
+        r"
         explain() { $TOOL explain ./program | grep -E '^  (emulator|strategy|argv|environment|note|verdict|to do)'; }
         register one aarch64; mv one elsewhere; explain; ./program; echo code $?
         cp /bin/true one; explain; cp two one; explain; ./program; echo code $?
         $TOOL explain --json ./program
-        "#,
+        ",
     );
     let out = seen.succeeded().out();
     let (text, json) = out.split_at(out.find("{\n").expect("JSON"));

@@ -20,7 +20,7 @@ fn the_command_takes_the_place_of_the_tool() {
 #[test]
 fn the_host_sees_nothing_of_it() {
     need!(Namespace);
-    let listing = || fs::read_dir(REGISTRY).map(|entries| entries.count()).ok();
+    let listing = || fs::read_dir(REGISTRY).map(std::iter::Iterator::count).ok();
     let before = listing();
     Alpha::new().run("ls $REGISTRY").printed("qemu-alpha\nregister\nstatus\n");
     assert_eq!(listing(), before);

@@ -15,7 +15,7 @@ const PAGE: usize = 4096;
 const LEFT_BEHIND: usize = 64 * 1024;
 
 /// Runs a program until it stops itself, and keeps its map and the pages that come from the image.
-const STOPPED: &str = r#"
+const STOPPED: &str = r"
 setpriv --reuid 1000 --regid 1000 --clear-groups ../$program wait >out &
 until grep -q '^State:.T' /proc/$!/status; do sleep 0.02; done
 cp /proc/$!/maps maps
@@ -23,7 +23,7 @@ grep '/image$' maps | while IFS='- ' read -r start end rest; do
     dd if=/proc/$!/mem of=pages.$start bs=4096 skip=$((0x$start / 4096)) count=$(((0x$end - 0x$start) / 4096)) status=none
 done
 kill -9 $!
-"#;
+";
 
 /// A part of the process's memory that comes from the image.
 struct Mapping {

@@ -26,7 +26,7 @@ impl Elf {
         all.filter(|&at| self.0[at..at + 4] == kind.to_le_bytes()).collect()
     }
 
-    /// Changes the `nth` PT_LOAD: the word at `field` bytes into its program header.
+    /// Changes the `nth` `PT_LOAD`: the word at `field` bytes into its program header.
     pub fn with_load(self, nth: usize, field: usize, change: impl FnOnce(u64) -> u64) -> Self {
         let at = self.program_headers(PT_LOAD)[nth] + field;
         let value = change(self.word(at));

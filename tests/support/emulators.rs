@@ -107,7 +107,7 @@ pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
 pub fn artefact(name: &str, make: impl FnOnce(&str)) -> PathBuf {
     static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     // A failed making leaves nothing behind that could mislead the others.
-    let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let path = made.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let fresh = path.with_extension(std::process::id().to_string());

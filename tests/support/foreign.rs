@@ -66,7 +66,7 @@ impl Foreign {
         artefact(&format!("{name}-{}", self.name()), |path| compile(self.compiler(), source, options, path))
     }
 
-    /// A root directory with the library of ThreadSanitizer and what it needs, which ci/setup fetches for some.
+    /// A root directory with the library of `ThreadSanitizer` and what it needs, which ci/setup fetches for some.
     pub fn sanitizer(self) -> PathBuf {
         let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sanitizer");
         let directory = std::env::var_os("BINFMT_DISPATCH_SANITIZER").map_or(fallback, PathBuf::from);

@@ -1,5 +1,5 @@
 //! What the tests of the command and on a real kernel stand on: a directory for each test, private namespaces with their
-//! own binfmt_misc, what came of a run, real foreign programs, and emulators that tell how they were started. Nothing here
+//! own `binfmt_misc`, what came of a run, real foreign programs, and emulators that tell how they were started. Nothing here
 //! touches the machine's own registry.
 
 // Each kind of tests uses a part of it.

@@ -1,4 +1,4 @@
-//! Private user and mount namespaces with a binfmt_misc of their own.
+//! Private user and mount namespaces with a `binfmt_misc` of their own.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -143,7 +143,7 @@ impl Namespace {
     }
 
     /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: TOOL, the tool; REGISTRY, where
-    /// binfmt_misc is mounted; GUESTS, the directory of the foreign programs; ARCHITECTURES, theirs; CALL, a program that
+    /// `binfmt_misc` is mounted; GUESTS, the directory of the foreign programs; ARCHITECTURES, theirs; CALL, a program that
     /// calls execve(2) exactly; INJECT, one that makes the interpreter's system calls fail.
     #[track_caller]
     pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {

@@ -1,5 +1,5 @@
 //! What a test needs beyond a kernel and a shell. Where it is missing the test is skipped, and says so; with
-//! BINFMT_DISPATCH_TESTS_MUST_RUN=1, as in CI, that is a failure.
+//! `BINFMT_DISPATCH_TESTS_MUST_RUN=1`, as in CI, that is a failure.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ const IN_SCRIPTS: [(&str, Need); 7] = [
 /// Something that `ci/setup` installs or the machine has to allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// A user namespace with its own binfmt_misc.
+    /// A user namespace with its own `binfmt_misc`.
     Namespace,
     /// Many ids in it: root.
     Root,
@@ -40,7 +40,7 @@ pub enum Need {
     BothQemus,
     /// A C compiler for each [`Foreign`] architecture, with a static libc.
     CrossCompilers,
-    /// ThreadSanitizer for aarch64 and riscv64.
+    /// `ThreadSanitizer` for aarch64 and riscv64.
     Sanitizer,
     /// A C compiler with a static libc.
     Compiler,

@@ -14,7 +14,7 @@ use crate::{Result, root};
 /// Fetch Debian's programs that ci/ runs and that are not installed
 ///
 /// Without a subcommand it fetches those of the tests and the demonstrations that are not there
-/// yet: foreign programs, emulators of two releases, set-user-ID programs, ThreadSanitizer.
+/// yet: foreign programs, emulators of two releases, set-user-ID programs, `ThreadSanitizer`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ enum Only {
 
 /// Something that is fetched into a directory of its own.
 struct Download {
-    /// The directory below `target/`; in capitals, the end of the variable BINFMT_DISPATCH_… that
+    /// The directory below `target/`; in capitals, the end of the variable `BINFMT_DISPATCH`_… that
     /// gives another one.
     name: &'static str,
     /// What people are told; `{}` stands for the parts.

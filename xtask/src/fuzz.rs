@@ -18,7 +18,7 @@ pub struct Args {
     /// How long each target is run
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// The targets, instead of all in fuzz/fuzz_targets
+    /// The targets, instead of all in `fuzz/fuzz_targets`
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
 }

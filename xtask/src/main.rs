@@ -1,5 +1,6 @@
 //! The programs among the scripts in `ci/`, which call them: `ci/setup` calls `fetch`, for
 //! instance.
+#![forbid(unsafe_code)]
 
 mod cargo;
 mod debian;

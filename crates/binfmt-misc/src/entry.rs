@@ -1,4 +1,4 @@
-//! An entry as the kernel shows it, one file of the mount per entry (fs/binfmt_misc.c, `entry_status`):
+//! An entry as the kernel shows it, one file of the mount per entry (`fs/binfmt_misc.c`, `entry_status`):
 //!
 //! ```text
 //! enabled

@@ -1,5 +1,6 @@
-//! Entries of binfmt_misc as text: the line that makes one ([`RegisterLine`]), what the kernel shows of one
+//! Entries of `binfmt_misc` as text: the line that makes one ([`RegisterLine`]), what the kernel shows of one
 //! ([`Entry`]), and what the kernel makes of a line ([`grammar`]). Nothing here touches the registry itself.
+#![forbid(unsafe_code)]
 
 mod entry;
 pub mod grammar;

@@ -1,4 +1,4 @@
-//! A line for the file `register`, in the kernel's grammar (fs/binfmt_misc.c, `create_entry`):
+//! A line for the file `register`, in the kernel's grammar (`fs/binfmt_misc.c`, `create_entry`):
 //!
 //! ```text
 //! :name:M:offset:magic:mask:interpreter:flags
@@ -20,9 +20,9 @@ use crate::entry::{Entry, Flags, Matcher};
 
 /// Shortest line that the kernel reads, in bytes.
 pub(crate) const MIN_LINE: usize = 11;
-/// MAX_REGISTER_LENGTH: longest line that the kernel reads, in bytes.
+/// `MAX_REGISTER_LENGTH`: longest line that the kernel reads, in bytes.
 pub(crate) const MAX_LINE: usize = 1920;
-/// NAME_MAX: longest name of a file, in bytes.
+/// `NAME_MAX`: longest name of a file, in bytes.
 const MAX_NAME: usize = 255;
 /// Files of the mount that are not entries.
 const RESERVED: [&str; 2] = [crate::REGISTER, crate::STATUS];

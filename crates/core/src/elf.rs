@@ -11,20 +11,20 @@ pub const MAX_HEADER: usize = 64;
 pub const MAGIC: [u8; 4] = *b"\x7fELF";
 /// Offsets into `e_ident`.
 pub mod ident {
-    /// Offset of EI_CLASS: 1 for 32-bit, 2 for 64-bit.
+    /// Offset of `EI_CLASS`: 1 for 32-bit, 2 for 64-bit.
     pub const CLASS: usize = 4;
-    /// Offset of EI_DATA: 1 for little-endian, 2 for big-endian.
+    /// Offset of `EI_DATA`: 1 for little-endian, 2 for big-endian.
     pub const DATA: usize = 5;
-    /// Offset of EI_VERSION.
+    /// Offset of `EI_VERSION`.
     pub const VERSION: usize = 6;
-    /// Offset of EI_OSABI.
+    /// Offset of `EI_OSABI`.
     pub const OSABI: usize = 7;
 }
 /// Offset of `e_type` in both classes.
 pub const TYPE: usize = 16;
 /// Offset of `e_machine` in both classes.
 pub const MACHINE: usize = 18;
-/// EV_CURRENT, the one ELF version there is.
+/// `EV_CURRENT`, the one ELF version there is.
 pub const EV_CURRENT: u8 = 1;
 /// `e_type` of an executable at fixed addresses.
 pub const ET_EXEC: u16 = 2;
@@ -45,7 +45,7 @@ pub const PF_W: u32 = 2;
 /// `p_flags`: readable.
 pub const PF_R: u32 = 4;
 
-/// EI_CLASS.
+/// `EI_CLASS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// ELFCLASS32.
@@ -54,7 +54,7 @@ pub enum Class {
     Elf64,
 }
 
-/// EI_DATA.
+/// `EI_DATA`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {
     /// ELFDATA2LSB.
@@ -68,7 +68,7 @@ pub enum Data {
 pub struct Machine(pub u16);
 
 impl Class {
-    /// The class that EI_CLASS names.
+    /// The class that `EI_CLASS` names.
     pub const fn from_ident(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Class::Elf32),
@@ -77,7 +77,7 @@ impl Class {
         }
     }
 
-    /// EI_CLASS.
+    /// `EI_CLASS`.
     pub const fn ident(self) -> u8 {
         match self {
             Class::Elf32 => 1,
@@ -111,7 +111,7 @@ impl Class {
 }
 
 impl Data {
-    /// The byte order that EI_DATA names.
+    /// The byte order that `EI_DATA` names.
     pub const fn from_ident(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Data::Little),
@@ -120,7 +120,7 @@ impl Data {
         }
     }
 
-    /// EI_DATA.
+    /// `EI_DATA`.
     pub const fn ident(self) -> u8 {
         match self {
             Data::Little => 1,
@@ -217,13 +217,13 @@ pub enum HeaderFault {
         /// Bytes that a header has.
         need: usize,
     },
-    /// EI_CLASS is neither 1 nor 2.
+    /// `EI_CLASS` is neither 1 nor 2.
     Class(u8),
-    /// EI_DATA is neither 1 nor 2.
+    /// `EI_DATA` is neither 1 nor 2.
     Data(u8),
-    /// EI_VERSION is not 1.
+    /// `EI_VERSION` is not 1.
     Version(u8),
-    /// `e_type` is neither ET_EXEC nor ET_DYN.
+    /// `e_type` is neither `ET_EXEC` nor `ET_DYN`.
     Type(u16),
     /// `e_ehsize` is not that of the class.
     HeaderSize {
@@ -248,23 +248,23 @@ impl Say for HeaderFault {
             HeaderFault::NotElf => out("not an ELF file"),
             HeaderFault::Truncated { len, need } => {
                 let (len, need) = (Number::Decimal(len as u64), Number::Decimal(need as u64));
-                say!(out, "ELF header cut short at ", len, " of ", need, " bytes")
+                say!(out, "ELF header cut short at ", len, " of ", need, " bytes");
             }
             HeaderFault::Class(class) => {
-                say!(out, "ELF class ", number(class.into()), " is neither 1 (32-bit) nor 2 (64-bit)")
+                say!(out, "ELF class ", number(class.into()), " is neither 1 (32-bit) nor 2 (64-bit)");
             }
             HeaderFault::Data(data) => {
-                say!(out, "ELF byte order ", number(data.into()), " is neither 1 (little-endian) nor 2 (big-endian)")
+                say!(out, "ELF byte order ", number(data.into()), " is neither 1 (little-endian) nor 2 (big-endian)");
             }
             HeaderFault::Version(version) => say!(out, "ELF version ", number(version.into()), " is not 1"),
             HeaderFault::Type(1) => out("an object file, not a program"),
             HeaderFault::Type(4) => out("a core dump, not a program"),
             HeaderFault::Type(kind) => say!(out, "ELF type ", number(kind), " is neither 2 nor 3 (a program)"),
             HeaderFault::HeaderSize { found, expected } => {
-                say!(out, "ELF header size ", number(found), " is not ", number(expected))
+                say!(out, "ELF header size ", number(found), " is not ", number(expected));
             }
             HeaderFault::ProgramHeaderSize { found, expected } => {
-                say!(out, "ELF program header size ", number(found), " is not ", number(expected))
+                say!(out, "ELF program header size ", number(found), " is not ", number(expected));
             }
         }
     }
@@ -274,11 +274,11 @@ impl Say for HeaderFault {
 /// `elf_check_ehdr`), machine number aside. Nothing looks at `e_version`, neither there nor in Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// EI_CLASS.
+    /// `EI_CLASS`.
     pub class: Class,
-    /// EI_DATA.
+    /// `EI_DATA`.
     pub data: Data,
-    /// EI_OSABI.
+    /// `EI_OSABI`.
     pub osabi: u8,
     /// `e_type`: [`ET_EXEC`] or [`ET_DYN`].
     pub kind: u16,

@@ -87,7 +87,7 @@ display!(EmulatorFault);
 /// An emulator that can be mapped. Addresses are those of the file; [`EmulatorFile::relocatable`] ones shift together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorFile<'a> {
-    /// Whether it is position-independent (ET_DYN).
+    /// Whether it is position-independent (`ET_DYN`).
     pub relocatable: bool,
     /// Lowest address, a multiple of the page size.
     pub low: u64,

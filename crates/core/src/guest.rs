@@ -7,11 +7,11 @@ use crate::elf::{Class, Fields, Header, HeaderFault};
 
 /// What precedes the properties in their note: three words and the name "GNU".
 const NOTE_HEADER: usize = 16;
-/// `n_type` of that note, NT_GNU_PROPERTY_TYPE_0, and its `n_namesz` and name.
+/// `n_type` of that note, `NT_GNU_PROPERTY_TYPE_0`, and its `n_namesz` and name.
 const NOTE: (u32, u32, [u8; 4]) = (5, 4, *b"GNU\0");
 
 /// What stands in `e_ident` from byte 8 on, where no rule of ours looks, in a program that is a question to the
-/// interpreter: which registered file it is. AppImage writes `AI\x02` there, and everything else zeros.
+/// interpreter: which registered file it is. `AppImage` writes `AI\x02` there, and everything else zeros.
 pub const QUESTION: [u8; 8] = *b"bd-ident";
 /// Offset of that in the file.
 pub const QUESTION_AT: usize = 8;
@@ -55,7 +55,7 @@ impl Guest {
         Some(segment.offset..segment.offset.checked_add(segment.filesz)?)
     }
 
-    /// The property `kind`, whose data is four bytes, given the bytes of the guest's PT_GNU_PROPERTY. The note's descriptor
+    /// The property `kind`, whose data is four bytes, given the bytes of the guest's `PT_GNU_PROPERTY`. The note's descriptor
     /// is a list of `pr_type`, `pr_datasz` and data, padded to eight bytes in class 64 and four in class 32 (Linux
     /// Extensions to gABI, "Program Property").
     pub fn property(&self, note: &[u8], kind: u32) -> Option<u32> {

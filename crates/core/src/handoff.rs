@@ -1,6 +1,6 @@
 //! Stage 1, `Handoff`: what the kernel left on the stack of a freshly exec'ed process.
 //!
-//! Layout, in machine words from the stack pointer up (fs/binfmt_elf.c, `create_elf_tables`; x86-64 psABI 3.4.1):
+//! Layout, in machine words from the stack pointer up (`fs/binfmt_elf.c`, `create_elf_tables`; x86-64 psABI 3.4.1):
 //!
 //! ```text
 //! argc | argv[0] … argv[argc-1] | 0 | envp[0] … | 0 | (a_type, a_val) … | AT_NULL, 0
@@ -16,7 +16,7 @@ use core::cell::Cell;
 pub mod aux {
     /// End of the vector.
     pub const NULL: usize = 0;
-    /// Descriptor of the program (binfmt_misc flag O).
+    /// Descriptor of the program (`binfmt_misc` flag O).
     pub const EXECFD: usize = 2;
     /// Address of the program headers.
     pub const PHDR: usize = 3;
@@ -46,12 +46,12 @@ pub struct Handoff<'a> {
     pub argv: &'a [Cell<usize>],
     /// Addresses of the environment strings.
     pub envp: &'a [Cell<usize>],
-    /// The auxiliary vector as alternating types and values, AT_NULL left out.
+    /// The auxiliary vector as alternating types and values, `AT_NULL` left out.
     pub auxv: &'a [Cell<usize>],
 }
 
 impl<'a> Handoff<'a> {
-    /// Tells the parts of `words` apart, which begin at argc and may go on past AT_NULL. `None` when they are not
+    /// Tells the parts of `words` apart, which begin at argc and may go on past `AT_NULL`. `None` when they are not
     /// what a kernel writes.
     pub fn read(words: &'a [Cell<usize>]) -> Option<Self> {
         let zero =
@@ -74,22 +74,22 @@ impl<'a> Handoff<'a> {
         })
     }
 
-    /// AT_EXECFD: the guest, opened by the kernel. Its absence means a person started us.
+    /// `AT_EXECFD`: the guest, opened by the kernel. Its absence means a person started us.
     pub fn execfd(&self) -> Option<i32> {
         self.aux(aux::EXECFD).and_then(|fd| i32::try_from(fd).ok())
     }
 
-    /// AT_SECURE. A vector without it (no kernel since 2.6 writes one) counts as privileged.
+    /// `AT_SECURE`. A vector without it (no kernel since 2.6 writes one) counts as privileged.
     pub fn secure(&self) -> bool {
         self.aux(aux::SECURE) != Some(0)
     }
 
-    /// Whether AT_FLAGS says that argv holds the original argv\[0\].
+    /// Whether `AT_FLAGS` says that argv holds the original argv\[0\].
     pub fn argv0_flag(&self) -> bool {
         self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
     }
 
-    /// The guest's path and argv\[0\] out of argv as binfmt_misc rewrote it: `[interpreter, path, argv0,
+    /// The guest's path and argv\[0\] out of argv as `binfmt_misc` rewrote it: `[interpreter, path, argv0,
     /// args…]` with flag P (`argv0_kept`), `[interpreter, path, args…]` without, where the path stands in for the lost
     /// argv\[0\]. So it does for a caller's empty argv, which Linux passes on as such before 5.18 (dcd46d897adb). With them
     /// comes the number of arguments that precede the guest's own.
@@ -113,7 +113,7 @@ pub struct Invocation<A> {
     pub argv0: A,
 }
 
-/// Whether a kernel of this release (`uname -r`) sets AT_FLAGS bit 0 for entries with flag P: since 5.12, commit
+/// Whether a kernel of this release (`uname -r`) sets `AT_FLAGS` bit 0 for entries with flag P: since 5.12, commit
 /// 2347961b11d4. An unreadable release counts as new.
 pub fn sets_argv0_flag(release: &[u8]) -> bool {
     let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {

@@ -1,6 +1,6 @@
 //! The payload of a registered file: a header, the compiled table, and the programs that travel along.
 //!
-//! It is the last PT_LOAD of the interpreter's own ELF file, so it is simply there in memory when the kernel has
+//! It is the last `PT_LOAD` of the interpreter's own ELF file, so it is simply there in memory when the kernel has
 //! started us. All offsets are bytes from the start of the payload, all numbers little-endian; the records here are the
 //! one definition for writer and reader. docs/image-format.md describes the whole file.
 
@@ -50,7 +50,7 @@ record! {
     pub struct ProgramRecord {
         /// File name, one string.
         pub name: Extent,
-        /// 1 if it can be anywhere (ET_DYN), 0 if it must be at [`ProgramRecord::low`].
+        /// 1 if it can be anywhere (`ET_DYN`), 0 if it must be at [`ProgramRecord::low`].
         pub relocatable: u64,
         /// Lowest address in the file's own numbering; all addresses below are in it, too.
         pub low: u64,
@@ -154,7 +154,7 @@ impl Say for ImageFault {
         match *self {
             ImageFault::NoPayload => out("carries no architecture table"),
             ImageFault::Version(found) => {
-                say!(out, "has layout version ", Number::of(found), ", not ", Number::of(IMAGE_VERSION))
+                say!(out, "has layout version ", Number::of(found), ", not ", Number::of(IMAGE_VERSION));
             }
             ImageFault::Host(Machine(machine)) => say!(out, "is for hosts of ELF machine ", Number::of(machine)),
             ImageFault::Page => out("is for hosts with smaller pages"),

@@ -17,15 +17,15 @@ pub const SPARE: usize = MAX_ROW_WORDS + 28;
 /// What a program's auxiliary vector says differently from the kernel's.
 #[derive(Clone, Copy, Debug)]
 pub struct Patch {
-    /// AT_PHDR: address of the program headers.
+    /// `AT_PHDR`: address of the program headers.
     pub phdr: usize,
-    /// AT_PHNUM; AT_PHENT stays, as both files are of the host's class.
+    /// `AT_PHNUM`; `AT_PHENT` stays, as both files are of the host's class.
     pub phnum: usize,
-    /// AT_ENTRY.
+    /// `AT_ENTRY`.
     pub entry: usize,
-    /// AT_EXECFD, if it has moved.
+    /// `AT_EXECFD`, if it has moved.
     pub execfd: Option<usize>,
-    /// AT_FLAGS bit 0.
+    /// `AT_FLAGS` bit 0.
     pub argv0_flag: bool,
 }
 
@@ -147,9 +147,9 @@ fn slide(words: &[Cell<usize>], range: Range<usize>, to: usize) -> Option<()> {
     let pairs = words.get(to..)?.iter().zip(words.get(range)?);
     let set = |(to, from): (&Cell<usize>, &Cell<usize>)| to.set(from.get());
     if upwards {
-        pairs.rev().for_each(set)
+        pairs.rev().for_each(set);
     } else {
-        pairs.for_each(set)
+        pairs.for_each(set);
     }
     Some(())
 }

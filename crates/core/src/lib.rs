@@ -10,6 +10,15 @@
 //! range-checked and no input panics.
 //!
 //! `#[inline(never)]` stands where it makes the interpreter smaller (measured with Rust 1.85 and GNU ld).
+#![forbid(unsafe_code)]
+// No input may make it panic.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 #![no_std]
 // Tests may panic: that is how they fail.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects))]

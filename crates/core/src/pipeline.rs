@@ -20,7 +20,7 @@ use crate::{Guest, Refusal, bytes};
 /// dynamic linker too.
 pub const START: usize = 1024;
 /// Most of a guest that is read at a time for what its row leaves open, in bytes: program headers, of which no program has as
-/// many; a dynamic linker's name (PATH_MAX, as in the kernel's own loader); GNU properties, which have some 50.
+/// many; a dynamic linker's name (`PATH_MAX`, as in the kernel's own loader); GNU properties, which have some 50.
 const PART: usize = 4096;
 
 /// Errno of a file that is not there.
@@ -56,7 +56,7 @@ pub trait World {
 /// The process that becomes the emulator.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
-    /// AT_SECURE: the guest gained privileges by this exec.
+    /// `AT_SECURE`: the guest gained privileges by this exec.
     pub secure: bool,
     /// What emulators have to fit.
     pub host: Host,

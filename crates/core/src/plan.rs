@@ -52,7 +52,7 @@ pub struct Plan<'a, A> {
     pub emulator: &'a CStr,
     /// Directory that holds the libraries of a dynamic guest.
     pub sysroot: Option<&'a CStr>,
-    /// AT_SECURE: the guest gained privileges by this exec.
+    /// `AT_SECURE`: the guest gained privileges by this exec.
     pub secure: bool,
     /// How the guest was called.
     pub invocation: Invocation<A>,
@@ -146,7 +146,7 @@ impl<'a, A: Copy> Plan<'a, A> {
 
     /// Whether a variable of the caller's may reach the emulator.
     ///
-    /// Security rule 2: none that QEMU reads does when the guest is privileged. QEMU itself never looks at AT_SECURE.
+    /// Security rule 2: none that QEMU reads does when the guest is privileged. QEMU itself never looks at `AT_SECURE`.
     pub fn keeps(&self, variable: &[u8]) -> bool {
         !(self.secure && variable.starts_with(QEMU_PREFIX))
     }
@@ -156,12 +156,12 @@ impl<'a, A: Copy> Plan<'a, A> {
         self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero
     }
 
-    /// AT_FLAGS bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
+    /// `AT_FLAGS` bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
     pub fn argv0_flag(&self) -> bool {
         self.argv0 == Argv0::Auxv
     }
 
-    /// The plan for an emulator that is executed: after an execve(2) AT_FLAGS is the kernel's, with bit 0 clear, so argv\[0\]
+    /// The plan for an emulator that is executed: after an execve(2) `AT_FLAGS` is the kernel's, with bit 0 clear, so argv\[0\]
     /// is lost by the convention that needs it.
     pub fn by_exec(self) -> Self {
         let argv0 = if self.argv0 == Argv0::Auxv { Argv0::None } else { self.argv0 };

@@ -1,9 +1,9 @@
-//! The kernel's rule for AT_SECURE: whether a start gains privileges, or keeps ones that the caller's real ids do not have.
+//! The kernel's rule for `AT_SECURE`: whether a start gains privileges, or keeps ones that the caller's real ids do not have.
 //!
 //! fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. The interpreter finds the outcome in the
-//! auxiliary vector; the command computes it here, before a start. Not predicted: what security modules add (SELinux sets
-//! AT_SECURE for transitions between domains), callers that are traced or share their directories with other processes
-//! (CLONE_FS), and files that are reached through another mount namespace; all but the first take privileges away.
+//! auxiliary vector; the command computes it here, before a start. Not predicted: what security modules add (`SELinux` sets
+//! `AT_SECURE` for transitions between domains), callers that are traced or share their directories with other processes
+//! (`CLONE_FS`), and files that are reached through another mount namespace; all but the first take privileges away.
 
 /// `st_mode` bit that makes a program run as its owner.
 const SET_UID: u32 = 0o4000;
@@ -38,7 +38,7 @@ pub struct Caller<'a> {
     pub ambient: u64,
     /// Capabilities that files can give.
     pub bounding: u64,
-    /// SECBIT_NOROOT: root is a user like others.
+    /// `SECBIT_NOROOT`: root is a user like others.
     pub no_root: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
@@ -73,9 +73,9 @@ pub struct Capabilities {
 /// What comes of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// AT_SECURE is 0.
+    /// `AT_SECURE` is 0.
     Ordinary,
-    /// AT_SECURE is 1.
+    /// `AT_SECURE` is 1.
     Privileged,
     /// EPERM: the program has to have capabilities that it cannot get.
     Refused,
@@ -146,7 +146,7 @@ impl Caller<'_> {
     }
 
     /// Why the set-id bits of `file` have no effect, if they have none. Its capabilities have less in their way: nosuid alone
-    /// (and with no_new_privs they give nothing, but the kernel marks the start as privileged all the same).
+    /// (and with `no_new_privs` they give nothing, but the kernel marks the start as privileged all the same).
     pub fn ignores(&self, file: &File) -> Option<Ignored> {
         if file.nosuid {
             Some(Ignored::Nosuid)

@@ -42,7 +42,7 @@ pub enum Refusal<'a> {
     },
     /// A program for another operating system.
     ForeignSystem {
-        /// EI_OSABI.
+        /// `EI_OSABI`.
         osabi: u8,
     },
     /// None of the row's emulators is there.
@@ -59,7 +59,7 @@ pub enum Refusal<'a> {
         /// What is wrong with it.
         fault: EmulatorFault,
     },
-    /// AT_SECURE is set, by the guest's own privileges or its caller's, and the emulator would come from a path.
+    /// `AT_SECURE` is set, by the guest's own privileges or its caller's, and the emulator would come from a path.
     Privileged {
         /// Name of the row.
         machine: &'a CStr,
@@ -128,7 +128,7 @@ impl Say for Refusal<'_> {
         match *self {
             Refusal::BadHeader(fault) => say!(out, fault, ": check that the file is a complete Linux program"),
             Refusal::UnknownMachine(Machine(machine)) => {
-                say!(out, "no emulator is known for ELF machine ", Number::of(machine), ": see binfmt-dispatch list")
+                say!(out, "no emulator is known for ELF machine ", Number::of(machine), ": see binfmt-dispatch list");
             }
             Refusal::UnknownVariant { machine, class, data, flags } => say!(
                 out,
@@ -142,7 +142,7 @@ impl Say for Refusal<'_> {
                 machine
             ),
             Refusal::ForeignSystem { osabi } => {
-                say!(out, "a program for ", Osabi(osabi), ", not for Linux: get its Linux build")
+                say!(out, "a program for ", Osabi(osabi), ", not for Linux: get its Linux build");
             }
             Refusal::NoEmulator { machine, tried: Some(path) } => say!(
                 out,
@@ -153,7 +153,7 @@ impl Say for Refusal<'_> {
                 " or the table's other places: install qemu-user-static"
             ),
             Refusal::NoEmulator { machine, tried: None } => {
-                say!(out, "the table names no emulator for ", machine, ": add its path")
+                say!(out, "the table names no emulator for ", machine, ": add its path");
             }
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
             Refusal::Privileged { machine } => say!(
@@ -171,7 +171,7 @@ impl Say for Refusal<'_> {
             Refusal::NoPath => out("the kernel passed no path: register with flag P"),
             Refusal::BadStack => out("the initial stack is not what a kernel writes: report this"),
             Refusal::BadImage(fault) => {
-                say!(out, "the image ", fault, ": write it again with binfmt-dispatch image")
+                say!(out, "the image ", fault, ": write it again with binfmt-dispatch image");
             }
             Refusal::Question { image } => {
                 out(ANSWER_VERSION);
@@ -186,7 +186,7 @@ impl Say for Refusal<'_> {
                 }
                 say!(out, ": ", Errno(errno));
                 if !subject.is_empty() && !matches!(errno, E2BIG | ENOMEM | EEXIST | ENFILE | EMFILE) {
-                    say!(out, ": check it with ls -l")
+                    say!(out, ": check it with ls -l");
                 }
             }
         }
@@ -200,7 +200,7 @@ const EEXIST: i32 = 17;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-/// EI_OSABI by name (gABI chapter 4 and the registries that it refers to).
+/// `EI_OSABI` by name (gABI chapter 4 and the registries that it refers to).
 #[derive(Clone, Copy, Debug)]
 pub struct Osabi(pub u8);
 

@@ -1,7 +1,7 @@
-//! The kernel's side of the choice: magic and mask for binfmt_misc, derived from a row of the table.
+//! The kernel's side of the choice: magic and mask for `binfmt_misc`, derived from a row of the table.
 //!
 //! The kernel compares the first 256 bytes of a file, missing ones as zero: `(byte ^ magic) & mask == 0` for all of
-//! them (fs/binfmt_misc.c, `search_binfmt_handler`). Because an interpreter that has been started cannot decline, a
+//! them (`fs/binfmt_misc.c`, `search_binfmt_handler`). Because an interpreter that has been started cannot decline, a
 //! rule accepts exactly the headers for which [`crate::Table::choose`] finds its row; a test goes through them all.
 
 use core::fmt;
@@ -9,7 +9,7 @@ use core::fmt;
 use crate::elf::{self, Machine, ident};
 use crate::table::Row;
 
-/// BINPRM_BUF_SIZE: how much of a file the kernel looks at, in bytes.
+/// `BINPRM_BUF_SIZE`: how much of a file the kernel looks at, in bytes.
 pub const WINDOW: usize = 256;
 
 /// Magic and mask from the start of the file.
@@ -20,7 +20,7 @@ pub struct Rule {
     mask: [u8; WINDOW],
 }
 
-/// EI_OSABI values that one magic and mask cover: those that equal `value` in the bits of `mask`.
+/// `EI_OSABI` values that one magic and mask cover: those that equal `value` in the bits of `mask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OsabiBlock {
     /// The smallest value.
@@ -36,12 +36,12 @@ pub struct RowRule {
     pub rule: Rule,
     /// The one machine number that it accepts.
     pub machine: Machine,
-    /// The EI_OSABI values that it accepts.
+    /// The `EI_OSABI` values that it accepts.
     pub osabi: OsabiBlock,
 }
 
 impl Rule {
-    /// A rule out of its parts, as they stand in an entry of binfmt_misc: `offset` in bytes, an empty `mask` compares
+    /// A rule out of its parts, as they stand in an entry of `binfmt_misc`: `offset` in bytes, an empty `mask` compares
     /// everything. `None` when the kernel would not accept them.
     pub fn new(offset: usize, magic: &[u8], mask: &[u8]) -> Option<Self> {
         let len = offset.checked_add(magic.len())?;
@@ -52,17 +52,17 @@ impl Rule {
         rule.magic.get_mut(offset..len)?.copy_from_slice(magic);
         let to = rule.mask.get_mut(offset..len)?;
         if mask.is_empty() {
-            to.fill(0xff)
+            to.fill(0xff);
         } else {
-            to.copy_from_slice(mask)
+            to.copy_from_slice(mask);
         }
         Some(rule)
     }
 
-    /// The rules of a row: one for each machine number and each block of EI_OSABI values.
+    /// The rules of a row: one for each machine number and each block of `EI_OSABI` values.
     ///
-    /// They compare `e_ident` up to EI_OSABI, `e_type`, `e_machine`, and the bits of `e_flags` that the row looks at.
-    /// Bytes 8 to 15 are left alone: AppImage writes there, and ABI versions differ.
+    /// They compare `e_ident` up to `EI_OSABI`, `e_type`, `e_machine`, and the bits of `e_flags` that the row looks at.
+    /// Bytes 8 to 15 are left alone: `AppImage` writes there, and ABI versions differ.
     pub fn of_row<'a>(row: &Row<'a>) -> impl Iterator<Item = RowRule> + use<'a> {
         let row = *row;
         row.machines().flat_map(move |machine| {

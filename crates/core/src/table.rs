@@ -31,9 +31,9 @@ record! {
     pub struct RowRecord {
         /// QEMU's name of the CPU, one string.
         pub name: Extent,
-        /// EI_CLASS.
+        /// `EI_CLASS`.
         pub class: u8,
-        /// EI_DATA.
+        /// `EI_DATA`.
         pub data: u8,
         /// [`Argv0`].
         pub argv0: u8,
@@ -45,7 +45,7 @@ record! {
         pub flags_value: u32,
         /// `e_machine` numbers, two bytes each.
         pub machines: Extent,
-        /// EI_OSABI values, one byte each.
+        /// `EI_OSABI` values, one byte each.
         pub osabi: Extent,
         /// Absolute paths of emulators, in the order in which they are tried.
         pub paths: Extent,
@@ -105,7 +105,7 @@ pub const MAX_ROW_WORDS: usize = 100;
 pub enum Argv0 {
     /// By its option `-0`; QEMU since 1.7.
     DashZero,
-    /// In front of the arguments, announced by AT_FLAGS bit 0.
+    /// In front of the arguments, announced by `AT_FLAGS` bit 0.
     Auxv,
     /// Not at all.
     None,
@@ -167,9 +167,9 @@ pub struct Corrupt;
 pub struct Row<'a> {
     /// QEMU's name of the CPU.
     pub name: &'a CStr,
-    /// EI_CLASS that it accepts.
+    /// `EI_CLASS` that it accepts.
     pub class: Class,
-    /// EI_DATA that it accepts.
+    /// `EI_DATA` that it accepts.
     pub data: Data,
     /// Bits of `e_flags` that are looked at.
     pub flags_mask: u32,
@@ -177,7 +177,7 @@ pub struct Row<'a> {
     pub flags_value: u32,
     /// `e_machine` numbers that it accepts, two bytes each.
     pub(crate) machines: &'a [u8],
-    /// EI_OSABI values that it accepts.
+    /// `EI_OSABI` values that it accepts.
     pub osabi: &'a [u8],
     /// Absolute paths of emulators, in the order in which they are tried.
     pub paths: Strings<'a>,

@@ -1,4 +1,4 @@
-//! Puts an emulator into memory: from its descriptor, as the kernel's ELF loader would (fs/binfmt_elf.c, `elf_load`), or
+//! Puts an emulator into memory: from its descriptor, as the kernel's ELF loader would (`fs/binfmt_elf.c`, `elf_load`), or
 //! out of the image, where it lies as it is to lie in memory.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
@@ -163,7 +163,7 @@ fn reserve_up_to(file: usize, base: usize, len: usize) -> bool {
 }
 
 /// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for
-/// RLIMIT_DATA nor with vm.overcommit_memory=2.
+/// `RLIMIT_DATA` nor with `vm.overcommit_memory=2`.
 fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
     let got = unsafe { sys::map(Place::IfFree(low), len, Protection::NONE, None) }?;

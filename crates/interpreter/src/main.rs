@@ -4,6 +4,14 @@
 //! inherit (signal dispositions, an rseq area, descriptors, an edited environment).
 //!
 //! `dispatch` is the pipeline; it tells the whole story. `#[inline(never)]` stands where it makes this file smaller.
+// No input may make it panic.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 #![no_std]
 #![no_main]
 

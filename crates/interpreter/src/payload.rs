@@ -18,7 +18,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// The payload of this file, whose first page is at `base`: the last PT_LOAD. Empty if the file's headers do not say.
+    /// The payload of this file, whose first page is at `base`: the last `PT_LOAD`. Empty if the file's headers do not say.
     ///
     /// # Safety
     /// `base` is the address of this file's ELF header. Called once.

@@ -14,7 +14,7 @@ use crate::{cpu, sys};
 pub struct Stack {
     /// [`SPARE`] words, then the kernel's.
     words: &'static [Cell<usize>],
-    /// The address of the highest string, AT_EXECFN; 0 if there is none.
+    /// The address of the highest string, `AT_EXECFN`; 0 if there is none.
     last_string: usize,
     base: usize,
 }
@@ -66,7 +66,7 @@ impl Stack {
     }
 
     /// The string at one of the addresses in argv or envp. An address at which the kernel has put no string gives an empty
-    /// one: the strings lie between the words and the path of AT_EXECFN, which is copied first (fs/exec.c).
+    /// one: the strings lie between the words and the path of `AT_EXECFN`, which is copied first (fs/exec.c).
     pub fn string(&self, address: usize) -> &'static CStr {
         if !(self.words.as_ptr_range().end as usize..=self.last_string).contains(&address) {
             return c"";
@@ -110,7 +110,7 @@ impl Changed {
         unsafe { cpu::enter(self.sp(), loaded.entry()) }
     }
 
-    /// The auxiliary vector, AT_NULL included, as address and bytes.
+    /// The auxiliary vector, `AT_NULL` included, as address and bytes.
     pub fn auxv(&self) -> (usize, usize) {
         let words = self.words.saturating_sub(self.parts.auxv);
         (self.first.wrapping_add(self.parts.auxv) as usize, words.saturating_mul(size_of::<usize>()))

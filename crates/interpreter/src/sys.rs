@@ -19,7 +19,7 @@ const EINTR: i32 = 4;
 const EFAULT: i32 = 14;
 
 const AT_FDCWD: usize = -100isize as usize;
-const O_CLOEXEC: usize = 0o2000000;
+const O_CLOEXEC: usize = 0o200_0000;
 const F_DUPFD: usize = 0;
 const PROT_READ: usize = 1;
 const PROT_WRITE: usize = 2;
@@ -30,7 +30,7 @@ const MAP_PRIVATE: usize = 0x02;
 const MAP_FIXED: usize = 0x10;
 const MAP_ANONYMOUS: usize = 0x20;
 const MAP_NORESERVE: usize = 0x4000;
-const MAP_FIXED_NOREPLACE: usize = 0x100000;
+const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
 const PR_SET_MM: usize = 35;
 const PR_SET_MM_MAP: usize = 14;
 
@@ -110,7 +110,7 @@ pub fn is_readable(byte: *const u8) -> bool {
     looked != Err(EFAULT)
 }
 
-/// PATH_MAX: above that the kernel refuses a name, its NUL included.
+/// `PATH_MAX`: above that the kernel refuses a name, its NUL included.
 const PATH_MAX: usize = 4096;
 
 /// Memory that is there from the start of the process to its end, in pages of its own.
@@ -338,7 +338,7 @@ pub struct Description {
     pub exe_fd: i32,
 }
 
-/// Sets what /proc shows of this process, the heap left where it is. A kernel without CONFIG_CHECKPOINT_RESTORE refuses;
+/// Sets what /proc shows of this process, the heap left where it is. A kernel without `CONFIG_CHECKPOINT_RESTORE` refuses;
 /// nothing depends on it.
 pub fn describe(description: &Description) {
     // SAFETY: moves nothing: the heap never ends at 0.

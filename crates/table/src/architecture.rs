@@ -22,16 +22,16 @@ pub struct Architecture {
     pub aliases: Vec<String>,
     /// Accepted `e_machine` values; the probe has the first.
     pub machine: Vec<MachineNumber>,
-    /// Accepted EI_CLASS.
+    /// Accepted `EI_CLASS`.
     #[serde(deserialize_with = "json::class")]
     pub class: Class,
-    /// Accepted EI_DATA.
+    /// Accepted `EI_DATA`.
     #[serde(deserialize_with = "json::data")]
     pub data: Data,
     /// What `e_flags` must be; `None` when nobody looks at them.
     #[serde(default)]
     pub flags: Option<Flags>,
-    /// Accepted EI_OSABI values; the probe has the first.
+    /// Accepted `EI_OSABI` values; the probe has the first.
     #[serde(default = "json::default_osabi")]
     pub osabi: Vec<u8>,
     /// The emulator: file names in order of preference, and absolute paths in the order in which they are tried.
@@ -103,7 +103,7 @@ pub struct Probe {
     pub flags: u32,
 }
 
-/// An entry of binfmt_misc: a name and what the kernel compares.
+/// An entry of `binfmt_misc`: a name and what the kernel compares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRule {
     /// Name of the entry, unique in the table.
@@ -134,7 +134,7 @@ impl Architecture {
         probe::elf(self)
     }
 
-    /// The kernel's entries for this architecture: one for each machine number and each block of EI_OSABI values.
+    /// The kernel's entries for this architecture: one for each machine number and each block of `EI_OSABI` values.
     ///
     /// The first is called `qemu-<name>`, the name by which other tools look entries up. The others add what tells
     /// them from it: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.

@@ -11,7 +11,7 @@ use crate::compile::{self, Assignment};
 use crate::error::TableFault;
 
 /// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
-/// (NAME_MAX) that a file in binfmt_misc may have.
+/// (`NAME_MAX`) that a file in `binfmt_misc` may have.
 const MAX_NAME: usize = 64;
 /// Longest code of a probe, in bytes; `exit_group(0)` takes 6 to 20.
 const MAX_PROBE: usize = 64;
@@ -36,7 +36,7 @@ pub fn all(architectures: &[Architecture]) -> Result<(), Faulty> {
     ambiguity(architectures)
 }
 
-/// The name becomes part of a file name in binfmt_misc, and of messages.
+/// The name becomes part of a file name in `binfmt_misc`, and of messages.
 fn name(name: &str) -> Result<(), TableFault> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(allowed) {
@@ -121,7 +121,7 @@ fn strings(architecture: &Architecture) -> Result<(), TableFault> {
     without_nul("options", &architecture.options)?;
     let names: Vec<&String> = architecture.environment.iter().map(|(name, _)| name).collect();
     if let Some(name) = names.iter().find(|name| name.is_empty() || name.contains('=')) {
-        return Err(TableFault::Variable(name.to_string()));
+        return Err(TableFault::Variable((*name).clone()));
     }
     distinct("environment", &names)?;
     // Of QEMU's, who takes `-0`.

@@ -78,7 +78,7 @@ pub enum TableFault {
         /// The field.
         field: &'static str,
     },
-    /// The CPU model is where it would win over, or lose to, what has the say: the field `cpu` and the caller's QEMU_CPU.
+    /// The CPU model is where it would win over, or lose to, what has the say: the field `cpu` and the caller's `QEMU_CPU`.
     Model {
         /// The field.
         field: &'static str,
@@ -135,7 +135,7 @@ pub enum TableFault {
     LargerCpu,
     /// A sysroot is not an absolute path.
     Sysroot(String),
-    /// The emulator is to learn argv\[0\] from AT_FLAGS, which an exec does not set.
+    /// The emulator is to learn argv\[0\] from `AT_FLAGS`, which an exec does not set.
     AuxvByExec,
     /// A host is no architecture of the table.
     Host(String),

@@ -118,7 +118,7 @@ fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-/// EI_OSABI values of a row that names none: NONE, HPUX, NetBSD, GNU. One block for the kernel; what is no Linux
+/// `EI_OSABI` values of a row that names none: NONE, HPUX, NetBSD, GNU. One block for the kernel; what is no Linux
 /// program among them is refused later, by its notes.
 pub fn default_osabi() -> Vec<u8> {
     vec![0, 1, 2, 3]
@@ -137,7 +137,7 @@ pub fn class<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Class, D::Err
     }
 }
 
-/// The words for EI_DATA.
+/// The words for `EI_DATA`.
 #[derive(Deserialize)]
 #[serde(remote = "Data", rename_all = "kebab-case")]
 enum DataWord {

@@ -6,6 +6,7 @@
 //!
 //! What an [`ArchTable`] holds has passed every check, so that compiling it and deriving the kernel's rules cannot
 //! fail. docs/arch-table.md describes the fields.
+#![forbid(unsafe_code)]
 
 mod architecture;
 mod check;

@@ -96,7 +96,7 @@ pub fn find(json: &str, path: &Path, key: bool) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The first key that an object of `json` has twice. serde_json, asked for a map, would silently take the last one.
+/// The first key that an object of `json` has twice. `serde_json`, asked for a map, would silently take the last one.
 pub fn repeated(json: &str) -> Option<Path> {
     let mut path = Path::default();
     let whole: &RawValue = serde_json::from_str(json).ok()?;

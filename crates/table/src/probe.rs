@@ -6,7 +6,7 @@ use crate::Architecture;
 
 /// Where the file is mapped: the largest page size of any emulated Linux, and Linux's default `vm.mmap_min_addr`.
 const BASE: u64 = 0x1_0000;
-/// EI_NIDENT.
+/// `EI_NIDENT`.
 const IDENT_SIZE: usize = 16;
 
 /// Writes fields in a class and byte order.
@@ -41,7 +41,7 @@ impl Writer {
     }
 }
 
-/// The probe: a static ET_EXEC file, mapped whole and readable and executable at [`BASE`].
+/// The probe: a static `ET_EXEC` file, mapped whole and readable and executable at [`BASE`].
 pub fn elf(architecture: &Architecture) -> Vec<u8> {
     let &Architecture { class, data, .. } = architecture;
     let (header_size, segment_size) = (class.header_size(), class.program_header_size());

@@ -424,7 +424,7 @@ fn the_probe_is_taken_by_its_own_entry_only() {
         let probe = architecture.probe_elf();
         let row = reader.choose(&Guest::identify(&probe).unwrap()).unwrap();
         assert_eq!(row.name.to_str().unwrap(), architecture.name);
-        let rules = table.architectures.iter().flat_map(|architecture| architecture.rules());
+        let rules = table.architectures.iter().flat_map(super::architecture::Architecture::rules);
         let takers: Vec<String> = rules.filter(|entry| entry.rule.accepts(&probe)).map(|entry| entry.name).collect();
         assert_eq!(takers, [format!("qemu-{}", architecture.name)]);
     }

@@ -196,8 +196,12 @@ fn differences(theirs: &Rule, ours: &Rule) -> BTreeMap<(usize, Kind), u8> {
 fn rules_differ_from_qemus_only_where_it_is_intended() {
     let oracle: Vec<Theirs> = serde_json::from_str(ORACLE).expect("the oracle is well formed");
     let table = ArchTable::builtin();
-    let mut ours_left: BTreeMap<String, Rule> =
-        table.architectures.iter().flat_map(|a| a.rules()).map(|entry| (entry.name, entry.rule)).collect();
+    let mut ours_left: BTreeMap<String, Rule> = table
+        .architectures
+        .iter()
+        .flat_map(dispatch_table::Architecture::rules)
+        .map(|entry| (entry.name, entry.rule))
+        .collect();
     let mut wrong = Vec::new();
 
     for theirs in &oracle {

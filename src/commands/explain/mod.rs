@@ -41,7 +41,7 @@ struct Explanation {
     header: Option<Header>,
     architecture: Option<Row>,
     kernel: Kernel,
-    /// Whether the kernel will mark the start as privileged (AT_SECURE).
+    /// Whether the kernel will mark the start as privileged (`AT_SECURE`).
     privileged: bool,
     emulators: Vec<Tried>,
     plan: Option<PlanView>,

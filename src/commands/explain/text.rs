@@ -57,7 +57,7 @@ pub fn render(explanation: &Explanation) -> String {
 
 fn program(header: &Header) -> String {
     let linking = match &header.dynamic_linker {
-        Some(linker) => format!("dynamic, by {}", linker),
+        Some(linker) => format!("dynamic, by {linker}"),
         None => "static".to_owned(),
     };
     format!("ELF {} {} {}, {}, for {}", header.class, header.data, header.kind, linking, header.system)
@@ -80,7 +80,7 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         // Entries are for programs of other machines.
         _ if kernel.entries.is_empty() && (explanation.header.is_none() || native) => {}
         Some(reason) if kernel.may_have_entries => {
-            page.line("kernel", &format!("its entries cannot be seen: {reason}"))
+            page.line("kernel", &format!("its entries cannot be seen: {reason}"));
         }
         Some(reason) => page.line("kernel", &format!("it has no entries: {reason}")),
         None if kernel.entries.is_empty() => page.line("kernel", "no entry of binfmt_misc takes it"),
@@ -125,7 +125,7 @@ fn plan(page: &mut Page, plan: &PlanView) {
         (removed, added) => page.line("environment", &format!("without {}, with {}", list(removed), list(added))),
     }
     if let Some(root) = &plan.sysroot {
-        page.line("sysroot", &format!("{}, since its dynamic linker is not in /", root));
+        page.line("sysroot", &format!("{root}, since its dynamic linker is not in /"));
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Outcome {
 /// What a call is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
-    /// `uname`: whether the kernel is one that sets AT_FLAGS.
+    /// `uname`: whether the kernel is one that sets `AT_FLAGS`.
     Release,
     /// `readlinkat`: the path of a privileged guest.
     OwnPath,
@@ -253,7 +253,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     })
 }
 
-/// Numbers of the system calls (arch/x86/entry/syscalls/syscall_64.tbl).
+/// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub mod nr {
     pub const WRITE: i64 = 1;
     pub const CLOSE: i64 = 3;

@@ -6,7 +6,7 @@ use super::injector::{End, Injection, Run};
 use super::scenarios::Scenario;
 use crate::support::Report;
 
-/// AT_SECURE, and the ids: AT_UID, AT_EUID, AT_GID, AT_EGID.
+/// `AT_SECURE`, and the ids: `AT_UID`, `AT_EUID`, `AT_GID`, `AT_EGID`.
 const CREDENTIALS: [&str; 5] = ["aux.23", "aux.11", "aux.12", "aux.13", "aux.14"];
 const MAP_FIXED_NOREPLACE: i64 = 0x10_0000;
 /// An address where nothing is.
@@ -154,7 +154,7 @@ impl Scenario {
                 }
             }
             if let (true, "argv", Some(dashes)) = (pathless, key, wanted.iter().position(|word| word == "--")) {
-                wanted[dashes + 1] = "/".to_owned();
+                "/".clone_into(&mut wanted[dashes + 1]);
             }
             assert_eq!(found.all(key), wanted, "{key}\n{run}");
         }

@@ -26,7 +26,7 @@ pub struct Scenario {
     pub command: bool,
     /// Whether the emulator is inside, and prelinked.
     pub prelinked: bool,
-    /// Whether AT_SECURE is set.
+    /// Whether `AT_SECURE` is set.
     pub secure: bool,
     /// With which code and words it is refused without any fault; `None` if it runs.
     pub refused: Option<(i32, &'static str)>,

@@ -82,7 +82,7 @@ impl Pair<'_> {
     }
 }
 
-/// Replace the entries of binfmt_misc, in namespaces of their own, and run a command
+/// Replace the entries of `binfmt_misc`, in namespaces of their own, and run a command
 #[derive(Debug, clap::Args)]
 pub struct Registered {
     /// The new entries, as lines

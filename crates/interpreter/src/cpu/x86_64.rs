@@ -1,4 +1,4 @@
-//! x86-64 hosts (System V psABI 3.4.1, "Initial Stack and Register State"; arch/x86/entry/entry_64.S).
+//! x86-64 hosts (System V psABI 3.4.1, "Initial Stack and Register State"; `arch/x86/entry/entry_64.S`).
 
 use core::arch::{asm, global_asm};
 
@@ -9,7 +9,7 @@ use dispatch_core::initial_stack::SPARE;
 /// What an emulator's ELF header must say.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 
-/// Numbers of the system calls (arch/x86/entry/syscalls/syscall_64.tbl).
+/// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub mod nr {
     pub const WRITE: usize = 1;
     pub const CLOSE: usize = 3;

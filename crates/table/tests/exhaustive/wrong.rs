@@ -113,7 +113,7 @@ const WRONG: &[Wrong] = &[
     },
     Wrong {
         what: "a rule under the name of another row",
-        spoil: |subject| entry(subject, "qemu-sh4").row = "sh4eb".to_owned(),
+        spoil: |subject| "sh4eb".clone_into(&mut entry(subject, "qemu-sh4").row),
         grid: Some(42),
         strangers: false,
         bytes: true,
