@@ -66,12 +66,11 @@ fn names_that_would_be_options_without_the_dashes() {
     }
 }
 
-/// Starts the victim, and asks whatever waits at `socket` for a debugger.
+/// Starts the victim, and asks whatever waits at `socket` for a debugger; the socket exists before anything listens to it.
 pub fn with_debugger(start: &str) -> String {
     format!(
         "{start} >out 2>err </dev/null &
-        until_true '[[ -S socket ]] || ! kill -0 $! 2>/dev/null'
-        ../debugger socket >answer 2>/dev/null || true
+        until_true '../debugger socket >answer 2>/dev/null || ! kill -0 $! 2>/dev/null'
         kill -9 $! 2>/dev/null; wait $! 2>/dev/null"
     )
 }
