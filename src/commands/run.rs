@@ -117,7 +117,8 @@ fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
         Emulator::Embedded(resident) => {
             let program = outside(&resident, image)?;
             match memfd::path(&program) {
-                // Linux 5.10 answers ENOENT when it is executed by its descriptor.
+                // By its descriptor it is ENOENT where there is no /dev/fd and the security module TOMOYO is on, as in
+                // Debian's 5.10: it looks up the name that the kernel makes of the descriptor, /dev/fd/N.
                 Some(path) => execve(&c_string(path.as_os_str()), &argv, &envp),
                 None => execveat(&program, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
             }

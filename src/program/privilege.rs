@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use dispatch_core::bytes;
-use dispatch_core::privilege::{Caller, Capabilities, File as Credited, Ids, Ignored, Start};
+use dispatch_core::handoff::is_since;
+use dispatch_core::privilege::{Caller, Capabilities, EFFECTIVE_IDS_COUNT, File as Credited, Ids, Ignored, Start};
 use nix::unistd::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs};
+use rustix::system::uname;
 use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 /// The extended attribute that holds a file's capabilities (capabilities(7)).
@@ -49,6 +51,7 @@ pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
         bounding: bounding.held,
         no_root: thread::capabilities_secure_bits().is_ok_and(|bits| bits.contains(CapabilitiesSecureBits::NO_ROOT)),
         no_new_privs: thread::no_new_privs().unwrap_or(false),
+        effective_ids_count: is_since(uname().release().to_bytes(), EFFECTIVE_IDS_COUNT),
     };
     let file = file.map_or(Ok(Credited::PLAIN), |file| look_at(file, bounding.known))?;
     Ok(Outcome { start: caller.start(&file), ignored: caller.ignores(&file).filter(|_| file.is_set_id()) })

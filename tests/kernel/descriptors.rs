@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::support::{Kind, Namespace, Report, need, reporting};
+use crate::support::{Kind, Namespace, Report, Scratch, need, reporting};
 
 #[test]
 fn the_guest_is_never_a_standard_descriptor() {
@@ -51,4 +51,12 @@ fn a_full_descriptor_table_is_refused_in_words() {
     let line =
         format!("./guest: cannot open the emulator {emulator}: too many open files: raise the limit (ulimit -n)");
     namespace.run(&scratch, "ulimit -n 4; ./guest").refused(126, &line);
+}
+
+#[test]
+fn a_program_without_a_name_may_be_descriptor_0() {
+    need!(Namespace, Guests, Qemu, Compiler);
+    let script = "cp $GUESTS/s390x/bin/busybox deleted; exec <deleted; rm deleted
+        exec $CALL /proc/self/fd/0 busybox uname -m";
+    Namespace::full().run(&Scratch::new(), script).printed("s390x\n");
 }

@@ -8,6 +8,8 @@ mod support;
 mod addresses;
 // The image where there is nothing else: no emulator, no /proc, no /dev.
 mod alone;
+// What takes long to make.
+mod artefacts;
 // Which starts the kernel marks as privileged.
 mod at_secure;
 // Promises in numbers.
@@ -24,6 +26,10 @@ mod handover;
 mod images;
 // Embedded emulators, as they see it themselves.
 mod inside;
+// Registries of whole machines.
+mod machine;
+// Strict accounting of memory.
+mod memory;
 // The CPU model that an emulator is given.
 mod models;
 // Programs that gain privileges.

@@ -205,15 +205,23 @@ fn without_an_image_the_emulator_is_asked_when_it_is_needed() {
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let tool = format!("{TOOL} --table table.json");
-    for start in [format!("{tool} run ./guest"), "./image run ./guest".to_owned(), format!("{tool} unshare -- ./guest")]
-    {
+    for start in [format!("{tool} run ./guest"), "./image run ./guest".to_owned()] {
         assert_eq!(given(&namespace, &scratch, &start), "-cpu asked -x -B 0", "{start}");
         assert_eq!(given(&namespace, &scratch, &format!("export QEMU_CPU=mine; {start}")), "-x -B 0", "{start}");
-    }
-    for start in [format!("{tool} run ./guest"), "./image run ./guest".to_owned()] {
         let replaced = format!("cp emulator-7.2.22 other; mv other emulator-7.2.22; {start}");
         assert_eq!(given(&namespace, &scratch, &replaced), "-cpu asked -x -B 0", "it is asked again: {start}");
     }
+}
+
+#[test]
+fn in_a_registry_of_ones_own_the_emulator_is_asked_when_it_is_made() {
+    need!(Namespace, Compiler, Kernel(6, 7));
+    let scratch = Scratch::new();
+    let namespace = by_path(&scratch, Kind::Pie, |row| row);
+    let tool = format!("{TOOL} --table table.json");
+    let start = format!("{tool} unshare -- ./guest");
+    assert_eq!(given(&namespace, &scratch, &start), "-cpu asked -x -B 0");
+    assert_eq!(given(&namespace, &scratch, &format!("export QEMU_CPU=mine; {start}")), "-x -B 0");
     let while_it_runs = "cp emulator-7.2.22 other; mv other emulator-7.2.22; exec ./guest";
     let start = format!("{tool} unshare -- bash -c '{while_it_runs}'");
     assert_eq!(given(&namespace, &scratch, &start), "-cpu any -B 0");

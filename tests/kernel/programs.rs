@@ -1,14 +1,22 @@
 //! Real foreign programs, started in every way that programs are started. Each case runs through us and with QEMU
 //! registered directly.
 
-use crate::support::{Namespace, Observation, Scratch, both, for_each, guests, need};
+use crate::support::{Namespace, Observation, Scratch, both, both_with_argv0, for_each, guests, need};
 
 /// Runs `body` for every foreign busybox, $BB, in a directory of its own.
 #[track_caller]
 pub fn each(body: &str) -> Observation {
-    both(&format!(
-        "for ARCH in $ARCHITECTURES; do mkdir $ARCH && cd $ARCH; BB=$GUESTS/$ARCH/bin/busybox\n{body}\ncd ..; done"
-    ))
+    both(&for_all(body))
+}
+
+/// The same for a body that gives programs an argv\[0\].
+#[track_caller]
+fn each_with_argv0(body: &str) -> Observation {
+    both_with_argv0(&for_all(body))
+}
+
+fn for_all(body: &str) -> String {
+    format!("for ARCH in $ARCHITECTURES; do mkdir $ARCH && cd $ARCH; BB=$GUESTS/$ARCH/bin/busybox\n{body}\ncd ..; done")
 }
 
 /// `text` for every one of them.
@@ -40,7 +48,7 @@ fn deaths_by_signal_are_kept() {
 #[test]
 fn argv0_is_the_callers() {
     need!(Namespace, Guests, Qemu);
-    let seen = each(
+    let seen = each_with_argv0(
         "ln -s $BB echo
         ./echo applet
         PATH=.:$PATH env echo by name
@@ -55,7 +63,7 @@ fn argv0_is_the_callers() {
 fn odd_names_are_kept() {
     need!(Namespace, Guests, Qemu);
     // Busybox complains about applets by these names, and by that shows what it was called.
-    let seen = each(
+    let seen = each_with_argv0(
         "for name in 'with space' -E -L '--' '*' $'new\\nline' 'ünïcode'; do
             cp $BB \"./$name\"; \"./$name\" argument; echo $?
             (PATH=.:; \"$name\" argument); echo $?

@@ -163,7 +163,7 @@ pub fn direct(scratch: &Scratch, emulator: &str) -> Namespace {
     let table = scratch.write("table.json", Row::new(CPU, emulator).table());
     let table = ["--table", table.to_str().unwrap()];
     let lines = tool(&[&["generate", "--format", "register", "--direct"], &table[..], &[CPU]].concat());
-    Namespace::with_lines("QEMU registered directly", String::from_utf8(lines).unwrap())
+    Namespace::directly(String::from_utf8(lines).unwrap())
 }
 
 /// With a dynamic linker where [`PREPARE`] puts one.

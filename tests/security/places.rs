@@ -70,7 +70,7 @@ fn every_generated_line_has_flag_f() {
 
 #[test]
 fn planted_in_a_namespace() {
-    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus, Kernel(6, 7));
     // As root of a namespace of his own, the attacker puts his program over the emulator and over the image, and registers it
     // himself. The kernel gives no privileges of ids that do not exist there, however that is registered.
     for release in Release::ALL {

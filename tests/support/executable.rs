@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Writes an executable file, by a process of its own: a descriptor of ours could be open in a child that another test has
-/// just forked, and nobody can execute a file that is open for writing (ETXTBSY, execve(2)).
+/// just forked, and nobody can execute a file that is open for writing (ETXTBSY, execve(2)). A new file: old kernels let nobody
+/// write to one that was registered with flag F, even when the entry is gone.
 pub fn write(path: &Path, bytes: &[u8]) {
     let mut shell = Command::new("sh");
-    shell.args(["-c", r#"cat >"$1" && chmod 755 "$1""#, "sh"]).arg(path).stdin(Stdio::piped());
+    shell.args(["-c", r#"rm -f "$1" && cat >"$1" && chmod 755 "$1""#, "sh"]).arg(path).stdin(Stdio::piped());
     let mut child = shell.spawn().expect("there is a shell");
     child.stdin.take().expect("it is piped").write_all(bytes).expect("cat reads it all");
     assert!(child.wait().expect("it is our child").success(), "{} cannot be written", path.display());

@@ -1,6 +1,6 @@
 //! What the tests of the command and on a real kernel stand on: a directory for each test, private namespaces with their
 //! own `binfmt_misc`, what came of a run, real foreign programs, and emulators that tell how they were started. Nothing here
-//! touches the machine's own registry.
+//! touches the machine's own registry, unless the machine is disposable.
 
 // Each kind of tests uses a part of it.
 #![allow(dead_code, unused_imports)]
@@ -13,6 +13,7 @@ mod guests;
 mod namespace;
 mod observation;
 mod prerequisites;
+mod registry;
 mod releases;
 mod report;
 mod row;
@@ -23,10 +24,11 @@ pub use elf::{Elf, dynamic_guest, guest_with_property, segment};
 pub use emulators::{Kind, artefact, build, compiled, hanging, killer, native, saying};
 pub use foreign::Foreign;
 pub use guests::{for_each, guest, guests};
-pub use namespace::{Namespace, REGISTRY, both};
+pub use namespace::{Namespace, REGISTRY, both, both_with_argv0};
 pub use observation::Observation;
 pub(crate) use prerequisites::need;
 pub use prerequisites::{Need, have};
+pub use registry::{Registry, kernel_since};
 pub use releases::{Release, Way};
 pub use report::Report;
 pub use row::{Row, reporting};

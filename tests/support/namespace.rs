@@ -1,4 +1,4 @@
-//! Private user and mount namespaces with a `binfmt_misc` of their own.
+//! Private user and mount namespaces with a `binfmt_misc` of their own; or a mount namespace only, on a disposable machine.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -9,7 +9,8 @@ use dispatch_table::ArchTable;
 
 use super::emulators::{self, artefact};
 use super::observation::PATIENCE;
-use super::{Need, Observation, Scratch, TOOL, guests, tool};
+use super::registry::{kernel_since, patience};
+use super::{Need, Observation, Registry, Scratch, TOOL, guests, tool};
 
 /// Enters with `unshare`, registers the lines of file $1, each with one write, and becomes a shell that runs $2 with the other
 /// arguments. Its descriptors are 0, 1 and 2 only, whatever the tests were started with.
@@ -34,6 +35,9 @@ mkfifo "$1/unshared" "$1/mapped"
 exec unshare --user --mount bash -c 'echo $$ >"$1/unshared"; read -r _ <"$1/mapped"; shift; exec bash "$@"' bash "$@"
 "#;
 
+/// Runs [`ENTER`] where the machine's own registry is mounted, which the kernel does not mount twice in the same place.
+const ENTER_OWN: &str = r#"umount /proc/sys/fs/binfmt_misc && exec bash "$@""#;
+
 /// Where the registry is mounted in a namespace.
 pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 
@@ -43,6 +47,7 @@ pub struct Namespace {
     name: &'static str,
     lines: String,
     mapped: bool,
+    direct: bool,
     patience: u32,
 }
 
@@ -107,7 +112,7 @@ impl Namespace {
             !row.native_on.contains(&host.name) && row.emulator_paths().any(|path| PathBuf::from(path).is_file())
         });
         let names: Vec<&str> = installed.map(|row| row.name.as_str()).collect();
-        Self::with_lines("QEMU registered directly", lines(&[&["--direct"], &names[..]].concat()))
+        Self::directly(lines(&[&["--direct"], &names[..]].concat()))
     }
 
     /// The dispatcher with rows of `table` (JSON) in place of the built-in ones, and emulators by their paths.
@@ -118,9 +123,14 @@ impl Namespace {
         Self::with_lines("with a table of its own", lines(&["--table", &table, "--interpreter", &image]))
     }
 
+    /// These lines for the kernel, which register QEMU itself.
+    pub fn directly(lines: String) -> Self {
+        Namespace { direct: true, ..Self::with_lines("QEMU registered directly", lines) }
+    }
+
     /// These lines for the kernel.
     pub fn with_lines(name: &'static str, lines: String) -> Self {
-        Namespace { name, lines, mapped: false, patience: PATIENCE }
+        Namespace { name, lines, mapped: false, direct: false, patience: PATIENCE }
     }
 
     /// With the flags at the end of every line replaced.
@@ -156,24 +166,41 @@ impl Namespace {
         self.enter(scratch, r#"exec "$TOOL" "$@""#, &arguments.into_iter().collect::<Vec<S>>())
     }
 
+    /// The lines, with flags that this kernel makes use of. QEMU takes flag P to be there if `AT_FLAGS` says so, which it does
+    /// since Linux 5.12.
+    fn known_lines(&self) -> String {
+        let known = !self.direct || kernel_since(5, 12);
+        let line =
+            |line: &str| line.rsplit_once(':').map(|(rule, flags)| format!("{rule}:{}\n", flags.replace('P', "")));
+        if known { self.lines.clone() } else { self.lines.lines().filter_map(line).collect() }
+    }
+
     #[track_caller]
     fn enter<S: AsRef<OsStr>>(&self, scratch: &Scratch, script: &str, arguments: &[S]) -> Observation {
         Need::Namespace.is_stated();
         Need::are_stated_for(script);
         let control = Scratch::new();
-        let lines = control.write("lines", &self.lines);
+        let lines = control.write("lines", self.known_lines());
         let script = format!("{}\n{script}", variables(script));
-        let mut command = Command::new("timeout");
-        command.arg("--kill-after=5").arg(self.patience.to_string());
         if self.mapped {
             Need::Root.is_stated();
-            command.args(["bash", "-c", ENTER_MAPPED, "bash"]).arg(control.path()).args(["-c", ENTER, "bash"]);
-        } else {
-            command.args(["unshare", "-Urm", "bash", "-c", ENTER, "bash"]);
         }
+        let registry = Registry::of_tests();
+        let turn = registry.turn();
+        let mut command = Command::new("timeout");
+        command.arg("--kill-after=5").arg(patience(self.patience));
+        match (registry, self.mapped) {
+            (Registry::Private, true) => {
+                command.args(["bash", "-c", ENTER_MAPPED, "bash"]).arg(control.path()).args(["-c", ENTER, "bash"])
+            }
+            (Registry::Private, false) => command.args(["unshare", "-Urm", "bash", "-c", ENTER, "bash"]),
+            // Every id exists there already.
+            (Registry::Own, _) => command.args(["unshare", "-m", "bash", "-c", ENTER_OWN, "bash", "-c", ENTER, "bash"]),
+        };
         command.arg(lines).arg(&script).args(arguments).current_dir(scratch.path());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/");
         let output = command.stdin(Stdio::null()).output().expect("coreutils are there");
+        drop(turn);
         let words: String = arguments.iter().map(|word| format!(" {:?}", word.as_ref())).collect();
         let shown = if words.is_empty() { script } else { format!("{script}\n--- arguments\n{words}") };
         let observation = Observation::new(self.name, shown, scratch.path().to_owned(), output);
@@ -215,4 +242,10 @@ pub fn both(script: &str) -> Observation {
     let direct = Namespace::direct().run(&scratch, script);
     ours.agrees_with(&direct);
     ours
+}
+
+/// The same of what depends on argv\[0\], which QEMU learns only from Linux 5.12 and newer: with older kernels, through us alone.
+#[track_caller]
+pub fn both_with_argv0(script: &str) -> Observation {
+    if kernel_since(5, 12) { both(script) } else { Namespace::ours().run(&Scratch::new(), script) }
 }

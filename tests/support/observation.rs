@@ -7,6 +7,8 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 
+use super::registry::patience;
+
 /// How long a program or a script may take, in seconds, unless the test says otherwise.
 pub const PATIENCE: u32 = 120;
 
@@ -31,7 +33,7 @@ impl Observation {
     /// Runs `command` to its end, for [`PATIENCE`] at most.
     pub fn of(command: &Command) -> Self {
         let mut timed = Command::new("timeout");
-        timed.args(["--kill-after=5", &PATIENCE.to_string()]).arg(command.get_program()).args(command.get_args());
+        timed.args(["--kill-after=5", &patience(PATIENCE)]).arg(command.get_program()).args(command.get_args());
         timed.stdin(Stdio::null());
         let cwd = command.get_current_dir().expect("a directory of the test");
         timed.current_dir(cwd);

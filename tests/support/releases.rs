@@ -81,8 +81,11 @@ impl Release {
         let file = file.to_str().expect("a plain name");
         let direct: &[&str] = if way == Way::Direct { &["--direct"] } else { &[] };
         let lines = tool(&[&["generate", "--format", "register", option, file], direct, &ARCHITECTURES].concat());
-        let name = if way == Way::Direct { "directly" } else { "through us" };
-        Namespace::with_lines(name, String::from_utf8(lines).expect("lines are ASCII"))
+        let lines = String::from_utf8(lines).expect("lines are ASCII");
+        match way {
+            Way::Direct => Namespace::directly(lines),
+            Way::Ours => Namespace::with_lines("through us", lines),
+        }
     }
 
     /// The built-in rows with these emulators.

@@ -114,15 +114,20 @@ pub struct Invocation<A> {
 }
 
 /// Whether a kernel of this release (`uname -r`) sets `AT_FLAGS` bit 0 for entries with flag P: since 5.12, commit
-/// 2347961b11d4. An unreadable release counts as new.
+/// 2347961b11d4.
 pub fn sets_argv0_flag(release: &[u8]) -> bool {
+    is_since(release, (5, 12))
+}
+
+/// Whether a kernel of this release (`uname -r`) is the `first` or newer. An unreadable release counts as new.
+pub fn is_since(release: &[u8], first: (u32, u32)) -> bool {
     let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
         digits
             .iter()
             .fold(0u32, |number, digit| number.saturating_mul(10).saturating_add(u32::from(digit.wrapping_sub(b'0'))))
     });
     match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if major != 0 => (major, minor) >= (5, 12),
+        (Some(major), Some(minor)) if major != 0 => (major, minor) >= first,
         _ => true,
     }
 }

@@ -42,7 +42,13 @@ pub struct Caller<'a> {
     pub no_root: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
+    /// Whether the kernel is Linux 6.16 or newer. With these an id changes if it was not the effective one before; with older
+    /// ones, if it was not the real one.
+    pub effective_ids_count: bool,
 }
+
+/// The first kernel with [`Caller::effective_ids_count`].
+pub const EFFECTIVE_IDS_COUNT: (u32, u32) = (6, 16);
 
 /// The file whose privileges count: the program with flag C of the entry, without it the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,8 +124,11 @@ impl Caller<'_> {
             }
             effective |= euid == ROOT;
         }
-        // Since Linux 6.16 an id changes if it was not the effective one before; earlier, if it was not the real one.
-        let changed = euid != self.uid.effective || !self.is_in(egid);
+        let changed = if self.effective_ids_count {
+            euid != self.uid.effective || !self.is_in(egid)
+        } else {
+            euid != self.uid.real || egid != self.gid.real
+        };
         if self.no_new_privs && (changed || permitted & !self.permitted != 0) {
             (euid, egid) = (self.uid.real, self.gid.real);
             permitted &= self.permitted;
@@ -186,6 +195,7 @@ mod tests {
         bounding: ALL,
         no_root: false,
         no_new_privs: false,
+        effective_ids_count: true,
     };
     const SUPERUSER: Caller<'static> = Caller {
         uid: Ids { real: 0, effective: 0 },
@@ -230,6 +240,17 @@ mod tests {
         assert_eq!(caller.start(&mode(0o755)), Start::Privileged);
         let caller = Caller { gid: Ids { real: 1000, effective: 60 }, ..USER };
         assert_eq!(caller.start(&File { nosuid: true, ..mode(0o755) }), Start::Privileged);
+    }
+
+    #[test]
+    fn what_ids_are_compared_with_depends_on_the_kernel() {
+        let since = Caller { uid: Ids { real: 1000, effective: 60 }, ..USER };
+        let before = Caller { effective_ids_count: false, ..since };
+        // It becomes a program of its real user's.
+        let file = File { uid: Some(1000), gid: Some(1000), ..mode(0o4755) };
+        assert_eq!((since.start(&file), before.start(&file)), (Start::Privileged, Start::Ordinary));
+        let plain = mode(0o755);
+        assert_eq!((since.start(&plain), before.start(&plain)), (Start::Privileged, Start::Privileged));
     }
 
     #[test]

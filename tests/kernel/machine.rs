@@ -1,0 +1,113 @@
+//! What concerns a whole machine: its registry from the first registration to the last entry's removal, a kernel without
+//! `binfmt_misc`, one that has the same registry for all, and one that promises no more memory than it has.
+
+use crate::support::{Namespace, Scratch, kernel_since, need};
+
+/// What the script below prints: `register`, the entries, `status`, the programs and `explain`, and that nothing is left.
+const REGISTERED: &str = "\
+ARCHITECTURE RESULT
+aarch64 ok
+arm ok
+s390x ok
+qemu-aarch64:flags: POCF
+qemu-arm:flags: POCF
+qemu-arm-osabi65:flags: POCF
+qemu-arm-osabi97:flags: POCF
+qemu-s390x:flags: POCF
+1
+5
+aarch64
+entry qemu-aarch64 takes it
+it runs as planned
+armv7l
+entry qemu-arm takes it
+it runs as planned
+s390x
+entry qemu-s390x takes it
+it runs as planned
+register
+status
+126
+";
+
+#[test]
+fn what_is_registered_runs_until_it_is_unregistered() {
+    need!(Namespace, Guests, Qemu);
+    let scratch = Scratch::new();
+    let script = r#"set -e
+        names='arm64 armhf s390x'
+        $TOOL image --no-site --seed 0 -o image $names
+        ./image register --image "$PWD/image" $names | awk '{ print $1, $2 }'
+        cd $REGISTRY
+        grep -H flags *-*
+        cd - >/dev/null
+        ./image status >status
+        grep -c 'binfmt_misc on /proc/sys/fs/binfmt_misc: enabled' status
+        grep -c ' ours .* POCF .*/image *inside the image$' status
+        for name in $names; do
+            program=$GUESTS/$name/bin/busybox
+            $program uname -m
+            ./image explain $program >explained
+            grep -o 'entry qemu-[a-z0-9]* takes it, with .*/image (flags POCF)' explained | cut -d, -f1
+            grep -o 'it runs as planned' explained
+        done
+        ./image unregister >/dev/null
+        ls $REGISTRY
+        $GUESTS/arm64/bin/busybox uname -m || echo $?"#;
+    let seen = Namespace::empty().run(&scratch, script);
+    assert_eq!((seen.code(), seen.out()), (0, REGISTERED), "{seen}");
+    assert!(seen.err().contains("Exec format error"), "{seen}");
+}
+
+#[test]
+fn a_registry_of_ones_own_is_there_or_it_is_said_that_there_is_none() {
+    need!(Namespace, Guests, Qemu);
+    let seen = Namespace::empty().run(&Scratch::new(), "exec $TOOL unshare -- $GUESTS/s390x/bin/busybox uname -m");
+    if kernel_since(6, 7) {
+        seen.printed("s390x\n");
+    } else {
+        assert!(seen.code() == 1 && seen.stdout.is_empty(), "{seen}");
+        assert!(seen.err().contains(" has one binfmt_misc for all: use Linux 6.7 or newer, or "), "{seen}");
+    }
+}
+
+/// Takes `binfmt_misc` out of the kernel, for as long as the script runs.
+const WITHOUT_BINFMT_MISC: &str = r"
+back() {
+    busybox insmod /binfmt_misc.ko
+    nsenter --target 1 --mount mount -t binfmt_misc binfmt_misc $REGISTRY
+}
+trap back EXIT
+while umount $REGISTRY 2>/dev/null; do :; done
+nsenter --target 1 --mount umount $REGISTRY
+busybox rmmod binfmt_misc || exit 98
+";
+
+#[test]
+fn a_kernel_without_binfmt_misc_is_told_and_run_needs_none() {
+    need!(Namespace, Guests, Qemu, Disposable);
+    let scratch = Scratch::new();
+    let script = format!(
+        "$TOOL image --no-site --seed 0 -o image s390x || exit
+        {WITHOUT_BINFMT_MISC}
+        ./image status; echo $?
+        ./image register --image \"$PWD/image\"; echo $?
+        ./image run $GUESTS/s390x/bin/busybox uname -m"
+    );
+    let seen = Namespace::empty().run(&scratch, &script);
+    assert_eq!((seen.code(), seen.out()), (0, "1\n1\ns390x\n"), "{seen}");
+    let line = "binfmt-dispatch: this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`";
+    assert_eq!(seen.err().lines().collect::<Vec<_>>(), [line; 2], "{seen}");
+}
+
+#[test]
+fn without_dev_programs_are_registered_and_run() {
+    need!(Namespace, Guests, Qemu);
+    // The emulator and the probe are files in memory, whose descriptors have no names in /dev/fd then.
+    let script = "$TOOL image --no-site --seed 0 -o image s390x || exit
+        mount -t tmpfs none /dev
+        ./image run $GUESTS/s390x/bin/busybox uname -m
+        ./image register --image \"$PWD/image\" s390x >shown || cat shown
+        $GUESTS/s390x/bin/busybox uname -m";
+    Namespace::empty().run(&Scratch::new(), script).printed("s390x\ns390x\n");
+}

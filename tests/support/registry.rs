@@ -1,0 +1,93 @@
+//! Which registry the tests change: a private one, which Linux has since 6.7 for each user namespace; or, on older kernels,
+//! that of the whole machine, which has to be disposable.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock};
+
+use super::REGISTRY;
+
+/// The variable that is `own` where the tests may have the machine's own registry.
+const VARIABLE: &str = "BINFMT_DISPATCH_TESTS_REGISTRY";
+/// The word on the kernel's command line that says so too. No mistaken variable empties the registry of a machine in use.
+const MARKER: &str = "binfmt_dispatch.disposable";
+
+/// Whose registry it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registry {
+    /// A user namespace's: each script has a new one.
+    Private,
+    /// The machine's: scripts have it one after the other, and find it empty.
+    Own,
+}
+
+impl Registry {
+    /// The registry of this run.
+    ///
+    /// # Panics
+    /// The variable asks for the registry of a machine that is not marked as disposable.
+    pub fn of_tests() -> Self {
+        static ANSWER: OnceLock<Registry> = OnceLock::new();
+        *ANSWER.get_or_init(|| match std::env::var_os(VARIABLE) {
+            None => Registry::Private,
+            Some(value) => {
+                assert!(value == "own", "{VARIABLE} is {value:?}: it has to be `own`, or unset");
+                let command_line = fs::read_to_string("/proc/cmdline").expect("/proc is mounted");
+                let marked = command_line.split_whitespace().any(|word| word == MARKER);
+                assert!(marked, "{VARIABLE}=own is refused: the kernel was not started with {MARKER}");
+                Registry::Own
+            }
+        })
+    }
+
+    /// Waits until no other test uses it, and empties it. The result keeps others away, and empties it again at its end.
+    pub fn turn(self) -> Option<Turn> {
+        static TURN: Mutex<()> = Mutex::new(());
+        (self == Registry::Own).then(|| {
+            let turn = Turn { _guard: TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner) };
+            empty();
+            turn
+        })
+    }
+}
+
+/// How long something may take that takes `seconds` at most elsewhere: virtual machines without KVM are slow.
+pub fn patience(seconds: u32) -> String {
+    let times = if Registry::of_tests() == Registry::Own { 10 } else { 1 };
+    (seconds * times).to_string()
+}
+
+/// Why the tests cannot have the machine's own registry, if they cannot.
+pub fn no_own_registry() -> Option<String> {
+    let there = Path::new(REGISTRY).join("register").exists();
+    (!there).then(|| format!("no binfmt_misc at {REGISTRY}: mount it"))
+}
+
+/// The time in which one test has the machine's registry.
+#[derive(Debug)]
+pub struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        empty();
+    }
+}
+
+/// Removes all entries. Each is removed by its file, as `-1` written to `status` would remove what is registered meanwhile.
+fn empty() {
+    for file in fs::read_dir(REGISTRY).expect("a registry is mounted") {
+        let path = file.expect("it can be listed").path();
+        if !path.ends_with("register") && !path.ends_with("status") {
+            fs::write(&path, "-1").unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+}
+
+/// Whether the running kernel is `major`.`minor` or newer.
+pub fn kernel_since(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
