@@ -1,4 +1,4 @@
-//! The charts: SVG files that go with light and dark pages.
+//! The charts: SVG files for light and dark pages.
 
 use crate::drawing::{Fill, Svg};
 use crate::results::Measured;
@@ -23,7 +23,7 @@ const COLOURS: [(&str, &str); 5] = [
 const AXIS: (f64, f64) = (0.7, 20.0);
 const MARKS: [f64; 6] = [1.0, 1.5, 2.0, 4.0, 8.0, 16.0];
 
-/// How many times faster each workload is with the model that the table chooses.
+/// Speed-up of each workload with the model that the table chooses.
 pub fn workloads(models: &[Measured]) -> String {
     let shown: Vec<(&Measured, usize)> =
         (models.iter()).filter_map(|one| Some((one, one.place(one.chosen.as_deref()?)?))).take(COLOURS.len()).collect();
@@ -63,8 +63,8 @@ pub fn workloads(models: &[Measured]) -> String {
     end(svg, models, height)
 }
 
-/// The geometric means of all models that were measured, for each architecture and emulator; what the table chooses
-/// stands out.
+/// The geometric means of all measured models, for each architecture and emulator. The table's
+/// choice is highlighted.
 pub fn models(models: &[Measured]) -> String {
     let height = TOP + LINE * models.len() as u32 + 40;
     let mut svg = begin("All models that were measured: geometric mean of the workloads", height);
@@ -99,7 +99,7 @@ pub fn models(models: &[Measured]) -> String {
     end(svg, models, height)
 }
 
-/// Where a ratio is on the axis.
+/// Position of a ratio on the axis.
 fn position(ratio: f64) -> f64 {
     let (low, high) = (AXIS.0.ln(), AXIS.1.ln());
     let share = (ratio.clamp(AXIS.0, AXIS.1).ln() - low) / (high - low);

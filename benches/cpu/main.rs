@@ -1,4 +1,4 @@
-//! Draws what ci/tune has measured: charts, and the tables of docs/cpu-models.md.
+//! Draws the measurements of ci/tune: charts, and the tables of docs/cpu-models.md.
 
 mod chart;
 #[path = "../drawing/mod.rs"]
@@ -19,13 +19,14 @@ use results::Measured;
 #[derive(Parser)]
 #[command(name = "cpu")]
 struct Options {
-    /// Where the measurements are
+    /// Directory of the measurements
     #[arg(long, value_name = "DIR", default_value = "benches/results")]
     results: PathBuf,
-    /// Write the charts, and the tables as cpu-models.md, into this directory; without it, the tables are printed
+    /// Write the charts, and the tables as cpu-models.md, into this directory; without it, print
+    /// the tables
     #[arg(long, value_name = "DIR")]
     docs: Option<PathBuf>,
-    /// Cargo says that this is a benchmark
+    /// Added by cargo for a benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }

@@ -1,4 +1,4 @@
-//! What `binfmt-dispatch tune --json` wrote.
+//! Reads the output of `binfmt-dispatch tune --json`.
 
 use std::error::Error;
 use std::fs;
@@ -10,20 +10,20 @@ use serde::Deserialize;
 /// One architecture with one emulator.
 #[derive(Debug, Deserialize)]
 pub struct Measured {
-    /// Debian's name of the architecture, out of the file's name.
+    /// Debian's name of the architecture, from the file's name.
     #[serde(skip)]
     pub debian: String,
-    /// The model that the table has for this version.
+    /// The table's model for this version.
     #[serde(skip)]
     pub chosen: Option<String>,
     architecture: String,
     /// The emulator.
     pub emulator: Emulator,
-    /// Where.
+    /// The host.
     pub machine: Machine,
-    /// Who took part; the first is what the others are compared with.
+    /// The contestants; the first is the baseline.
     pub contestants: Vec<Contestant>,
-    /// What was run.
+    /// The workloads.
     pub workloads: Vec<Workload>,
 }
 
@@ -42,11 +42,11 @@ pub struct Machine {
 #[derive(Debug, Deserialize)]
 pub struct Contestant {
     pub name: String,
-    /// Why it did not take part.
+    /// Why it could not take part.
     pub refused: Option<String>,
-    /// Geometric mean of how many times faster it is.
+    /// Geometric mean of the speed-ups.
     pub mean: Option<f64>,
-    /// The least of these.
+    /// The smallest speed-up.
     pub least: Option<f64>,
 }
 
@@ -65,13 +65,14 @@ enum Outcome {
         samples: Vec<serde_json::Value>,
     },
     Failed {
-        #[expect(dead_code, reason = "it tells the variants apart")]
+        #[expect(dead_code, reason = "it distinguishes the variants")]
         failed: String,
     },
 }
 
 impl Measured {
-    /// Those in the files `<prefix><architecture>-<emulator>.json` of `directory`, by architecture and version.
+    /// Reads the files `<prefix><architecture>-<emulator>.json` in `directory`, sorted by
+    /// architecture and version.
     pub fn all(directory: &Path, prefix: &str) -> Result<Vec<Self>, Box<dyn Error>> {
         let table = ArchTable::builtin();
         let mut all = Vec::new();
@@ -101,7 +102,7 @@ impl Measured {
         self.emulator.version.split(' ').next().unwrap_or_default()
     }
 
-    /// How many rounds there was time for: the least and the most of all workloads.
+    /// Number of completed rounds: the fewest and the most of all workloads.
     pub fn rounds(&self) -> String {
         let counts = || self.workloads.iter().map(Workload::rounds);
         match (counts().min().unwrap_or(0), counts().max().unwrap_or(0)) {
@@ -110,19 +111,19 @@ impl Measured {
         }
     }
 
-    /// Who took part.
+    /// The contestants that took part.
     pub fn present(&self) -> impl Iterator<Item = &Contestant> {
         self.contestants.iter().filter(|contestant| contestant.refused.is_none())
     }
 
-    /// Its place among them.
+    /// Its index among the contestants.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.present().position(|contestant| contestant.name == name)
     }
 }
 
 impl Workload {
-    /// How many times faster the contestant at this place is.
+    /// The speed-up of the contestant at this index.
     pub fn ratio(&self, place: usize) -> Option<f64> {
         if let Some(Outcome::Measured { ratio, .. }) = self.results.get(place) { Some(*ratio) } else { None }
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::results::Measured;
 
-/// Two ways to do the same.
+/// Compares two ways to do the same work.
 #[derive(Deserialize)]
 struct Pair {
     direct: Vec<Took>,
@@ -28,7 +28,7 @@ struct Builds {
     project: Pair,
 }
 
-/// What the page begins with.
+/// The beginning of the page.
 const HEAD: &str = "# CPU models: all measurements
 
 This page is written by `ci/tune`, from the [raw results](../benches/results).

@@ -1,20 +1,20 @@
-//! SVG files that go with light and dark pages: what the charts and the diagrams have in common.
+//! SVG files for light and dark pages: the common part of the charts and the diagrams.
 
 use std::fmt::{Arguments, Write};
 
 /// A class of shapes, and its colour on light and on dark pages.
 pub type Fill<'f> = (&'f str, &'f str, &'f str);
 
-/// Where the first line of text stands, in pixels from the left.
+/// Left end of text lines, in pixels.
 pub const MARGIN: u32 = 16;
 
-/// A drawing, with its title on top.
+/// A drawing with a title at the top.
 pub struct Svg {
     text: String,
 }
 
 impl Svg {
-    /// An empty one, of this size in pixels.
+    /// An empty drawing of this size, in pixels.
     pub fn new(title: &str, width: u32, height: u32, fills: &[Fill<'_>]) -> Self {
         let style = style(fills);
         let mut svg = Svg { text: String::new() };
@@ -31,7 +31,7 @@ impl Svg {
         let _ = writeln!(self.text, "{element}");
     }
 
-    /// Adds small print.
+    /// Adds small text.
     pub fn note(&mut self, y: u32, text: &str) {
         self.add(format_args!(r#"<text class="small" x="{MARGIN}" y="{y}">{text}</text>"#));
     }
@@ -42,7 +42,7 @@ impl Svg {
     }
 }
 
-/// Dashed lines are `one`, thin ones `grid`, drawn ones `stroke`.
+/// The style sheet. The class `one` makes a line dashed, `grid` thin, and `stroke` solid.
 fn style(fills: &[Fill<'_>]) -> String {
     let fill = |dark: bool| -> String {
         fills

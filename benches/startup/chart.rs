@@ -4,7 +4,8 @@ use crate::drawing::{Fill, MARGIN, Svg};
 use crate::report::{Machine, Report, Table};
 use crate::subject::{PROGRAMS, WORKER_ARCHITECTURE};
 
-/// Who has a bar, its colour on light and on dark pages, and its name. The first contestant is the line at 1.
+/// The contestants with a bar, their colours on light and on dark pages, and their names. The first
+/// contestant is the line at 1.
 const BARS: [(Fill<'_>, &str); 5] = [
     (("exec", "#9a9a9a", "#7d7d7d"), "executes QEMU"),
     (("path", "#7fb0e0", "#4c7fb3"), "maps QEMU"),
@@ -12,18 +13,18 @@ const BARS: [(Fill<'_>, &str); 5] = [
     (("prelinked", "#1a9850", "#3fb86f"), "QEMU embedded, prelinked"),
     (("native", "#d98a1f", "#e8a94f"), "native"),
 ];
-/// In pixels: the whole, where bars begin, the length of a bar of 1.
+/// In pixels: total width, start of the bars, length of a bar of 1.
 const WIDTH: u32 = 760;
 const LEFT: u32 = 150;
 const UNIT: f64 = 460.0;
-/// Width of a character in the legend, if the font is a wide one, and of a figure.
+/// Width of a character in the legend, for a wide font, and of a figure.
 const CHARACTER: u32 = 8;
 const FIGURE: f64 = 30.0;
-/// Height of a bar with what is between it and the next, of the space between groups, and of a heading.
+/// Height of a bar and the gap behind it, of the space between groups, and of a heading.
 const BAR: u32 = 14;
 const GAP: u32 = 14;
 const HEADING: u32 = 30;
-/// Height of what is above the bars: the title, the legend, the label of the line.
+/// Height of the part above the bars: the title, the legend, the label of the line.
 const TOP: u32 = 96;
 const TITLE: &str = "CPU time to start and end a program, as a multiple of QEMU registered directly";
 
@@ -62,7 +63,8 @@ fn group(table: &Table) -> u32 {
     BARS.iter().filter(|((name, ..), _)| table.ratio(name).is_some()).count() as u32 * BAR + GAP
 }
 
-/// The bars of a table from `top` on, and what they are of; returns where the next may begin.
+/// Draws the bars of a table from `top` on, with their labels; returns where the next table may
+/// begin.
 fn bars(svg: &mut Svg, table: &Table, top: u32) -> u32 {
     let middle = top + (group(table) - GAP) / 2;
     let label = PROGRAMS.iter().find(|program| program.name == table.name);
@@ -84,10 +86,10 @@ fn bars(svg: &mut Svg, table: &Table, top: u32) -> u32 {
 
 /// A bar and its figure.
 fn one(svg: &mut Svg, name: &str, ratio: f64, y: u32) {
-    // What is far out ends at the edge; the figure still says how far.
+    // Bars that are too long end at the edge; the figure still shows the value.
     let width = (ratio * UNIT).min(f64::from(WIDTH - LEFT - 50));
     let (mut end, base, line) = (f64::from(LEFT) + width + 6.0, y + 10, f64::from(LEFT) + UNIT);
-    // A figure that the line would cross goes behind it.
+    // A figure that the line would cross is moved behind the line.
     if (line - FIGURE..line + 4.0).contains(&end) {
         end = line + 6.0;
     }
@@ -97,7 +99,7 @@ fn one(svg: &mut Svg, name: &str, ratio: f64, y: u32) {
     ));
 }
 
-/// Two lines.
+/// The two lines that describe the measurement.
 fn footer(report: &Report) -> [String; 2] {
     let Machine { cpu, cpus, kernel, qemu, models } = &report.machine;
     let rounds = |tables: &[Table]| tables.iter().map(|table| table.rounds).min().unwrap_or(0);

@@ -1,19 +1,20 @@
-//! What the project promises of start-up times.
+//! The project's promises about start-up times.
 
 use crate::report::{Report, Table};
 
-/// With fewer rounds nothing can be said.
+/// Fewer rounds are not conclusive.
 const ENOUGH_ROUNDS: usize = 300;
-/// The same for Debian's programs, which take longer and so vary less.
+/// The same for Debian's programs, which take longer and therefore vary less.
 const ENOUGH_PROGRAM_ROUNDS: usize = 20;
-/// How much of the CPU's time each contestant may take for any program, as a multiple of QEMU registered directly.
+/// Most CPU time that each contestant may take for any program, as a multiple of QEMU registered
+/// directly.
 const LIMITS: [(&str, f64); 3] = [("path", 1.05), ("image", 1.02), ("prelinked", 1.0)];
-/// How much a prelinked emulator may take for the start of this architecture.
+/// Most CPU time that a prelinked emulator may take for the start of this architecture.
 const STRICT: (&str, f64) = ("aarch64", 0.85);
-/// How much the other emulators in the file may slow one down or, by chance, speed it up.
+/// How much the other emulators in the image may slow one down or, by chance, speed it up.
 const PAYLOAD: f64 = 0.02;
 
-/// What is not as it should be, a line each.
+/// Broken promises, one line each.
 pub fn failures(report: &Report) -> Vec<String> {
     let mut failures = Vec::new();
     let starts = report.starts.iter().map(|table| (table, ENOUGH_ROUNDS));

@@ -1,8 +1,9 @@
 //! The processes in which the contestants run.
 //!
-//! Each contestant has a worker: a process in a user namespace of its own, with a `binfmt_misc` where only that
-//! contestant is registered. For Debian's programs there is another one, in their root directory. What the workers of
-//! all contestants run is the same files; the native programs are those of the same packages.
+//! Each contestant has a worker: a process in its own user namespace, with a `binfmt_misc` where
+//! only that contestant is registered. For Debian's programs it has a second worker, in their root
+//! directory. The workers of all contestants run the same files. The native programs come from the
+//! same packages.
 
 use std::error::Error;
 use std::fs;
@@ -21,35 +22,36 @@ use crate::subject::{CONTESTANTS, Contestant, DEFAULT, NATIVE, Subject, WORKER_A
 /// The programs that the scripts start.
 const APPLETS: [&str; 7] = ["cat", "expr", "grep", "sed", "test", "tr", "true"];
 
-/// The tool that is measured.
+/// The tool to measure.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 
-/// What is asked for.
+/// The requested measurements.
 pub struct Wanted<'w> {
-    /// The architectures whose probes are started.
+    /// The architectures whose probes to start.
     pub architectures: &'w [String],
-    /// Whether scripts are run.
+    /// Whether to run scripts.
     pub work: bool,
-    /// Whether Debian's programs are run.
+    /// Whether to run Debian's programs.
     pub programs: bool,
 }
 
-/// Where an architecture's emulator is.
+/// The path of an architecture's emulator.
 pub fn emulator(row: &Architecture) -> Result<&str, Box<dyn Error>> {
     let path = row.emulator_paths().find(|path| Path::new(path).is_file());
     path.ok_or_else(|| format!("there is no emulator for {}: run ci/setup", row.name).into())
 }
 
-/// What an emulator says its version is.
+/// The version that an emulator reports.
 pub fn version(emulator: &str) -> Result<String, Box<dyn Error>> {
     let said = String::from_utf8(Command::new(emulator).arg("--version").output()?.stdout)?;
     let version = said.lines().next().and_then(|line| line.split_once(" version "));
     Ok(version.map(|(_, version)| version.to_owned()).unwrap_or_default())
 }
 
-/// All contestants, ready to run.
+/// All contestants, with running workers.
 pub struct Contest {
-    /// For each contestant, its worker in this machine's root directory, and the one in Debian's.
+    /// For each contestant, its worker in this machine's root directory, and its worker in
+    /// Debian's.
     workers: Vec<[Option<Worker>; 2]>,
     _directory: TempDir,
 }
@@ -61,7 +63,7 @@ struct Worker {
 }
 
 impl Contest {
-    /// Writes the files that are to be registered and those that are to be run, and starts the workers.
+    /// Writes the files to register and the files to run, and starts the workers.
     pub fn prepare(wanted: &Wanted<'_>) -> Result<Self, Box<dyn Error>> {
         let directory = TempDir::new()?;
         let table = ArchTable::builtin();
@@ -120,7 +122,7 @@ impl Contest {
         writeln!(orders, "{order}")?;
         let mut answer = String::new();
         answers.read_line(&mut answer)?;
-        // The worker has said on standard error what is wrong.
+        // The worker has reported the cause on standard error.
         answer.parse().map_err(|_| format!("{}: {subject} did not run", CONTESTANTS[contestant].name).into())
     }
 }
@@ -141,8 +143,8 @@ impl Drop for Worker {
     }
 }
 
-/// The program of an architecture. Entries of the workers match what follows the dot, so that there can be one even for
-/// the machine's own architecture.
+/// Path of an architecture's program. Entries of the workers match its extension, so that there can
+/// be an entry even for the machine's own architecture.
 pub fn guest(directory: &Path, architecture: &str) -> PathBuf {
     directory.join(format!("guest.{architecture}"))
 }
@@ -152,7 +154,7 @@ pub fn script(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.sh"))
 }
 
-/// The shell that runs the scripts, and beside it what they start.
+/// The shell that runs the scripts, and the programs that they start.
 pub fn shell(directory: &Path) -> PathBuf {
     directory.join("bin/busybox")
 }
@@ -201,7 +203,7 @@ fn table_with_strategy_exec() -> Result<String, Box<dyn Error>> {
     Ok(table.to_string())
 }
 
-/// Writes a registered file.
+/// Writes an image.
 fn image(path: &Path, options: &[&str]) -> Result<(), Box<dyn Error>> {
     let status = Command::new(TOOL).args(["image", "--output"]).arg(path).args(options).status()?;
     if status.success() { Ok(()) } else { Err(format!("the image cannot be written: {status}").into()) }

@@ -1,8 +1,9 @@
-//! What it costs to start a program of another architecture: QEMU registered directly, and the ways of the dispatcher,
-//! all with the same flags and the same CPU model. The programs are one that exits at once, Debian's, and two scripts.
+//! Measures the time to start a program of another architecture: with QEMU registered directly, and
+//! in the ways of binfmt-dispatch, all with the same flags and the same CPU model. The programs are
+//! one that exits at once, Debian's, and two scripts.
 //!
-//! The contestants take turns within each round, in an order drawn anew, because machines are shared and noisy: what
-//! disturbs one soon disturbs the others too.
+//! The contestants take turns within each round, in random order. Machines are shared and noisy,
+//! and a disturbance then affects all contestants alike.
 
 mod chart;
 mod check;
@@ -29,61 +30,64 @@ use report::{Report, Results};
 use sample::Sample;
 use subject::{CONTESTANTS, PROGRAMS, Subject};
 
-/// Rounds that are not counted, while caches fill.
+/// Uncounted rounds, to fill caches.
 const WARM_UP: u32 = 5;
-/// What is measured when nothing is named. QEMU runs programs of its host's architecture, too.
+/// The default architectures. QEMU runs programs of its host's architecture, too.
 const ARCHITECTURES: [&str; 6] = ["aarch64", "arm", "riscv64", "s390x", "ppc64le", "x86_64"];
 
 /// Measure how long programs of other architectures take to start
 #[derive(Parser)]
 #[command(name = "startup")]
 struct Options {
-    /// The architectures, by the table's names; of the first one more is measured
+    /// The architectures, by the table's names; more is measured for the first one
     #[arg(value_name = "ARCH", default_values = ARCHITECTURES)]
     architectures: Vec<String>,
-    /// Measure every architecture that has an emulator here
+    /// Measure every architecture whose emulator is installed
     #[arg(long)]
     all: bool,
     /// How often each contestant starts each program
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How often each contestant starts each of Debian's programs, which takes it about a second; 0 for not at all
+    /// How often each contestant starts each of Debian's programs, which takes about a second; 0
+    /// for not at all
     #[arg(long, value_name = "N", default_value_t = 40)]
     program_rounds: u32,
-    /// How often each contestant does real work, which takes a second or two each time; 0 for not at all
+    /// How often each contestant does real work, which takes one or two seconds each time; 0 for
+    /// not at all
     #[arg(long, value_name = "N", default_value_t = 10)]
     work_rounds: u32,
-    /// How many features the script like configure looks for, each with six programs; half a minute takes about 600
+    /// How many features the configure-like script looks for, each with six programs; 600 take
+    /// about half a minute
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     checks: u32,
-    /// Stop each of the three after so many seconds, with the rounds that there are
+    /// Time limit in seconds for each of the three kinds of measurement; finished rounds count
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
-    /// Measure nothing: the figures are those that were written to this file with --json
+    /// Measure nothing: read figures from a file written with --json
     #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "checks", "seconds", "json"])]
     figures: Option<PathBuf>,
-    /// Write the figures to a file as well
+    /// Also write the figures to a file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Draw a chart
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Fail if the dispatcher is slower than it has to be, or if there are too few rounds to tell
+    /// Fail if binfmt-dispatch is slower than allowed, or if there are too few rounds to tell
     #[arg(long)]
     check: bool,
     /// Be the process of this contestant
     #[arg(long, hide = true, requires = "directory")]
     worker: Option<String>,
-    /// Where its files are
+    /// Directory of its files
     #[arg(long, hide = true)]
     directory: Option<PathBuf>,
     /// Debian's root directory
     #[arg(long, hide = true)]
     root: Option<PathBuf>,
-    /// A CPU model that it has QEMU emulate
+    /// A CPU model that QEMU emulates
     #[arg(long, hide = true)]
     model: Vec<String>,
-    /// What cargo adds
+    /// Added by cargo
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -132,7 +136,7 @@ fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures everything that is asked for.
+/// Makes all requested measurements.
 fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
     let (rounds, program_rounds, work_rounds) = (options.rounds, options.program_rounds, options.work_rounds);
     let mut contest = Contest::prepare(&Wanted {
@@ -150,7 +154,7 @@ fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
     Report::new([&starts, &programs, &work], &options.architectures)
 }
 
-/// The samples of each subject, a list for each contestant.
+/// The samples of each subject, one list for each contestant.
 fn measure(
     contest: &mut Contest,
     subjects: Vec<Subject>,
@@ -195,7 +199,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// The numbers below `count`, shuffled: whoever comes after a slow one must not always be the same.
+    /// The numbers below `count`, shuffled, so that no contestant always follows the same one.
     fn order(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {

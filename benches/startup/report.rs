@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The results, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,58 +21,58 @@ pub type Results = (Subject, [Vec<Sample>; CONTESTANTS.len()]);
 pub struct Report {
     /// Where it was measured.
     pub machine: Machine,
-    /// Of each architecture, how long its program takes that exits at once.
+    /// For each architecture, the time of its program that exits at once.
     pub starts: Vec<Table>,
-    /// Of each of Debian's programs, how long it takes.
+    /// For each of Debian's programs, its time.
     pub programs: Vec<Table>,
-    /// Of each script, how long it takes.
+    /// For each script, its time.
     pub work: Vec<Table>,
 }
 
-/// What the figures depend on.
+/// The conditions that the figures depend on.
 pub struct Machine {
-    /// The CPU's own name.
+    /// The CPU's model name.
     pub cpu: String,
-    /// How many there are.
+    /// Number of CPUs.
     pub cpus: usize,
     /// `uname -r`.
     pub kernel: String,
-    /// What the first emulator says it is.
+    /// Name and version of the first emulator.
     pub qemu: String,
-    /// The CPU models that are emulated, by architecture, where the table has one.
+    /// The emulated CPU models, by architecture, if the table has one.
     pub models: BTreeMap<String, String>,
 }
 
 /// A subject's figures.
 pub struct Table {
-    /// One word.
+    /// The subject's name, in one word.
     pub name: String,
     /// How often each contestant ran.
     pub rounds: usize,
-    /// The contestants'.
+    /// The contestants' figures.
     pub rows: Vec<Row>,
     subject: String,
 }
 
 /// A contestant's figures.
 pub struct Row {
-    /// Who it is.
+    /// The contestant's name.
     pub contestant: &'static Contestant,
     /// From start to end.
     pub wall: Time,
-    /// Of the CPU.
+    /// CPU time.
     pub cpu: Time,
     /// Page faults, the median.
     pub faults: f64,
 }
 
-/// How long something took.
+/// A time.
 pub struct Time {
     /// The quartiles, in milliseconds.
     pub milliseconds: Quartiles,
-    /// The median by that of the first contestant.
+    /// The median as a multiple of the first contestant's.
     pub ratio: f64,
-    /// The quotients of the two times within each round.
+    /// Quartiles of the ratios of the two times within each round.
     pub ratios: Quartiles,
 }
 
@@ -88,7 +88,7 @@ impl Report {
         })
     }
 
-    /// The figures of an earlier run, as [`Report::json`] writes them; `None` if they are something else.
+    /// Reads the figures of an earlier run, as [`Report::json`] writes them; `None` for other text.
     pub fn parse(json: &str) -> Option<Self> {
         let report: Value = serde_json::from_str(json).ok()?;
         let tables = |name: &str| report[name].as_array()?.iter().map(Table::parse).collect::<Option<Vec<_>>>();
@@ -100,7 +100,7 @@ impl Report {
         })
     }
 
-    /// All of it as JSON.
+    /// The whole report as JSON.
     pub fn json(&self) -> String {
         let tables = |tables: &[Table]| tables.iter().map(Table::json).collect::<Vec<_>>();
         let contestants = CONTESTANTS.iter().map(|one| (one.name.to_owned(), one.meaning.into()));
@@ -159,7 +159,7 @@ impl Machine {
 }
 
 impl Time {
-    /// Of the samples, and of those of the first contestant.
+    /// The figures of a contestant's samples, compared with those of the first contestant.
     fn new(samples: &[Sample], first: &[Sample], of: fn(&Sample) -> f64) -> Self {
         let own: Vec<f64> = samples.iter().map(of).collect();
         let first: Vec<f64> = first.iter().map(of).collect();
@@ -231,7 +231,7 @@ impl Table {
         self.rows.iter().find(|row| row.contestant.name == name)
     }
 
-    /// How much of the CPU's time the contestant of that name takes, as a multiple of the first one.
+    /// The CPU time of the contestant of that name, as a multiple of the first one's.
     pub fn ratio(&self, name: &str) -> Option<f64> {
         self.row(name).map(|row| row.cpu.ratio)
     }

@@ -1,4 +1,5 @@
-//! Debian's root directories, which ci/setup unpacks: of the emulated architecture, and of this machine's own.
+//! Debian's root directories, unpacked by ci/setup: one of the emulated architecture, and one of
+//! this machine's own.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -6,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-/// What every root directory has, and where the benchmark's own directory is mounted.
+/// A directory that every root directory has; the benchmark's own directory is mounted there.
 const OWN: &str = "tmp";
 
-/// The directories.
+/// The root directories.
 pub struct Roots {
     /// Programs that need an emulator.
     pub foreign: PathBuf,
@@ -18,7 +19,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Finds them. `emulator` will be mounted in the foreign one, at its own path.
+    /// Finds the root directories. `emulator` will be mounted in the foreign one, at its own path.
     pub fn prepare(emulator: &str) -> Result<Self, Box<dyn Error>> {
         let roots = std::env::var_os("BINFMT_DISPATCH_ROOTS").map(PathBuf::from);
         let roots = roots.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/roots"));
@@ -28,7 +29,7 @@ impl Roots {
         };
         let native = if std::env::consts::ARCH == "x86_64" { "amd64" } else { std::env::consts::ARCH };
         let found = Roots { foreign: find("arm64")?, native: find(native)? };
-        // An empty file, on which it can be mounted.
+        // An empty file to mount it on.
         let place = below(&found.foreign, emulator);
         fs::create_dir_all(place.parent().ok_or("the emulator's path has no directory")?)?;
         File::options().append(true).create(true).open(place)?;
@@ -45,8 +46,8 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// Makes `root` this process's root directory, with the kernel's file systems, with `emulator` at its own path if there
-/// is one, and with `directory`, whose path is returned.
+/// Makes `root` this process's root directory. Mounts the kernel's file systems, `emulator` at its
+/// own path if there is one, and `directory`, whose new path is returned.
 pub fn enter(root: &Path, directory: &Path, emulator: Option<&str>) -> Result<PathBuf, Box<dyn Error>> {
     let bind = |from: &Path, to: &Path| {
         mount(Some(from), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)

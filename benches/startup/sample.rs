@@ -1,4 +1,4 @@
-//! What is measured of a program that runs once.
+//! The measurements of one run of a program.
 
 use std::error::Error;
 use std::fmt;
@@ -12,9 +12,9 @@ use nix::sys::time::TimeVal;
 /// One run.
 #[derive(Clone, Copy)]
 pub struct Sample {
-    /// From before it was started until it had ended.
+    /// Time from before the start to the end.
     pub wall: Duration,
-    /// Of the CPU, for the process and for those that it started, from when it was forked.
+    /// CPU time of the process and of those that it started, since the fork.
     pub cpu: Duration,
     /// Page faults without input or output (`ru_minflt`), of the same processes.
     pub faults: u64,
@@ -39,7 +39,7 @@ impl Sample {
     }
 }
 
-/// What all children have used that have been waited for.
+/// Resources used by all children that have been waited for.
 struct Used {
     cpu: Duration,
     faults: u64,

@@ -3,16 +3,17 @@
 /// The three quartiles of a set of numbers.
 #[derive(Clone, Copy)]
 pub struct Quartiles {
-    /// A quarter are below.
+    /// A quarter of the values are below.
     pub lower: f64,
-    /// Half are below.
+    /// Half of the values are below.
     pub median: f64,
-    /// Three quarters are below.
+    /// Three quarters of the values are below.
     pub upper: f64,
 }
 
 impl Quartiles {
-    /// The quartiles of `values`, interpolated linearly between neighbours; at least one value.
+    /// The quartiles of `values`, which must not be empty, interpolated linearly between
+    /// neighbours.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |fraction: f64| {

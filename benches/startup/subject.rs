@@ -1,4 +1,4 @@
-//! What is run, and the ways to run it that are compared.
+//! The programs to run, and the ways to run them that are compared.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ pub const WORKER_ARCHITECTURE: &str = "aarch64";
 
 /// A way to start programs.
 pub struct Contestant {
-    /// What it is called.
+    /// Name.
     pub name: &'static str,
-    /// What it is.
+    /// How programs are started.
     pub meaning: &'static str,
-    /// What it takes part in.
+    /// The measurements that it takes part in.
     part: Part,
 }
 
-/// What a contestant takes part in.
+/// The measurements that a contestant takes part in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Everything.
+    /// All of them.
     All,
     /// The start of the first architecture's program.
     FirstStart,
-    /// What is run of [`WORKER_ARCHITECTURE`], but for its start.
+    /// Everything for [`WORKER_ARCHITECTURE`], except its start.
     Work,
     /// Debian's programs.
     Programs,
@@ -34,7 +34,7 @@ const fn contestant(name: &'static str, meaning: &'static str, part: Part) -> Co
     Contestant { name, meaning, part }
 }
 
-/// All of them. The first is what the others are compared with.
+/// All contestants. The first is the baseline.
 pub const CONTESTANTS: [Contestant; 8] = [
     contestant("direct", "QEMU registered directly", Part::All),
     contestant(DEFAULT, "QEMU registered directly, with the CPU model that it chooses itself", Part::Work),
@@ -46,7 +46,8 @@ pub const CONTESTANTS: [Contestant; 8] = [
     contestant(NATIVE, "the same program of this machine's own architecture, without QEMU", Part::Programs),
 ];
 
-/// The contestant without a CPU model. All others have the table's, so that what differs is how QEMU is started.
+/// The contestant without a CPU model. All others have the table's, so that only the way to start
+/// QEMU differs.
 pub const DEFAULT: &str = "default";
 /// The contestant without an emulator.
 pub const NATIVE: &str = "native";
@@ -78,7 +79,7 @@ impl Contestant {
         self.part == Part::FirstStart
     }
 
-    /// Whether QEMU itself is what the kernel starts.
+    /// Whether the kernel starts QEMU itself.
     pub fn is_direct(&self) -> bool {
         matches!(self.name, "direct" | DEFAULT)
     }
@@ -89,13 +90,13 @@ impl Contestant {
 pub struct Program {
     /// One word.
     pub name: &'static str,
-    /// Its path there; none for the probe, which is static and exits at once.
+    /// Its path in the root directory; `None` for the probe, which is static and exits at once.
     pub path: Option<&'static str>,
     /// Its arguments.
     pub arguments: &'static [&'static str],
 }
 
-/// All of them.
+/// All of Debian's programs that are run.
 pub const PROGRAMS: [Program; 5] = [
     Program { name: "exit", path: None, arguments: &[] },
     Program { name: "true", path: Some("/usr/bin/true"), arguments: &[] },
@@ -105,22 +106,22 @@ pub const PROGRAMS: [Program; 5] = [
 ];
 
 impl Program {
-    /// As a person would write it.
+    /// The command line, as a person would write it.
     pub fn label(&self) -> String {
         if self.path.is_none() { "static, exits".to_owned() } else { [&[self.name], self.arguments].concat().join(" ") }
     }
 }
 
-/// What a worker can be asked to run.
+/// A program or script that a worker can run.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Subject {
     /// The probe of an architecture, which exits at once.
     Start(String),
-    /// A program of Debian's, with its shared libraries.
+    /// One of Debian's programs, with its shared libraries.
     Program(&'static Program),
     /// A shell loop that starts 200 programs.
     Loop,
-    /// A shell script that looks for so many features.
+    /// A shell script that looks for this many features.
     Configure(u32),
 }
 
@@ -141,12 +142,12 @@ impl fmt::Display for Subject {
 }
 
 impl Subject {
-    /// The same with less to do, to fill caches.
+    /// The same subject with less to do, to fill caches.
     pub fn briefly(&self) -> Self {
         if let Subject::Configure(_) = self { Subject::Configure(1) } else { self.clone() }
     }
 
-    /// One word.
+    /// Its name, in one word.
     pub fn name(&self) -> &str {
         match self {
             Subject::Start(architecture) => architecture,
@@ -162,7 +163,7 @@ pub fn row<'t>(table: &'t ArchTable, name: &str) -> Result<&'t Architecture, Str
     table.find(name).ok_or_else(|| format!("{name}: the table has no such row"))
 }
 
-/// The CPU model that the table has for an emulator of the row that says this version.
+/// The table's CPU model for an emulator of the row that reports this version.
 pub fn model(row: &Architecture, version: &str) -> Option<String> {
     let version: Option<Version> = version.parse().ok();
     row.tuned(version.as_ref()).cpu.map(str::to_owned)

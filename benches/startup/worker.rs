@@ -1,4 +1,4 @@
-//! A contestant's process: enters a namespace, registers, and runs what it is told to.
+//! A contestant's process: enters a namespace, registers its entries, and runs programs on request.
 
 use std::error::Error;
 use std::fs;
@@ -16,21 +16,22 @@ use crate::roots;
 use crate::sample::Sample;
 use crate::subject::{CONTESTANTS, Contestant, NATIVE, PROGRAMS, WORKER_ARCHITECTURE, row};
 
-/// What a worker is.
+/// Settings of a worker.
 pub struct Work<'w> {
     /// The contestant's name.
     pub contestant: &'w str,
-    /// Where the images and the guests are.
+    /// Directory of the images and the guests.
     pub directory: &'w Path,
-    /// Debian's root directory, if that is where it runs programs.
+    /// Debian's root directory, if it runs programs there.
     pub root: Option<&'w Path>,
-    /// Whose probes it starts.
+    /// The architectures whose probes it starts.
     pub architectures: &'w [String],
     /// CPU models, each as `<architecture>=<model>`.
     pub models: &'w [String],
 }
 
-/// The worker: a line with an order comes in on standard input, and one with a [`Sample`] goes out.
+/// Runs the worker. It reads a request per line from standard input, and writes a [`Sample`] per
+/// line to standard output.
 pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
     let contestant = CONTESTANTS.iter().find(|one| one.name == work.contestant).ok_or("no such contestant")?;
     enter_namespace()?;
@@ -67,7 +68,7 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
                 (command, WORKER_ARCHITECTURE)
             }
         };
-        // The same little for everyone; the standard library uses posix_spawn(3).
+        // The same minimal environment for all; the standard library uses posix_spawn(3).
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null());
         let mut models = work.models.iter().filter_map(|model| model.split_once('='));
         if let Some((_, model)) = models.find(|(name, _)| *name == architecture) {
@@ -95,7 +96,7 @@ fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), B
     let direct = contestant.is_direct();
     let file = work.directory.join(contestant.name);
     let mut lines = Vec::new();
-    // In a root directory all programs are found by what is in them.
+    // In a root directory, entries match programs by their contents.
     for name in work.architectures.iter().filter(|_| work.root.is_none()) {
         let interpreter = if direct { PathBuf::from(emulator(row(&table, name)?)?) } else { file.clone() };
         lines.push(format!(":probe-{name}:E::{name}::{}:POF", interpreter.display()));
@@ -114,7 +115,8 @@ fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), B
     Ok(())
 }
 
-/// A user namespace has a `binfmt_misc` of its own; no other process sees it, and it ends with this one.
+/// Enters a new user namespace. It has its own `binfmt_misc`, which no other process sees, and
+/// which ends with this process.
 fn enter_namespace() -> Result<(), Box<dyn Error>> {
     let (uid, gid) = (geteuid(), getegid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)

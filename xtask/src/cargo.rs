@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::program::output;
 use crate::{Result, root};
 
-/// cargo, in the project's directory.
+/// A cargo command in the project's directory.
 pub fn cargo() -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root());
@@ -18,7 +18,7 @@ pub fn host_target() -> Result<String> {
     Ok(host(&version).ok_or("rustc does not tell its host")?.to_owned())
 }
 
-/// The target that the compiler builds for by itself, as `rustc -vV` tells it.
+/// The compiler's default target, as `rustc -vV` prints it.
 fn host(version: &str) -> Option<&str> {
     version.lines().find_map(|line| line.strip_prefix("host: "))
 }

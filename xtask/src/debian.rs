@@ -1,5 +1,5 @@
-//! Packages of Debian that are not installed: found and fetched by an apt with an index of its own,
-//! and unpacked. No program in them is run.
+//! Fetches and unpacks packages of Debian without installing them, by an apt with its own index.
+//! Nothing in them is run.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -12,10 +12,10 @@ use crate::Result;
 use crate::files::{put, with_ending, work_in};
 use crate::program::{output, quietly, status, succeeded};
 
-/// Debian's keys, which apt might not know on a system that is not quite Debian.
+/// Debian's keys; apt may lack them on a system derived from Debian.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Where this machine installs from.
+/// The mirror that this machine installs from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// Its address.
@@ -25,12 +25,12 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// The first one among apt's sources.
+    /// The first mirror among apt's sources.
     pub fn of_this_machine() -> Result<Self> {
         if let Some(mirror) = Self::known()? {
             return Ok(mirror);
         }
-        // The sources may not have been read yet.
+        // apt may not have read its sources yet.
         println!("Reading Debian's package index");
         quietly(&mut as_root(&["apt-get", "-q", "update"]))?;
         Self::known()?.ok_or_else(|| {
@@ -45,17 +45,17 @@ impl Mirror {
         Ok(targets?.lines().find_map(Self::of_target))
     }
 
-    /// From a line of `apt-get indextargets`, if it is of a release.
+    /// Parses a line of `apt-get indextargets`; `None` if it is for no release.
     fn of_target(line: &str) -> Option<Self> {
         let mut words = line.strip_suffix(" Debian|Debian|main")?.split(' ');
         let (address, codename, None) = (words.next()?, words.next()?, words.next()) else { return None };
-        // The other suites of a release (updates, backports) have code names with a hyphen.
+        // A release's other suites (updates, backports) have code names with a hyphen.
         let release = !codename.is_empty() && codename.bytes().all(|byte| byte.is_ascii_lowercase());
         release.then(|| Mirror { address: address.into(), codename: codename.into() })
     }
 }
 
-/// A command that root runs.
+/// A command that runs as root.
 fn as_root(words: &[&str]) -> Command {
     let words = if geteuid().is_root() { words.to_vec() } else { [&["sudo", "--"], words].concat() };
     let mut command = Command::new(words[0]);
@@ -68,7 +68,7 @@ pub fn host_architecture() -> Result<String> {
     Ok(output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned())
 }
 
-/// The packages of one release for some architectures. The system's apt and dpkg are not touched.
+/// The packages of one release for some architectures. The system's apt and dpkg are not changed.
 #[derive(Debug)]
 pub struct Index {
     directory: PathBuf,
@@ -76,8 +76,8 @@ pub struct Index {
 }
 
 impl Index {
-    /// Reads it anew, into `directory`, which is absolute (apt takes a relative path for one below
-    /// its own directories) and does not exist yet.
+    /// Reads a new index into `directory`, which must be absolute (apt takes a relative path as one
+    /// below its own directories) and must not exist yet.
     pub fn read(mirror: &Mirror, release: &str, architectures: &[&str], directory: PathBuf) -> Result<Self> {
         for part in ["lists", "cache/archives"] {
             fs::create_dir_all(directory.join(part).join("partial"))?;
@@ -92,7 +92,7 @@ impl Index {
         Ok(index)
     }
 
-    /// apt that knows this index only.
+    /// An apt command that uses only this index.
     fn apt(&self) -> Command {
         let mut apt = Command::new("apt-get");
         apt.current_dir(&self.directory).arg("-q");
@@ -102,7 +102,7 @@ impl Index {
         for architecture in &self.architectures {
             set("APT::Architectures::", Path::new(architecture));
         }
-        // Its user _apt may not be able to write to this directory.
+        // apt's user _apt may not be able to write to this directory.
         set("APT::Sandbox::User", Path::new("root"));
         set("Debug::NoLocking", Path::new("1"));
         set("Dir::State", &self.directory);
@@ -134,7 +134,7 @@ impl Index {
         Ok(with_ending(&self.directory, ".deb")?.into_iter().filter(|file| is_of(file, package)).collect())
     }
 
-    /// Fetches packages and all that they need, as on a machine on which nothing is installed.
+    /// Fetches packages and everything that they need, as on a machine where nothing is installed.
     pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
         let [architecture] = &self.architectures[..] else {
             return Err(format!("one architecture at a time, not {}", self.architectures.join(" ")).into());
@@ -145,12 +145,12 @@ impl Index {
     }
 }
 
-/// The architectures that a release has, by its file Release.
+/// The architectures of a release, from its file Release.
 fn offered(release: &str) -> impl Iterator<Item = &str> {
     release.lines().filter_map(|line| line.strip_prefix("Architectures:")).flat_map(str::split_whitespace)
 }
 
-/// Whether `file` is called as apt calls a file of this package.
+/// Whether apt names a file of this package `file`.
 fn is_of(file: &Path, package: &str) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     name.strip_prefix(package).is_some_and(|rest| rest.starts_with('_'))
@@ -166,12 +166,12 @@ pub fn extract(package: &Path, directory: &Path) -> Result<()> {
     quietly(Command::new("dpkg-deb").arg("--extract").args([package, directory]))
 }
 
-/// Unpacks packages into `directory`, which does not exist yet, as a root directory.
+/// Unpacks packages into the new directory `directory`, as a root directory.
 fn make_root(packages: &[PathBuf], directory: &Path) -> Result<()> {
     for part in ["tmp", "proc", "dev"] {
         fs::create_dir_all(directory.join(part))?;
     }
-    // Where a merged /usr is not in a package.
+    // For packages that do not contain the merged /usr.
     for part in ["bin", "sbin", "lib", "lib64"] {
         fs::create_dir_all(directory.join("usr").join(part))?;
         symlink(Path::new("usr").join(part), directory.join(part))?;
@@ -187,8 +187,8 @@ fn make_root(packages: &[PathBuf], directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a root directory at `place`, which appears when it is complete, of some packages and all
-/// that they need.
+/// Makes a root directory at `place` from some packages and everything that they need. It appears
+/// when it is complete.
 pub fn unpack(mirror: &Mirror, release: &str, architecture: &str, packages: &[&str], place: &Path) -> Result<()> {
     let work = work_in(place.parent().unwrap_or(place))?;
     let index = Index::read(mirror, release, &[architecture], work.path().join("index"))?;

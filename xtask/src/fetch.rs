@@ -1,5 +1,5 @@
-//! `fetch`: Debian's programs that the tests, the demonstrations and the benchmarks run and that
-//! are not installed, below `target/`. A file `complete` beside them tells what is there.
+//! `fetch`: downloads Debian's programs that the tests, the demonstrations and the benchmarks need
+//! and that are not installed, below `target/`. A file `complete` beside them lists the contents.
 
 use std::env;
 use std::fs;
@@ -11,17 +11,17 @@ use crate::debian::{self, Index, Mirror, extract, host_architecture, unpack};
 use crate::files::{self, put, with_ending, work_in};
 use crate::{Result, root};
 
-/// Fetch Debian's programs that ci/ runs and that are not installed
+/// Fetch Debian's programs that ci/ needs and that are not installed
 ///
-/// Without a subcommand it fetches those of the tests and the demonstrations that are not there
-/// yet: foreign programs, emulators of two releases, set-user-ID programs, `ThreadSanitizer`.
+/// Without a subcommand, fetches the missing ones for the tests and the demonstrations: foreign
+/// programs, emulators of two releases, set-user-ID programs, `ThreadSanitizer`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     only: Option<Only>,
 }
 
-/// What is fetched only when it is named.
+/// Downloads that are fetched only by name.
 #[derive(Debug, clap::Subcommand)]
 enum Only {
     /// Fetch the newest cloud kernel of a release, into target/kernels/RELEASE
@@ -32,14 +32,14 @@ enum Only {
     },
 }
 
-/// Something that is fetched into a directory of its own.
+/// A download with a directory of its own.
 struct Download {
-    /// The directory below `target/`; in capitals, the end of the variable `BINFMT_DISPATCH`_… that
-    /// gives another one.
+    /// The directory below `target/`. In capitals, it is the end of the variable
+    /// `BINFMT_DISPATCH`_… that names another directory.
     name: &'static str,
-    /// What people are told; `{}` stands for the parts.
+    /// Title for people; `{}` stands for the parts.
     title: &'static str,
-    /// The directory is complete if its file `complete` names these.
+    /// The directory is complete if its file `complete` lists these.
     parts: &'static [&'static str],
     fetch: fn(&Fetching, &'static [&'static str]) -> Result<()>,
 }
@@ -51,24 +51,25 @@ const DOWNLOADS: [Download; 5] = [
         parts: &["arm64", "armhf", "armel", "mips64el", "mipsel", "ppc64el", "riscv64", "s390x"],
         fetch: guests,
     },
-    // Those that the tests compare, whatever is installed: <release>/usr/bin/qemu-*.
+    // The tests compare these, whatever is installed: <release>/usr/bin/qemu-*.
     Download { name: "emulators", title: "the emulators of {}", parts: &["bookworm", "trixie"], fetch: emulators },
-    // Packages; ci/demo-setuid unpacks them. The last one, so that no program has to be run for it.
+    // Packages; ci/demo-setuid unpacks them. The last one ensures that no program has to be run for
+    // it.
     Download {
         name: "setuid",
         title: "{} for arm64",
         parts: &["sudo", "util-linux", "dash", "coreutils", "usr-is-merged"],
         fetch: |fetching, packages| fetching.packages("bookworm", "arm64", packages),
     },
-    // Not every release has it for all architectures, and its cross compilers do not.
+    // Not every release has it for all architectures, and its cross compilers do not have it.
     Download {
         name: "sanitizer",
         title: "ThreadSanitizer for {}",
         parts: &["arm64", "riscv64"],
         fetch: |fetching, architectures| fetching.roots("trixie", architectures, &["libtsan2"]),
     },
-    // What ci/bench starts: emulated, and this machine's own beside it. Half a minute; 20 MB to fetch and 100 MB unpacked for
-    // each.
+    // ci/bench starts these: emulated programs, and this machine's own for comparison. Half a
+    // minute each; 20 MB to fetch and 100 MB unpacked.
     Download {
         name: "roots",
         title: "{} for the benchmark",
@@ -77,7 +78,7 @@ const DOWNLOADS: [Download; 5] = [
     },
 ];
 
-/// Fetches what is missing, or what is named.
+/// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
         Some(Only::Kernel { release }) => kernel(release),
@@ -86,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl Download {
-    /// Fetches it, unless it is there.
+    /// Fetches the download, unless it is complete.
     fn ensure(&self) -> Result<()> {
         let (directory, parts) = (self.directory(), self.parts.join(" "));
         let complete = directory.join("complete");
@@ -96,7 +97,7 @@ impl Download {
         let mirror = Mirror::of_this_machine()?;
         println!("Fetching {}", self.title.replace("{}", &parts));
         let fetching = Fetching { mirror, work: work_in(&directory)?, directory };
-        // From here on it is neither what it was nor what it will be.
+        // From now on the directory is incomplete.
         if complete.exists() {
             fs::remove_file(&complete)?;
         }
@@ -113,7 +114,7 @@ impl Download {
     }
 }
 
-/// A download under way.
+/// A download in progress.
 struct Fetching {
     mirror: Mirror,
     directory: PathBuf,
@@ -125,13 +126,14 @@ impl Fetching {
         Index::read(&self.mirror, release, architectures, self.work.path().join("index").join(release))
     }
 
-    /// Root directories of packages and all that they need, one for each architecture.
+    /// Makes root directories from packages and everything that they need, one for each
+    /// architecture.
     fn roots(&self, release: &str, architectures: &[&str], packages: &[&str]) -> Result<()> {
         let place = |architecture: &str| self.directory.join(architecture);
         architectures.iter().try_for_each(|it| unpack(&self.mirror, release, it, packages, &place(it)))
     }
 
-    /// Packages and all that they need, in place of those that were there.
+    /// Fetches packages and everything that they need. Replaces earlier ones.
     fn packages(&self, release: &str, architecture: &str, packages: &[&str]) -> Result<()> {
         let new = self.index(release, &[architecture])?.download_with_dependencies(packages)?;
         for old in with_ending(&self.directory, ".deb")? {
@@ -180,7 +182,7 @@ fn guests(fetching: &Fetching, architectures: &'static [&'static str]) -> Result
 fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<()> {
     let host = host_architecture()?;
     for release in releases {
-        // Until then qemu-user was dynamic.
+        // Before trixie, qemu-user was dynamically linked.
         let package = if *release == "bookworm" { "qemu-user-static" } else { "qemu-user" };
         let (unpacked, tree) = (fetching.work.path().join("unpacked"), fetching.work.path().join(release));
         let packages = fetching.index(release, &[&host])?.download(package, &[&host])?;
@@ -201,7 +203,7 @@ fn kernel(release: &str) -> Result<()> {
     let directory = root().join("target/kernels");
     let work = work_in(&directory)?;
     let index = Index::read(&mirror, release, &["amd64"], work.path().join("index"))?;
-    // The package of that name only depends on the one with the kernel.
+    // The package of that name only depends on the one that contains the kernel.
     let needs = debian::field(the_one(&index.download(NAMED, &["amd64"])?)?, "Depends")?;
     let kernel = needs.split([' ', ',']).next().unwrap_or_default();
     let tree = work.path().join("tree");
@@ -216,7 +218,7 @@ fn the_one(packages: &[PathBuf]) -> Result<&Path> {
     }
 }
 
-/// The code name of a release, which becomes the name of a directory.
+/// Checks the code name of a release, which is used as a directory's name.
 fn release(name: &str) -> std::result::Result<String, &'static str> {
     let good = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     if good { Ok(name.to_owned()) } else { Err("a code name has lower case letters and hyphens only") }

@@ -10,20 +10,19 @@ use tempfile::TempDir;
 
 use crate::Result;
 
-/// A temporary directory in `directory`, on the same file system, so that what it holds can be
-/// moved there at once; it is removed in the end. Its path is absolute.
+/// A temporary directory in `directory`, on the same file system, so that its contents can be moved
+/// there by a rename. Its path is absolute. It is removed in the end.
 pub fn work_in(directory: &Path) -> Result<TempDir> {
     let failed = |error| format!("{}: {error}", directory.display());
     fs::create_dir_all(directory).map_err(failed)?;
     Ok(tempfile::Builder::new().prefix(".partial.").tempdir_in(absolute(directory)?).map_err(failed)?)
 }
 
-/// Moves `new` to `place`, in place of what is there, which is then called `new`, or that with
-/// `.old`.
+/// Moves `new` to `place`. What was there is then called `new`, or `new` with the extension `.old`.
 pub fn put(new: &Path, place: &Path) -> Result<()> {
     match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
         Err(Errno::NOENT) => {}
-        // Not every file system can do that.
+        // Not every file system supports an exchange.
         Err(Errno::INVAL | Errno::NOSYS) => fs::rename(place, new.with_extension("old"))?,
         exchanged => return Ok(exchanged?),
     }
@@ -38,7 +37,7 @@ pub fn write(file: &Path, text: &str) -> Result<()> {
     Ok(fs::rename(new, file)?)
 }
 
-/// Removes a directory with all that it holds, if it is there.
+/// Removes a directory with its contents, if it exists.
 pub fn remove(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -46,7 +45,7 @@ pub fn remove(directory: &Path) -> Result<()> {
     }
 }
 
-/// What `directory` holds whose names end with `end`, sorted.
+/// The paths in `directory` whose names end with `end`, sorted.
 pub fn with_ending(directory: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {

@@ -1,4 +1,4 @@
-//! `fuzz`: runs the fuzz targets, and counts what they tried and what broke them.
+//! `fuzz`: runs the fuzz targets, and counts the inputs that they tried and those that broke them.
 
 use std::fs;
 use std::io::Read;
@@ -12,7 +12,8 @@ use crate::{Result, root};
 
 /// Run fuzz targets, one after the other
 ///
-/// Prints how many inputs were tried and how many broke a target; what did is kept, and its path printed.
+/// Prints how many inputs were tried and how many broke a target. Inputs that did are kept, and
+/// their paths printed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long each target is run
@@ -23,12 +24,12 @@ pub struct Args {
     targets: Vec<String>,
 }
 
-/// Lines of complaint that follow the first one.
+/// Lines of an error message that are shown after the first one.
 const FOLLOWING: usize = 4;
-/// Characters of a line of complaint, which may have the input byte by byte.
+/// Characters shown of a line, which may contain the input byte by byte.
 const LONGEST: usize = 200;
 
-/// Runs them.
+/// Runs the targets.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let targets = targets(&args.targets)?;
     if !logged(cargo().args(["fuzz", "--version"]))?.0.success() {
@@ -36,7 +37,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         quietly(cargo().args(["install", "--locked", "--quiet", "cargo-fuzz"]))?;
     }
     let (host, sanitizer) = (host_target()?, sanitizer()?);
-    // Inputs that a run finds are not for the repository.
+    // The repository does not keep inputs that a run finds.
     let found = tempfile::tempdir()?;
     let (mut failed, mut executions) = (0, 0);
     println!("{:<12} {:>14} {:>8}", "target", "executions", "crashes");
@@ -45,7 +46,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         fs::create_dir_all(&found)?;
         fs::create_dir_all(root().join("fuzz/artifacts").join(target))?;
         let mut fuzz = cargo();
-        // Its options are those of nightly compilers; this makes a stable one take them.
+        // The options are those of nightly compilers; this variable makes a stable one accept them.
         fuzz.env("RUSTC_BOOTSTRAP", "1").args(["fuzz", "run", target, "--target", &host, "--sanitizer", sanitizer]);
         fuzz.arg(found).arg(Path::new("fuzz/corpus").join(target)).arg("--");
         fuzz.arg(format!("-max_total_time={}", args.seconds)).args(["-max_len=4096", "-timeout=10"]);
@@ -66,7 +67,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Those that are named, or all.
+/// The named targets, or all.
 fn targets(named: &[String]) -> Result<Vec<String>> {
     let files = with_ending(&root().join("fuzz/fuzz_targets"), ".rs")?;
     let all = files.iter().filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
@@ -77,14 +78,14 @@ fn targets(named: &[String]) -> Result<Vec<String>> {
     Ok(if named.is_empty() { all } else { named.to_vec() })
 }
 
-/// Some compilers, such as Debian's, come without the address sanitizer.
+/// Whether the compiler has the address sanitizer. Some, such as Debian's, do not.
 fn sanitizer() -> Result<&'static str> {
     let libraries = output(Command::new("rustc").args(["--print", "target-libdir"]))?;
     let there = !with_ending(Path::new(libraries.trim_end()), "_rt.asan.a")?.is_empty();
     Ok(if there { "address" } else { "none" })
 }
 
-/// How many inputs were tried, by what libFuzzer says.
+/// Number of inputs tried, according to libFuzzer.
 fn tried(said: &str) -> u64 {
     let total = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok());
     // A crash ends the run without statistics; the last progress line begins with the count.
@@ -97,7 +98,7 @@ fn reproducers(said: &str) -> impl Iterator<Item = &str> {
     said.lines().filter_map(|line| Some(line.split_once("Test unit written to ")?.1))
 }
 
-/// What it said of that.
+/// The target's message about that input.
 fn complaints(said: &str) -> Vec<String> {
     let first = |line: &str| ["panicked at", "ERROR", "SUMMARY"].iter().any(|word| line.contains(word));
     let (mut lines, mut left) = (Vec::new(), 0);

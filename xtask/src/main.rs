@@ -1,5 +1,4 @@
-//! The programs among the scripts in `ci/`, which call them: `ci/setup` calls `fetch`, for
-//! instance.
+//! Tasks that the scripts in `ci/` call: `ci/setup` calls `fetch`, for instance.
 #![forbid(unsafe_code)]
 
 mod cargo;
@@ -17,10 +16,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// What a task ends with: an error is one line that says what is wrong, and what to do.
+/// The result of a task. An error is one line that says what is wrong and what to do.
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// The programs among the scripts in ci/
+/// Tasks that the scripts in ci/ call
 #[derive(Debug, Parser)]
 #[command(name = "xtask")]
 enum Task {
@@ -35,7 +34,7 @@ enum Task {
 fn main() -> ExitCode {
     let task = Task::parse();
     let result = task.run();
-    // By now all temporary files are removed.
+    // All temporary files are removed by now.
     program::end_by_signal();
     match result {
         Ok(code) => code,
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
 
 impl Task {
     fn run(&self) -> Result<ExitCode> {
-        // There, another program is to do with signals what it likes.
+        // `Registered` becomes another program, which must handle signals itself.
         if !matches!(self, Task::Registered(_)) {
             program::heed_signals()?;
         }

@@ -1,7 +1,7 @@
 //! Running other programs.
 //!
-//! A signal that would end this program is passed on to the program that runs, and no other is
-//! started. So a task ends with an error, and on its way removes what it has made halfway.
+//! A signal that would end this program is passed on to the running program, and no further program
+//! starts. The task then ends with an error, and removes incomplete files on its way.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -17,13 +17,13 @@ use nix::unistd::Pid;
 
 use crate::Result;
 
-/// Signals that end a program, and come from people.
+/// Signals that end a program and that people send.
 const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 struct State {
-    /// The first signal that came.
+    /// The first signal received.
     signal: Option<Signal>,
-    /// The program that runs.
+    /// The running program.
     running: Option<Pid>,
 }
 
@@ -33,18 +33,18 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, signals are heeded as the head of this module says; to be called while there is one
-/// thread.
+/// From now on, handles signals as described at the top of this module. To be called while there is
+/// one thread.
 pub fn heed_signals() -> Result<()> {
     let signals: SigSet = ENDING.into_iter().collect();
-    // Programs that are started do not inherit that: the standard library unblocks all signals.
+    // Started programs do not inherit the mask: the standard library unblocks all signals.
     signals.thread_block()?;
     thread::spawn(move || {
         while let Ok(signal) = signals.wait() {
             let mut state = state();
             state.signal.get_or_insert(signal);
             if let Some(running) = state.running {
-                // It may have ended already.
+                // The program may have ended already.
                 let _ = kill(running, signal);
             }
         }
@@ -52,12 +52,12 @@ pub fn heed_signals() -> Result<()> {
     Ok(())
 }
 
-/// Whether a signal came, so that what failed may be all right.
+/// Whether a signal was received, so that a failure may have another cause.
 pub fn interrupted() -> bool {
     state().signal.is_some()
 }
 
-/// Ends this program by the signal that came, if one did: its parent sees what it was.
+/// If a signal was received, ends this program by it, so that the parent sees which one it was.
 pub fn end_by_signal() {
     let Some(signal) = state().signal else { return };
     if raise(signal).is_ok() {
@@ -78,7 +78,8 @@ pub fn start(command: &mut Command) -> Result<Child> {
 
 /// Waits for a program's end.
 pub fn finish(mut child: Child) -> Result<ExitStatus> {
-    // Its number stays its own until no signal can be sent to it any more.
+    // The process id is not reused before the program is waited for, so no signal reaches another
+    // process.
     let ended = waitid(Id::Pid(pid(&child)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
     let mut state = state();
     state.running = None;
@@ -87,12 +88,12 @@ pub fn finish(mut child: Child) -> Result<ExitStatus> {
     if state.signal.is_some() { Err(interruption()) } else { Ok(status) }
 }
 
-/// Runs a program; it is all right if it fails.
+/// Runs a program. Its failure is no error.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     finish(start(command)?)
 }
 
-/// Runs a program; returns also what it says, together on standard output and standard error.
+/// Runs a program. Also returns its standard output and standard error, together.
 pub fn logged(command: &mut Command) -> Result<(ExitStatus, File)> {
     let mut log = tempfile::tempfile()?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
@@ -101,7 +102,7 @@ pub fn logged(command: &mut Command) -> Result<(ExitStatus, File)> {
     Ok((status, log))
 }
 
-/// Runs a program; what it says is shown only if it fails.
+/// Runs a program. Its output is shown only if it fails.
 pub fn quietly(command: &mut Command) -> Result<()> {
     let (status, mut log) = logged(command)?;
     if !status.success() {
@@ -131,11 +132,11 @@ fn interruption() -> Box<dyn std::error::Error> {
 }
 
 fn pid(child: &Child) -> Pid {
-    // The kernel has no number that is too large (proc(5), pid_max).
+    // The kernel has no larger process ids (proc(5), pid_max).
     Pid::from_raw(child.id() as i32)
 }
 
-/// A program's name, as people know it.
+/// A program's name, for messages.
 fn name(command: &Command) -> String {
     let program = command.get_program();
     Path::new(program).file_name().unwrap_or(OsStr::new(program)).to_string_lossy().into_owned()

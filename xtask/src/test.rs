@@ -12,21 +12,22 @@ use crate::files::with_ending;
 use crate::program::{finish, interrupted, logged, start};
 use crate::{Result, root};
 
-/// What is missing on this machine is a failure, not a reason to leave a test out.
+/// Makes tests fail, instead of being skipped, if something that they need is missing on this
+/// machine.
 const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 
 /// Run all tests and checks
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Tests and checks that have passed or failed.
+/// Number of tests and checks that passed or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Score {
     passed: usize,
     failed: usize,
 }
 
-/// Runs all of them.
+/// Runs all tests and checks.
 pub fn run(_: &Args) -> Result<ExitCode> {
     let target = host_target()?;
     let target = ["--target", &target];
@@ -40,7 +41,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     let scripts = with_ending(&root().join("ci"), "")?;
     score.check("shellcheck", script("shellcheck").args(scripts).arg(".ci/run"))?;
     score.check("clippy", locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    // A workspace of their own, which nothing else builds.
+    // A separate workspace that nothing else builds.
     let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
     score.check("fuzz targets", locked("check").args(fuzz))?;
     score.check("ci/vendored", &mut script("ci/vendored"))?;
@@ -53,7 +54,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A program that is run in the project's directory.
+/// A command in the project's directory.
 fn script(name: &str) -> Command {
     let mut script = if name.contains('/') { Command::new(root().join(name)) } else { Command::new(name) };
     script.current_dir(root());
@@ -61,7 +62,7 @@ fn script(name: &str) -> Command {
 }
 
 impl Score {
-    /// One check that passes or fails as a whole; what it says is shown only if it fails.
+    /// Runs a check that passes or fails as a whole. Its output is shown only if it fails.
     fn check(&mut self, name: &str, command: &mut Command) -> Result<()> {
         let passed = match logged(command.env(MUST_RUN, "1")) {
             Ok((status, _)) if status.success() => true,
@@ -80,12 +81,12 @@ impl Score {
         Ok(())
     }
 
-    /// The tests in Rust, each of which counts; what they say is shown.
+    /// Runs the tests in Rust, each of which counts. Their output is shown.
     fn tests(&mut self, cargo: &mut Command, shown: &mut impl Write) -> Result<()> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
         cargo.env(MUST_RUN, "1").stdout(write.try_clone()?).stderr(write);
         let child = start(cargo)?;
-        // It would hold the pipe open.
+        // The command would hold the pipe open.
         cargo.stdout(io::stdout()).stderr(io::stderr());
         let mut sum = Score::default();
         for line in BufReader::new(File::from(read)).split(b'\n') {
@@ -95,7 +96,7 @@ impl Score {
                 sum = Score { passed: sum.passed + passed, failed: sum.failed + failed };
             }
         }
-        // What does not compile, or dies, has no line of its own.
+        // A test program that does not compile, or dies, prints no summary line.
         if !finish(child)?.success() && sum.failed == 0 {
             sum.failed = 1;
         }
@@ -104,7 +105,7 @@ impl Score {
         Ok(())
     }
 
-    /// What the last line of a test program says.
+    /// Parses the last line of a test program.
     fn of_result(line: &str) -> Option<Self> {
         let mut parts = line.strip_prefix("test result: ")?.split("; ");
         let count = |part: &str, what: &str| part.strip_suffix(what)?.rsplit(' ').next()?.parse().ok();

@@ -25,26 +25,25 @@ pub use pair::Registered;
 
 /// Measure the CPU models of Debian's emulators with Debian's programs
 ///
-/// Does so as `binfmt-dispatch tune` does, and writes
-/// benches/results/cpu-<architecture>-<version>.json. In the end it writes docs/cpu-models.md
-/// anew.
+/// Measures as `binfmt-dispatch tune` does, and writes
+/// benches/results/cpu-<architecture>-<version>.json. Then rewrites docs/cpu-models.md.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Measure QEMU registered directly against an image of the table as it stands (table-*.json),
-    /// instead of models
+    /// Compare QEMU registered directly with an image of the present table (table-*.json), instead
+    /// of CPU models
     #[arg(long)]
     compare: bool,
-    /// Also have both make a root directory and compile a project (builds-*.json)
+    /// Also make a root directory and compile a project in both ways (builds-*.json)
     #[arg(long, requires = "compare")]
     builds: bool,
-    /// Measure programs that `unshare` and `run` start with the emulator at its path against those
-    /// started by an image with the emulator embedded (path-*.json), instead of models
+    /// Compare programs that `unshare` and `run` start with the emulator at its path with those
+    /// that an image starts with the emulator embedded (path-*.json), instead of CPU models
     #[arg(long, conflicts_with = "compare")]
     by_path: bool,
-    /// Rounds; every model has its turn in each
+    /// Rounds; each measures every model once
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Begin nothing more after so many seconds for an architecture and an emulator; not for
+    /// Time limit in seconds for each architecture and emulator; no run starts after it; not for
     /// --builds and --by-path
     #[arg(long, value_name = "NUMBER", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86400))]
     seconds: u32,
@@ -75,7 +74,7 @@ pub fn run(args: &Args) -> Result<()> {
         emulators.iter().map(|emulator| Pair { architecture, emulator, tool: &tool, place: &place })
     });
     let pairs: Vec<Pair> = pairs.collect();
-    // All of them before anything is measured.
+    // Fetch everything before measuring.
     pairs.iter().try_for_each(|pair| fetch(pair, &mirror))?;
     let mut missed = false;
     for pair in &pairs {
@@ -96,7 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    /// The command's own `tune`; whether anything could be measured.
+    /// Runs the command's own `tune`; returns whether anything could be measured.
     fn measure(&self, pair: &Pair, file: &Path) -> Result<bool> {
         let mut tune = Command::new(pair.tool);
         tune.args(["tune", pair.architecture.name, "--root"]).arg(pair.root()).arg("--emulator").arg(pair.emulators());
@@ -111,7 +110,7 @@ impl Args {
     }
 }
 
-/// The command that is measured.
+/// The command to measure.
 fn tool() -> Result<PathBuf> {
     if let Some(tool) = env::var_os("BINFMT_DISPATCH_TOOL").filter(|tool| !tool.is_empty()) {
         return Ok(root().join(tool));
@@ -132,7 +131,7 @@ fn fetch(pair: &Pair, mirror: &Mirror) -> Result<()> {
         println!("Fetching programs for {}", architecture.name);
         unpack(mirror, architecture.release, architecture.name, &PACKAGES, &root)?;
     }
-    // What mawk's installation does.
+    // Done by mawk's installation script.
     let awk = root.join("usr/bin/awk");
     if !awk.exists() {
         std::os::unix::fs::symlink("mawk", awk)?;
@@ -144,7 +143,7 @@ fn write(file: &Path, measured: &impl Serialize) -> Result<()> {
     files::write(file, &(serde_json::to_string_pretty(measured)? + "\n"))
 }
 
-/// Draws the charts and writes the tables of docs/cpu-models.md, from all results that there are.
+/// Draws the charts and writes the tables of docs/cpu-models.md, from all existing results.
 fn draw() -> Result<()> {
     let mut bench = cargo();
     bench.args(["bench", "--locked", "--quiet", "--target", &host_target()?, "--bench", "cpu", "--"]);

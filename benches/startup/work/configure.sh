@@ -1,5 +1,5 @@
-# What a configure script does: many short programs from the directory $1, most of them for their output. It looks for $2
-# features.
+# Does the work of a configure script: starts many short programs from the directory $1, most of
+# them for their output. Looks for $2 features.
 set -e
 bin=$1 wanted=$2
 cat() { "$bin/cat" "$@"; }
@@ -8,7 +8,7 @@ grep() { "$bin/grep" "$@"; }
 sed() { "$bin/sed" "$@"; }
 tr() { "$bin/tr" "$@"; }
 
-# Defines HAVE_… for $1, if the list of what there is has it.
+# Defines HAVE_… for $1, if the list of existing features has it.
 check() {
     name=$(echo "HAVE_$1" | tr 'a-z./' 'A-Z__')
     if grep -q "^$1\$" available; then

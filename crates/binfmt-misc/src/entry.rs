@@ -1,4 +1,4 @@
-//! An entry as the kernel shows it, one file of the mount per entry (`fs/binfmt_misc.c`, `entry_status`):
+//! An entry as the kernel shows it, in one file per entry (`fs/binfmt_misc.c`, `entry_status`):
 //!
 //! ```text
 //! enabled
@@ -16,52 +16,53 @@ use std::path::PathBuf;
 
 use dispatch_core::Rule;
 
-/// The letters behind an interpreter, by what they do.
+/// The flags of an entry, by meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// `P`: the interpreter learns the program's argv\[0\].
+    /// `P`: the interpreter receives the program's argv\[0\].
     pub preserve_argv0: bool,
-    /// `O`: the interpreter is given the program as an open descriptor.
+    /// `O`: the interpreter receives the program as an open descriptor.
     pub open_binary: bool,
-    /// `C`: credentials are computed from the program, not from the interpreter. The kernel adds `O`.
+    /// `C`: credentials are computed from the program, not from the interpreter. The kernel adds
+    /// `O`.
     pub credentials: bool,
     /// `F`: the interpreter is opened at registration, once and for all mount namespaces.
     pub fix_binary: bool,
 }
 
-/// What an entry looks at.
+/// What an entry matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there are some forty, and hardly one is an extension")]
 pub enum Matcher {
-    /// The first bytes of the file.
+    /// The first bytes of a file.
     Rule(Rule),
-    /// What follows the last dot of the path; without the dot.
+    /// The text after the last dot of the path, without the dot.
     Extension(OsString),
 }
 
 /// An entry of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Name of its file.
+    /// File name in the mount.
     pub name: OsString,
-    /// Whether the kernel looks at it.
+    /// Whether the kernel uses it.
     pub enabled: bool,
-    /// The registered string; with `F` only what the path was when the kernel opened it.
+    /// The interpreter as registered. With `F` it was opened at registration, and the path may have
+    /// changed since.
     pub interpreter: PathBuf,
-    /// The letters.
+    /// The flags.
     pub flags: Flags,
-    /// What it looks at.
+    /// What the entry matches.
     pub matcher: Matcher,
 }
 
 impl Flags {
-    /// What this project registers with; `C` is a decision.
+    /// The flags that binfmt-dispatch registers with; `C` is added by choice.
     pub fn ours(credentials: bool) -> Self {
         Flags { preserve_argv0: true, open_binary: true, credentials, fix_binary: true }
     }
 
-    /// The flags that the letters stand for, in any order and number, as the kernel understands them; `None` when
-    /// there is an unknown one.
+    /// Parses flag letters, in any order and number, as the kernel does; `None` if one is unknown.
     pub fn parse(letters: &[u8]) -> Option<Self> {
         let mut flags = Flags::default();
         for letter in letters {
@@ -76,14 +77,14 @@ impl Flags {
         Some(flags.normalized())
     }
 
-    /// With `O` where there is `C`, as the kernel has it.
+    /// Adds `O` if there is `C`, as the kernel does.
     pub fn normalized(self) -> Self {
         Flags { open_binary: self.open_binary || self.credentials, ..self }
     }
 }
 
 impl fmt::Display for Flags {
-    /// In the order in which the kernel prints them.
+    /// The letters, in the order in which the kernel prints them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters =
             [(self.preserve_argv0, "P"), (self.open_binary, "O"), (self.credentials, "C"), (self.fix_binary, "F")];
@@ -93,8 +94,8 @@ impl fmt::Display for Flags {
 }
 
 impl Entry {
-    /// The entry that the file `name` with this text stands for. Lines that are not understood are passed over, as
-    /// kernels may add some; `None` when what makes an entry is missing.
+    /// Parses the text of the entry file `name`. Unknown lines are skipped, because other kernels
+    /// may add some. `None` if an essential line is missing.
     pub fn parse(name: &OsStr, text: &[u8]) -> Option<Self> {
         let mut enabled = None;
         let mut interpreter = None;
@@ -110,7 +111,7 @@ impl Entry {
                 b"enabled" => enabled = Some(true),
                 b"disabled" => enabled = Some(false),
                 b"interpreter" => interpreter = Some(PathBuf::from(OsString::from_vec(value.to_vec()))),
-                // A letter that a later kernel has is not worth losing the entry.
+                // An unknown letter of a newer kernel does not invalidate the entry.
                 b"flags:" => {
                     let known: Vec<u8> = value.iter().copied().filter(|byte| b"POCF".contains(byte)).collect();
                     flags = Flags::parse(&known)?;
@@ -130,7 +131,7 @@ impl Entry {
         Some(Entry { name: name.to_owned(), enabled: enabled?, interpreter: interpreter?, flags, matcher })
     }
 
-    /// The rule, if it is not an extension that it looks at.
+    /// The rule, unless the entry matches an extension.
     pub fn rule(&self) -> Option<&Rule> {
         match &self.matcher {
             Matcher::Rule(rule) => Some(rule),
@@ -138,19 +139,19 @@ impl Entry {
         }
     }
 
-    /// Whether the kernel would give it a file that begins with `file`, were there no other entry. The path is not
-    /// known here, so an extension accepts nothing.
+    /// Whether the kernel would match a file that begins with `file`, if this were the only entry.
+    /// The path is unknown here, so an extension matches nothing.
     pub fn accepts(&self, file: &[u8]) -> bool {
         self.enabled && self.rule().is_some_and(|rule| rule.accepts(file))
     }
 }
 
-/// Bytes out of pairs of hexadecimal digits.
+/// Decodes pairs of hexadecimal digits.
 fn hex(digits: &[u8]) -> Option<Vec<u8>> {
     digits.chunks(2).map(hex_byte).collect()
 }
 
-/// The byte that exactly two hexadecimal digits stand for.
+/// Decodes exactly two hexadecimal digits.
 pub(crate) fn hex_byte(pair: &[u8]) -> Option<u8> {
     let &[high, low] = pair else { return None };
     let digit = |digit: u8| char::from(digit).to_digit(16);

@@ -1,4 +1,5 @@
-//! The kernel's side of a line: what it makes of the text that is written to it. What we write is held against this.
+//! The kernel's side of a register line: its interpretation of the text. The lines of this project
+//! are checked against it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,7 +15,7 @@ use crate::register_line::{LineFault, MAX_LINE, MIN_LINE, RegisterLine};
 pub enum GrammarFault {
     /// Too short or too long.
     Length,
-    /// The first byte means something else.
+    /// The first byte has a meaning of its own.
     Delimiter,
     /// A field is missing, or there is one too many.
     Fields,
@@ -22,19 +23,20 @@ pub enum GrammarFault {
     Type,
     /// The offset is not a decimal number.
     Offset,
-    /// Magic and mask are empty, badly escaped, of different lengths, or beyond the 256 bytes that the kernel reads.
+    /// Magic and mask are empty, badly escaped, of different lengths, or beyond the 256 bytes that
+    /// the kernel reads.
     Magic,
     /// There is a flag other than P, O, C and F.
     Flags,
-    /// A part by itself.
+    /// One field is wrong by itself.
     Line(LineFault),
 }
 
-/// Reads a line as the kernel does, but for oddities that nobody means: raw NULs, letters as delimiters, signs
-/// before the offset, relative interpreters.
+/// Reads a line as the kernel does, except for oddities without a use: raw NULs, letters as
+/// delimiters, signs before the offset, relative interpreters.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first fault in the line.
 pub fn parse(text: &[u8]) -> Result<RegisterLine, GrammarFault> {
     if !(MIN_LINE..=MAX_LINE).contains(&text.len()) {
         return Err(GrammarFault::Length);
@@ -65,8 +67,8 @@ pub fn parse(text: &[u8]) -> Result<RegisterLine, GrammarFault> {
         .map_err(GrammarFault::Line)
 }
 
-/// What `string_unescape(UNESCAPE_HEX)` makes of a field that `scanarg` let through: `\x` needs two digits, any other
-/// backslash stands for itself and for what follows it.
+/// Decodes a field that `scanarg` accepted, as `string_unescape(UNESCAPE_HEX)` does: `\x` needs two
+/// digits; any other backslash stands for itself and for the next character.
 fn unescape(field: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -78,7 +80,7 @@ fn unescape(field: &[u8]) -> Option<Vec<u8>> {
                 rest = after;
             }
             (b'\\', [b'x', ..]) | (0, _) => return None,
-            // `scanarg` looks at every backslash, this one at pairs: "\\x4" is refused by the former.
+            // `scanarg` looks at every backslash, this function at pairs: `scanarg` refuses "\\x4".
             (b'\\', [b'\\', b'x', digits @ ..]) if digits.get(..2).and_then(hex_byte).is_none() => return None,
             (b'\\', [next, after @ ..]) => {
                 bytes.extend([byte, *next]);

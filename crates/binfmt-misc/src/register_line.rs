@@ -5,8 +5,8 @@
 //! :name:E::extension::interpreter:flags
 //! ```
 //!
-//! The first byte is the delimiter. A [`RegisterLine`] has passed every check that does not need the kernel, so that
-//! it is refused here, with a reason, and not there, with EINVAL.
+//! The first byte is the delimiter. A [`RegisterLine`] has passed every check that does not need
+//! the kernel: it is refused here with a reason, instead of by the kernel with EINVAL.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -22,12 +22,12 @@ use crate::entry::{Entry, Flags, Matcher};
 pub(crate) const MIN_LINE: usize = 11;
 /// `MAX_REGISTER_LENGTH`: longest line that the kernel reads, in bytes.
 pub(crate) const MAX_LINE: usize = 1920;
-/// `NAME_MAX`: longest name of a file, in bytes.
+/// `NAME_MAX`: longest file name, in bytes.
 const MAX_NAME: usize = 255;
-/// Files of the mount that are not entries.
+/// Files in the mount that are not entries.
 const RESERVED: [&str; 2] = [crate::REGISTER, crate::STATUS];
 
-/// One entry to be: what one write(2) says.
+/// A line that creates one entry, with one write(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterLine {
     name: OsString,
@@ -37,18 +37,19 @@ pub struct RegisterLine {
     delimiter: u8,
 }
 
-/// Why something cannot be a line. Displayed after the line or its name.
+/// Why a line is refused. The message shows it after the line or its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
-    /// The name is empty, `.`, `..`, that of the mount's own files, too long, or has a slash, a newline or a NUL.
+    /// The name is empty, `.`, `..`, a name of the mount's own files, too long, or has a slash, a
+    /// newline or a NUL.
     Name,
     /// The extension is empty, or has a slash, a newline or a NUL.
     Extension,
     /// The interpreter is not an absolute path, or has a newline or a NUL.
     Interpreter,
-    /// Every byte that could delimit is in use.
+    /// Every possible delimiter is in use.
     Delimiter,
-    /// The kernel reads lines of 11 to 1920 bytes; this one has so many.
+    /// The kernel reads lines of 11 to 1920 bytes; this one has another length.
     Length(usize),
 }
 
@@ -67,10 +68,10 @@ impl fmt::Display for LineFault {
 }
 
 impl RegisterLine {
-    /// A line out of its parts.
+    /// Builds a line from its parts.
     ///
     /// # Errors
-    /// The first part that the kernel would refuse, or take for something else.
+    /// The first part that the kernel would refuse or misread.
     pub fn new(name: &OsStr, matcher: Matcher, interpreter: &Path, flags: Flags) -> Result<Self, LineFault> {
         if !usable(name, MAX_NAME) || name == "." || name == ".." || RESERVED.iter().any(|reserved| name == *reserved) {
             return Err(LineFault::Name);
@@ -78,7 +79,7 @@ impl RegisterLine {
         if matches!(&matcher, Matcher::Extension(extension) if !usable(extension, MAX_LINE)) {
             return Err(LineFault::Extension);
         }
-        // Kernels accept a relative path, and look it up from wherever the caller of the program is.
+        // Kernels accept a relative path, and resolve it in the working directory of the caller.
         if !interpreter.is_absolute() || interpreter.as_os_str().as_bytes().iter().any(|byte| b"\n\0".contains(byte)) {
             return Err(LineFault::Interpreter);
         }
@@ -97,7 +98,7 @@ impl RegisterLine {
         Ok(line)
     }
 
-    /// A line with the name, matcher, interpreter and flags that `entry` has: what brings it back.
+    /// The line that recreates `entry`: same name, matcher, interpreter and flags.
     ///
     /// # Errors
     /// As [`RegisterLine::new`].
@@ -109,7 +110,8 @@ impl RegisterLine {
     pub fn bytes(&self) -> Vec<u8> {
         let (kind, offset, magic, mask) = match &self.matcher {
             Matcher::Rule(rule) => {
-                // Bytes that nobody compares cost four characters each, twice; an offset says the same. One must stay.
+                // Ignored bytes cost four characters each, in magic and mask; an offset replaces
+                // leading ones. One byte must stay.
                 let idle = rule.magic().iter().zip(rule.mask()).take_while(|(magic, mask)| **magic | **mask == 0);
                 let offset = idle.count().min(rule.mask().len().saturating_sub(1));
                 let escaped = |bytes: &[u8]| Escaped(&bytes[offset..]).to_string().into_bytes();
@@ -125,7 +127,7 @@ impl RegisterLine {
         fields.iter().flat_map(|field| std::iter::once(self.delimiter).chain(field.iter().copied())).collect()
     }
 
-    /// A colon, or else a byte that stands nowhere else in the line.
+    /// A colon, or else a byte that occurs nowhere else in the line.
     fn free_delimiter(&self) -> Option<u8> {
         let extension = match &self.matcher {
             Matcher::Extension(extension) => extension.as_bytes(),
@@ -133,7 +135,7 @@ impl RegisterLine {
         };
         let texts = [self.name.as_bytes(), extension, self.interpreter.as_os_str().as_bytes()];
         let free = |byte: &u8| !texts.iter().any(|text| text.contains(byte));
-        // Letters and digits stand in the other fields; the backslash escapes.
+        // Letters and digits occur in the other fields; the backslash escapes.
         let punctuation = (b'!'..=b'~').filter(|byte| byte.is_ascii_punctuation() && *byte != b'\\');
         std::iter::once(b':').chain(punctuation).find(free)
     }
@@ -143,7 +145,7 @@ impl RegisterLine {
         &self.name
     }
 
-    /// The rule, if it is not an extension that it looks at.
+    /// The rule, unless the line matches an extension.
     pub fn rule(&self) -> Option<&Rule> {
         match &self.matcher {
             Matcher::Rule(rule) => Some(rule),
@@ -151,7 +153,7 @@ impl RegisterLine {
         }
     }
 
-    /// The same by another name.
+    /// The same line with another name.
     ///
     /// # Errors
     /// As [`RegisterLine::new`].
@@ -159,7 +161,7 @@ impl RegisterLine {
         RegisterLine::new(name, self.matcher.clone(), &self.interpreter, self.flags)
     }
 
-    /// The letters.
+    /// The flags.
     pub fn flags(&self) -> Flags {
         self.flags
     }
@@ -169,7 +171,7 @@ impl RegisterLine {
         &self.interpreter
     }
 
-    /// Whether `entry` is what the line makes.
+    /// Whether the line would create `entry`.
     pub fn describes(&self, entry: &Entry) -> bool {
         entry.name == self.name
             && entry.enabled
@@ -180,7 +182,7 @@ impl RegisterLine {
 }
 
 impl fmt::Display for RegisterLine {
-    /// As it is written; bytes that are not UTF-8 are replaced.
+    /// The line as written; bytes that are not UTF-8 are replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.bytes()))
     }

@@ -1,28 +1,29 @@
-//! Range-checked reading of untrusted bytes, for every stage: a read past the end is `None`, never a panic.
+//! Range-checked reading of untrusted bytes, for every stage. A read past the end returns `None`
+//! and never panics.
 
 use core::ffi::CStr;
 
-/// The `N` bytes at `offset`, or `None` when they are not all there.
+/// The `N` bytes at `offset`, or `None` if the input is too short.
 pub fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk::<N>().copied()
 }
 
-/// `len` bytes at `offset`, both taken from an untrusted field.
+/// The `len` bytes at `offset`. Both numbers come from an untrusted field.
 pub fn slice(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     let end = start.checked_add(usize::try_from(len).ok()?)?;
     bytes.get(start..end)
 }
 
-/// A list of strings as they lie in the compiled table: each one followed by its NUL byte.
+/// A list of strings as the compiled table stores them: each ends with a NUL byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strings<'a>(&'a [u8]);
 
 impl<'a> Strings<'a> {
-    /// No strings.
+    /// The empty list.
     pub const EMPTY: Self = Strings(&[]);
 
-    /// `bytes` as a list of strings; `None` when the last one lacks its NUL.
+    /// Reads `bytes` as a list of strings. `None` if the last one lacks its NUL.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         matches!(bytes.last(), None | Some(0)).then_some(Strings(bytes))
     }
@@ -37,7 +38,7 @@ impl<'a> Strings<'a> {
         })
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }

@@ -1,14 +1,16 @@
-//! Stage 3, the row: which architecture's emulator runs the guest, or why none does.
+//! Stage 3, the row: chooses the architecture whose emulator runs the guest, or says why there is
+//! none.
 
 use crate::elf::Header;
 use crate::table::{Corrupt, Row, Table};
 use crate::{Guest, Refusal};
 
 impl<'a> Table<'a> {
-    /// The row for `guest`. At most one accepts any header: the writer refuses a table where two do.
+    /// The row for `guest`. At most one row accepts a header: the writer refuses a table in which
+    /// two do.
     ///
     /// # Errors
-    /// Why there is none: the operating system, the variant of a known machine, or the machine.
+    /// Says why no row fits: the operating system, the variant of a known machine, or the machine.
     #[inline(never)]
     pub fn choose(&self, guest: &Guest) -> Result<Row<'a>, Refusal<'a>> {
         let header = guest.header;
@@ -29,7 +31,8 @@ impl<'a> Table<'a> {
             if row.accepts(&Guest { header: Header { osabi: *row.osabi.first().ok_or(Corrupt)?, ..header } }) {
                 return Err(Refusal::ForeignSystem { osabi: header.osabi });
             }
-            // The first row with this machine is its usual one; the byte order and the class tell more.
+            // The first row with this machine is its usual one; the byte order and the class decide
+            // among the rest.
             let near = Some((row.data == header.data, row.class == header.class));
             if near > nearest {
                 nearest = near;

@@ -1,6 +1,7 @@
-//! The ELF header and program headers, in either class and byte order (System V gABI, chapters 4 and 5).
+//! The ELF header and program headers, in either class and byte order (System V gABI, chapters 4
+//! and 5).
 //!
-//! Used twice: for the guest, whose bytes are hostile, and for the emulator about to be mapped.
+//! Used twice: for the guest, whose bytes are hostile, and for the emulator to be mapped.
 
 use crate::bytes;
 use crate::message::{Number, Out, Say, display, say};
@@ -24,7 +25,7 @@ pub mod ident {
 pub const TYPE: usize = 16;
 /// Offset of `e_machine` in both classes.
 pub const MACHINE: usize = 18;
-/// `EV_CURRENT`, the one ELF version there is.
+/// `EV_CURRENT`, the only ELF version.
 pub const EV_CURRENT: u8 = 1;
 /// `e_type` of an executable at fixed addresses.
 pub const ET_EXEC: u16 = 2;
@@ -34,9 +35,9 @@ pub const ET_DYN: u16 = 3;
 pub const PT_LOAD: u32 = 1;
 /// `p_type` of the name of the dynamic linker.
 pub const PT_INTERP: u32 = 3;
-/// `p_type` of the note with GNU properties.
+/// `p_type` of the note that holds GNU properties.
 pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
-/// `p_type` that carries the stack's permissions.
+/// `p_type` of the segment that carries the stack's permissions.
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 /// `p_flags`: executable.
 pub const PF_X: u32 = 1;
@@ -128,7 +129,7 @@ impl Data {
         }
     }
 
-    /// `value` as it lies in a file of this byte order.
+    /// `value` in this byte order, as a file stores it.
     pub const fn u16_bytes(self, value: u16) -> [u8; 2] {
         match self {
             Data::Little => value.to_le_bytes(),
@@ -136,7 +137,7 @@ impl Data {
         }
     }
 
-    /// `value` as it lies in a file of this byte order.
+    /// `value` in this byte order, as a file stores it.
     pub const fn u32_bytes(self, value: u32) -> [u8; 4] {
         match self {
             Data::Little => value.to_le_bytes(),
@@ -212,9 +213,9 @@ pub enum HeaderFault {
     NotElf,
     /// The file ends inside the header.
     Truncated {
-        /// Bytes that are there.
+        /// Length of the file, in bytes.
         len: usize,
-        /// Bytes that a header has.
+        /// Length of a header, in bytes.
         need: usize,
     },
     /// `EI_CLASS` is neither 1 nor 2.
@@ -225,14 +226,14 @@ pub enum HeaderFault {
     Version(u8),
     /// `e_type` is neither `ET_EXEC` nor `ET_DYN`.
     Type(u16),
-    /// `e_ehsize` is not that of the class.
+    /// `e_ehsize` does not match the class.
     HeaderSize {
         /// `e_ehsize`.
         found: u16,
         /// 52 or 64.
         expected: u16,
     },
-    /// `e_phentsize` is not that of the class.
+    /// `e_phentsize` does not match the class.
     ProgramHeaderSize {
         /// `e_phentsize`.
         found: u16,
@@ -270,8 +271,9 @@ impl Say for HeaderFault {
     }
 }
 
-/// An ELF header that passed the checks QEMU's loader makes (linux-user/elfload.c, `elf_check_ident`,
-/// `elf_check_ehdr`), machine number aside. Nothing looks at `e_version`, neither there nor in Linux.
+/// An ELF header that passed the checks of QEMU's loader (linux-user/elfload.c, `elf_check_ident`,
+/// `elf_check_ehdr`), except that of the machine number. Neither QEMU nor Linux looks at
+/// `e_version`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// `EI_CLASS`.
@@ -300,7 +302,8 @@ impl Header {
     /// # Errors
     /// The first [`HeaderFault`] in the order of the header's fields.
     pub fn parse(file: &[u8]) -> Result<Self, HeaderFault> {
-        // A file cut short inside its magic is called short only if what is there agrees with it.
+        // A file that ends within its magic is reported as short only if the bytes that it has
+        // match the magic.
         let agreeing = file.iter().zip(&MAGIC).take_while(|(a, b)| a == b).count();
         if agreeing < MAGIC.len() && agreeing < file.len() || file.is_empty() {
             return Err(HeaderFault::NotElf);
@@ -315,7 +318,7 @@ impl Header {
         }
         let need = usize::from(class.header_size());
         let fields = Fields { bytes: file.get(..need).ok_or(short(need))?, class, data };
-        // Every offset below lies inside the header, whose size is checked above.
+        // Every offset below lies inside the header: its size is checked above.
         let complete = || {
             let wide = |narrow, wide| if class == Class::Elf32 { narrow } else { wide };
             Some((
@@ -351,7 +354,8 @@ impl Header {
         u64::from(self.phnum).saturating_mul(self.class.program_header_size().into())
     }
 
-    /// The program headers out of `table`, the bytes at `e_phoff`; fewer than `e_phnum` when `table` is short.
+    /// The program headers in `table`, the bytes at `e_phoff`. Fewer than `e_phnum` if `table` is
+    /// short.
     pub fn program_headers<'a>(&self, table: &'a [u8]) -> impl Iterator<Item = ProgramHeader> + Clone + use<'a> {
         let Header { class, data, phnum, .. } = *self;
         table
@@ -376,7 +380,7 @@ pub struct ProgramHeader {
     pub filesz: u64,
     /// `p_memsz`, in bytes.
     pub memsz: u64,
-    /// `p_align`, in bytes; 0 and 1 mean none.
+    /// `p_align`, in bytes; 0 and 1 mean no alignment.
     pub align: u64,
 }
 
@@ -393,7 +397,7 @@ impl ProgramHeader {
         })
     }
 
-    /// As `Elf64_Phdr`, little-endian, with `p_paddr` equal to `p_vaddr`.
+    /// The bytes of an `Elf64_Phdr`, little-endian, with `p_paddr` equal to `p_vaddr`.
     pub fn to_elf64_le(&self) -> [u8; 56] {
         let Self { kind, flags, offset, vaddr, filesz, memsz, align } = *self;
         let mut bytes = [0; 56];

@@ -1,41 +1,45 @@
-//! The emulator as an ELF file: whether it can be mapped into this process, and which pages go where.
+//! The emulator as an ELF file: checks that it can be mapped into this process, and decides which
+//! pages go where.
 //!
-//! True afterwards: the segments are in order and apart, lie inside the file, keep offset and address congruent
-//! modulo the page size, and contain the entry point; so the loader only has to carry the [`Mapping`]s out.
+//! After this stage, the segments are in order and do not overlap, lie inside the file, have file
+//! offsets and addresses that are congruent modulo the page size, and contain the entry point. The
+//! loader only has to carry out the [`Mapping`]s.
 
 use crate::elf::{self, ET_DYN, Header, Machine, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader};
 use crate::message::{Number, Out, Say, display, say};
 
-/// How much of an emulator's file is read for its headers, in bytes; larger tables are refused.
+/// How much of an emulator's file is read for its headers, in bytes. Larger program header tables
+/// are refused.
 pub const HEAD: usize = 4096;
-/// Largest stretch of addresses that an emulator may take, in bytes: a terabyte is well above any and keeps sums small.
+/// Largest address range that an emulator may occupy, in bytes. A terabyte is far more than any
+/// emulator needs, and sums cannot overflow.
 pub const MAX_SPAN: u64 = 1 << 40;
 
-/// What the emulator has to fit: the machine that runs it.
+/// The machine that the emulator must run on.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
-    /// Its `e_machine`.
+    /// The host's `e_machine`.
     pub machine: Machine,
-    /// Its class.
+    /// The host's class.
     pub class: elf::Class,
-    /// Its byte order.
+    /// The host's byte order.
     pub data: elf::Data,
 }
 
-/// Why an emulator cannot be mapped. Displayed after its path.
+/// Why an emulator cannot be mapped. The message shows it after the emulator's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmulatorFault {
-    /// Its ELF header is bad.
+    /// The ELF header is bad.
     Header(elf::HeaderFault),
-    /// It is for another host.
+    /// The emulator is for another host.
     WrongHost(Machine),
-    /// It needs a dynamic linker; only execve(2) can start it.
+    /// The emulator needs a dynamic linker, so only execve(2) can start it.
     Dynamic,
-    /// It wants an executable stack, which only execve(2) gives.
+    /// The emulator needs an executable stack, which only execve(2) provides.
     ExecutableStack,
-    /// Its program headers are not within the first [`HEAD`] bytes.
+    /// The program headers do not lie within the first [`HEAD`] bytes.
     FarHeaders,
-    /// It has no loadable segment.
+    /// The emulator has no loadable segment.
     NoSegments,
     /// A segment ends beyond the file.
     CutShort,
@@ -47,14 +51,14 @@ pub enum EmulatorFault {
     Misaligned,
     /// A segment is writable and executable.
     WritableCode,
-    /// The entry point is in no executable segment.
+    /// No executable segment contains the entry point.
     Entry,
-    /// No segment contains all the program headers, which libc needs.
+    /// No segment contains all program headers, which libc needs.
     HeadersNotLoaded,
 }
 
 impl EmulatorFault {
-    /// Whether execve(2) can start what cannot be mapped.
+    /// Whether execve(2) can start the emulator although it cannot be mapped.
     pub const fn needs_exec(self) -> bool {
         matches!(self, EmulatorFault::Dynamic | EmulatorFault::ExecutableStack)
     }
@@ -84,16 +88,18 @@ impl Say for EmulatorFault {
 
 display!(EmulatorFault);
 
-/// An emulator that can be mapped. Addresses are those of the file; [`EmulatorFile::relocatable`] ones shift together.
+/// An emulator that can be mapped. Addresses are those in the file; those of a
+/// [`EmulatorFile::relocatable`] emulator all shift by the same distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorFile<'a> {
-    /// Whether it is position-independent (`ET_DYN`).
+    /// Whether the emulator is position-independent (`ET_DYN`).
     pub relocatable: bool,
     /// Lowest address, a multiple of the page size.
     pub low: u64,
     /// One past the highest address, a multiple of the page size.
     pub high: u64,
-    /// Alignment that a position-independent program wants, in bytes: at least the page size, a power of two.
+    /// Alignment that a position-independent emulator needs, in bytes: a power of two, and at least
+    /// the page size.
     pub align: u64,
     /// Entry point.
     pub entry: u64,
@@ -108,18 +114,20 @@ pub struct EmulatorFile<'a> {
     page: u64,
 }
 
-/// One segment, as mmap(2) wants it. All addresses and lengths but `zero` are multiples of the page size.
+/// One segment, in the form that mmap(2) needs. All addresses and lengths except `zero` are
+/// multiples of the page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// Where it begins.
+    /// Start address.
     pub address: u64,
-    /// Bytes mapped from the file; 0 when the segment has none.
+    /// Bytes mapped from the file; 0 if the segment has none.
     pub file_len: u64,
     /// Offset in the file.
     pub offset: u64,
-    /// First byte after the file's part that must be zero, and how many up to the end of its page.
+    /// First byte after the file's part that must be zero, and the number of bytes to the end of
+    /// its page.
     pub zero: (u64, u64),
-    /// Bytes of fresh memory after the file's part.
+    /// Bytes of zeroed memory after the file's part.
     pub fresh_len: u64,
     /// `p_flags`.
     pub flags: u32,
@@ -133,7 +141,8 @@ fn round_up(value: u64, page: u64) -> Option<u64> {
     Some(round_down(value.checked_add(page.checked_sub(1)?)?, page))
 }
 
-/// As the standard library's, which takes the bits' number on CPUs that may lack an instruction for it: 100 bytes of code.
+/// Replaces the standard library's function, which counts bits; on CPUs that may lack an
+/// instruction for that, it takes 100 bytes of code.
 pub(crate) fn is_power_of_two(value: u64) -> bool {
     value != 0 && value & value.wrapping_sub(1) == 0
 }
@@ -159,15 +168,16 @@ impl Mapping {
         })
     }
 
-    /// One past its last address.
+    /// One past the segment's last address.
     fn end(&self) -> u64 {
         self.address.saturating_add(self.file_len).saturating_add(self.fresh_len)
     }
 }
 
 impl<'a> EmulatorFile<'a> {
-    /// Examines the emulator whose first [`HEAD`] bytes (or fewer, if it is shorter) are `head` and whose file has
-    /// `file_len` bytes, for `host` with pages of `page` bytes.
+    /// Examines an emulator for `host` with pages of `page` bytes. `head` is the first [`HEAD`]
+    /// bytes of its file (fewer if the file is shorter), `file_len` the length of the file in
+    /// bytes.
     ///
     /// # Errors
     /// The first [`EmulatorFault`].
@@ -198,7 +208,7 @@ impl<'a> EmulatorFile<'a> {
             if is_power_of_two(segment.align) {
                 align = align.max(segment.align);
             }
-            // check() has shown that these sums do not overflow.
+            // `check` has shown that these sums do not overflow.
             let holds = |start: u64, len: u64, value: u64| value.checked_sub(start).is_some_and(|within| within < len);
             entry_found |= segment.flags & PF_X != 0 && holds(segment.vaddr, segment.memsz, header.entry);
             let table_end = header.phoff.saturating_add(header.program_headers_size());
@@ -243,14 +253,14 @@ impl<'a> EmulatorFile<'a> {
             return Err(EmulatorFault::WritableCode);
         }
         let mapping = Mapping::of(segment, page).ok_or(EmulatorFault::Size)?;
-        // The rest of the file's last page is zeroed, which only a writable segment allows.
+        // The rest of the file's last page must be zeroed, so the segment must be writable.
         if mapping.zero.1 != 0 && segment.flags & PF_W == 0 {
             return Err(EmulatorFault::Size);
         }
         Ok(mapping)
     }
 
-    /// The page size that it was examined for, in bytes.
+    /// The page size that the emulator was examined for, in bytes.
     pub fn page(&self) -> u64 {
         self.page
     }

@@ -1,46 +1,48 @@
-//! Stage 2, `Guest`: what the ELF header of the foreign program says.
+//! Stage 2, `Guest`: the contents of the foreign program's ELF header.
 
 use core::ops::Range;
 
 use crate::bytes;
 use crate::elf::{Class, Fields, Header, HeaderFault};
 
-/// What precedes the properties in their note: three words and the name "GNU".
+/// Length of the note's header, which precedes the properties: three words and the name "GNU".
 const NOTE_HEADER: usize = 16;
-/// `n_type` of that note, `NT_GNU_PROPERTY_TYPE_0`, and its `n_namesz` and name.
+/// `n_type` of this note, `NT_GNU_PROPERTY_TYPE_0`, and its `n_namesz` and name.
 const NOTE: (u32, u32, [u8; 4]) = (5, 4, *b"GNU\0");
 
-/// What stands in `e_ident` from byte 8 on, where no rule of ours looks, in a program that is a question to the
-/// interpreter: which registered file it is. `AppImage` writes `AI\x02` there, and everything else zeros.
+/// Marks a program as a question to the interpreter: which image is registered? The mark is in
+/// `e_ident` from byte 8 on, which the kernel rules do not compare. `AppImage` writes `AI\x02`
+/// there; all other programs have zeros.
 pub const QUESTION: [u8; 8] = *b"bd-ident";
-/// Offset of that in the file.
+/// Offset of the mark in the file.
 pub const QUESTION_AT: usize = 8;
 
 /// A program for another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guest {
-    /// Its ELF header, checked.
+    /// The ELF header, checked.
     pub header: Header,
 }
 
 impl Guest {
-    /// Identifies the program whose first bytes are `head` (at least the header; more does no harm).
+    /// Identifies the program whose first bytes are `head`, which must hold at least the header.
     ///
-    /// Security rule 5: nothing of a guest is trusted. Every field that is used is checked, here and where it is used; lints
-    /// forbid whatever could panic or overflow, and nothing is allocated.
+    /// Security rule 5: nothing in a guest is trusted. Every field is checked, here or where it is
+    /// used. Lints forbid code that could panic or overflow, and nothing is allocated.
     ///
     /// # Errors
-    /// What QEMU's loader would refuse in the header as well.
+    /// Every header that QEMU's loader would refuse too.
     pub fn identify(head: &[u8]) -> Result<Self, HeaderFault> {
         Header::parse(head).map(|header| Guest { header })
     }
 
-    /// Whether the program that begins with `head` is a question. An interpreter that does not know it runs it as a program.
+    /// Whether the program that begins with `head` is a question. An interpreter that does not know
+    /// questions runs it as a program.
     pub fn asks(head: &[u8]) -> bool {
         bytes::array(head, QUESTION_AT) == Some(QUESTION)
     }
 
-    /// Where the program headers lie in the file; empty when there are none or the field is absurd.
+    /// The file range of the program headers; empty if there are none or the field is invalid.
     pub fn program_headers(&self) -> Range<u64> {
         match self.header.phoff.checked_add(self.header.program_headers_size()) {
             Some(end) => self.header.phoff..end,
@@ -48,16 +50,16 @@ impl Guest {
         }
     }
 
-    /// Where the first segment of `kind` (`p_type`) lies in the file, given the bytes of [`Guest::program_headers`]; `None`
-    /// when there is none.
+    /// The file range of the first segment of `kind` (`p_type`). `program_headers` is the bytes of
+    /// [`Guest::program_headers`]. `None` if there is no such segment.
     pub fn segment(&self, program_headers: &[u8], kind: u32) -> Option<Range<u64>> {
         let segment = self.header.program_headers(program_headers).find(|segment| segment.kind == kind)?;
         Some(segment.offset..segment.offset.checked_add(segment.filesz)?)
     }
 
-    /// The property `kind`, whose data is four bytes, given the bytes of the guest's `PT_GNU_PROPERTY`. The note's descriptor
-    /// is a list of `pr_type`, `pr_datasz` and data, padded to eight bytes in class 64 and four in class 32 (Linux
-    /// Extensions to gABI, "Program Property").
+    /// The four-byte property `kind` from the bytes of the guest's `PT_GNU_PROPERTY`. The note's
+    /// descriptor is a list of `pr_type`, `pr_datasz` and data, padded to eight bytes in class 64
+    /// and to four in class 32 (Linux Extensions to gABI, "Program Property").
     pub fn property(&self, note: &[u8], kind: u32) -> Option<u32> {
         let fields = |bytes| Fields { bytes, class: self.header.class, data: self.header.data };
         let header = fields(note);
@@ -72,7 +74,7 @@ impl Guest {
             if found == kind && len == size_of::<u32>() {
                 return property.u32(8);
             }
-            // `pr_type` and `pr_datasz`, and the data, padded.
+            // `pr_type` and `pr_datasz`, then the data with its padding.
             rest = rest.get((len.checked_add(word)?.checked_add(7)?) & !word.wrapping_sub(1)..)?;
         }
     }

@@ -1,14 +1,15 @@
-//! Stage 1, `Handoff`: what the kernel left on the stack of a freshly exec'ed process.
+//! Stage 1, `Handoff`: the stack as the kernel leaves it after execve(2).
 //!
-//! Layout, in machine words from the stack pointer up (`fs/binfmt_elf.c`, `create_elf_tables`; x86-64 psABI 3.4.1):
+//! Layout, in machine words from the stack pointer up (`fs/binfmt_elf.c`, `create_elf_tables`;
+//! x86-64 psABI 3.4.1):
 //!
 //! ```text
 //! argc | argv[0] … argv[argc-1] | 0 | envp[0] … | 0 | (a_type, a_val) … | AT_NULL, 0
 //! ```
 //!
-//! Strings are words here, addresses that only the interpreter may follow; so this stage can be tested with
-//! invented ones. The words are cells, since the emulator's stack is made out of them in place
-//! ([`crate::initial_stack`]).
+//! Strings are addresses here, and only the interpreter may follow them. This stage can therefore
+//! be tested with invented addresses. The words are cells because the emulator's stack is built
+//! from them in place ([`crate::initial_stack`]).
 
 use core::cell::Cell;
 
@@ -30,7 +31,7 @@ pub mod aux {
     pub const FLAGS: usize = 8;
     /// Entry point of the program.
     pub const ENTRY: usize = 9;
-    /// Non-zero when the exec gained privilege.
+    /// Non-zero if the exec gained privileges.
     pub const SECURE: usize = 23;
     /// Address of the path that was executed.
     pub const EXECFN: usize = 31;
@@ -39,20 +40,20 @@ pub mod aux {
 /// `AT_FLAGS_PRESERVE_ARGV0` (uapi/linux/binfmts.h).
 pub const PRESERVE_ARGV0: usize = 1;
 
-/// The kernel's initial stack, its parts told apart.
+/// The parts of the kernel's initial stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff<'a> {
     /// Addresses of the arguments.
     pub argv: &'a [Cell<usize>],
     /// Addresses of the environment strings.
     pub envp: &'a [Cell<usize>],
-    /// The auxiliary vector as alternating types and values, `AT_NULL` left out.
+    /// The auxiliary vector as alternating types and values, without `AT_NULL`.
     pub auxv: &'a [Cell<usize>],
 }
 
 impl<'a> Handoff<'a> {
-    /// Tells the parts of `words` apart, which begin at argc and may go on past `AT_NULL`. `None` when they are not
-    /// what a kernel writes.
+    /// Splits `words` into its parts. They begin at argc and may continue past `AT_NULL`. `None` if
+    /// this is no stack that a kernel writes.
     pub fn read(words: &'a [Cell<usize>]) -> Option<Self> {
         let zero =
             |words: &'a [Cell<usize>]| words.split_first().filter(|(word, _)| word.get() == 0).map(|(_, rest)| rest);
@@ -74,12 +75,13 @@ impl<'a> Handoff<'a> {
         })
     }
 
-    /// `AT_EXECFD`: the guest, opened by the kernel. Its absence means a person started us.
+    /// `AT_EXECFD`: the guest, opened by the kernel. Without it, a person started the program.
     pub fn execfd(&self) -> Option<i32> {
         self.aux(aux::EXECFD).and_then(|fd| i32::try_from(fd).ok())
     }
 
-    /// `AT_SECURE`. A vector without it (no kernel since 2.6 writes one) counts as privileged.
+    /// `AT_SECURE`. If the vector lacks it, the guest counts as privileged; kernels since 2.6
+    /// always write it.
     pub fn secure(&self) -> bool {
         self.aux(aux::SECURE) != Some(0)
     }
@@ -89,10 +91,11 @@ impl<'a> Handoff<'a> {
         self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
     }
 
-    /// The guest's path and argv\[0\] out of argv as `binfmt_misc` rewrote it: `[interpreter, path, argv0,
-    /// args…]` with flag P (`argv0_kept`), `[interpreter, path, args…]` without, where the path stands in for the lost
-    /// argv\[0\]. So it does for a caller's empty argv, which Linux passes on as such before 5.18 (dcd46d897adb). With them
-    /// comes the number of arguments that precede the guest's own.
+    /// The guest's path and argv\[0\], from argv as `binfmt_misc` rewrote it: `[interpreter, path,
+    /// argv0, args…]` with flag P (`argv0_kept`), and `[interpreter, path, args…]` without. Without
+    /// flag P, and if the caller's argv is empty, the path stands in for argv\[0\]; Linux passes on
+    /// an empty argv before 5.18 (dcd46d897adb). Also returns the number of arguments in front of
+    /// the guest's own.
     pub fn invocation(&self, argv0_kept: bool) -> Option<(Invocation<usize>, usize)> {
         match self.argv {
             [_, path, argv0, ..] if argv0_kept => Some((Invocation { path: path.get(), argv0: argv0.get() }, 3)),
@@ -104,7 +107,8 @@ impl<'a> Handoff<'a> {
     }
 }
 
-/// How the guest was called, but for its arguments. `A` is a string: an address for the interpreter, bytes for the command.
+/// How the guest was called, without its arguments. `A` is a string: an address in the interpreter,
+/// bytes in the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invocation<A> {
     /// The path as the caller passed it to execve(2).
@@ -113,8 +117,8 @@ pub struct Invocation<A> {
     pub argv0: A,
 }
 
-/// Whether a kernel of this release (`uname -r`) sets `AT_FLAGS` bit 0 for entries with flag P: since 5.12, commit
-/// 2347961b11d4.
+/// Whether a kernel of this release (`uname -r`) sets `AT_FLAGS` bit 0 for entries with flag P.
+/// Kernels do since 5.12, commit 2347961b11d4. A release that cannot be read counts as new.
 pub fn sets_argv0_flag(release: &[u8]) -> bool {
     is_since(release, (5, 12))
 }

@@ -1,8 +1,9 @@
-//! The payload of a registered file: a header, the compiled table, and the programs that travel along.
+//! The payload of an image: a header, the compiled table, and the embedded programs.
 //!
-//! It is the last `PT_LOAD` of the interpreter's own ELF file, so it is simply there in memory when the kernel has
-//! started us. All offsets are bytes from the start of the payload, all numbers little-endian; the records here are the
-//! one definition for writer and reader. docs/image-format.md describes the whole file.
+//! The payload is the last `PT_LOAD` of the interpreter's own ELF file, so it is in memory when the
+//! kernel starts the interpreter. All offsets are bytes from the start of the payload, and all
+//! numbers are little-endian. Writer and reader share the records defined here.
+//! docs/image-format.md describes the whole file.
 
 use core::ffi::CStr;
 
@@ -14,31 +15,31 @@ use crate::record::{Extent, Field, record};
 use crate::table::{Corrupt, Row, Table};
 
 record! {
-    /// Begins the payload.
+    /// The start of the payload.
     pub struct ImageHeader {
         /// [`IMAGE_MAGIC`].
         pub magic: [u8; 8],
         /// [`IMAGE_VERSION`].
         pub version: u32,
-        /// `e_machine` of the host that the file is for.
+        /// `e_machine` of the host that the image is for.
         pub host: u16,
-        /// Keeps what follows at multiples of eight; zero.
+        /// Keeps the following fields at multiples of eight; zero.
         pub reserved: u16,
-        /// Page size of the host that wrote it, in bytes: what bodies are aligned to.
+        /// Page size of the host that wrote the image, in bytes: the alignment of bodies.
         pub page: u64,
-        /// Length of the whole payload.
+        /// Length of the whole payload, in bytes.
         pub len: u64,
         /// The compiled table.
         pub table: Extent,
-        /// The programs, a [`ProgramRecord`] each; number 0 is the command.
+        /// The programs, one [`ProgramRecord`] each; number 0 is the command.
         pub programs: Extent,
-        /// Where they come from, an [`OriginRecord`] each, in the same order.
+        /// The origins of the programs, one [`OriginRecord`] each, in the same order.
         pub origins: Extent,
         /// The table as JSON, for people.
         pub json: Extent,
-        /// What was drawn upon for the addresses of the programs.
+        /// The number from which the addresses of the programs were computed.
         pub seed: u64,
-        /// SHA-256 of all that makes this image what it is; another image has another one.
+        /// SHA-256 of the contents. It identifies the image.
         pub identity: [u8; 32],
         /// [`checksum`] of the header's bytes before this field.
         pub checksum: u64,
@@ -46,19 +47,21 @@ record! {
 }
 
 record! {
-    /// A program, laid out as it lies in memory.
+    /// A program, laid out as it will be in memory.
     pub struct ProgramRecord {
         /// File name, one string.
         pub name: Extent,
-        /// 1 if it can be anywhere (`ET_DYN`), 0 if it must be at [`ProgramRecord::low`].
+        /// 1 if the program can run at any address (`ET_DYN`), 0 if it must be at
+        /// [`ProgramRecord::low`].
         pub relocatable: u64,
-        /// Lowest address in the file's own numbering; all addresses below are in it, too.
+        /// Lowest address in the file. The addresses below are also those in the file.
         pub low: u64,
         /// One past the highest address.
         pub high: u64,
         /// Alignment, in bytes.
         pub align: u64,
-        /// Address for which the body's pointers are right as they are, as `low` there; 0 if there is none.
+        /// Address that the body is relocated for: if `low` is mapped there, all pointers are
+        /// right. 0 if there is none.
         pub base: u64,
         /// Entry point.
         pub entry: u64,
@@ -66,34 +69,35 @@ record! {
         pub phdr: u64,
         /// Number of program headers.
         pub phnum: u64,
-        /// Memory from `low` on up to the last byte that is not zero, in whole pages.
+        /// Bytes of memory from `low` to the last byte that is not zero, in whole pages.
         pub body: Extent,
-        /// Who may do what where, a [`SegmentRecord`] each, in ascending order.
+        /// The permissions of its parts, one [`SegmentRecord`] each, in ascending order.
         pub segments: Extent,
-        /// What to write when it is not at `base`, a [`WordRecord`] each.
+        /// The words to write if the program is not mapped at `base`, one [`WordRecord`] each.
         pub words: Extent,
     }
 }
 
 record! {
-    /// The file that a program was read from; only people want to know.
+    /// The file that a program was read from. Only people need it.
     pub struct OriginRecord {
         /// Its path, one string.
         pub path: Extent,
-        /// What it said its version is, one string; empty if it did not.
+        /// The version that it reported, one string; empty if it reported none.
         pub version: Extent,
-        /// Its SHA-256.
+        /// SHA-256 of the file.
         pub digest: [u8; 32],
-        /// Its length, in bytes.
+        /// Length of the file, in bytes.
         pub size: u64,
     }
 }
 
 record! {
-    /// Permissions of a part of a program, in whole pages. A part of the body that is in no segment is readable and
-    /// executable; what is behind the body is zero, and not to be used unless it is in a segment.
+    /// Permissions of a part of a program, in whole pages. A part of the body outside all segments
+    /// is readable and executable. Memory behind the body is zero, and outside all segments it is
+    /// inaccessible.
     pub struct SegmentRecord {
-        /// Where it begins.
+        /// Start address.
         pub address: u64,
         /// Length in bytes.
         pub len: u64,
@@ -105,9 +109,9 @@ record! {
 record! {
     /// A machine word of a body.
     pub struct WordRecord {
-        /// Where it is.
+        /// Address of the word.
         pub address: u64,
-        /// What to write.
+        /// Value to write.
         pub value: u64,
     }
 }
@@ -116,30 +120,30 @@ record! {
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 /// Version of the layout.
 pub const IMAGE_VERSION: u32 = 2;
-/// Largest `p_flags` of a segment: readable, writable, and executable are all there is.
+/// Largest `p_flags` of a segment: readable, writable and executable.
 const MAX_FLAGS: u64 = 7;
 /// Number of the program that is the command.
 pub const COMMAND: u32 = 0;
 
-/// FNV-1a of 64 bits: quick to begin with, and notices every single changed byte.
+/// 64-bit FNV-1a: it needs no preparation, and detects every change of a single byte.
 pub fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// What is wrong with a payload.
+/// Why a payload cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageFault {
-    /// There is none, or something else is in its place.
+    /// There is no payload, or something else is in its place.
     NoPayload,
-    /// Of a version that this reader does not know.
+    /// This reader does not know the version.
     Version(u32),
-    /// For another kind of host.
+    /// The image is for another kind of host.
     Host(Machine),
-    /// For hosts whose pages are smaller.
+    /// The image is for hosts with smaller pages.
     Page,
-    /// A field points outside.
+    /// A field points outside the payload.
     Corrupt,
-    /// The file ends before it should.
+    /// The file is shorter than its header says.
     CutShort,
 }
 
@@ -167,8 +171,8 @@ impl Say for ImageFault {
 display!(ImageFault);
 
 impl ImageHeader {
-    /// Reads the header at the start of `payload` and checks what a reader on a host of `machine` must know before it
-    /// looks further.
+    /// Reads the header at the start of `payload`, and makes the checks that must come first on a
+    /// host of `machine`.
     ///
     /// # Errors
     /// [`ImageFault`].
@@ -189,35 +193,35 @@ impl ImageHeader {
         Ok(header)
     }
 
-    /// How much of the payload comes before the bodies, in bytes: all that a reader looks at.
+    /// Bytes of the payload before the bodies. A reader looks at these only.
     pub fn meta_len(&self) -> u64 {
         self.table.end().max(self.programs.end()).max(self.origins.end()).max(self.json.end()).min(self.len)
     }
 
-    /// The checksum that a header with these bytes must have.
+    /// The checksum of a header with these bytes.
     pub fn sum(&self, bytes: &[u8]) -> Option<u64> {
         bytes.get(..ImageHeader::SIZE.checked_sub(u64::SIZE)?).map(checksum)
     }
 }
 
-/// The payload of a registered file.
+/// The payload of an image.
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
-    /// The architectures.
+    /// The table.
     pub table: Table<'a>,
     /// Page size of this host, in bytes.
     pub page: u64,
     /// Length of the payload.
     pub len: u64,
-    /// Where the table ends, in bytes from the start of the payload.
+    /// End of the table, in bytes from the start of the payload.
     pub table_end: u64,
-    /// How much of the payload comes before the bodies, in bytes.
+    /// Bytes of the payload before the bodies.
     meta_len: u64,
     bytes: &'a [u8],
     programs: &'a [u8],
 }
 
-/// A program of an image, every field checked. Addresses are in the file's own numbering.
+/// A program of an image, with every field checked. Addresses are those in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedded<'a> {
     name: &'a CStr,
@@ -227,8 +231,8 @@ pub struct Embedded<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads a payload of `len` bytes for a host of `machine` with pages of `page` bytes, a power of two. `bytes` need not
-    /// have more of it than what comes before the bodies.
+    /// Reads a payload of `len` bytes for a host of `machine` with pages of `page` bytes, a power
+    /// of two. `bytes` may end where the bodies begin.
     ///
     /// # Errors
     /// [`ImageFault`].
@@ -236,12 +240,13 @@ impl<'a> Image<'a> {
         Self::of(&ImageHeader::open(bytes, machine)?, bytes, len, page)
     }
 
-    /// The same for a payload whose header has been opened; `bytes` has at least [`ImageHeader::meta_len`] of it.
+    /// Reads a payload whose header has been opened. `bytes` holds at least
+    /// [`ImageHeader::meta_len`] bytes.
     ///
     /// # Errors
     /// [`ImageFault`].
     pub fn of(header: &ImageHeader, bytes: &'a [u8], len: u64, page: u64) -> Result<Self, ImageFault> {
-        // What is aligned to larger pages is aligned to ours, too.
+        // A multiple of a larger page size is also a multiple of the host's.
         if header.page & page.wrapping_sub(1) != 0 {
             return Err(ImageFault::Page);
         }
@@ -255,12 +260,12 @@ impl<'a> Image<'a> {
         Ok(Image { table, page, len, table_end, meta_len, bytes, programs: at(header.programs)? })
     }
 
-    /// No image, just a table: emulators are found by their paths.
+    /// A table without an image: emulators are found by their paths.
     pub fn without_programs(table: Table<'a>) -> Self {
         Image { table, page: 1, len: 0, table_end: 0, meta_len: 0, bytes: &[], programs: &[] }
     }
 
-    /// [`ImageHeader::identity`]; empty where there is no image.
+    /// [`ImageHeader::identity`]; empty if there is no image.
     pub fn identity(&self) -> &'a [u8] {
         let end = ImageHeader::SIZE.saturating_sub(u64::SIZE);
         self.bytes.get(end.saturating_sub(<[u8; 32]>::SIZE)..end).unwrap_or_default()
@@ -269,7 +274,7 @@ impl<'a> Image<'a> {
     /// The programs, the command first.
     ///
     /// # Errors
-    /// Of each, [`ImageFault::Corrupt`].
+    /// [`ImageFault::Corrupt`], for each program.
     pub fn programs(&self) -> impl Iterator<Item = Result<Embedded<'a>, ImageFault>> + use<'a> {
         let image = *self;
         let records = self.programs.chunks_exact(ProgramRecord::SIZE).map(ProgramRecord::read);
@@ -287,7 +292,7 @@ impl<'a> Image<'a> {
     /// A program by its number.
     ///
     /// # Errors
-    /// [`ImageFault::Corrupt`]: there is no such program, or a field of it is outside of what it must be inside of.
+    /// [`ImageFault::Corrupt`]: there is no such program, or one of its fields is out of range.
     pub fn program(&self, number: u32) -> Result<Embedded<'a>, ImageFault> {
         let record = self.programs.chunks_exact(ProgramRecord::SIZE).nth(number as usize);
         record.and_then(ProgramRecord::read).and_then(|record| self.check(record)).ok_or(ImageFault::Corrupt)
@@ -327,7 +332,7 @@ impl<'a> Image<'a> {
             reached = past;
             flags <= MAX_FLAGS && flags & writable_code != writable_code
         });
-        // What is no part of any segment cannot be written to.
+        // Parts outside all segments cannot be written to.
         let restorable =
             |word: WordRecord| word.address & 7 == 0 && program.is_writable(word.address, u64::SIZE as u64);
         (good && placed && program.words().all(restorable)).then_some(program)
@@ -345,12 +350,12 @@ impl<'a> Embedded<'a> {
         &self.record
     }
 
-    /// The parts of the program that have permissions of their own.
+    /// The parts of the program that have their own permissions.
     pub fn segments(&self) -> impl Iterator<Item = SegmentRecord> + Clone + use<'a> {
         self.segments.chunks_exact(SegmentRecord::SIZE).filter_map(SegmentRecord::read)
     }
 
-    /// Whether the `len` bytes at `address` are all in one writable segment.
+    /// Whether all `len` bytes at `address` are in one writable segment.
     fn is_writable(&self, address: u64, len: u64) -> bool {
         let holds = |segment: SegmentRecord| {
             let within = address.checked_sub(segment.address).and_then(|offset| offset.checked_add(len));
@@ -359,7 +364,7 @@ impl<'a> Embedded<'a> {
         self.segments().any(holds)
     }
 
-    /// What to write when it is not at its base.
+    /// The words to write if the program is not at its base address.
     pub fn words(&self) -> impl Iterator<Item = WordRecord> + Clone + use<'a> {
         self.words.chunks_exact(WordRecord::SIZE).filter_map(WordRecord::read)
     }

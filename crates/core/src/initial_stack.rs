@@ -1,8 +1,10 @@
-//! The emulator's initial stack (layout: [`crate::handoff`]), made in place out of the kernel's.
+//! The emulator's initial stack, built in place from the kernel's. [`crate::handoff`] describes the
+//! layout.
 //!
-//! The guest's arguments, the environment and the auxiliary vector stay where the kernel wrote them. The emulator's own
-//! arguments are written in front of the guest's, in words that the interpreter has set aside below the kernel's. So a start
-//! needs no more stack than one by the kernel itself, however long the guest's arguments are.
+//! The guest's arguments, the environment and the auxiliary vector stay where the kernel wrote
+//! them. The emulator's own arguments are written in front of the guest's, in words that the
+//! interpreter has reserved below the kernel's. A start therefore needs no more stack than one by
+//! the kernel, however long the guest's arguments are.
 
 use core::cell::Cell;
 use core::ops::Range;
@@ -10,33 +12,33 @@ use core::ops::Range;
 use crate::handoff::{Handoff, PRESERVE_ARGV0, aux};
 use crate::table::MAX_ROW_WORDS;
 
-/// Words that must lie in front of the kernel's, for what is added: the options and settings of a row, at most nine other
-/// arguments, and one word so that argc is aligned to 16 bytes.
+/// Words to reserve in front of the kernel's: the options and settings of a row, at most nine other
+/// arguments, and one word to align argc to 16 bytes.
 pub const SPARE: usize = MAX_ROW_WORDS + 28;
 
-/// What a program's auxiliary vector says differently from the kernel's.
+/// The values in which a program's auxiliary vector differs from the kernel's.
 #[derive(Clone, Copy, Debug)]
 pub struct Patch {
     /// `AT_PHDR`: address of the program headers.
     pub phdr: usize,
-    /// `AT_PHNUM`; `AT_PHENT` stays, as both files are of the host's class.
+    /// `AT_PHNUM`. `AT_PHENT` stays, because both files have the host's class.
     pub phnum: usize,
     /// `AT_ENTRY`.
     pub entry: usize,
-    /// `AT_EXECFD`, if it has moved.
+    /// `AT_EXECFD`, if the descriptor was moved.
     pub execfd: Option<usize>,
     /// `AT_FLAGS` bit 0.
     pub argv0_flag: bool,
 }
 
 impl Patch {
-    /// The value for entry `kind`, given the kernel's.
+    /// The value for the entry `kind`, given the kernel's value.
     pub fn apply(&self, kind: usize, value: usize) -> usize {
         match kind {
             aux::PHDR => self.phdr,
             aux::PHNUM => self.phnum,
             aux::ENTRY => self.entry,
-            // Where a dynamic linker would be.
+            // The base address of a dynamic linker, of which there is none.
             aux::BASE => 0,
             aux::EXECFD => self.execfd.unwrap_or(value),
             aux::FLAGS => value & !PRESERVE_ARGV0 | usize::from(self.argv0_flag),
@@ -54,29 +56,29 @@ impl Patch {
     }
 }
 
-/// Takes addresses of strings one by one.
+/// Receives addresses of strings, one by one.
 pub type Push<'p> = dyn FnMut(usize) + 'p;
-/// Passes addresses of strings, the same ones each time.
+/// Passes addresses of strings to a sink. Every call passes the same ones.
 pub type Words<'c> = dyn Fn(&mut Push<'_>) + 'c;
-/// Passes the addresses of settings, given the caller's variables that stay.
+/// Passes the addresses of settings, given the caller's variables that are kept.
 pub type Settings<'c> = dyn Fn(&[Cell<usize>], &mut Push<'_>) + 'c;
 
-/// What the emulator gets instead of what the kernel has written.
+/// How the emulator's stack differs from the kernel's.
 pub struct Change<'c> {
     /// The arguments in front of the guest's.
     pub front: &'c Words<'c>,
-    /// How many of the kernel's arguments these replace.
+    /// How many of the kernel's arguments they replace.
     pub replaced: usize,
-    /// Whether a variable of the caller's, given by its address, stays.
+    /// Whether to keep the caller's variable at this address.
     pub keeps: &'c dyn Fn(usize) -> bool,
     /// The settings that are added to the caller's variables.
     pub settings: &'c Settings<'c>,
 }
 
-/// Where the parts of a changed stack begin: indexes of words.
+/// Indexes of the words at which the parts of a changed stack begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
-    /// argc: the stack pointer.
+    /// argc, which the stack pointer points to.
     pub argc: usize,
     /// The environment.
     pub envp: usize,
@@ -85,8 +87,9 @@ pub struct Parts {
 }
 
 impl Change<'_> {
-    /// Makes the change in `words`: some to spare, and from index `argc` on those that `handoff` was read from. `None` when
-    /// what is added does not fit into the words to spare; then they are in disorder.
+    /// Makes the change in `words`: spare words, and from index `argc` on the words that `handoff`
+    /// was read from. `None` if the additions do not fit into the spare words; the contents are
+    /// then undefined.
     pub fn make(&self, words: &[Cell<usize>], argc: usize, handoff: &Handoff<'_>) -> Option<Parts> {
         let front = count(self.front);
         let arguments = argc.checked_add(1)?.checked_add(self.replaced)?;
@@ -94,7 +97,8 @@ impl Change<'_> {
         let envp_start = argv_end.checked_add(1)?;
         let envp_end = envp_start.checked_add(handoff.envp.len())?;
 
-        // The caller's variables that stay move up, towards the auxiliary vector; the settings come in front of them.
+        // The caller's variables that are kept move up, towards the auxiliary vector. The settings
+        // go in front of them.
         let mut callers = envp_end;
         for variable in words.get(envp_start..envp_end)?.iter().rev().map(Cell::get) {
             if (self.keeps)(variable) {
@@ -108,7 +112,7 @@ impl Change<'_> {
         let envp = callers.checked_sub(added)?;
         let guests = envp.checked_sub(1)?.checked_sub(argv_end.checked_sub(arguments)?)?;
         let start = guests.checked_sub(front)?.checked_sub(1)?;
-        // An odd number of words more makes everything move by one.
+        // If the number of added words is odd, everything moves by one word.
         let odd = usize::from(words.get(start)?.as_ptr() as usize & 8 != 0);
         let lower = |index: usize| index.checked_sub(odd);
 
@@ -141,7 +145,7 @@ fn put<'w>(to: &mut impl Iterator<Item = &'w Cell<usize>>, word: usize) {
     }
 }
 
-/// Moves the words in `range` to where `to` is the first.
+/// Moves the words in `range` so that they begin at `to`.
 fn slide(words: &[Cell<usize>], range: Range<usize>, to: usize) -> Option<()> {
     let upwards = to > range.start;
     let pairs = words.get(to..)?.iter().zip(words.get(range)?);
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    /// The kernel's words, with some to spare, at an address that is a multiple of 16 or not.
+    /// The kernel's words and some spare ones, at an address that is or is not a multiple of 16.
     fn make(odd: bool, words: &[usize], change: &Change<'_>) -> Option<(Parts, Vec<usize>)> {
         #[repr(align(16))]
         struct Aligned([Cell<usize>; 64]);

@@ -1,17 +1,18 @@
-//! The stages of binfmt-dispatch, from what the kernel left on the stack to what is about to be done:
+//! The stages of binfmt-dispatch, from the kernel's initial stack to a plan for the emulator:
 //!
 //! ```text
 //! handoff -> identify -> choose -> find_emulator -> plan -> hand-over
 //!     \__________\__________\____________\________\-> Refusal
 //! ```
 //!
-//! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no system call. The interpreter carries a
-//! [`plan::Plan`] out; the command prints the same value. Bytes that come from outside are untrusted: every read is
-//! range-checked and no input panics.
+//! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no system call.
+//! The interpreter carries out a [`plan::Plan`]; the command prints the same value. Bytes from
+//! outside are untrusted: every read is range-checked, and no input causes a panic.
 //!
-//! `#[inline(never)]` stands where it makes the interpreter smaller (measured with Rust 1.85 and GNU ld).
+//! `#[inline(never)]` is used where it makes the interpreter smaller (measured with Rust 1.85 and
+//! GNU ld).
 #![forbid(unsafe_code)]
-// No input may make it panic.
+// No input may cause a panic.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -26,8 +27,8 @@
 #[cfg(test)]
 extern crate std;
 
-// The stages, in the order in which a start passes them.
-pub mod handoff; // what the kernel wrote on the stack
+// The stages, in the order of a start.
+pub mod handoff; // the kernel's initial stack
 pub mod guest; // the foreign program's header
 mod choose; // the row that accepts it
 pub mod emulator_file; // the emulator's program headers

@@ -1,4 +1,5 @@
-//! Messages without `core::fmt`: its machinery alone would take a quarter of the interpreter's size.
+//! Messages without `core::fmt`: its machinery alone would take a quarter of the interpreter's
+//! size.
 //!
 //! What a message is made of implements [`Say`]; for the command every one of them is also a
 //! [`Display`](core::fmt::Display), by the same code.
@@ -94,7 +95,8 @@ fn digit(value: u8) -> &'static str {
     "0123456789abcdef".get(at..=at).unwrap_or_default()
 }
 
-/// Untrusted bytes for a terminal: control characters, and bytes that are not UTF-8, appear as `\xHH`.
+/// Untrusted bytes for a terminal: control characters, and bytes that are not UTF-8, appear as
+/// `\xHH`.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a>(pub &'a [u8]);
 

@@ -1,6 +1,7 @@
-//! The stages between the kernel's hand-off and the hand-over to the emulator, as verbs: [`identify`], [`choose`],
-//! [`find_emulator`], [`plan`]. The interpreter goes through them in `dispatch`, and the command where it runs or explains a
-//! program; they differ in how files are read, which is a [`World`].
+//! The stages between the kernel's hand-off and the hand-over to the emulator, as verbs:
+//! [`identify`], [`choose`], [`find_emulator`], [`plan`]. The interpreter runs them in `dispatch`,
+//! and the command when it runs or explains a program. The two differ in how they read files, which
+//! a [`World`] abstracts.
 //!
 //! [`choose`]: crate::Table::choose
 
@@ -16,19 +17,20 @@ use crate::plan::{self, Cpu, Plan};
 use crate::table::{Argv0, Identity, Row, Strategy};
 use crate::{Guest, Refusal, bytes};
 
-/// How much of a guest is read at once, in bytes: in most programs this holds the program headers and the name of the
-/// dynamic linker too.
+/// How much of a guest is read first, in bytes. In most programs this also holds the program
+/// headers and the name of the dynamic linker.
 pub const START: usize = 1024;
-/// Most of a guest that is read at a time for what its row leaves open, in bytes: program headers, of which no program has as
-/// many; a dynamic linker's name (`PATH_MAX`, as in the kernel's own loader); GNU properties, which have some 50.
+/// Most bytes of a guest that are read at once to decide what the row leaves open. Larger than any
+/// program's header table; a dynamic linker's name is at most `PATH_MAX`, as in the kernel's own
+/// loader; GNU properties take about 50 bytes.
 const PART: usize = 4096;
 
-/// Errno of a file that is not there.
+/// Errno for a file that does not exist.
 pub const ENOENT: i32 = 2;
-/// Errno of a path through something that is no directory.
+/// Errno for a path through something that is no directory.
 pub const ENOTDIR: i32 = 20;
 
-/// Files, and the caller's environment. Errors are errno values.
+/// Access to files and to the caller's environment. Errors are errno values.
 pub trait World {
     /// An open file.
     type File: Copy;
@@ -37,28 +39,29 @@ pub trait World {
     /// # Errors
     /// As open(2).
     fn open(&mut self, path: &CStr) -> Result<Self::File, i32>;
-    /// Reads what there is at `offset` into `buffer` and returns it; the file's own offset stays.
+    /// Reads into `buffer` at `offset` and returns the bytes read. The file's own offset does not
+    /// change.
     ///
     /// # Errors
     /// As pread(2).
     fn read_at<'b>(&mut self, file: Self::File, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8], i32>;
-    /// Which file it is, and its length.
+    /// The file's identity and length.
     ///
     /// # Errors
     /// As fstat(2).
     fn identity(&mut self, file: Self::File) -> Result<Identity, i32>;
     /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
     fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
-    /// Whether the caller has set the environment variable `name`.
+    /// Whether the caller's environment has the variable `name`.
     fn env_is_set(&mut self, name: &[u8]) -> bool;
 }
 
 /// The process that becomes the emulator.
 #[derive(Clone, Copy, Debug)]
 pub struct Process {
-    /// `AT_SECURE`: the guest gained privileges by this exec.
+    /// `AT_SECURE`: this exec gained privileges.
     pub secure: bool,
-    /// What emulators have to fit.
+    /// The machine that emulators must be built for.
     pub host: Host,
     /// Page size, in bytes.
     pub page: u64,
@@ -67,7 +70,7 @@ pub struct Process {
 /// The guest's file, with its header.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestFile<'s, F> {
-    /// What the header says.
+    /// The header.
     pub guest: Guest,
     /// The file.
     file: F,
@@ -75,10 +78,10 @@ pub struct GuestFile<'s, F> {
     start: &'s [u8],
 }
 
-/// The emulator, and so how the process becomes it.
+/// The emulator, in the form that decides how the process becomes it.
 #[derive(Clone, Copy, Debug)]
 pub enum Emulator<'a, 'h, F> {
-    /// Out of the image.
+    /// Embedded in the image.
     Embedded(Embedded<'a>),
     /// Mapped from a file.
     Mapped {
@@ -86,7 +89,7 @@ pub enum Emulator<'a, 'h, F> {
         path: &'a CStr,
         /// The file.
         file: F,
-        /// What it is as a program.
+        /// The checked ELF file.
         program: EmulatorFile<'h>,
     },
     /// Executed.
@@ -99,7 +102,7 @@ pub enum Emulator<'a, 'h, F> {
 }
 
 impl<'a, F> Emulator<'a, '_, F> {
-    /// Its path, or its name if it is embedded.
+    /// Its path, or its name if the emulator is embedded.
     pub fn name(&self) -> &'a CStr {
         match *self {
             Emulator::Embedded(program) => program.name(),
@@ -108,14 +111,14 @@ impl<'a, F> Emulator<'a, '_, F> {
     }
 }
 
-/// Room for the headers of an emulator.
+/// A buffer for the headers of an emulator.
 pub type Head = [u8; emulator_file::HEAD];
 
-/// Identifies the guest in the open file, whose first bytes are put into `start`. Security rule 3: nothing but this file is
-/// read of it.
+/// Identifies the guest in the open file, and reads its first bytes into `start`. Security rule 3:
+/// only this file is read for the guest.
 ///
 /// # Errors
-/// It cannot be read, or its header is bad.
+/// The file cannot be read, or its header is bad.
 pub fn identify<'a, 's, W: World>(
     world: &mut W,
     file: W::File,
@@ -127,17 +130,18 @@ pub fn identify<'a, 's, W: World>(
 }
 
 impl<F> GuestFile<'_, F> {
-    /// Whether it is a question, which only the interpreter answers: to anybody else it is a program.
+    /// Whether to answer questions. Only the interpreter does; the command takes one for an
+    /// ordinary program.
     pub fn asks(&self) -> bool {
         Guest::asks(self.start)
     }
 }
 
-/// Finds the emulator of `row`: in the image, or else by path. An emulator by path makes the row what it is for this very
-/// file. `head` receives its headers.
+/// Finds the emulator of `row`, in the image or by its path. For an emulator by path, `row` is
+/// changed to suit this file. `head` receives its headers.
 ///
 /// # Errors
-/// There is none, or it cannot be used.
+/// There is no emulator, or it cannot be used.
 #[inline(never)]
 pub fn find_emulator<'a, 'h, W: World>(
     world: &mut W,
@@ -149,7 +153,8 @@ pub fn find_emulator<'a, 'h, W: World>(
     if let Some(resident) = image.emulator(row).map_err(Refusal::BadImage)? {
         return Ok(Emulator::Embedded(resident));
     }
-    // Security rule 1: what runs with privileges comes from the image. Whoever gains them may control what a path leads to.
+    // Security rule 1: a privileged guest's emulator comes from the image. A caller who gains
+    // privileges may control what a path leads to.
     if process.secure {
         return Err(Refusal::Privileged { machine: row.name });
     }
@@ -171,7 +176,7 @@ pub fn find_emulator<'a, 'h, W: World>(
     }
 }
 
-/// Decides what the emulator is called with, and in which environment.
+/// Decides the emulator's arguments and environment.
 #[inline(never)]
 pub fn plan<'a, A: Copy, W: World>(
     world: &mut W,
@@ -190,7 +195,8 @@ pub fn plan<'a, A: Copy, W: World>(
         options,
         settings,
         emulator: emulator.name(),
-        // Security rule 1 again: a privileged guest's libraries are where it says, or nowhere.
+        // Security rule 1 again: a privileged guest finds its libraries at their own paths only,
+        // never in a sysroot.
         sysroot: if secure { None } else { guest.sysroot(world, row) },
         secure,
         invocation,
@@ -204,11 +210,12 @@ pub fn failed<'a>(doing: &'static str, subject: &'a CStr) -> impl Fn(i32) -> Ref
 }
 
 impl<'s, F: Copy> GuestFile<'s, F> {
-    /// The CPU model: the caller's, or of the row's the larger one if the guest says that it needs more than the usual one
-    /// has.
+    /// The CPU model: the caller's if there is one, else the row's. The row's larger model is used
+    /// if the guest says that it needs more than the usual one has.
     #[inline(never)]
     fn cpu<'a>(&self, world: &mut impl World<File = F>, row: &Row<'a>, secure: bool) -> Cpu<'a> {
-        // Security rule 2 again: what may not reach the emulator chooses nothing here either.
+        // Security rule 2 again: a variable that must not reach the emulator does not choose its
+        // model either.
         if !secure && world.env_is_set(plan::CPU) {
             return Cpu::Caller;
         }
@@ -226,8 +233,8 @@ impl<'s, F: Copy> GuestFile<'s, F> {
         self.guest.property(note, row.property)
     }
 
-    /// The row's sysroot for a dynamic guest whose dynamic linker is not where it says. Where the guest's headers cannot
-    /// be followed there is none, and the emulator will say why.
+    /// The row's sysroot for a dynamic guest whose dynamic linker is not at its path on the host.
+    /// If the guest's headers are broken there is none, and the emulator reports the fault.
     #[inline(never)]
     fn sysroot<'a>(&self, world: &mut impl World<File = F>, row: &Row<'a>) -> Option<&'a CStr> {
         if row.sysroots.is_empty() {
@@ -251,7 +258,7 @@ impl<'s, F: Copy> GuestFile<'s, F> {
         self.part(world, segment, buffer)
     }
 
-    /// The guest's bytes in `range`: out of its first ones, or else read into `buffer`.
+    /// The guest's bytes in `range`: from its first bytes, or else read into `buffer`.
     fn part<'b>(&self, world: &mut impl World<File = F>, range: Range<u64>, buffer: &'b mut [u8]) -> Option<&'b [u8]>
     where
         's: 'b,
@@ -272,7 +279,7 @@ mod tests {
     use crate::table::{Argv0, TABLE_MAGIC, Table};
     use std::vec::Vec;
 
-    /// Notes which files are looked for, and has none.
+    /// Records which files are looked for, and has none.
     struct Nothing(Vec<std::string::String>);
 
     impl World for Nothing {

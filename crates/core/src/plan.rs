@@ -1,5 +1,6 @@
-//! Stage 4, `Plan`: everything about the hand-over that can be known before it: what the emulator is called with, in
-//! which environment, and how the process becomes it. The interpreter carries it out; the command prints it.
+//! Stage 4, `Plan`: everything about the hand-over that is known in advance: the emulator's
+//! arguments and environment, and how the process becomes the emulator. The interpreter carries it
+//! out; the command prints it.
 
 use core::ffi::CStr;
 
@@ -8,39 +9,39 @@ use crate::handoff::Invocation;
 use crate::refusal::Refusal;
 use crate::table::{Argv0, Row};
 
-/// The prefix of the variables that QEMU reads (linux-user/main.c).
+/// Prefix of the variables that QEMU reads (linux-user/main.c).
 pub const QEMU_PREFIX: &[u8] = b"QEMU_";
-/// The variable by which a caller chooses the sysroot.
+/// Variable by which a caller chooses the sysroot.
 pub const LD_PREFIX: &[u8] = b"QEMU_LD_PREFIX";
-/// The variable by which a caller chooses the CPU model.
+/// Variable by which a caller chooses the CPU model.
 pub const CPU: &[u8] = b"QEMU_CPU";
-/// The variable by which a caller chooses argv\[0\]; QEMU's option `-0` would override it.
+/// Variable by which a caller chooses argv\[0\]. QEMU's option `-0` would override it.
 pub const ARGV0: &[u8] = b"QEMU_ARGV0";
 
-/// Security rule 4: this always stands before the path, so that a guest called `-L` is no option.
+/// Security rule 4: this always precedes the path, so a guest called `-L` is not read as an option.
 const END_OF_OPTIONS: &CStr = c"--";
 
-/// How QEMU names itself in its messages when the CPU model is a caller's, which it may refuse: by its argv\[0\], from the
-/// last slash on.
+/// QEMU's argv\[0\] if the CPU model is the caller's. QEMU may refuse the model, and its messages
+/// begin with this text after the last slash.
 pub const WITH_CALLERS_CPU: &CStr = c"qemu (QEMU_CPU is set: see binfmt-dispatch --explain)";
 
-/// Who chooses the CPU model.
+/// The origin of the CPU model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpu<'a> {
-    /// The emulator.
+    /// The emulator's default.
     Emulator,
     /// The table.
     Table(&'a CStr),
-    /// The caller, by [`CPU`].
+    /// The caller, by the variable [`CPU`].
     Caller,
 }
 
-/// What is about to be done for one guest. `A` is a string of the caller's, see [`Invocation`].
+/// What will be done for one guest. `A` is a string of the caller's, see [`Invocation`].
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a, A> {
     /// How the emulator learns the guest's argv\[0\].
     pub argv0: Argv0,
-    /// Whether the caller has chosen another one, by [`ARGV0`].
+    /// Whether the caller has chosen another argv\[0\] by [`ARGV0`].
     pub callers_argv0: bool,
     /// The CPU model for the emulator.
     pub cpu: Cpu<'a>,
@@ -48,11 +49,11 @@ pub struct Plan<'a, A> {
     pub options: Strings<'a>,
     /// The row's settings for the emulator, `NAME=value`.
     pub settings: Strings<'a>,
-    /// The emulator's path, or its name if it is embedded in the image; mostly also its argv\[0\].
+    /// The emulator's path, or its name if it is embedded in the image. Usually also its argv\[0\].
     pub emulator: &'a CStr,
-    /// Directory that holds the libraries of a dynamic guest.
+    /// Directory with the libraries of a dynamic guest.
     pub sysroot: Option<&'a CStr>,
-    /// `AT_SECURE`: the guest gained privileges by this exec.
+    /// `AT_SECURE`: this exec gained privileges.
     pub secure: bool,
     /// How the guest was called.
     pub invocation: Invocation<A>,
@@ -63,15 +64,16 @@ pub struct Plan<'a, A> {
 pub enum Argument<'a, A> {
     /// From the table or the plan.
     Added(&'a CStr),
-    /// From the caller, handed on as it is.
+    /// From the caller, passed on unchanged.
     Callers(A),
 }
 
-/// Opens the first of the row's emulators that is there: `open` tells, by `Ok(None)`, that it is not.
+/// Opens the first of the row's emulators that exists: `open` returns `Ok(None)` for one that does
+/// not.
 ///
 /// # Errors
-/// [`Refusal::NoEmulator`] when none is there, and whatever `open` refuses: an emulator that is there and cannot be
-/// used is not passed over silently.
+/// [`Refusal::NoEmulator`] if none exists, and every error of `open`: an emulator that exists and
+/// cannot be used is not skipped.
 pub fn first_emulator<'a, T>(
     row: &Row<'a>,
     mut open: impl FnMut(&'a CStr) -> Result<Option<T>, Refusal<'a>>,
@@ -84,8 +86,8 @@ pub fn first_emulator<'a, T>(
     Err(Refusal::NoEmulator { machine: row.name, tried: row.paths.iter().next() })
 }
 
-/// The sysroot for a guest with the dynamic linker `linker`: the row's first one that has it, when `/` does not.
-/// `exists(root, path)` tells whether `path` is there below `root`.
+/// The sysroot for a guest with the dynamic linker `linker`: the row's first one that contains it,
+/// if `/` does not. `exists(root, path)` says whether `path` exists below `root`.
 pub fn choose_sysroot<'a>(
     row: &Row<'a>,
     linker: &CStr,
@@ -98,11 +100,11 @@ pub fn choose_sysroot<'a>(
 }
 
 impl<'a, A: Copy> Plan<'a, A> {
-    /// Passes the emulator's arguments up to the guest's own to `push`, by the row's convention.
+    /// Passes the emulator's arguments up to the guest's own to `push`, as the row says.
     pub fn argv(&self, push: &mut dyn FnMut(Argument<'a, A>)) {
         let Invocation { path, argv0 } = self.invocation;
         push(Argument::Added(if self.heeds_callers_cpu() { WITH_CALLERS_CPU } else { self.emulator }));
-        // In front of the options, where one of the site's own would win.
+        // In front of the row's options, so that a `-cpu` among them wins.
         if let Cpu::Table(model) = self.cpu {
             push(Argument::Added(c"-cpu"));
             push(Argument::Added(model));
@@ -125,8 +127,9 @@ impl<'a, A: Copy> Plan<'a, A> {
         }
     }
 
-    /// Passes the emulator's environment to `push`: the row's settings that the caller has not made, then those of the
-    /// caller's variables that may reach it. `bytes` reads a variable (`NAME=value`).
+    /// Passes the emulator's environment to `push`: the row's settings whose variables the caller
+    /// has not set, then the caller's variables that may reach the emulator. `bytes` reads a
+    /// variable (`NAME=value`).
     pub fn environment<'e>(&self, callers: &[A], bytes: &dyn Fn(A) -> &'e [u8], push: &mut dyn FnMut(Argument<'a, A>)) {
         let kept = || callers.iter().copied().filter(|variable| self.keeps(bytes(*variable)));
         self.settings(&|name| kept().any(|variable| variable_name(bytes(variable)) == name), &mut |setting| {
@@ -135,7 +138,8 @@ impl<'a, A: Copy> Plan<'a, A> {
         kept().for_each(|variable| push(Argument::Callers(variable)));
     }
 
-    /// Passes those of the row's settings to `push` that the caller has not made, as `is_set` tells of a name.
+    /// Passes the row's settings to `push`, except those whose variables the caller has set.
+    /// `is_set` says whether a name is set.
     pub fn settings(&self, is_set: &dyn Fn(&[u8]) -> bool, push: &mut dyn FnMut(&'a CStr)) {
         for setting in self.settings.iter() {
             if !is_set(variable_name(setting.to_bytes())) {
@@ -144,32 +148,34 @@ impl<'a, A: Copy> Plan<'a, A> {
         }
     }
 
-    /// Whether a variable of the caller's may reach the emulator.
+    /// Whether one of the caller's variables may reach the emulator.
     ///
-    /// Security rule 2: none that QEMU reads does when the guest is privileged. QEMU itself never looks at `AT_SECURE`.
+    /// Security rule 2: a variable that QEMU reads does not reach the emulator of a privileged
+    /// guest. QEMU itself never looks at `AT_SECURE`.
     pub fn keeps(&self, variable: &[u8]) -> bool {
         !(self.secure && variable.starts_with(QEMU_PREFIX))
     }
 
-    /// Whether the CPU model is the caller's, by a variable that only QEMU knows; who takes `-0` is QEMU.
+    /// Whether the CPU model is the caller's. Its variable is QEMU's own, and an emulator that
+    /// accepts `-0` is QEMU.
     pub fn heeds_callers_cpu(&self) -> bool {
         self.cpu == Cpu::Caller && self.argv0 == Argv0::DashZero
     }
 
-    /// `AT_FLAGS` bit 0 for the emulator: set when it is to find argv\[0\] in front of the arguments.
+    /// `AT_FLAGS` bit 0 for the emulator: set if it finds argv\[0\] in front of the arguments.
     pub fn argv0_flag(&self) -> bool {
         self.argv0 == Argv0::Auxv
     }
 
-    /// The plan for an emulator that is executed: after an execve(2) `AT_FLAGS` is the kernel's, with bit 0 clear, so argv\[0\]
-    /// is lost by the convention that needs it.
+    /// The plan for an emulator that is executed. After execve(2) the kernel sets `AT_FLAGS` with
+    /// bit 0 clear, so a row that passes argv\[0\] that way loses it.
     pub fn by_exec(self) -> Self {
         let argv0 = if self.argv0 == Argv0::Auxv { Argv0::None } else { self.argv0 };
         Plan { argv0, ..self }
     }
 }
 
-/// The name in `NAME=value`; all of it when there is no `=`.
+/// The name in `NAME=value`; the whole string if it has no `=`.
 pub fn variable_name(variable: &[u8]) -> &[u8] {
     variable.split(|&byte| byte == b'=').next().unwrap_or_default()
 }
@@ -257,7 +263,7 @@ pub(crate) mod tests {
             Plan { cpu: Cpu::Caller, ..plan(convention, false) }.argv(&mut |word| argv.push(text(word)));
             assert_eq!(argv[..2], [name.to_str().unwrap(), "-B"]);
         }
-        // What is before the last slash, QEMU would not show.
+        // QEMU would not show the part before the last slash.
         assert!(!WITH_CALLERS_CPU.to_bytes().contains(&b'/'));
     }
 

@@ -1,27 +1,32 @@
-//! The kernel's rule for `AT_SECURE`: whether a start gains privileges, or keeps ones that the caller's real ids do not have.
+//! The kernel's rule for `AT_SECURE`: whether a start gains privileges, or keeps privileges that
+//! the caller's real ids lack.
 //!
-//! fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. The interpreter finds the outcome in the
-//! auxiliary vector; the command computes it here, before a start. Not predicted: what security modules add (`SELinux` sets
-//! `AT_SECURE` for transitions between domains), callers that are traced or share their directories with other processes
-//! (`CLONE_FS`), and files that are reached through another mount namespace; all but the first take privileges away.
+//! See fs/exec.c, `bprm_fill_uid`, and security/commoncap.c, `cap_bprm_creds_from_file`. The
+//! interpreter reads the result in the auxiliary vector; the command computes it here, before a
+//! start. Three things are not predicted: security modules (`SELinux` sets `AT_SECURE` for
+//! transitions between domains), callers that are traced or share their directories with other
+//! processes (`CLONE_FS`), and files reached through another mount namespace. All but the first
+//! remove privileges.
 
 /// `st_mode` bit that makes a program run as its owner.
 const SET_UID: u32 = 0o4000;
-/// `st_mode` bits that make a program run as its group; without the lower one the upper means something else.
+/// `st_mode` bits that make a program run as its group. Without the group's execute bit, the
+/// set-group-ID bit has another meaning.
 const SET_GID: u32 = 0o2010;
-/// The uid, as its user namespace has it, whose programs get all capabilities.
+/// The uid, in its user namespace, whose programs get all capabilities.
 const ROOT: u32 = 0;
 
 /// Ids of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
-    /// Whose process it is.
+    /// Real id.
     pub real: u32,
-    /// As whom it acts.
+    /// Effective id.
     pub effective: u32,
 }
 
-/// Who calls execve(2). Ids are those that the caller's user namespace has; capabilities are one bit each, by number.
+/// The caller of execve(2). Ids are those in the caller's user namespace; capabilities are a bit
+/// mask by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller<'a> {
     /// User ids.
@@ -30,15 +35,15 @@ pub struct Caller<'a> {
     pub gid: Ids,
     /// Supplementary groups.
     pub groups: &'a [u32],
-    /// Capabilities that it may use.
+    /// Permitted capabilities.
     pub permitted: u64,
-    /// Capabilities that it gets from files which have them as inheritable.
+    /// Inheritable capabilities: kept if the file has them as inheritable too.
     pub inheritable: u64,
-    /// Capabilities that it keeps with programs without privileges.
+    /// Ambient capabilities: kept with programs that have no privileges.
     pub ambient: u64,
-    /// Capabilities that files can give.
+    /// Bounding set: the capabilities that files can give.
     pub bounding: u64,
-    /// `SECBIT_NOROOT`: root is a user like others.
+    /// `SECBIT_NOROOT`: root has no special privileges.
     pub no_root: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
@@ -50,61 +55,62 @@ pub struct Caller<'a> {
 /// The first kernel with [`Caller::effective_ids_count`].
 pub const EFFECTIVE_IDS_COUNT: (u32, u32) = (6, 16);
 
-/// The file whose privileges count: the program with flag C of the entry, without it the interpreter.
+/// The file whose privileges count: the program if the entry has flag C, otherwise the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File {
     /// `st_mode`.
     pub mode: u32,
-    /// Its owner; none if the caller's user namespace does not have it.
+    /// Owner; `None` if the caller's user namespace does not have the id.
     pub uid: Option<u32>,
-    /// Its group, likewise.
+    /// Group, likewise.
     pub gid: Option<u32>,
-    /// Whether its mount has the option nosuid.
+    /// Whether the mount has the option nosuid.
     pub nosuid: bool,
-    /// Its capabilities, if it has some for the caller's user namespace or one above.
+    /// Capabilities, if the file has any for the caller's user namespace or one above.
     pub capabilities: Option<Capabilities>,
 }
 
 /// File capabilities, without those that the kernel does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Those that it gives.
+    /// Permitted capabilities.
     pub permitted: u64,
-    /// Those that callers keep who have them as inheritable.
+    /// Inheritable capabilities.
     pub inheritable: u64,
-    /// Whether they take effect at once.
+    /// Whether they take effect at once (the effective bit).
     pub effective: bool,
 }
 
-/// What comes of a start.
+/// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// `AT_SECURE` is 0.
     Ordinary,
     /// `AT_SECURE` is 1.
     Privileged,
-    /// EPERM: the program has to have capabilities that it cannot get.
+    /// EPERM: the program requires capabilities that it cannot get.
     Refused,
 }
 
 /// Why a file's privileges have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Its mount has the option nosuid.
+    /// The mount has the option nosuid.
     Nosuid,
-    /// The caller wants no new privileges.
+    /// The caller has set `no_new_privs`.
     NoNewPrivs,
-    /// Its owner or group is not in the caller's user namespace.
+    /// The owner or group is not in the caller's user namespace.
     Unmapped,
 }
 
 impl Caller<'_> {
-    /// Whether it is in group `gid`, by its filesystem id, which follows the effective one, or otherwise.
+    /// Whether the caller is in group `gid`, by its filesystem id, which follows the effective one,
+    /// or by a supplementary group.
     fn is_in(&self, gid: u32) -> bool {
         self.gid.effective == gid || self.groups.contains(&gid)
     }
 
-    /// What comes of starting a program, when `file` is the one whose privileges count.
+    /// The result of starting a program when `file` is the one whose privileges count.
     pub fn start(&self, file: &File) -> Start {
         let (mut euid, mut egid) = self.ids_with(file);
         let capabilities = file.capabilities.filter(|_| !file.nosuid);
@@ -116,7 +122,7 @@ impl Caller<'_> {
                 return Start::Refused;
             }
         }
-        // A set-user-ID root program with capabilities gets just these.
+        // A set-user-ID root program with file capabilities gets only these.
         let just_these = capabilities.is_some() && euid == ROOT && self.uid.real != ROOT;
         if !self.no_root && !just_these {
             if euid == ROOT || self.uid.real == ROOT {
@@ -142,7 +148,7 @@ impl Caller<'_> {
         }
     }
 
-    /// The effective ids of a process that `file` is started in.
+    /// The effective ids of a process after it starts `file`.
     fn ids_with(&self, file: &File) -> (u32, u32) {
         let unchanged = (self.uid.effective, self.gid.effective);
         match (file.uid, file.gid) {
@@ -154,8 +160,9 @@ impl Caller<'_> {
         }
     }
 
-    /// Why the set-id bits of `file` have no effect, if they have none. Its capabilities have less in their way: nosuid alone
-    /// (and with `no_new_privs` they give nothing, but the kernel marks the start as privileged all the same).
+    /// Why the set-id bits of `file` have no effect, if they have none. For file capabilities only
+    /// nosuid counts: with `no_new_privs` they give nothing, but the kernel still marks the start
+    /// as privileged.
     pub fn ignores(&self, file: &File) -> Option<Ignored> {
         if file.nosuid {
             Some(Ignored::Nosuid)
@@ -170,10 +177,10 @@ impl Caller<'_> {
 }
 
 impl File {
-    /// A file that gives nobody anything.
+    /// A file without privileges.
     pub const PLAIN: File = File { mode: 0o755, uid: Some(ROOT), gid: Some(ROOT), nosuid: false, capabilities: None };
 
-    /// Whether it has a set-id bit that means something.
+    /// Whether the file has an effective set-id bit.
     pub fn is_set_id(&self) -> bool {
         self.mode & SET_UID != 0 || self.mode & SET_GID == SET_GID
     }
@@ -219,7 +226,7 @@ mod tests {
             (USER, mode(0o755), Start::Ordinary),
             (USER, mode(0o4755), Start::Privileged),
             (USER, mode(0o2755), Start::Privileged),
-            // Once a sign of mandatory locks.
+            // Formerly the sign of mandatory locks.
             (USER, mode(0o2745), Start::Ordinary),
             (USER, File { uid: Some(1000), gid: Some(1000), ..mode(0o6755) }, Start::Ordinary),
             (USER, File { gid: Some(27), ..mode(0o2755) }, Start::Privileged),

@@ -1,4 +1,5 @@
-//! Structures of fixed layout in a file, defined once for writer and reader. All numbers are little-endian.
+//! Structures of fixed layout in a file, defined once for the writer and the reader. All numbers
+//! are little-endian.
 
 use crate::bytes;
 
@@ -6,7 +7,7 @@ use crate::bytes;
 pub trait Field: Sized {
     /// Size in bytes.
     const SIZE: usize;
-    /// Reads the field at the start of `bytes`; `None` when they are too few.
+    /// Reads the field at the start of `bytes`; `None` if they are too few.
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Passes the field's bytes to `sink`, in order.
     fn write(&self, sink: &mut impl FnMut(&[u8]));
@@ -38,7 +39,7 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
-/// Declares a structure whose fields lie in a file one after the other, without padding.
+/// Declares a structure whose fields follow each other in a file, without padding.
 macro_rules! record {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
@@ -70,7 +71,7 @@ pub(crate) use record;
 record! {
     /// A range of bytes.
     pub struct Extent {
-        /// Bytes from the start of whatever holds it.
+        /// Bytes from the start of the containing structure.
         pub offset: u64,
         /// Length in bytes.
         pub len: u64,
@@ -78,7 +79,7 @@ record! {
 }
 
 impl Extent {
-    /// One past its last byte.
+    /// One past the last byte.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len)
     }

@@ -9,13 +9,13 @@ use crate::image::ImageFault;
 use crate::message::{Digits, Number, Out, Say, Text, display, say};
 use crate::table::Corrupt;
 
-/// Exit code: the program was a question, and is answered.
+/// Exit code: the program was a question, and it was answered.
 pub const EXIT_ANSWERED: u8 = 0;
 /// Exit code: the command's answer is "no".
 pub const EXIT_NO: u8 = 1;
 /// Exit code: the command line is wrong.
 pub const EXIT_USAGE: u8 = 2;
-/// Exit code: we are broken (a damaged image, a kernel that breaks its word).
+/// Exit code: binfmt-dispatch is broken (a damaged image, or an invalid initial stack).
 pub const EXIT_BROKEN: u8 = 125;
 /// Exit code: this guest cannot be run.
 pub const EXIT_CANNOT_RUN: u8 = 126;
@@ -25,11 +25,11 @@ pub const EXIT_NO_EMULATOR: u8 = 127;
 /// Why a guest is not run. Displayed as `what is wrong: what to do`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<'a> {
-    /// The guest's ELF header is not one.
+    /// The guest's ELF header is invalid.
     BadHeader(elf::HeaderFault),
     /// No row of the table has this machine.
     UnknownMachine(Machine),
-    /// A row has this machine, but not in this class, byte order, or ABI.
+    /// A row has this machine, but not this class, byte order or ABI.
     UnknownVariant {
         /// Name of the nearest row.
         machine: &'a CStr,
@@ -40,12 +40,12 @@ pub enum Refusal<'a> {
         /// The guest's `e_flags`.
         flags: u32,
     },
-    /// A program for another operating system.
+    /// The guest is for another operating system.
     ForeignSystem {
         /// `EI_OSABI`.
         osabi: u8,
     },
-    /// None of the row's emulators is there.
+    /// None of the row's emulators exists.
     NoEmulator {
         /// Name of the row.
         machine: &'a CStr,
@@ -56,49 +56,50 @@ pub enum Refusal<'a> {
     BadEmulator {
         /// Its path.
         path: &'a CStr,
-        /// What is wrong with it.
+        /// The fault.
         fault: EmulatorFault,
     },
-    /// `AT_SECURE` is set, by the guest's own privileges or its caller's, and the emulator would come from a path.
+    /// `AT_SECURE` is set, by the guest's own privileges or its caller's, and the emulator is not
+    /// embedded.
     Privileged {
         /// Name of the row.
         machine: &'a CStr,
     },
-    /// The emulator must be exec'ed, and the guest's file cannot be opened again by its path.
+    /// The emulator must be executed, and the guest's file cannot be opened again by its path.
     Unreadable {
         /// The emulator's path.
         emulator: &'a CStr,
     },
-    /// The kernel started us without telling the guest's path.
+    /// The kernel passed no path of the guest.
     NoPath,
-    /// The stack is not what a kernel writes.
+    /// The initial stack is not one that a kernel writes.
     BadStack,
     /// The image's payload cannot be used.
     BadImage(ImageFault),
-    /// It is a question to the interpreter, and this is the answer.
+    /// The guest is a question to the interpreter; this is the answer.
     Question {
-        /// What tells the image from others.
+        /// The identity of the image.
         image: &'a [u8],
     },
     /// A system call failed.
     SystemCall {
-        /// What was being done.
+        /// The action that failed.
         doing: &'static str,
-        /// With what; empty when there is no file.
+        /// The file; empty if there is none.
         subject: &'a CStr,
         /// The kernel's errno.
         errno: i32,
     },
 }
 
-/// What comes before the version in an answer.
+/// Text before the version in an answer.
 pub const ANSWER_VERSION: &str = "version ";
-/// What comes before the digits of the image's identity.
+/// Text before the digits of the image's identity.
 pub const ANSWER_IMAGE: &str = ", image ";
 
 impl Refusal<'_> {
-    /// The exit code, as docs/usage.md lists it. Security rule 7: what is not understood is refused, and nothing weaker is
-    /// tried.
+    /// The exit code, as docs/usage.md lists it. Security rule 7: a guest that is not understood is
+    /// refused, and no weaker method is tried.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Refusal::UnknownMachine(_) | Refusal::UnknownVariant { .. } | Refusal::NoEmulator { .. } => {
@@ -193,7 +194,7 @@ impl Say for Refusal<'_> {
     }
 }
 
-/// Errno values of which the message says itself what to do (asm-generic/errno-base.h).
+/// Errno values whose messages already say what to do (asm-generic/errno-base.h).
 const E2BIG: i32 = 7;
 const ENOMEM: i32 = 12;
 const EEXIST: i32 = 17;
@@ -204,7 +205,7 @@ const EMFILE: i32 = 24;
 #[derive(Clone, Copy, Debug)]
 pub struct Osabi(pub u8);
 
-/// A packed table: a non-zero key byte, the name, NUL; smaller than what a `match` becomes.
+/// Packed table: a non-zero key byte, the name, NUL. It is smaller than a compiled `match`.
 type Names = &'static [u8];
 
 /// The name of `number`.
@@ -231,8 +232,8 @@ impl Say for Osabi {
     }
 }
 
-/// The errno values that the interpreter's system calls give, in words (errno(3)), and what to do where the file is not
-/// at fault.
+/// The errno values that the interpreter's system calls return, in words (errno(3)), with advice if
+/// the file is not the cause.
 struct Errno(i32);
 
 const ERRORS: Names = b"\

@@ -1,15 +1,17 @@
-//! The kernel's side of the choice: magic and mask for `binfmt_misc`, derived from a row of the table.
+//! The kernel's side of the choice: magic and mask for `binfmt_misc`, derived from a row of the
+//! table.
 //!
-//! The kernel compares the first 256 bytes of a file, missing ones as zero: `(byte ^ magic) & mask == 0` for all of
-//! them (`fs/binfmt_misc.c`, `search_binfmt_handler`). Because an interpreter that has been started cannot decline, a
-//! rule accepts exactly the headers for which [`crate::Table::choose`] finds its row; a test goes through them all.
+//! The kernel compares the first 256 bytes of a file, with zeros after its end: `(byte ^ magic) &
+//! mask == 0` for all of them (`fs/binfmt_misc.c`, `search_binfmt_handler`). Once started, an
+//! interpreter cannot hand the file back. A rule therefore accepts exactly the headers for which
+//! [`crate::Table::choose`] finds its row; a test covers all headers.
 
 use core::fmt;
 
 use crate::elf::{self, Machine, ident};
 use crate::table::Row;
 
-/// `BINPRM_BUF_SIZE`: how much of a file the kernel looks at, in bytes.
+/// `BINPRM_BUF_SIZE`: how many bytes of a file the kernel looks at.
 pub const WINDOW: usize = 256;
 
 /// Magic and mask from the start of the file.
@@ -29,20 +31,20 @@ pub struct OsabiBlock {
     pub mask: u8,
 }
 
-/// A rule with what tells it from the other rules of its row.
+/// A rule, and what distinguishes it from the other rules of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowRule {
-    /// What the kernel compares.
+    /// Magic and mask.
     pub rule: Rule,
-    /// The one machine number that it accepts.
+    /// The one machine number that the rule accepts.
     pub machine: Machine,
-    /// The `EI_OSABI` values that it accepts.
+    /// The `EI_OSABI` values that the rule accepts.
     pub osabi: OsabiBlock,
 }
 
 impl Rule {
-    /// A rule out of its parts, as they stand in an entry of `binfmt_misc`: `offset` in bytes, an empty `mask` compares
-    /// everything. `None` when the kernel would not accept them.
+    /// Builds a rule from its parts, as an entry of `binfmt_misc` has them: `offset` is in bytes,
+    /// and an empty `mask` compares everything. `None` if the kernel would not accept them.
     pub fn new(offset: usize, magic: &[u8], mask: &[u8]) -> Option<Self> {
         let len = offset.checked_add(magic.len())?;
         if magic.is_empty() || !mask.is_empty() && mask.len() != magic.len() {
@@ -61,8 +63,9 @@ impl Rule {
 
     /// The rules of a row: one for each machine number and each block of `EI_OSABI` values.
     ///
-    /// They compare `e_ident` up to `EI_OSABI`, `e_type`, `e_machine`, and the bits of `e_flags` that the row looks at.
-    /// Bytes 8 to 15 are left alone: `AppImage` writes there, and ABI versions differ.
+    /// They compare `e_ident` up to `EI_OSABI`, `e_type`, `e_machine`, and the bits of `e_flags`
+    /// that the row looks at. Bytes 8 to 15 are not compared: `AppImage` writes there, and ABI
+    /// versions differ.
     pub fn of_row<'a>(row: &Row<'a>) -> impl Iterator<Item = RowRule> + use<'a> {
         let row = *row;
         row.machines().flat_map(move |machine| {
@@ -81,7 +84,7 @@ impl Rule {
         rule.compare(ident::DATA, &[row.data.ident()], &[0xff]);
         rule.compare(ident::VERSION, &[elf::EV_CURRENT], &[0xff]);
         rule.compare(ident::OSABI, &[osabi.value], &[osabi.mask]);
-        // ET_EXEC is 2 and ET_DYN is 3, so the lowest bit is free.
+        // ET_EXEC is 2 and ET_DYN is 3, so the lowest bit is not compared.
         rule.compare(elf::TYPE, &row.data.u16_bytes(elf::ET_EXEC), &row.data.u16_bytes(!1));
         rule.compare(elf::MACHINE, &row.data.u16_bytes(machine.0), &[0xff; 2]);
         if row.flags_mask != 0 {
@@ -101,23 +104,23 @@ impl Rule {
         }
     }
 
-    /// The bytes that are compared with, masked; as long as [`Rule::mask`].
+    /// The bytes to compare with, masked; as long as [`Rule::mask`].
     pub fn magic(&self) -> &[u8] {
         self.magic.get(..self.len).unwrap_or_default()
     }
 
-    /// The bits that are compared.
+    /// The bits to compare.
     pub fn mask(&self) -> &[u8] {
         self.mask.get(..self.len).unwrap_or_default()
     }
 
-    /// Whether the kernel would take a file that begins with `file` for this rule's.
+    /// Whether the kernel would match a file that begins with `file`.
     pub fn accepts(&self, file: &[u8]) -> bool {
         let padded = file.iter().copied().chain(core::iter::repeat(0));
         self.magic().iter().zip(self.mask()).zip(padded).all(|((magic, mask), byte)| (byte ^ magic) & mask == 0)
     }
 
-    /// Whether some file is taken for both rules'.
+    /// Whether some file matches both rules.
     pub fn overlaps(&self, other: &Rule) -> bool {
         let ours = self.magic.iter().zip(&self.mask);
         let theirs = other.magic.iter().zip(&other.mask);
@@ -126,11 +129,12 @@ impl Rule {
 }
 
 impl OsabiBlock {
-    /// The fewest aligned blocks, of a power of two each, that hold exactly `values`; ordered by the place of their
-    /// first value in `values`.
+    /// The fewest aligned blocks that hold exactly `values`. The size of each is a power of two.
+    /// They are in the order of their first values in `values`.
     pub fn cover(values: &[u8]) -> impl Iterator<Item = OsabiBlock> + Clone + use<'_> {
         let holds = |block: OsabiBlock| (0..=u8::MAX).filter(|v| block.accepts(*v)).all(|v| values.contains(&v));
-        // The largest block around a value; aligned blocks nest or are disjoint, so the largest ones make the cover.
+        // For each value, take the largest block that contains it. Aligned blocks nest or are
+        // disjoint, so the largest ones together cover all values.
         let largest = move |value: u8| {
             let masks = (0..=8u32).rev().map(|bits| u8::MAX.checked_shl(bits).unwrap_or(0));
             let mut blocks = masks.map(|mask| OsabiBlock { value: value & mask, mask });
@@ -155,7 +159,8 @@ impl fmt::Debug for Rule {
     }
 }
 
-/// Bytes as `register` wants them: each as `\x` and two digits, since a raw NUL would end the string silently.
+/// Bytes as `register` expects them: each as `\x` and two digits, because a raw NUL would silently
+/// end the string.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a [u8]);
 

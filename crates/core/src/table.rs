@@ -1,13 +1,13 @@
-//! The compiled architecture table, as the interpreter reads it out of the image; and stage 3, the choice of the row.
+//! The compiled architecture table, as the interpreter reads it from the image.
 //!
 //! Layout, all little-endian, every offset from the start of the table:
 //!
 //! ```text
-//! TableHeader | RowRecord × rows | bytes that the records' extents point into
+//! TableHeader | RowRecord × rows | bytes that the records' extents refer to
 //! ```
 //!
-//! Lists of strings are the strings one after the other, each with its NUL. [`TableHeader`] and [`RowRecord`] are the
-//! one definition for the writer (package dispatch-table) and for the reader below.
+//! A list of strings is a sequence of strings, each with its NUL. The writer (crates/table) and the
+//! reader below share [`TableHeader`] and [`RowRecord`].
 
 use core::ffi::CStr;
 
@@ -17,7 +17,7 @@ use crate::guest::Guest;
 use crate::record::{Extent, Field, record};
 
 record! {
-    /// Begins a compiled table.
+    /// The start of a compiled table.
     pub struct TableHeader {
         /// [`TABLE_MAGIC`].
         pub magic: [u8; 8],
@@ -39,9 +39,9 @@ record! {
         pub argv0: u8,
         /// [`Strategy`].
         pub strategy: u8,
-        /// Bits of `e_flags` that are looked at.
+        /// Bits of `e_flags` to compare.
         pub flags_mask: u32,
-        /// What these bits must be.
+        /// Value that these bits must have.
         pub flags_value: u32,
         /// `e_machine` numbers, two bytes each.
         pub machines: Extent,
@@ -49,11 +49,12 @@ record! {
         pub osabi: Extent,
         /// Absolute paths of emulators, in the order in which they are tried.
         pub paths: Extent,
-        /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that need it.
+        /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs
+        /// that need it.
         pub cpus: Extent,
-        /// `pr_type` of the GNU property that says what a program needs; 0 if nobody looks at it.
+        /// `pr_type` of the GNU property that says what a program needs; 0 if it is not read.
         pub property: u32,
-        /// Its bits that the usual model lacks.
+        /// The property's bits that the usual model lacks.
         pub lacks: u32,
         /// Options for the emulator.
         pub options: Extent,
@@ -61,49 +62,50 @@ record! {
         pub environment: Extent,
         /// Directories that may hold the guest's libraries.
         pub sysroots: Extent,
-        /// Number of the emulator among the image's programs; 0 if it is not embedded.
+        /// The emulator's number among the image's programs; 0 if it is not embedded.
         pub program: u32,
-        /// The emulator by its path that was asked for its version, an [`AskedRecord`]; empty if none was.
+        /// The emulator by path whose version is known, an [`AskedRecord`]; empty if there is none.
         pub asked: Extent,
     }
 }
 
 record! {
-    /// An emulator by its path that was asked for its version.
+    /// An emulator by path that was asked for its version.
     pub struct AskedRecord {
-        /// The row as it is for this emulator.
+        /// The row for this emulator.
         pub row: RowRecord,
         /// Its file.
         pub file: Identity,
-        /// Its path and what it said its version is, two strings; only people want to know.
+        /// Its path and the version that it reported, two strings. Only people need them.
         pub said: Extent,
     }
 }
 
 record! {
-    /// Which file it is, and whether it is still as it was: what fstat(2) says of it.
+    /// Identifies a file and detects a change, by the fields of fstat(2).
     pub struct Identity {
         /// Length in bytes.
         pub size: u64,
-        /// Inode number. Not the device's, which may be another one when the machine has been started again.
+        /// Inode number. The device number is left out because it may change when the machine is
+        /// restarted.
         pub inode: u64,
-        /// When it was modified last, in seconds since the epoch.
+        /// Time of the last modification, in seconds since the epoch.
         pub seconds: u64,
-        /// And nanoseconds.
+        /// Its nanoseconds.
         pub nanoseconds: u64,
     }
 }
 
-/// First bytes of a compiled table; the last one is the version.
+/// First bytes of a compiled table; the last byte is the version.
 pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x03";
-/// Most options and settings that one row may have, those for all versions of its emulator counted: the interpreter has
-/// words to spare for so many.
+/// Most options and settings that one row may have, including those for all versions of its
+/// emulator. The interpreter reserves this many words.
 pub const MAX_ROW_WORDS: usize = 100;
 
 /// How an emulator learns the guest's argv\[0\].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argv0 {
-    /// By its option `-0`; QEMU since 1.7.
+    /// By its option `-0` (QEMU since 1.7).
     DashZero,
     /// In front of the arguments, announced by `AT_FLAGS` bit 0.
     Auxv,
@@ -116,7 +118,7 @@ pub enum Argv0 {
 pub enum Strategy {
     /// Its segments are mapped into this process, which jumps to its entry point.
     Map,
-    /// By execve(2); costs credentials, `comm` and time, for emulators that insist on it.
+    /// By execve(2). This costs credentials, `comm` and time; for emulators that need it.
     Exec,
 }
 
@@ -158,34 +160,35 @@ impl Strategy {
     }
 }
 
-/// The table's bytes are not what the writer writes.
+/// The bytes are not a table that the writer writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// One architecture: what headers it accepts, and how its emulator is found and called.
+/// One architecture: the headers that it accepts, and how its emulator is found and called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
     /// QEMU's name of the CPU.
     pub name: &'a CStr,
-    /// `EI_CLASS` that it accepts.
+    /// The accepted `EI_CLASS`.
     pub class: Class,
-    /// `EI_DATA` that it accepts.
+    /// The accepted `EI_DATA`.
     pub data: Data,
-    /// Bits of `e_flags` that are looked at.
+    /// Bits of `e_flags` to compare.
     pub flags_mask: u32,
-    /// What these bits must be.
+    /// Value that these bits must have.
     pub flags_value: u32,
-    /// `e_machine` numbers that it accepts, two bytes each.
+    /// The accepted `e_machine` numbers, two bytes each.
     pub(crate) machines: &'a [u8],
-    /// `EI_OSABI` values that it accepts.
+    /// The accepted `EI_OSABI` values.
     pub osabi: &'a [u8],
     /// Absolute paths of emulators, in the order in which they are tried.
     pub paths: Strings<'a>,
-    /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that need it.
+    /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that
+    /// need it.
     pub cpus: Strings<'a>,
-    /// `pr_type` of the GNU property that says what a program needs; 0 if nobody looks at it.
+    /// `pr_type` of the GNU property that says what a program needs; 0 if it is not read.
     pub property: u32,
-    /// Its bits that the usual model lacks.
+    /// The property's bits that the usual model lacks.
     pub lacks: u32,
     /// Options for the emulator.
     pub options: Strings<'a>,
@@ -197,27 +200,27 @@ pub struct Row<'a> {
     pub argv0: Argv0,
     /// How the process becomes the emulator.
     pub strategy: Strategy,
-    /// Number of the emulator among the image's programs; 0 if it is not embedded.
+    /// The emulator's number among the image's programs; 0 if it is not embedded.
     pub program: u32,
-    /// The emulator by its path that was asked for its version, see [`Table::asked`]; empty if none was.
+    /// The emulator by path whose version is known, see [`Table::asked`]; empty if there is none.
     pub(crate) asked: &'a [u8],
 }
 
-/// An emulator by its path that was asked for its version.
+/// An emulator by path that was asked for its version.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// The row as it is for this emulator.
+    /// The row for this emulator.
     pub row: Row<'a>,
     /// Its file.
     pub file: Identity,
     /// Its path.
     pub path: &'a CStr,
-    /// What it said its version is.
+    /// The version that it reported.
     pub version: &'a CStr,
 }
 
 impl<'a> Row<'a> {
-    /// The `e_machine` numbers that it accepts.
+    /// The accepted `e_machine` numbers.
     pub fn machines(&self) -> impl Iterator<Item = Machine> + Clone + use<'a> {
         self.machines
             .chunks_exact(2)
@@ -225,7 +228,7 @@ impl<'a> Row<'a> {
             .map(|pair| Machine(u16::from_le_bytes(pair)))
     }
 
-    /// Whether the row is for this guest; [`crate::Rule::of_row`] says the same to the kernel.
+    /// Whether the row accepts this guest. [`crate::Rule::of_row`] tells the kernel the same.
     pub fn accepts(&self, guest: &Guest) -> bool {
         let header = &guest.header;
         self.class == header.class
@@ -244,10 +247,10 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// The table in `bytes`.
+    /// Reads the table in `bytes`.
     ///
     /// # Errors
-    /// [`Corrupt`], when the magic is another or the rows are not all there.
+    /// [`Corrupt`] if the magic is wrong or the rows are incomplete.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Corrupt> {
         let header = TableHeader::read(bytes).filter(|header| header.magic == TABLE_MAGIC).ok_or(Corrupt)?;
         let len = u64::from(header.rows).saturating_mul(RowRecord::SIZE as u64);
@@ -261,8 +264,8 @@ impl<'a> Table<'a> {
         self.records.chunks_exact(RowRecord::SIZE).map(move |record| table.row(record).ok_or(Corrupt))
     }
 
-    /// Makes `row` what it is for the emulator by its path that is `file`. Unless that is the one that was asked, it may be of
-    /// another version, and refuse what is for that one.
+    /// Adapts `row` to the emulator by path in `file`. If it is not the file whose version is
+    /// known, it may have another version and refuse the options and models for that one.
     ///
     /// # Errors
     /// [`Corrupt`].
@@ -274,7 +277,8 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// The emulator by its path that was asked for its version, and that `row` has models for; `None` if none was.
+    /// The emulator by path whose version is known and that `row` has models for; `None` if there
+    /// is none.
     pub fn asked(&self, row: &Row<'a>) -> Option<Asked<'a>> {
         let AskedRecord { file, said, .. } = AskedRecord::read(row.asked)?;
         let mut said = self.strings(said)?.iter();

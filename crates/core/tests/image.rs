@@ -1,7 +1,7 @@
-//! The reader of images, given what no writer wrote: it refuses, or says only what docs/image-format.md allows; it never
-//! panics.
+//! Gives the reader of images input that no writer produces. The reader refuses it, or returns only
+//! what docs/image-format.md allows. It never panics.
 
-// Where a test fails is what it is for.
+// Tests may panic: that is how they fail.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,14 +23,14 @@ use proptest::prelude::*;
 
 const HOST: Machine = Machine(62);
 const PAGE: u64 = 0x1000;
-/// Where the body is in the payload.
+/// Offset of the body in the payload.
 const BODY: u64 = 0x1000;
 const BODY_LEN: u64 = 0x3000;
 const LEN: u64 = BODY + BODY_LEN;
 /// Lowest address of the program.
 const LOW: u64 = 0x40_0000;
 
-/// What the table's one row, the one program, and its records say.
+/// The contents of the table's one row, of the one program, and of its records.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     program: ProgramRecord,
@@ -64,7 +64,7 @@ impl Parts {
         }
     }
 
-    /// The payload up to the body. Extents of the program that say nothing are filled in.
+    /// The payload up to the body. Empty extents of the program are filled in.
     fn payload(&self) -> Vec<u8> {
         let mut bytes = vec![0; ImageHeader::SIZE];
         let mut add = |part: &[u8]| {
@@ -84,7 +84,7 @@ impl Parts {
             words: or(self.program.words, words),
             ..self.program
         };
-        // The command and the emulator are the same here.
+        // The command and the emulator are the same program here.
         let programs = add(&[encode(&program), encode(&program)].concat());
         let origin = OriginRecord { path: name, version: name, digest: [0; 32], size: 1 };
         let origins = add(&[encode(&origin), encode(&origin)].concat());
@@ -142,14 +142,14 @@ fn encode(record: &impl Field) -> Vec<u8> {
     bytes
 }
 
-/// Puts `header` in front with the checksum that it should have.
+/// Puts `header` in front, with a correct checksum.
 fn seal(payload: &mut [u8], header: &ImageHeader) {
     let without = encode(header);
     let checksum = checksum(&without[..ImageHeader::SIZE - 8]);
     payload[..ImageHeader::SIZE].copy_from_slice(&encode(&ImageHeader { checksum, ..*header }));
 }
 
-/// Reads everything that there is, and asserts what is promised of what is read.
+/// Reads everything in the image, and asserts that it is as documented.
 fn read_all(payload: &[u8], len: u64) -> Result<usize, ImageFault> {
     let image = Image::read(payload, len, HOST, PAGE)?;
     let mut found = 0;
@@ -165,7 +165,7 @@ fn read_all(payload: &[u8], len: u64) -> Result<usize, ImageFault> {
     Ok(found)
 }
 
-/// What the interpreter relies on: none of its sums overflows, and nothing is outside of what it must be inside of.
+/// The interpreter relies on this: no sum overflows, and every range lies where it must.
 fn holds(image: &Image<'_>, program: &Embedded<'_>) {
     let ProgramRecord { low, high, align, base, body, entry, phdr, phnum, relocatable, .. } = *program.record();
     let page = image.page;
@@ -221,7 +221,7 @@ fn every_changed_byte_of_the_header_is_noticed() {
 
 #[test]
 fn fields_of_the_header_are_checked_for_themselves() {
-    // With the checksum that goes with them: as from a writer that is broken.
+    // With a matching checksum, as a faulty writer would produce.
     let good = Parts::good().payload();
     let header = ImageHeader::read(&good).unwrap();
     let many = [1, 7, 8, PAGE - 1, LEN, LEN + 1, 1 << 32, 1 << 63, u64::MAX - 7, u64::MAX];
@@ -259,7 +259,7 @@ fn fields_of_the_header_are_checked_for_themselves() {
 fn the_pages_of_this_host_decide() {
     let good = Parts::good().payload();
     let found = |page| Image::read(&good, LEN, HOST, page).and_then(|image| image.program(1)).map(|_| ());
-    // An image for larger pages suits smaller ones.
+    // An image for larger pages works with smaller ones.
     assert_eq!([PAGE, PAGE / 2].map(found), [Ok(()), Ok(())]);
     assert_eq!([4 * PAGE, 16 * PAGE].map(found), [Err(ImageFault::Page); 2]);
 }
@@ -268,7 +268,7 @@ fn the_pages_of_this_host_decide() {
 fn a_payload_that_ends_anywhere_is_refused() {
     let good = Parts::good().payload();
     let header = ImageHeader::read(&good).unwrap();
-    // Origins come last and are not looked at by the interpreter.
+    // Origins come last, and the interpreter does not read them.
     let needed = usize::try_from(header.programs.offset + header.programs.len).unwrap();
     for len in 0..needed {
         assert!(read_all(&good[..len], LEN).is_err(), "{len} of {needed} bytes");
@@ -278,7 +278,7 @@ fn a_payload_that_ends_anywhere_is_refused() {
     }
 }
 
-/// Numbers around every bound.
+/// Numbers around every limit.
 const EXTREMES: [u64; 24] = [
     0,
     1,
@@ -337,7 +337,7 @@ fn extremes_in_a_record_are_refused_or_within_bounds() {
             let mut parts = Parts::good();
             first(&mut parts, number);
             refused += usize::from(read_all(&parts.payload(), LEN).is_err());
-            // And with a second one that may hide the first.
+            // And with a second change that may hide the first.
             for second in &changes[index + 1..] {
                 for number in EXTREMES {
                     let mut parts = parts;
@@ -388,7 +388,7 @@ proptest! {
     fn random_changes_do_no_harm(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         let mut payload = Parts::good().payload();
         for (index, value) in changes {
-            // The header's checksum would end it here.
+            // Behind the header: its checksum detects every change in it.
             let at = ImageHeader::SIZE + index.index(payload.len() - ImageHeader::SIZE);
             payload[at] = value;
         }

@@ -1,5 +1,5 @@
-//! Puts an emulator into memory: from its descriptor, as the kernel's ELF loader would (`fs/binfmt_elf.c`, `elf_load`), or
-//! out of the image, where it lies as it is to lie in memory.
+//! Puts an emulator into memory, either from its descriptor, as the kernel's ELF loader would
+//! (`fs/binfmt_elf.c`, `elf_load`), or from the image, which stores it in its memory layout.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::emulator_file::{EmulatorFile, Mapping};
@@ -9,7 +9,7 @@ use dispatch_core::initial_stack::Patch;
 use crate::payload::{Payload, Remains};
 use crate::sys::{self, Fd, Place, Protection};
 
-/// A program in memory, complete. Addresses are where it really is.
+/// A complete program in memory. Addresses are the real ones.
 pub struct Loaded {
     entry: usize,
     phdr: usize,
@@ -18,16 +18,17 @@ pub struct Loaded {
     data: (usize, usize),
 }
 
-/// What is left free below this file: the kernel may have put the vDSO there, in some 40 KiB.
+/// Bytes left free below this file. The kernel may have put the vDSO there, about 40 KiB.
 const VDSO: usize = 1 << 20;
-/// How far what an emulator maps may be from the emulator: less than a GiB, in pages, which leaves as much for its buffer.
+/// Largest distance, in pages, between an emulator and what it maps: just under a GiB, so that as
+/// much is left for its code buffer.
 const BELOW: usize = 0x3fff_f000;
-/// EEXIST: the addresses of a program that cannot move are taken.
+/// EEXIST: the addresses of a program that cannot move are in use.
 const EEXIST: i32 = 17;
-/// EFAULT: a program lies where the table does.
+/// EFAULT: a program overlaps the table.
 const EFAULT: i32 = 14;
 
-/// How far a program is from the addresses in its file.
+/// The distance between a program and the addresses in its file.
 #[derive(Clone, Copy)]
 struct Bias(usize);
 
@@ -62,12 +63,12 @@ impl Loaded {
         self.data
     }
 
-    /// What the auxiliary vector has to say of it, with the descriptor and the flag given.
+    /// The program's values for the auxiliary vector, with the given descriptor and flag.
     pub fn patch(&self, execfd: Option<usize>, argv0_flag: bool) -> Patch {
         Patch { phdr: self.phdr, phnum: self.phnum, entry: self.entry, execfd, argv0_flag }
     }
 
-    /// Takes note of a segment.
+    /// Records a segment.
     fn note(&mut self, start: usize, len: usize, flags: u32) {
         let range = (start, start.saturating_add(len));
         if flags & PF_X != 0 {
@@ -78,10 +79,10 @@ impl Loaded {
     }
 }
 
-/// Maps `program` out of `file`.
+/// Maps `program` from `file`.
 ///
 /// # Errors
-/// The kernel's errno; what was mapped stays, for the process ends with the refusal.
+/// The kernel's errno. Mapped parts are not unmapped, because the process ends with the refusal.
 #[inline(never)]
 pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
     let len = program.high.saturating_sub(program.low) as usize;
@@ -100,13 +101,15 @@ pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
     Ok(loaded)
 }
 
-/// Moves a program of the image out of the payload to where it is to run: to the addresses that it was prelinked for, unless
-/// `secure` asks for ones that nobody can know, or they are taken. With it comes what remains of the payload.
+/// Moves an embedded program from the payload to the addresses that it was prelinked for. If
+/// `secure` asks for unpredictable addresses, or those addresses are in use, it goes elsewhere.
+/// Also returns the rest of the payload.
 ///
-/// With `file`, the address of this file, the addresses between a prelinked program and this file are reserved, if there are
-/// that many and nothing else is there: the kernel hands out the highest that are free, and an emulator is quicker when the
-/// code that it generates is within 2 GiB of its own, which it then calls directly. Some below the program are reserved too,
-/// so that what it gets differs each time.
+/// `file` is the address of this file. If it is given, the addresses between a prelinked program
+/// and this file are reserved, provided that there are enough of them and they are free. The kernel
+/// hands out the highest free addresses, and an emulator is faster if its generated code is within
+/// 2 GiB of its own code, because it can then call that directly. Some addresses below the program
+/// are reserved too, so that its mappings are at different addresses each time.
 ///
 /// # Errors
 /// As [`map`].
@@ -131,16 +134,16 @@ pub fn move_in(
     };
     let bias = Bias::of(start, record.low);
     let body = payload.body(record.body).ok_or(EFAULT)?;
-    // SAFETY: from pages to which there are no references, into the range that was reserved just now, where `Image::program`
-    // has checked that they fit.
+    // The source pages have no references to them. The target was reserved just now, and
+    // `Image::program` has checked that they fit.
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 
     let mut loaded = Loaded::new(bias, record.entry, record.phdr, record.phnum as usize);
-    // Where a segment goes on behind the body is its bss, and zero already.
+    // The part of a segment behind the body is bss, and already zero.
     for SegmentRecord { address, len, flags } in program.segments() {
         let (start, len, flags) = (bias.apply(address), len as usize, flags as u32);
         if flags != PF_R | PF_X {
-            // SAFETY: a part of the program, which is not running yet.
+            // SAFETY: a part of the program, which does not run yet.
             unsafe { sys::protect(start, len, Protection::of_segment(flags)) }?;
         }
         loaded.note(start, len, flags);
@@ -154,15 +157,16 @@ pub fn move_in(
     Ok((loaded, payload.remains(image, record.name.end(), reserved)))
 }
 
-/// Reserves the addresses of a program of `len` bytes at `base`, some below it, and those above it nearly up to `file`.
+/// Reserves the addresses of a program of `len` bytes at `base`, some below it, and nearly all
+/// between it and `file`.
 fn reserve_up_to(file: usize, base: usize, len: usize) -> bool {
     let above = file.saturating_sub(VDSO).saturating_sub(base);
-    // Bits of the address that the kernel has chosen for this file.
+    // Random bits from the address that the kernel chose for this file.
     let below = file >> 9 & BELOW;
     above > len && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
 }
 
-/// Reserves exactly this range, if nothing is there. What is only reserved does not count as memory in use, neither for
+/// Reserves exactly this range, if it is free. Reserved memory does not count as used, neither for
 /// `RLIMIT_DATA` nor with `vm.overcommit_memory=2`.
 fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     // SAFETY: replaces nothing.
@@ -170,20 +174,20 @@ fn exactly(low: usize, len: usize) -> Result<usize, i32> {
     if got == low {
         return Ok(low);
     }
-    // SAFETY: a kernel that took the address for a wish has just mapped this elsewhere.
+    // SAFETY: a kernel that took the address as a hint has just mapped this elsewhere.
     unsafe { sys::unmap(got, len) };
     Err(EEXIST)
 }
 
 /// Reserves `len` bytes at a multiple of `align` that the kernel chooses.
 fn anywhere(len: usize, align: usize, page: usize) -> Result<usize, i32> {
-    // Room for every place of the first multiple, and back what is not used.
+    // Reserve enough for every position of the first multiple, and unmap the excess.
     let slack = align.saturating_sub(page);
     // SAFETY: replaces nothing.
     let got = unsafe { sys::map(Place::Anywhere, len.saturating_add(slack), Protection::NONE, None) }?;
     let below = align.wrapping_sub(got) & align.wrapping_sub(1);
     let start = got.saturating_add(below);
-    // SAFETY: reserved just now, and not part of the program's range.
+    // SAFETY: reserved just now, and outside the program's range.
     unsafe { sys::unmap(got, below) };
     // SAFETY: as above.
     unsafe { sys::unmap(start.saturating_add(len), slack.saturating_sub(below)) };

@@ -1,10 +1,12 @@
-//! The program that the kernel starts for a foreign one.
+//! The program that the kernel starts for a foreign program.
 //!
-//! No `std` and no libc: their start-up costs as much as the emulator's own, and leaves traces that the guest would
-//! inherit (signal dispositions, an rseq area, descriptors, an edited environment).
+//! It uses no `std` and no libc. Their start-up takes as long as the emulator's own, and it changes
+//! state that the guest would inherit (signal dispositions, an rseq area, descriptors, the
+//! environment).
 //!
-//! `dispatch` is the pipeline; it tells the whole story. `#[inline(never)]` stands where it makes this file smaller.
-// No input may make it panic.
+//! Start with `dispatch`, which is the whole pipeline. `#[inline(never)]` is used where it makes this
+//! file smaller.
+// No input may cause a panic.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -40,11 +42,11 @@ use crate::payload::{Payload, Remains};
 use crate::stack::{Changed, Stack};
 use crate::sys::{Buffers, Description, Fd, Kernel};
 
-/// The path of a privileged guest when the kernel's cannot be read (no /proc): never a program, and not the caller's to
-/// change.
+/// The path of a privileged guest if the kernel's path cannot be read (no /proc). It is never a
+/// program, and the caller cannot change it.
 const UNKNOWN_PATH: &CStr = c"/";
 
-/// What the kernel gave us.
+/// The input from the kernel.
 struct Start {
     stack: Stack,
     handoff: Handoff<'static>,
@@ -53,10 +55,10 @@ struct Start {
 
 type Never = Result<Infallible, Refusal<'static>>;
 
-/// Becomes the guest's emulator, or the command; what comes back is a refusal.
+/// Becomes the guest's emulator, or the command. Returns only with a refusal.
 fn main(stack: Stack, payload: Payload, buffers: &'static mut Buffers) -> ! {
     let Some(handoff) = stack.handoff() else { message::refuse(None, &Refusal::BadStack) };
-    // Only the kernel writes the auxiliary vector: nothing that a caller controls decides this.
+    // Only the kernel writes the auxiliary vector, so nothing that a caller controls decides this.
     let Some(execfd) = handoff.execfd() else {
         let Err(refusal) = command(&stack, payload, &handoff);
         message::refuse(None, &refusal)
@@ -67,8 +69,8 @@ fn main(stack: Stack, payload: Payload, buffers: &'static mut Buffers) -> ! {
     message::refuse(guest, &refusal)
 }
 
-/// Becomes the command, which is program 0 of the image, on a stack as the kernel left it but for what the auxiliary vector
-/// says of the program.
+/// Becomes the command, which is program 0 of the image. Its stack is the kernel's, except for the
+/// values in the auxiliary vector that describe the program.
 fn command(stack: &Stack, mut payload: Payload, handoff: &Handoff<'static>) -> Never {
     let image = image(&mut payload, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
@@ -80,7 +82,7 @@ fn command(stack: &Stack, mut payload: Payload, handoff: &Handoff<'static>) -> N
     changed.enter(&loaded, remains)
 }
 
-/// The image in this file, all of it there.
+/// The image in this file, checked to be complete.
 fn image(payload: &mut Payload, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal<'static>> {
     let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::BadStack)? as u64;
     if !payload.is_whole() {
@@ -92,7 +94,8 @@ fn image(payload: &mut Payload, handoff: &Handoff<'_>) -> Result<Image<'static>,
 }
 
 impl Start {
-    /// The pipeline. The numbers are those of the security rules (SECURITY.md) that a stage carries out.
+    /// The pipeline. The numbers are those of the security rules (SECURITY.md) that each stage
+    /// implements.
     fn dispatch(&self, mut payload: Payload, buffers: &'static mut Buffers) -> Never {
         let image = image(&mut payload, &self.handoff)?; // 6
         let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
@@ -108,24 +111,24 @@ impl Start {
         self.hand_over((&image, payload), &plan, replaced, emulator)
     }
 
-    /// Files and environment, with room for a path.
+    /// Access to files and environment, with a buffer for a path.
     fn world(&self, path: &'static mut sys::Path) -> Kernel<'_> {
         Kernel { stack: &self.stack, environment: self.handoff.envp, path: Some(path) }
     }
 
-    /// How the guest was called, and how many of the kernel's arguments say so.
+    /// How the guest was called, and how many of the kernel's arguments describe that.
     fn invocation(&self, world: &mut Kernel<'_>, secure: bool) -> Result<(Invocation<usize>, usize), Refusal<'static>> {
         let argv0_kept = self.handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
         let (mut invocation, replaced) = self.handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
-        // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the caller's may mean another file
-        // by now.
+        // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the
+        // caller's path may name another file by now.
         if let Some(room) = world.path.take_if(|_| secure) {
             invocation.path = sys::path(self.execfd, room).unwrap_or(UNKNOWN_PATH).as_ptr() as usize;
         }
         Ok((invocation, replaced))
     }
 
-    /// Becomes the emulator; what comes back is a refusal.
+    /// Becomes the emulator. Returns only with a refusal.
     fn hand_over(
         &self,
         (image, payload): (&Image<'static>, Payload),
@@ -148,11 +151,11 @@ impl Start {
         self.enter(plan, replaced, &loaded, remains)
     }
 
-    /// Becomes the emulator, which is mapped: no second exec, so what the kernel did about credentials, `comm` and the
-    /// auxiliary vector stands.
+    /// Becomes the emulator, which is mapped. There is no second exec, so the credentials, `comm`
+    /// and the auxiliary vector stay as the kernel set them.
     #[inline(never)]
     fn enter(&self, plan: &Plan<'static, usize>, replaced: usize, loaded: &Loaded, remains: Remains) -> Never {
-        // QEMU before 10 takes descriptor 0 for none, and would open the guest by its path instead.
+        // QEMU before 10 takes descriptor 0 for none, and would then open the guest by its path.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
         let mut description = self.description(plan, loaded);
         loaded.patch(Some(execfd.0 as usize), plan.argv0_flag()).write(self.handoff.auxv);
@@ -164,8 +167,9 @@ impl Start {
         changed.enter(loaded, remains)
     }
 
-    /// Becomes the emulator by execve(2), which opens the guest by its path: possible when that still names the file
-    /// which the kernel opened, and harmless since nothing is gained by this exec.
+    /// Becomes the emulator by execve(2). The emulator opens the guest by its path, which works if
+    /// the path still names the file that the kernel opened. This is harmless, because the exec
+    /// gains no privileges.
     fn exec(&self, plan: &Plan<'static, usize>, replaced: usize, file: Fd) -> Never {
         let Plan { emulator, .. } = *plan;
         sys::close(file);
@@ -177,7 +181,8 @@ impl Start {
         Err(failed("execute the emulator", emulator)(errno))
     }
 
-    /// Makes the emulator's initial stack; what `handoff` tells of is in disorder afterwards.
+    /// Makes the emulator's initial stack. The words that `handoff` refers to are invalid
+    /// afterwards.
     fn change(&self, plan: &Plan<'static, usize>, replaced: usize) -> Result<Changed, Refusal<'static>> {
         let bytes = |address| self.stack.string(address).to_bytes();
         let change = Change {
@@ -199,7 +204,8 @@ impl Start {
         self.stack.change(&self.handoff, &change).ok_or(Refusal::BadImage(ImageFault::Corrupt))
     }
 
-    /// What /proc shall show: the emulator's memory, and the guest's own arguments as for a native program.
+    /// What /proc shall show: the emulator's memory, and the guest's own arguments, as for a native
+    /// program.
     fn description(&self, plan: &Plan<'static, usize>, loaded: &Loaded) -> Description {
         let end =
             |strings: &[Cell<usize>], before| strings.last().map_or(before, |last| self.stack.string_end(last.get()));

@@ -1,4 +1,4 @@
-//! The one line that a person gets when a guest is not run.
+//! The one-line message that a person gets when a guest is not run.
 
 use core::ffi::CStr;
 
@@ -8,16 +8,16 @@ use dispatch_core::refusal::{EXIT_BROKEN, Refusal};
 
 use crate::{cpu, sys};
 
-/// How much of a guest's name is shown, counted from its end.
+/// How many bytes of a guest's name are shown, counted from its end.
 const SHOWN: usize = 512;
-/// Longest line; what goes beyond is cut off.
+/// Longest line, in bytes; the rest is cut off.
 const LINE: usize = 2048;
 
-/// Writes a line at once, so that lines of several processes do not mix.
+/// Writes a line with one system call, so that lines of several processes do not mix.
 fn write(pieces: &[&dyn Say]) {
     let mut bytes = [b'\n'; LINE];
     let mut len = 0usize;
-    // The newline stays.
+    // Keep the newline.
     let [line @ .., _] = &mut bytes;
     for piece in pieces {
         piece.say(&mut |text| {
@@ -32,12 +32,12 @@ fn write(pieces: &[&dyn Say]) {
     sys::complain(bytes.get(..len.wrapping_add(1)).unwrap_or(&bytes));
 }
 
-/// Says something about ourselves.
+/// Prints a message about this program itself.
 pub fn say(what: &str) {
     write(&[&NAME, &": ", &what]);
 }
 
-/// Says why `guest` is not run, and ends the process with the refusal's exit code.
+/// Prints why `guest` is not run, and ends the process with the refusal's exit code.
 pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
     match guest.map(CStr::to_bytes) {
         Some(name) => {
@@ -50,7 +50,7 @@ pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
     cpu::exit(refusal.exit_code())
 }
 
-/// Ends the process after a bug of ours.
+/// Ends the process after a bug in this program.
 pub fn broken() -> ! {
     say("a bug: please report it");
     cpu::exit(EXIT_BROKEN)

@@ -1,4 +1,4 @@
-//! The payload of this file, where the kernel has mapped it.
+//! The payload of this file, as mapped by the kernel.
 
 use dispatch_core::bytes;
 use dispatch_core::elf::{Header, PT_LOAD};
@@ -7,23 +7,25 @@ use dispatch_core::record::Extent;
 
 use crate::sys::{self, Place, Protection};
 
-/// The payload. No reference to all of it ever exists: a file that was cut short has less of it, and the pages of its programs
-/// move away. There is one value of this type, which is used up when a program is moved.
+/// The payload. No reference ever covers all of it: it is incomplete if the file was cut short, and
+/// the pages of its programs move. There is one value of this type; moving a program consumes it.
 pub struct Payload {
     start: usize,
-    /// In bytes.
+    /// Length, in bytes.
     len: usize,
-    /// How many bytes at its start there are references to.
+    /// How many bytes at the start have references to them.
     read: usize,
 }
 
 impl Payload {
-    /// The payload of this file, whose first page is at `base`: the last `PT_LOAD`. Empty if the file's headers do not say.
+    /// The payload of the file whose first page is at `base`: the last `PT_LOAD`. Empty if the
+    /// file's headers name none.
     ///
     /// # Safety
-    /// `base` is the address of this file's ELF header. Called once.
+    /// `base` is the address of this file's ELF header. This function is called once.
     pub unsafe fn of_file(base: usize) -> Self {
-        // SAFETY: the first segment holds the ELF header and the program headers, and the kernel maps whole pages.
+        // SAFETY: the first segment holds the ELF header and the program headers, and the kernel
+        // maps whole pages.
         let head = unsafe { core::slice::from_raw_parts(base as *const u8, 1024) };
         let find = || {
             let header = Header::parse(head).ok()?;
@@ -36,37 +38,40 @@ impl Payload {
         Payload { start, len, read: 0 }
     }
 
-    /// Its length, in bytes.
+    /// Length, in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether its last byte is there. Of a file that was cut short, the kernel maps more than there is; touching that would be
-    /// a bus error.
+    /// Whether the last byte exists. If a file was cut short, the kernel maps more pages than the
+    /// file has, and access to those is a bus error.
     pub fn is_whole(&self) -> bool {
         let last = self.start.wrapping_add(self.len).wrapping_sub(1);
         self.len == 0 || sys::is_readable(last as *const u8)
     }
 
-    /// Its first `len` bytes, or all if it has fewer, of a payload that is whole.
+    /// The first `len` bytes of a complete payload, or all if it has fewer.
     #[inline(never)]
     pub fn first(&mut self, len: usize) -> &'static [u8] {
         let len = len.min(self.len);
         self.read = self.read.max(len);
-        // SAFETY: the kernel mapped so many bytes there, read-only. They stay until no code of ours runs any more: `body` moves
-        // none of them, and `Remains::clear_out` is called last.
+        // SAFETY: the kernel mapped this many bytes there, read-only. They stay until no code of
+        // this file runs any more: `body` moves none of them, and `Remains::clear_out` is called
+        // last.
         unsafe { core::slice::from_raw_parts(self.start as *const u8, len) }
     }
 
-    /// The address of a program's body, to be moved away; `None` if there may be references to a part of it.
+    /// The address of a program's body, which is to be moved; `None` if parts of it may be
+    /// referenced.
     pub fn body(&self, body: Extent) -> Option<usize> {
         let offset = usize::try_from(body.offset).ok()?;
         let free = offset >= self.read && body.end() <= self.len as u64;
         free.then(|| self.start.saturating_add(offset))
     }
 
-    /// What remains behind the table and the name of a program, which its arguments and variables may be in; that name ends
-    /// `name_end` bytes from the start of the payload. With `reserve`, the addresses are to stay reserved.
+    /// The rest of the payload behind the table and the name of a program, which its arguments and
+    /// variables may point into. The name ends `name_end` bytes from the start of the payload. With
+    /// `reserve`, the addresses stay reserved.
     pub fn remains(self, image: &Image<'_>, name_end: u64, reserve: bool) -> Remains {
         let last = image.page.wrapping_sub(1);
         let kept = (image.table_end.max(name_end).saturating_add(last) & !last) as usize;
@@ -82,10 +87,10 @@ pub struct Remains {
 }
 
 impl Remains {
-    /// Unmaps it, or reserves its addresses.
+    /// Unmaps the rest, or reserves its addresses.
     ///
     /// # Safety
-    /// No reference to it is used any more.
+    /// No reference to it is used afterwards.
     pub unsafe fn clear_out(self) {
         let Remains { start, len, reserve } = self;
         if reserve {

@@ -1,4 +1,4 @@
-//! The stack as the kernel left it, with words below it that are set aside for the emulator's.
+//! The stack as the kernel left it, with words reserved below it for the emulator's stack.
 
 use core::cell::Cell;
 use core::ffi::CStr;
@@ -20,16 +20,17 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Takes the stack at `sp`, of a process whose program, this file, is mapped at `base`.
+    /// Takes the stack at `sp`. This file, the program of the process, is mapped at `base`.
     ///
     /// # Safety
-    /// `sp` is the stack pointer at the start of the process, with [`SPARE`] words below it that nobody else uses.
+    /// `sp` is the stack pointer at the start of the process, and nothing else uses the [`SPARE`]
+    /// words below it.
     pub unsafe fn at(sp: *const usize, base: usize) -> Self {
         let word = |index: usize| {
-            // SAFETY: exec(2) ends the block with AT_NULL, and nobody reads past that below.
+            // SAFETY: exec(2) ends the block with AT_NULL, and the loops below stop there.
             unsafe { sp.wrapping_add(index).read() }
         };
-        // argc, argv and its NULL; envp up to its NULL; pairs up to AT_NULL.
+        // argc, argv and its null; envp up to its null; pairs up to AT_NULL.
         let mut len = word(0).saturating_add(2);
         while word(len) != 0 {
             len = len.saturating_add(1);
@@ -44,8 +45,9 @@ impl Stack {
         }
         len = len.saturating_add(2).saturating_add(SPARE);
         let first = sp.wrapping_sub(SPARE).cast::<Cell<usize>>();
-        // SAFETY: the kernel's words have been read, and the ones below are this stack's by the contract; it lives as long as
-        // the process, and from now on it is used through these cells only.
+        // SAFETY: the kernel's words have been read, and by the contract the ones below belong to
+        // this stack. It lives as long as the process, and from now on it is accessed through these
+        // cells only.
         Stack { words: unsafe { core::slice::from_raw_parts(first, len) }, last_string, base }
     }
 
@@ -54,24 +56,26 @@ impl Stack {
         self.base
     }
 
-    /// What the kernel has written.
+    /// The kernel's initial stack.
     pub fn handoff(&self) -> Option<Handoff<'static>> {
         Handoff::read(self.words.get(SPARE..)?)
     }
 
-    /// Changes what the kernel has written to what a program is to find.
+    /// Changes the kernel's initial stack to the one for a program.
     pub fn change(&self, handoff: &Handoff<'_>, change: &Change<'_>) -> Option<Changed> {
         let parts = change.make(self.words, SPARE, handoff)?;
         Some(Changed { first: self.words.as_ptr().cast(), parts, words: self.words.len() })
     }
 
-    /// The string at one of the addresses in argv or envp. An address at which the kernel has put no string gives an empty
-    /// one: the strings lie between the words and the path of `AT_EXECFN`, which is copied first (fs/exec.c).
+    /// The string at one of the addresses in argv or envp; empty if the kernel has put no string
+    /// there. The strings lie between the words and the path of `AT_EXECFN`, which is copied first
+    /// (fs/exec.c).
     pub fn string(&self, address: usize) -> &'static CStr {
         if !(self.words.as_ptr_range().end as usize..=self.last_string).contains(&address) {
             return c"";
         }
-        // SAFETY: this part of the stack is the kernel's, nobody writes to it, and the last string ends with NUL.
+        // SAFETY: this part of the stack is the kernel's, nothing writes to it, and the last string
+        // ends with NUL.
         unsafe { CStr::from_ptr(address as *const core::ffi::c_char) }
     }
 
@@ -85,7 +89,7 @@ impl Stack {
 pub struct Changed {
     first: *const usize,
     parts: Parts,
-    /// How many there are, counted from `first`.
+    /// Number of words, counted from `first`.
     words: usize,
 }
 
@@ -95,22 +99,24 @@ impl Changed {
         self.first.wrapping_add(self.parts.argc)
     }
 
-    /// Becomes the program at `path`; returns only with the errno.
+    /// Becomes the program at `path`. Returns only with the errno.
     pub fn exec(&self, path: &CStr) -> i32 {
         let envp = self.first.wrapping_add(self.parts.envp);
-        // SAFETY: `Change::make` put both arrays there, each ended by a null, and the strings live as long as we do.
+        // SAFETY: `Change::make` put both arrays there, each ended by a null, and the strings live
+        // as long as the process.
         unsafe { sys::exec(path, self.sp().wrapping_add(1), envp) }
     }
 
-    /// Gives the process to a program, without what `remains` of the payload.
+    /// Starts a program in this process, and unmaps or reserves what `remains` of the payload.
     pub fn enter(&self, loaded: &Loaded, remains: Remains) -> ! {
-        // SAFETY: no code that looks at the payload runs after this.
+        // SAFETY: no code that reads the payload runs after this.
         unsafe { remains.clear_out() };
-        // SAFETY: this is an initial stack, aligned by `Change::make`, and the program is mapped completely.
+        // SAFETY: `Change::make` built and aligned this initial stack, and the program is
+        // completely mapped.
         unsafe { cpu::enter(self.sp(), loaded.entry()) }
     }
 
-    /// The auxiliary vector, `AT_NULL` included, as address and bytes.
+    /// Address and length in bytes of the auxiliary vector, including `AT_NULL`.
     pub fn auxv(&self) -> (usize, usize) {
         let words = self.words.saturating_sub(self.parts.auxv);
         (self.first.wrapping_add(self.parts.auxv) as usize, words.saturating_mul(size_of::<usize>()))

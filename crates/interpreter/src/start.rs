@@ -16,16 +16,17 @@ pub struct Dyn {
     value: usize,
 }
 
-/// Adds the load address `base` to every pointer in this file's data. The linker leaves only relative relocations in a
-/// static position-independent file without IFUNCs, in the packed form (gABI, "Relative Relocation Table"): an even word
-/// is the address of one, and each odd one after it a bitmap of the 63 words that follow. A test holds that.
+/// Adds the load address `base` to every pointer in this file's data. In a static
+/// position-independent file without IFUNCs, the linker leaves relative relocations only, in the
+/// packed form (gABI, "Relative Relocation Table"): an even word is the address of one, and each
+/// odd word after it is a bitmap of the next 63 words. A test checks that there are no others.
 ///
 /// # Safety
 /// Called once, by `_start`, with the address of the ELF header and of the dynamic section.
 pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
     let (mut relr, mut size) = (core::ptr::null::<usize>(), 0usize);
     loop {
-        // SAFETY: the dynamic section ends with DT_NULL, where this loop does.
+        // SAFETY: the dynamic section ends with DT_NULL, where this loop stops.
         let Dyn { tag, value } = unsafe { dynamic.read() };
         match tag {
             DT_NULL => break,
@@ -36,7 +37,7 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
         // SAFETY: not yet at DT_NULL, so there is a next one.
         dynamic = unsafe { dynamic.add(1) };
     }
-    // Where the next bitmap begins.
+    // Start of the words that the next bitmap covers.
     let mut next = core::ptr::null_mut::<usize>();
     for index in 0..size.checked_div(size_of::<usize>()).unwrap_or(0) {
         // SAFETY: the linker made DT_RELR a table of DT_RELRSZ bytes.
@@ -46,8 +47,8 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
         next = at.wrapping_add(words);
         while pointers != 0 {
             if pointers & 1 != 0 {
-                // SAFETY: the linker says that a pointer of this file's writable data is there. No reference to it is made:
-                // some of that data are constants.
+                // SAFETY: the linker says that a pointer in this file's writable data is at this
+                // address. No reference to it is made, because some of this data is constants.
                 let pointer = unsafe { at.read() };
                 // SAFETY: as above.
                 unsafe { at.write(pointer.wrapping_add(base)) };
@@ -58,16 +59,16 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
     }
 }
 
-/// Goes on after [`relocate`].
+/// Continues after [`relocate`].
 ///
 /// # Safety
-/// Called once, by `_start`, with the stack pointer of the process's start, below which `SPARE` words are set aside, and the
-/// address of the ELF header.
+/// Called once, by `_start`, with the stack pointer at the start of the process, below which
+/// `SPARE` words are reserved, and the address of the ELF header.
 pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
-    /// Not on the stack, which may be as small as the caller likes.
+    /// Not on the stack, whose size limit the caller sets.
     static mut BUFFERS: Buffers = Buffers::EMPTY;
     let buffers = &raw mut BUFFERS;
-    // SAFETY: this function is called once, and nobody else can name them.
+    // SAFETY: this function is called once, and no other code can name them.
     let buffers = unsafe { &mut *buffers };
     // SAFETY: `sp` is the kernel's, by this function's contract.
     let stack = unsafe { Stack::at(sp, base) };
@@ -76,13 +77,14 @@ pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     crate::main(stack, payload, buffers)
 }
 
-/// A panic would be a bug; the lints forbid what could cause one.
+/// A panic would be a bug; the lints forbid its causes.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     crate::message::broken()
 }
 
-/// Unoptimised builds keep what `core`'s compiled code says of an unwinder's hook. Nothing is ever unwound.
+/// In unoptimised builds, `core`'s compiled code refers to an unwinder's hook. Nothing is ever
+/// unwound.
 // SAFETY: no other function of this program has this name.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}

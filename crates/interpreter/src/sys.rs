@@ -1,4 +1,4 @@
-//! The system calls that are made, each with the types it deserves. Errors are the kernel's errno.
+//! The system calls in use, with precise types. Errors are the kernel's errno.
 
 use core::cell::Cell;
 use core::ffi::CStr;
@@ -11,7 +11,7 @@ use dispatch_core::table::Identity;
 use crate::cpu::{self, nr};
 use crate::stack::Stack;
 
-/// An open descriptor. Copied freely: who closes it says so.
+/// An open descriptor. It can be copied freely; `close` is called explicitly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fd(pub i32);
 
@@ -42,21 +42,22 @@ type Result<T> = core::result::Result<T, i32>;
 /// Makes a system call.
 ///
 /// # Safety
-/// What the call does to memory must be sound: it writes only what is borrowed mutably for it, and maps over or unmaps nothing
-/// that is in use.
+/// The call must not break memory safety: it writes only to memory mutably borrowed for it, and it
+/// neither replaces nor unmaps memory in use.
 unsafe fn call(nr: usize, arguments: [usize; 6]) -> Result<usize> {
     // SAFETY: by this function's contract.
     let result = unsafe { cpu::syscall(nr, arguments) };
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        // Addresses above the middle are the kernel's own, so every negative result is an errno.
+        // Addresses in the upper half are the kernel's own, so every negative result is an errno.
         Err(_) => Err(i32::try_from(result.saturating_neg()).unwrap_or(i32::MAX)),
     }
 }
 
-/// Writes to the standard error stream, which may take less than it is given; there is nobody to tell if it fails.
+/// Writes to standard error. The stream may accept only a part; a failure cannot be reported
+/// anywhere.
 pub fn complain(mut bytes: &[u8]) {
-    // A reader that has gone away must not take the exit code with it.
+    // If the reader has closed the pipe, SIGPIPE must not change the exit code.
     let pipe = 1usize << (SIGPIPE - 1);
     // SAFETY: reads `pipe`.
     let _ = unsafe { call(nr::RT_SIGPROCMASK, [SIG_BLOCK, (&raw const pipe) as usize, 0, size_of_val(&pipe), 0, 0]) };
@@ -72,11 +73,11 @@ pub fn complain(mut bytes: &[u8]) {
 
 /// Closes a descriptor.
 pub fn close(fd: Fd) {
-    // SAFETY: does nothing to memory.
+    // SAFETY: does not access memory.
     let _ = unsafe { call(nr::CLOSE, [fd.0 as usize, 0, 0, 0, 0, 0]) };
 }
 
-/// `struct stat` as machine words.
+/// `struct stat`, as machine words.
 fn stat(fd: Fd) -> Result<[usize; 18]> {
     let mut words = [0usize; 18];
     // SAFETY: writes a `struct stat`, 18 words, to `words`.
@@ -93,32 +94,32 @@ pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
     same
 }
 
-/// Security rule 6: emulators are opened, by the paths in the image's table, and a guest that is executed, to compare it.
-/// There is no configuration file.
+/// Security rule 6: this opens only emulators, by the paths in the image's table, and a guest to be
+/// executed, for comparison. There is no configuration file.
 fn open(path: &CStr) -> Result<Fd> {
     // SAFETY: reads `path`, which ends with NUL.
     let fd = unsafe { call(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) }?;
     Ok(Fd(fd as i32))
 }
 
-/// Whether the kernel can read the byte: a system call that is given an address where there is nothing fails with
-/// EFAULT, where an access would be a signal.
+/// Whether the kernel can read the byte. A system call with an unmapped address fails with EFAULT,
+/// where an access would raise a signal.
 pub fn is_readable(byte: *const u8) -> bool {
-    // Descriptor -1 and an empty or longer name: nothing is looked up that exists.
-    // SAFETY: reads at most, and what it cannot read is an error.
+    // Descriptor -1 and an empty or longer name, so no existing file is looked up.
+    // SAFETY: at most reads, and the call fails if it cannot.
     let looked = unsafe { call(nr::FACCESSAT, [usize::MAX, byte as usize, 0, 0, 0, 0]) };
     looked != Err(EFAULT)
 }
 
-/// `PATH_MAX`: above that the kernel refuses a name, its NUL included.
+/// `PATH_MAX`: the kernel refuses a longer name, including its NUL.
 const PATH_MAX: usize = 4096;
 
-/// Memory that is there from the start of the process to its end, in pages of its own.
+/// Memory for the whole life of the process, in pages of its own.
 #[repr(align(4096))]
 pub struct Buffers {
-    /// For a path.
+    /// Buffer for a path.
     pub path: Path,
-    /// For the headers of an emulator.
+    /// Buffer for the headers of an emulator.
     pub head: Head,
 }
 
@@ -126,16 +127,16 @@ impl Buffers {
     pub const EMPTY: Self = Buffers { path: [0; PATH_MAX], head: [0; HEAD] };
 }
 
-/// Room for a path.
+/// A buffer for a path.
 pub type Path = [u8; PATH_MAX];
 
-/// The world around the guest, through the kernel.
+/// Files and environment, accessed through the kernel.
 pub struct Kernel<'s> {
-    /// Where the strings are.
+    /// The stack, which holds the strings.
     pub stack: &'s Stack,
     /// Addresses of the environment.
     pub environment: &'static [Cell<usize>],
-    /// Room for the paths that are tried; `None` once it holds one that is needed later.
+    /// Buffer for the paths that are tried; `None` once it holds one that is needed later.
     pub path: Option<&'static mut Path>,
 }
 
@@ -148,7 +149,7 @@ impl World for Kernel<'_> {
 
     fn read_at<'b>(&mut self, fd: Fd, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8]> {
         let mut len = 0usize;
-        // A file system may give less than was asked for.
+        // A file system may return less than requested.
         while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
             let at = (offset as usize).saturating_add(len);
             // SAFETY: writes to `rest`.
@@ -189,19 +190,20 @@ impl World for Kernel<'_> {
     }
 }
 
-/// The descriptor, moved to 3 or above if it is a standard one, which is closed then as the caller had it.
+/// Moves the descriptor to 3 or above if it is a standard one, which is then closed, as it was for
+/// the caller.
 pub fn above_stdio(fd: Fd) -> Result<Fd> {
     if fd.0 > 2 {
         return Ok(fd);
     }
-    // SAFETY: does nothing to memory.
+    // SAFETY: does not access memory.
     let moved = unsafe { call(nr::FCNTL, [fd.0 as usize, F_DUPFD, 3, 0, 0, 0]) }?;
     close(fd);
     Ok(Fd(moved as i32))
 }
 
-/// The path of the file behind `fd` as the kernel knows it now, put into `room`, which is all zero; `None` where /proc is not
-/// mounted.
+/// Puts the path of the file behind `fd`, as the kernel knows it now, into `room`, a buffer of
+/// zeros. `None` if /proc is not mounted.
 pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
     // Last digit first, so that the first digit ends in the lowest byte.
     let mut digits = 0u128;
@@ -215,15 +217,17 @@ pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
     }
     let link = [*b"/proc/self/./fd/", digits.to_le_bytes()];
     let link = (&raw const link) as usize;
-    // One byte is kept for the NUL. Linux opens nothing by a longer name: what is cut off names nothing.
+    // One byte is kept for the NUL. Linux opens no longer name, so a name that is cut off names
+    // nothing.
     let most = room.len().saturating_sub(1);
     // SAFETY: reads `link`, whose last byte is NUL, and writes to `room`.
     unsafe { call(nr::READLINKAT, [AT_FDCWD, link, room.as_mut_ptr() as usize, most, 0, 0]) }.ok()?;
-    // The rest of it is still zero.
+    // The rest of the buffer is still zero.
     CStr::from_bytes_until_nul(room).ok()
 }
 
-/// The kernel's release, as `uname -r` prints it, passed to `judge` with the NUL bytes behind it; just those if there is none.
+/// Passes the kernel's release, as `uname -r` prints it, to `judge`, followed by NUL bytes. Passes
+/// NUL bytes only if it cannot be read.
 pub fn release(judge: fn(&[u8]) -> bool) -> bool {
     // struct new_utsname: six fields of 65 bytes, the release is the third.
     let mut names = [0u8; 390];
@@ -232,7 +236,7 @@ pub fn release(judge: fn(&[u8]) -> bool) -> bool {
     judge(names.get(130..195).unwrap_or_default())
 }
 
-/// Becomes another program; returns only with the errno.
+/// Becomes another program. Returns only with the errno.
 ///
 /// # Safety
 /// `argv` and `envp` are arrays of addresses of strings, each ended by a null.
@@ -244,7 +248,7 @@ pub unsafe fn exec(path: &CStr, argv: *const usize, envp: *const usize) -> i32 {
     }
 }
 
-/// What a mapping may be used for.
+/// Permissions of a mapping.
 #[derive(Clone, Copy, Debug)]
 pub struct Protection(usize);
 
@@ -259,25 +263,26 @@ impl Protection {
     }
 }
 
-/// Where a mapping goes.
+/// The address of a mapping.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
-    /// Where the kernel likes.
+    /// An address that the kernel chooses.
     Anywhere,
-    /// Here, if nothing is here yet.
+    /// This address, if the range is free.
     IfFree(usize),
-    /// Here, instead of what is here.
+    /// This address, replacing what is mapped there.
     Over(usize),
 }
 
 /// Maps `len` bytes: of the file from its offset, or fresh zeros.
 ///
 /// # Safety
-/// With [`Place::Over`], what was there must be the caller's to replace.
+/// With [`Place::Over`], the caller may replace what is mapped there.
 pub unsafe fn map(place: Place, len: usize, protection: Protection, file: Option<(Fd, u64)>) -> Result<usize> {
     let (address, placing) = match place {
         Place::Anywhere => (0, 0),
-        // A kernel before 4.17 does not know the flag and takes the address as a wish; the caller sees that.
+        // A kernel before 4.17 does not know the flag and takes the address as a hint; the caller
+        // detects that.
         Place::IfFree(address) => (address, MAP_FIXED_NOREPLACE),
         Place::Over(address) => (address, MAP_FIXED),
     };
@@ -292,7 +297,7 @@ pub unsafe fn map(place: Place, len: usize, protection: Protection, file: Option
 /// Unmaps `len` bytes.
 ///
 /// # Safety
-/// Nothing may use them.
+/// Nothing uses them.
 pub unsafe fn unmap(address: usize, len: usize) {
     if len != 0 {
         // SAFETY: by this function's contract.
@@ -300,25 +305,26 @@ pub unsafe fn unmap(address: usize, len: usize) {
     }
 }
 
-/// Moves the mapping of `len` bytes at `from` to `to`, over what is there.
+/// Moves the mapping of `len` bytes at `from` to `to`, replacing what is mapped there.
 ///
 /// # Safety
-/// Nobody uses either range.
+/// Nothing uses either range.
 pub unsafe fn move_to(from: usize, len: usize, to: usize) -> Result<()> {
     // SAFETY: by this function's contract.
     unsafe { call(nr::MREMAP, [from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0]) }.map(|_| ())
 }
 
-/// Changes what a range may be used for.
+/// Changes the permissions of a range.
 ///
 /// # Safety
-/// Nobody relies on what it may be used for now.
+/// Nothing relies on its present permissions.
 pub unsafe fn protect(address: usize, len: usize, protection: Protection) -> Result<()> {
     // SAFETY: by this function's contract.
     unsafe { call(nr::MPROTECT, [address, len, protection.0, 0, 0, 0]) }.map(|_| ())
 }
 
-/// `struct prctl_mm_map` (uapi/linux/prctl.h), by which /proc shows the guest and not us.
+/// `struct prctl_mm_map` (uapi/linux/prctl.h). It makes /proc show the guest instead of this
+/// program.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Description {
@@ -338,12 +344,12 @@ pub struct Description {
     pub exe_fd: i32,
 }
 
-/// Sets what /proc shows of this process, the heap left where it is. A kernel without `CONFIG_CHECKPOINT_RESTORE` refuses;
-/// nothing depends on it.
+/// Sets what /proc shows of this process, except for the heap. A kernel without
+/// `CONFIG_CHECKPOINT_RESTORE` refuses; nothing depends on it.
 pub fn describe(description: &Description) {
     // SAFETY: moves nothing: the heap never ends at 0.
     let Ok(brk) = (unsafe { call(nr::BRK, [0; 6]) }) else { return };
-    // Linux before 5.15 wants the data below the heap.
+    // Linux before 5.15 requires the data to be below the heap.
     let end_data = description.end_data.min(brk.wrapping_sub(1));
     let start_data = description.start_data.min(end_data);
     let description = Description { start_data, end_data, start_brk: brk, brk, exe_fd: -1, ..*description };

@@ -1,4 +1,4 @@
-//! One architecture, as arch-table.json describes it, and what follows from it.
+//! One architecture, as arch-table.json describes it, and the values derived from it.
 
 use dispatch_core::elf::{Class, Data, Machine};
 use dispatch_core::rule::RowRule;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::compile::Assignment;
 use crate::{Property, Tuning, compile, json, probe};
 
-/// What precedes an architecture in an OCI platform ("linux/arm64").
+/// Prefix of an architecture in an OCI platform ("linux/arm64").
 pub(crate) const OCI_SYSTEM: &str = "linux/";
 
 /// One emulated CPU: the headers of its programs, and how its emulator is found and called.
@@ -28,26 +28,28 @@ pub struct Architecture {
     /// Accepted `EI_DATA`.
     #[serde(deserialize_with = "json::data")]
     pub data: Data,
-    /// What `e_flags` must be; `None` when nobody looks at them.
+    /// Required value of `e_flags`; `None` if they are not compared.
     #[serde(default)]
     pub flags: Option<Flags>,
     /// Accepted `EI_OSABI` values; the probe has the first.
     #[serde(default = "json::default_osabi")]
     pub osabi: Vec<u8>,
-    /// The emulator: file names in order of preference, and absolute paths in the order in which they are tried.
+    /// The emulator: file names in order of preference, and absolute paths in the order in which
+    /// they are tried.
     pub emulators: Vec<String>,
     /// Options for the emulator, in front of those that the dispatcher adds.
     pub options: Vec<String>,
-    /// What emulators of some versions are given besides; the first one that is for a version counts.
+    /// Additional options and models for emulators of some versions; the first item that fits the
+    /// version counts.
     #[serde(default)]
     pub versions: Vec<Tuning>,
-    /// The model for `-cpu` with emulators of all versions, in place of those in `versions`.
+    /// The model for `-cpu` with emulators of all versions; replaces those in `versions`.
     #[serde(default)]
     pub cpu: Option<String>,
     /// Models that are worth comparing.
     #[serde(default)]
     pub cpus: Vec<String>,
-    /// The GNU property by which programs say what they need of a CPU.
+    /// The GNU property in which programs say what they need of a CPU.
     #[serde(default)]
     pub property: Option<Property>,
     /// Settings for the emulator, name and value, in the order of the JSON.
@@ -55,7 +57,7 @@ pub struct Architecture {
     pub environment: Vec<(String, String)>,
     /// Directories that may hold the guest's libraries; absolute.
     pub sysroots: Vec<String>,
-    /// Names of the architectures whose kernels may run such programs by themselves.
+    /// Names of the architectures whose kernels may run such programs natively.
     pub native_on: Vec<String>,
     /// How the emulator learns the guest's argv\[0\].
     #[serde(deserialize_with = "json::argv0")]
@@ -63,9 +65,9 @@ pub struct Architecture {
     /// How the process becomes the emulator.
     #[serde(default = "json::default_strategy", deserialize_with = "json::strategy")]
     pub strategy: Strategy,
-    /// A program that does nothing, successfully.
+    /// A program that exits successfully at once.
     pub probe: Probe,
-    /// What a user should know; may be empty.
+    /// Notes for users; may be empty.
     pub notes: String,
 }
 
@@ -79,14 +81,14 @@ pub struct MachineNumber {
     pub number: u16,
 }
 
-/// What `e_flags` must be: `e_flags & mask == value`.
+/// Required value of `e_flags`: `e_flags & mask == value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Flags {
-    /// Bits that are looked at; not 0.
+    /// Bits to compare; not 0.
     #[serde(deserialize_with = "json::hex_number")]
     pub mask: u32,
-    /// What they must be; no bits outside the mask.
+    /// Value of these bits; no bits outside the mask.
     #[serde(deserialize_with = "json::hex_number")]
     pub value: u32,
 }
@@ -103,7 +105,7 @@ pub struct Probe {
     pub flags: u32,
 }
 
-/// An entry of `binfmt_misc`: a name and what the kernel compares.
+/// An entry of `binfmt_misc`: a name and a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRule {
     /// Name of the entry, unique in the table.
@@ -128,18 +130,19 @@ impl Architecture {
         self.emulators.iter().map(String::as_str).filter(|emulator| emulator.starts_with('/'))
     }
 
-    /// A complete static program of some 100 bytes that exits with status 0: whoever runs it has a working chain from
-    /// the kernel's entry to the emulator.
+    /// A complete static program of about 100 bytes that exits with status 0. If it runs,
+    /// everything from the kernel's entry to the emulator works.
     pub fn probe_elf(&self) -> Vec<u8> {
         probe::elf(self)
     }
 
-    /// The kernel's entries for this architecture: one for each machine number and each block of `EI_OSABI` values.
+    /// The kernel's entries for this architecture: one for each machine number and each block of
+    /// `EI_OSABI` values.
     ///
-    /// The first is called `qemu-<name>`, the name by which other tools look entries up. The others add what tells
-    /// them from it: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
+    /// The first is called `qemu-<name>`, the name that other tools look for. The others have a
+    /// suffix: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
     pub fn rules(&self) -> Vec<EntryRule> {
-        // Through the compiled form, so that kernel and interpreter read the very same row.
+        // Derived from the compiled form, so that kernel and interpreter use the same row.
         let compiled = compile::compile(std::slice::from_ref(self), |_| Assignment::default());
         let rows = Table::read(&compiled).map(|table| table.rows());
         let derived: Vec<RowRule> = rows.into_iter().flatten().flatten().flat_map(|row| Rule::of_row(&row)).collect();

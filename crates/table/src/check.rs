@@ -1,4 +1,4 @@
-//! Whether the values of a table make sense, so that everything derived from it is well formed.
+//! Checks the values of a table, so that everything derived from it is well formed.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -10,8 +10,8 @@ use crate::architecture::{Architecture, OCI_SYSTEM};
 use crate::compile::{self, Assignment};
 use crate::error::TableFault;
 
-/// Longest name of an architecture, in bytes: with what the entries of its rules add, it stays far below the 255
-/// (`NAME_MAX`) that a file in `binfmt_misc` may have.
+/// Longest name of an architecture, in bytes. With the suffixes of its rules, it stays far below
+/// the 255 bytes (`NAME_MAX`) that a file name in `binfmt_misc` may have.
 const MAX_NAME: usize = 64;
 /// Longest code of a probe, in bytes; `exit_group(0)` takes 6 to 20.
 const MAX_PROBE: usize = 64;
@@ -19,13 +19,13 @@ const MAX_PROBE: usize = 64;
 /// A fault of a row.
 #[derive(Debug)]
 pub struct Faulty {
-    /// Which one, from 0.
+    /// Index of the row, from 0.
     pub row: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: TableFault,
 }
 
-/// Checks each architecture by itself, then all together.
+/// Checks each architecture by itself, then all of them together.
 pub fn all(architectures: &[Architecture]) -> Result<(), Faulty> {
     for (row, architecture) in architectures.iter().enumerate() {
         let checked = name(&architecture.name).and_then(|()| one(architecture));
@@ -65,7 +65,7 @@ fn one(architecture: &Architecture) -> Result<(), TableFault> {
     probe(architecture)
 }
 
-/// Aliases come from tools that use few characters; a space or a capital letter more would be a mistake.
+/// Aliases come from tools that use few characters; a space or a capital letter would be a mistake.
 fn aliases(aliases: &[String]) -> Result<(), TableFault> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
     let good = |alias: &&String| !alias.is_empty() && alias.bytes().all(allowed) && !alias.starts_with(OCI_SYSTEM);
@@ -116,7 +116,7 @@ fn emulators(emulators: &[String]) -> Result<(), TableFault> {
     }
 }
 
-/// Options and settings, for which the interpreter has a limited number of words to spare on the stack.
+/// Options and settings: the interpreter reserves a limited number of words on the stack for them.
 fn strings(architecture: &Architecture) -> Result<(), TableFault> {
     without_nul("options", &architecture.options)?;
     let names: Vec<&String> = architecture.environment.iter().map(|(name, _)| name).collect();
@@ -124,7 +124,7 @@ fn strings(architecture: &Architecture) -> Result<(), TableFault> {
         return Err(TableFault::Variable((*name).clone()));
     }
     distinct("environment", &names)?;
-    // Of QEMU's, who takes `-0`.
+    // Only emulators that accept `-0` are QEMU, which has this option.
     if architecture.argv0 == Argv0::DashZero {
         if names.iter().any(|name| name.as_bytes() == plan::CPU) {
             return Err(TableFault::Model { field: "environment" });
@@ -184,8 +184,8 @@ fn sysroots(sysroots: &[String]) -> Result<(), TableFault> {
     }
 }
 
-/// The probe must reach the emulator through the architecture's own row. All of its header comes from the row but
-/// `e_flags`, so that only these can be at fault.
+/// The probe must reach the emulator through the architecture's own row. All of its header except
+/// `e_flags` comes from the row, so only these can be wrong.
 fn probe(architecture: &Architecture) -> Result<(), TableFault> {
     let len = architecture.probe.code.len();
     if !(1..=MAX_PROBE).contains(&len) {
@@ -200,7 +200,7 @@ fn probe(architecture: &Architecture) -> Result<(), TableFault> {
     }
 }
 
-/// Names of rows that are about to be merged: a second one would silently win.
+/// Names of rows to be merged: a second one would silently win.
 pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Faulty> {
     let mut known = Vec::new();
     for (row, name) in names.enumerate() {
@@ -212,7 +212,7 @@ pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Fa
     Ok(())
 }
 
-/// Names and aliases are one name space, because [`crate::ArchTable::find`] searches them together.
+/// Names and aliases share one name space, because [`crate::ArchTable::find`] searches both.
 fn names(architectures: &[Architecture]) -> Result<(), Faulty> {
     let mut owners = HashMap::new();
     for (row, architecture) in architectures.iter().enumerate() {
@@ -235,8 +235,8 @@ fn hosts(architectures: &[Architecture]) -> Result<(), Faulty> {
     Ok(())
 }
 
-/// The kernel tries its entries in the opposite order of their registration; with no two that accept the same file,
-/// the order is of no importance.
+/// The kernel tries its entries in the reverse order of their registration. If no two accept the
+/// same file, the order does not matter.
 fn ambiguity(architectures: &[Architecture]) -> Result<(), Faulty> {
     let rules: Vec<_> = architectures.iter().map(|architecture| (architecture, architecture.rules())).collect();
     for (row, (_, ours)) in rules.iter().enumerate() {

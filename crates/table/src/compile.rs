@@ -8,9 +8,9 @@ use dispatch_core::table::{AskedRecord, Identity, RowRecord, TABLE_MAGIC, TableH
 
 use crate::{Architecture, CpuChoice, Flags, Version};
 
-/// Bytes behind the records; equal ones, such as the list of no options, are there once.
+/// The bytes behind the records. Equal ones, such as empty lists, are stored once.
 struct Pool {
-    /// Where it lies, in bytes from the start of the table.
+    /// Offset, in bytes from the start of the table.
     start: usize,
     bytes: Vec<u8>,
     known: HashMap<Vec<u8>, Extent>,
@@ -30,7 +30,7 @@ impl Pool {
     }
 }
 
-/// A list of strings as it lies in the table: each one followed by its NUL.
+/// A list of strings as the table stores it: each ends with a NUL.
 fn list<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     strings.into_iter().flat_map(|string| string.bytes().chain([0])).collect()
 }
@@ -40,22 +40,23 @@ fn list<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
 pub struct Assignment {
     /// Its number among the programs of an image; 0 if it is not embedded, and its path decides.
     pub program: u32,
-    /// Its version, if that is known.
+    /// Its version, if known.
     pub version: Option<Version>,
-    /// Whether it is given no model and no options but those that the row has for all versions.
+    /// Whether only the row's options and model for all versions are used.
     pub plain: bool,
-    /// The file that said so, if it is not embedded: what its version decides is for this very file.
+    /// The file that reported the version, if it is not embedded. The choice by version holds for
+    /// this file only.
     pub asked: Option<Asked>,
 }
 
 /// The file of an emulator that is opened by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Which file.
+    /// The file's identity.
     pub file: Identity,
-    /// Its path, for people.
+    /// Its path. Only people need it.
     pub path: String,
-    /// What it said its version is, for people.
+    /// The version that it reported. Only people need it.
     pub version: String,
 }
 
@@ -64,19 +65,20 @@ fn settings(architecture: &Architecture) -> Vec<String> {
     architecture.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// How many options and settings there are at most, those for all versions counted.
+/// The largest possible number of options and settings, including those for all versions.
 pub fn words(architecture: &Architecture) -> usize {
     let by_version = architecture.versions.iter().map(|tuning| tuning.options.len());
     architecture.options.len() + architecture.environment.len() + by_version.sum::<usize>()
 }
 
-/// The table of `architectures`, each of which has passed its checks; `given` tells the emulator of each.
+/// Compiles `architectures`, each of which has passed its checks. `given` returns the emulator of
+/// each.
 pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> Assignment) -> Vec<u8> {
     let start = TableHeader::SIZE + architectures.len() * RowRecord::SIZE;
     let mut pool = Pool { start, bytes: Vec::new(), known: HashMap::new() };
     let mut table = Vec::new();
     let mut write = |bytes: &[u8]| table.extend(bytes);
-    // As many as fit into memory are fewer than 2^32: a record has more than 100 bytes.
+    // Fewer than 2^32 fit into memory: a record has more than 100 bytes.
     TableHeader { magic: TABLE_MAGIC, rows: architectures.len() as u32 }.write(&mut write);
     for architecture in architectures {
         row(architecture, &given(architecture), &mut pool).write(&mut write);
@@ -85,7 +87,7 @@ pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> 
     table
 }
 
-/// The record of a row: without an emulator embedded, as it is for a file of which nothing is known.
+/// The record of a row without an embedded emulator, for a file about which nothing is known.
 fn row(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> RowRecord {
     let Some(Asked { file, path, version }) = &given.asked else { return record(architecture, given, pool) };
     let asked = AskedRecord {

@@ -1,4 +1,4 @@
-//! What can be wrong with a table.
+//! The faults of a table.
 
 use std::fmt;
 
@@ -7,11 +7,12 @@ use crate::place::{self, Path};
 /// Why a table is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Line and column, from 1; none if what is wrong is in the table that another one was merged with.
+    /// Line and column, from 1; `None` if the fault is in the table that another one was merged
+    /// with.
     pub place: Option<(usize, usize)>,
-    /// What is wrong, by its keys; empty for the whole.
+    /// Keys that lead to the fault; empty for the whole table.
     pub key: String,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: TableFault,
 }
 
@@ -26,7 +27,7 @@ impl Error {
         Error { place: Some(place::find(json, &path, true)), key: path.to_string(), fault }
     }
 
-    /// The message, in one line, for a table in the file called `file`: `FILE:LINE:COLUMN: KEY: what is wrong`.
+    /// The message, in one line, for a table in `file`: `FILE:LINE:COLUMN: KEY: what is wrong`.
     pub fn in_file(&self, file: impl fmt::Display) -> String {
         let place = self.place.map_or(String::new(), |(line, column)| format!(":{line}:{column}"));
         let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
@@ -34,23 +35,23 @@ impl Error {
     }
 }
 
-/// What can be wrong.
+/// A fault of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TableFault {
     /// The text is not JSON.
     NoJson(String),
-    /// A value is not of the kind that belongs there.
+    /// A value has the wrong type or range.
     Value {
         /// The value, or its beginning, as JSON.
         value: String,
         /// What is allowed.
         allowed: &'static str,
     },
-    /// A key is not known.
+    /// A key is unknown.
     Unknown {
-        /// The one that may have been meant.
+        /// The known key that was probably meant.
         nearest: Option<&'static str>,
-        /// All that are known there.
+        /// All keys known at this place.
         allowed: String,
     },
     /// A key is missing.
@@ -64,13 +65,14 @@ pub enum TableFault {
     Repeated,
     /// A name cannot be part of the name of a kernel's entry.
     Name(String),
-    /// An alias has characters that no tool uses in one, or begins with `linux/`, which is added where it is wanted.
+    /// An alias has characters that no tool uses in one, or begins with `linux/`, which is added
+    /// where it is needed.
     Alias(String),
-    /// Its name or one of its aliases is taken.
+    /// A name or alias is already in use.
     Taken {
         /// The name or alias.
         name: String,
-        /// The architecture that has it; perhaps the same one.
+        /// The architecture that uses it; perhaps the same one.
         by: String,
     },
     /// A list that needs at least one value has none.
@@ -78,7 +80,8 @@ pub enum TableFault {
         /// The field.
         field: &'static str,
     },
-    /// The CPU model is where it would win over, or lose to, what has the say: the field `cpu` and the caller's `QEMU_CPU`.
+    /// The CPU model is in the options or environment, where it would conflict with the field `cpu`
+    /// and the caller's `QEMU_CPU`.
     Model {
         /// The field.
         field: &'static str,
@@ -90,68 +93,68 @@ pub enum TableFault {
         /// The value.
         value: String,
     },
-    /// A string has a NUL, which ends strings in the compiled table.
+    /// A string has a NUL, which would end it in the compiled table.
     Nul {
         /// The field.
         field: &'static str,
         /// The string.
         value: String,
     },
-    /// No bits of `e_flags` are looked at.
+    /// The mask of `e_flags` is 0.
     NoFlags,
-    /// Bits of `e_flags` are asked for that nobody looks at.
+    /// The value of `e_flags` has bits outside the mask.
     FlagsValue {
-        /// Bits that are looked at.
+        /// The mask.
         mask: u32,
-        /// What they must be.
+        /// The value.
         value: u32,
     },
     /// An emulator is neither a file name nor an absolute path.
     Emulator(String),
-    /// A name of an environment variable is empty or contains `=`.
+    /// The name of an environment variable is empty or contains `=`.
     Variable(String),
-    /// There are more options and settings than the interpreter has room for.
+    /// There are more options and settings than the interpreter reserves words for.
     TooMany {
-        /// How many there are.
+        /// Their number.
         count: usize,
-        /// Most that there may be.
+        /// The largest number allowed.
         max: usize,
     },
-    /// A property has more bits than there are in a word.
+    /// A property has more bits than a word.
     Bits {
-        /// How many.
+        /// Number of bits.
         len: usize,
     },
-    /// A range of versions that has none.
+    /// A range of versions is empty.
     Versions {
         /// Its first one.
         since: String,
         /// The first one after it.
         before: String,
     },
-    /// A model lacks what is no bit of the row's property.
+    /// A model lacks something that is no bit of the row's property.
     Lacks(String),
-    /// A larger model that no program would get.
+    /// No program would get the larger model.
     LargerCpu,
     /// A sysroot is not an absolute path.
     Sysroot(String),
-    /// The emulator is to learn argv\[0\] from `AT_FLAGS`, which an exec does not set.
+    /// The row passes argv\[0\] by `AT_FLAGS`, which an execve(2) cannot set.
     AuxvByExec,
     /// A host is no architecture of the table.
     Host(String),
     /// The probe's code is empty or too long.
     ProbeSize {
-        /// Its bytes.
+        /// Length of the code, in bytes.
         len: usize,
-        /// Most bytes that there may be.
+        /// The largest length allowed, in bytes.
         max: usize,
     },
-    /// The probe's header is not one that the architecture accepts.
+    /// The architecture does not accept the probe's header.
     ProbeFlags {
         /// The probe's `e_flags`.
         flags: u32,
     },
-    /// Some header would be accepted here and by another architecture.
+    /// Another architecture accepts some of the same headers.
     Ambiguous {
         /// Name of the other architecture.
         other: String,
@@ -159,7 +162,7 @@ pub enum TableFault {
 }
 
 impl fmt::Display for Error {
-    /// As of a file without a name: `LINE:COLUMN: KEY: what is wrong`.
+    /// The message for a table without a file name: `LINE:COLUMN: KEY: what is wrong`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.in_file("");
         f.write_str(text.trim_start_matches([':', ' ']))
@@ -167,7 +170,7 @@ impl fmt::Display for Error {
 }
 
 impl TableFault {
-    /// The key of a row that it is about, by steps, and the element of its list.
+    /// The keys in a row that lead to the fault, and the faulty element of the list there.
     pub(crate) fn place(&self) -> (&'static [&'static str], Option<&str>) {
         match self {
             TableFault::Alias(alias) => (&["aliases"], Some(alias)),
@@ -195,7 +198,7 @@ impl TableFault {
         }
     }
 
-    /// The other row that it is about.
+    /// The other row involved.
     pub(crate) fn other(&self) -> Option<&str> {
         match self {
             TableFault::Taken { by: other, .. } | TableFault::Ambiguous { other } => Some(other),
@@ -204,7 +207,7 @@ impl TableFault {
     }
 }
 
-/// The steps to the list that the checks call `field`.
+/// The keys that lead to the list that the checks call `field`.
 fn list(field: &'static str) -> &'static [&'static str] {
     const LISTS: [&[&str]; 8] = [
         &["aliases"],
@@ -219,14 +222,14 @@ fn list(field: &'static str) -> &'static [&'static str] {
     match field {
         "bits" => &["property", "bits"],
         "environment" => &["environment"],
-        // Of the row or of its versions.
+        // In the row or in its versions.
         "cpu" => &["cpu"],
         _ => LISTS.into_iter().find(|steps| steps[0] == field).unwrap_or(&[]),
     }
 }
 
 impl fmt::Display for TableFault {
-    /// Strings out of the table are quoted and escaped, so that the message stays one line.
+    /// Strings from the table are quoted and escaped, so that the message stays one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TableFault::NoJson(problem) => write!(f, "not JSON: {problem}"),

@@ -1,6 +1,6 @@
-//! From JSON text to [`Architecture`]s: the values that JSON has no type for.
+//! Converts JSON text to [`Architecture`]s, with the value types that JSON lacks.
 //!
-//! Afterwards every field has a value of its type; whether the values make sense is up to `check`.
+//! Afterwards every field has a value of its type; `check` decides whether the values make sense.
 
 use dispatch_core::elf::{Class, Data};
 use dispatch_core::table::{Argv0, Strategy};
@@ -16,7 +16,7 @@ use crate::{Architecture, Error, TableFault, VERSION, keys};
 /// Longest value that a message repeats, in characters.
 const LONGEST_SHOWN: usize = 60;
 
-/// The rows in `json` as they stand there, some of whose fields may be missing, but no name.
+/// The rows in `json`. Fields may be missing, except the name.
 pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub fn rows(json: &str) -> Result<Vec<Map<String, Value>>, Error> {
         version: u32,
         architectures: Vec<Map<String, Value>>,
     }
-    // Anything that serde_json takes for JSON; what it is to be comes next.
+    // First accept any valid JSON; its structure is checked next.
     let whole: Value = serde_json::from_str(json).map_err(|error| no_json(&error))?;
     if let Some(path) = place::repeated(json) {
         return Err(Error::at(json, path, TableFault::Repeated));
@@ -51,7 +51,7 @@ pub fn name(row: &Map<String, Value>) -> &str {
     row.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The architecture of a complete row, which `json` has, in whole or in part, at `path`.
+/// The architecture of a complete row. `json` has all or part of it at `path`.
 pub fn architecture(row: &Map<String, Value>, json: &str, path: Path) -> Result<Architecture, Error> {
     let value = Value::Object(row.clone());
     serde_path_to_error::deserialize(&value).map_err(|error| misfit(json, path, &value, &error))
@@ -61,7 +61,8 @@ pub fn architecture(row: &Map<String, Value>, json: &str, path: Path) -> Result<
 fn no_json(error: &serde_json::Error) -> Error {
     let (line, column) = (error.line().max(1), error.column().max(1));
     let text = error.to_string();
-    // serde_json puts the place at the end of its message; ours stands in front, as with a compiler.
+    // serde_json puts the place at the end of its message; here it stands in front, as compilers
+    // print it.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let problem = text.strip_suffix(&place).unwrap_or(&text);
     let problem = match error.classify() {
@@ -71,13 +72,13 @@ fn no_json(error: &serde_json::Error) -> Error {
     Error { place: Some((line, column)), key: String::new(), fault: TableFault::NoJson(problem) }
 }
 
-/// JSON that is no table: `value`, which is at `path` in `json`, does not fit.
+/// Valid JSON that is no table: `value`, at `path` in `json`, does not fit.
 fn misfit(json: &str, path: Path, value: &Value, error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let message = error.inner().to_string();
     let field = |what: &str| message.strip_prefix(what)?.split('`').nth(1).map(str::to_owned);
     let mut found = Path::default().join(error.path());
     if let Some(key) = field("unknown field ") {
-        // The path may lead to the key, or just to the object that has it.
+        // The path may lead to the key, or only to the object that contains it.
         if found.0.last() != Some(&Step::Key(key.clone())) {
             found = found.key(&key);
         }
@@ -113,13 +114,13 @@ fn wrong(path: &Path, value: &Value) -> TableFault {
     TableFault::Value { value: shown, allowed: keys::allowed(path) }
 }
 
-/// A value is quoted as it is; the message is to stay one line.
+/// Quotes a value unchanged, in one line.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-/// `EI_OSABI` values of a row that names none: NONE, HPUX, NetBSD, GNU. One block for the kernel; what is no Linux
-/// program among them is refused later, by its notes.
+/// `EI_OSABI` values of a row that names none: NONE, HPUX, NetBSD, GNU. The kernel needs one block
+/// for them. Programs for systems other than Linux are refused later, by their notes.
 pub fn default_osabi() -> Vec<u8> {
     vec![0, 1, 2, 3]
 }
@@ -137,7 +138,7 @@ pub fn class<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Class, D::Err
     }
 }
 
-/// The words for `EI_DATA`.
+/// The names for `EI_DATA`.
 #[derive(Deserialize)]
 #[serde(remote = "Data", rename_all = "kebab-case")]
 enum DataWord {
@@ -149,7 +150,7 @@ pub fn data<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error
     DataWord::deserialize(deserializer)
 }
 
-/// The words for [`Argv0`].
+/// The names for [`Argv0`].
 #[derive(Deserialize)]
 #[serde(remote = "Argv0", rename_all = "kebab-case")]
 enum Argv0Word {
@@ -162,7 +163,7 @@ pub fn argv0<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Argv0, D::Err
     Argv0Word::deserialize(deserializer)
 }
 
-/// The words for [`Strategy`].
+/// The names for [`Strategy`].
 #[derive(Deserialize)]
 #[serde(remote = "Strategy", rename_all = "kebab-case")]
 enum StrategyWord {
@@ -193,7 +194,8 @@ pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, 
         .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"an even number of hexadecimal digits"))
 }
 
-/// An object of strings, in its order; a map would lose the order, and silently all but the last of equal names.
+/// An object of strings, in its order. A map would lose the order, and silently drop all but the
+/// last of equal names.
 pub fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     place::pairs(deserializer)
 }

@@ -1,4 +1,4 @@
-//! What may stand where in a table, for the messages: docs/arch-table.md in short.
+//! The values allowed at each place of a table, for messages; a short form of docs/arch-table.md.
 
 use crate::place::{Path, Step};
 
@@ -11,7 +11,7 @@ const HEXADECIMAL: &str = "a 32-bit number like \"0x0000e020\", in quotes";
 /// A name in a list.
 const ALIAS: &str = "letters, digits and _ - . /, in quotes";
 
-/// Each place, elements as `[]` and keys of any name as `*`, and what is allowed there.
+/// Each place, and the values allowed there. `[]` stands for elements, `*` for any key.
 const PLACES: [(&str, &str); 53] = [
     ("", "an object with the keys version and architectures"),
     ("version", "1"),
@@ -68,7 +68,7 @@ const PLACES: [(&str, &str); 53] = [
     ("architectures[].notes", STRING),
 ];
 
-/// The place in [`PLACES`] that `path` is at.
+/// The place in [`PLACES`] that matches `path`.
 fn place(path: &Path) -> String {
     path.0.iter().fold(String::new(), |place, step| match step {
         Step::Element(_) => place + "[]",
@@ -78,7 +78,7 @@ fn place(path: &Path) -> String {
     })
 }
 
-/// What is allowed at `path`.
+/// The values allowed at `path`.
 pub fn allowed(path: &Path) -> &'static str {
     let wanted = place(path);
     PLACES.iter().find(|(place, _)| *place == wanted).map_or("what docs/arch-table.md says", |(_, allowed)| allowed)
@@ -95,7 +95,7 @@ pub fn keys(path: &Path) -> Vec<&'static str> {
     PLACES.iter().filter_map(|(place, _)| key(place)).collect()
 }
 
-/// The one of `keys` that somebody meant who wrote `wrong`, if there is one.
+/// The key in `keys` that was probably meant by `wrong`, if any.
 pub fn nearest(wrong: &str, keys: &[&'static str]) -> Option<&'static str> {
     let distance = |key: &str| strsim::osa_distance(&wrong.to_lowercase(), key);
     let nearest = keys.iter().copied().min_by_key(|key| distance(key))?;
@@ -108,7 +108,7 @@ mod tests {
     use crate::{Architecture, Flags, MachineNumber, Probe, Property, Tuning};
     use serde::de::DeserializeOwned;
 
-    /// The keys that serde knows, out of its message for one that it does not know.
+    /// The keys that serde knows, from its message about an unknown key.
     fn known<T: DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let message = serde_json::from_str::<T>(r#"{"?": 0}"#).unwrap_err().to_string();
         let expected = message.split_once(", expected ").expect("it lists them").1;

@@ -1,10 +1,11 @@
-//! The architecture table: read from JSON, checked, and compiled into the form that the interpreter reads.
+//! The architecture table: read from JSON, checked, and compiled into the form that the interpreter
+//! reads.
 //!
 //! ```text
 //! arch-table.json -> Architecture (json) -> checked (check) -> ArchTable -> bytes (compile) -> dispatch_core::Table
 //! ```
 //!
-//! What an [`ArchTable`] holds has passed every check, so that compiling it and deriving the kernel's rules cannot
+//! An [`ArchTable`] has passed every check, so compiling it and deriving the kernel's rules cannot
 //! fail. docs/arch-table.md describes the fields.
 #![forbid(unsafe_code)]
 
@@ -30,18 +31,18 @@ pub use compile::{Asked, Assignment};
 pub use error::{Error, TableFault};
 pub use tuning::{CpuChoice, Property, Tuning, Version};
 
-/// The table that comes with the program: arch-table.json.
+/// The built-in table: arch-table.json.
 pub const BUILTIN: &str = include_str!("../../../arch-table.json");
 
-/// The one version of the JSON's layout.
+/// The only version of the JSON's layout.
 pub const VERSION: u32 = 1;
 
-/// Architectures of which no two accept the same ELF header.
+/// Architectures, no two of which accept the same ELF header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchTable {
     /// The architectures, in the order of the JSON.
     pub architectures: Vec<Architecture>,
-    /// The same as JSON has them.
+    /// The same architectures as JSON.
     rows: Vec<Map<String, Value>>,
 }
 
@@ -49,15 +50,17 @@ impl ArchTable {
     /// Reads and checks a table.
     ///
     /// # Errors
-    /// The first thing wrong with it: first as JSON, then in each architecture by itself, then among them.
+    /// The first fault: first of the JSON, then of each architecture by itself, then of all
+    /// together.
     pub fn parse(json: &str) -> Result<Self, Error> {
         ArchTable { architectures: Vec::new(), rows: Vec::new() }.merge(json)
     }
 
-    /// The table that comes with the program.
+    /// The built-in table.
     ///
     /// # Panics
-    /// Never in a finished program: the build refuses an arch-table.json that [`ArchTable::parse`] refuses.
+    /// Never in a finished program: the build refuses an arch-table.json that [`ArchTable::parse`]
+    /// refuses.
     pub fn builtin() -> Self {
         match Self::parse(BUILTIN) {
             Ok(table) => table,
@@ -65,11 +68,11 @@ impl ArchTable {
         }
     }
 
-    /// This table with the rows of another one in JSON. A row with a name that is there already changes the fields that it
-    /// has; any other is added, and must be complete.
+    /// This table, merged with the rows of another one in JSON. A row whose name exists changes the
+    /// fields that it has; any other row is added, and must be complete.
     ///
     /// # Errors
-    /// As [`ArchTable::parse`], of the other table or of both together.
+    /// As [`ArchTable::parse`], for the other table or for both together.
     pub fn merge(mut self, json: &str) -> Result<Self, Error> {
         let others = json::rows(json)?;
         let names: Vec<String> = others.iter().map(|row| json::name(row).to_owned()).collect();
@@ -90,12 +93,12 @@ impl ArchTable {
         Ok(self)
     }
 
-    /// A fault that was found after merging with `json`, whose rows have these `names`.
+    /// A fault found after merging with `json`, whose rows have these `names`.
     fn error(&self, Faulty { row, fault }: Faulty, json: &str, names: &[String]) -> Error {
         let row = &self.rows[row];
         let place = |wanted: &str| names.iter().position(|name| name == wanted).map(Path::row);
         let Some(mut path) = place(json::name(row)) else {
-            // A row of the table that was there before, which the other row does not go with.
+            // A row of this table that conflicts with the other row.
             let other = fault.other().and_then(place);
             let place = other.map(|path| place::find(json, &path, false));
             return Error { place, key: format!("architecture {}", json::name(row)), fault };
@@ -107,7 +110,7 @@ impl ArchTable {
             value = value.and_then(|value| value.get(step).cloned());
         }
         let elements = value.as_ref().and_then(Value::as_array);
-        // The last of several: it is the second one that is too many.
+        // The last of several: the second one is the one too many.
         let index = elements.and_then(|elements| elements.iter().rposition(|found| found.as_str() == element));
         match (index, &fault) {
             (Some(index), _) if element.is_some() => path = path.element(index),
@@ -130,8 +133,8 @@ impl ArchTable {
         self.rows.iter().find(|row| json::name(row) == name)
     }
 
-    /// The architecture that a person or a tool calls so: by QEMU's name or an alias, letter for letter, with or
-    /// without the `linux/` of an OCI platform.
+    /// The architecture that a person or a tool means by `name`: QEMU's name or an alias, letter
+    /// for letter, with or without the `linux/` of an OCI platform.
     pub fn find(&self, name_or_alias: &str) -> Option<&Architecture> {
         let wanted = name_or_alias.strip_prefix(architecture::OCI_SYSTEM).unwrap_or(name_or_alias);
         self.architectures.iter().find(|architecture| architecture.names().any(|name| name == wanted))
@@ -142,7 +145,7 @@ impl ArchTable {
         self.compile_with(&[])
     }
 
-    /// The table for an image: names of architectures, each with the emulator that it gets.
+    /// The table for an image: names of architectures, each with its emulator.
     pub fn compile_with(&self, emulators: &[(&str, Assignment)]) -> Vec<u8> {
         let given = |name: &str| emulators.iter().find(|(other, _)| *other == name).map(|(_, given)| given.clone());
         compile::compile(&self.architectures, |architecture| given(&architecture.name).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Where something is in a table: by keys, and by line and column.
+//! The place of a value in a table: by keys, and by line and column.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use serde_path_to_error::Segment;
 pub enum Step {
     /// To the value of a key.
     Key(String),
-    /// To an element, the first one being 0.
+    /// To an element, counted from 0.
     Element(usize),
 }
 
@@ -27,19 +27,19 @@ impl Path {
         Path(vec![Step::Key("architectures".to_owned()), Step::Element(index)])
     }
 
-    /// One step on, to the value of `key`.
+    /// Adds a step to the value of `key`.
     pub fn key(mut self, key: &str) -> Self {
         self.0.push(Step::Key(key.to_owned()));
         self
     }
 
-    /// One step on, to the element `index`.
+    /// Adds a step to the element `index`.
     pub fn element(mut self, index: usize) -> Self {
         self.0.push(Step::Element(index));
         self
     }
 
-    /// On to where an error was found.
+    /// Adds the steps to the place of an error.
     pub fn join(mut self, found: &serde_path_to_error::Path) -> Self {
         self.0.extend(found.iter().filter_map(|segment| match segment {
             Segment::Seq { index } => Some(Step::Element(*index)),
@@ -68,8 +68,9 @@ impl fmt::Display for Path {
     }
 }
 
-/// Line and column, from 1, of the value at `path` in `json`, which is valid JSON; of what is around it, if it is not there. A
-/// `key` is pointed at instead of its value.
+/// Line and column, from 1, of the value at `path` in `json`, which is valid JSON. If the value
+/// does not exist, the place of the innermost value around it. For a `key`, the place of the key
+/// itself.
 pub fn find(json: &str, path: &Path, key: bool) -> (usize, usize) {
     let mut part: &RawValue = match serde_json::from_str(json) {
         Ok(part) => part,
@@ -96,14 +97,15 @@ pub fn find(json: &str, path: &Path, key: bool) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The first key that an object of `json` has twice. `serde_json`, asked for a map, would silently take the last one.
+/// The first duplicate key in an object of `json`. For a map, `serde_json` would silently take the
+/// last one.
 pub fn repeated(json: &str) -> Option<Path> {
     let mut path = Path::default();
     let whole: &RawValue = serde_json::from_str(json).ok()?;
     is_repeated(whole, &mut path).then_some(path)
 }
 
-/// Whether there is such a key in `part`; then `path` leads to it.
+/// Whether `part` has a duplicate key; then `path` leads to it.
 fn is_repeated(part: &RawValue, path: &mut Path) -> bool {
     let mut known = BTreeMap::new();
     let mut inside = |step: Step, part: &RawValue, again: bool| {
@@ -118,16 +120,16 @@ fn is_repeated(part: &RawValue, path: &mut Path) -> bool {
         || elements(part).into_iter().enumerate().any(|(index, part)| inside(Step::Element(index), part, false))
 }
 
-/// The elements of an array; none of anything else.
+/// The elements of an array; none for other values.
 fn elements(part: &RawValue) -> Vec<&RawValue> {
-    // An error message for each of the many values that are something else would take its time.
+    // Checked first, because an error message for each of the many other values would take time.
     if !part.get().starts_with('[') {
         return Vec::new();
     }
     serde_json::from_str(part.get()).unwrap_or_default()
 }
 
-/// The keys and values of an object; none of anything else.
+/// The keys and values of an object; none for other values.
 fn entries(part: &RawValue) -> Vec<(String, &RawValue)> {
     if !part.get().starts_with('{') {
         return Vec::new();
@@ -135,7 +137,7 @@ fn entries(part: &RawValue) -> Vec<(String, &RawValue)> {
     pairs(&mut serde_json::Deserializer::from_str(part.get())).unwrap_or_default()
 }
 
-/// An object's keys and values in its order, all of them.
+/// All keys and values of an object, in its order.
 pub fn pairs<'de, V: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, V)>, D::Error> {
     struct Pairs<V>(PhantomData<V>);
 
@@ -178,7 +180,7 @@ mod tests {
         assert_eq!(find(JSON, &path(&[a.clone(), Step::Element(1)]), false), (2, 11));
         assert_eq!((find(JSON, &inner, false), find(JSON, &inner, true)), ((2, 28), (2, 21)));
         assert_eq!(find(JSON, &inner.clone().element(0), false), (3, 1));
-        // What is not there is where it would be.
+        // A missing value has the place where it would be.
         assert_eq!(find(JSON, &inner.element(7), true), (2, 28));
     }
 

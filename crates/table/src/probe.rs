@@ -1,10 +1,12 @@
-//! The smallest complete program: ELF header, one program header, code. Layout: System V gABI, chapters 4 and 5.
+//! The smallest complete program: ELF header, one program header, code. Layout: System V gABI,
+//! chapters 4 and 5.
 
 use dispatch_core::elf::{self, Class, Data};
 
 use crate::Architecture;
 
-/// Where the file is mapped: the largest page size of any emulated Linux, and Linux's default `vm.mmap_min_addr`.
+/// Address of the mapping: the largest page size of any emulated Linux, and Linux's default
+/// `vm.mmap_min_addr`.
 const BASE: u64 = 0x1_0000;
 /// `EI_NIDENT`.
 const IDENT_SIZE: usize = 16;
@@ -27,7 +29,8 @@ impl Writer {
         self.bytes.extend(self.data.u32_bytes(value));
     }
 
-    /// `Elf32_Addr` or `Elf64_Addr`, and whatever else has the class's width. No value here exceeds 32 bits.
+    /// `Elf32_Addr` or `Elf64_Addr`, and other fields whose width depends on the class. No value
+    /// here exceeds 32 bits.
     fn wide(&mut self, value: u64) {
         let bytes = match self.data {
             Data::Little => value.to_le_bytes(),

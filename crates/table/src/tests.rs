@@ -109,7 +109,7 @@ fn what_is_not_json_is_refused_with_its_place() {
     assert_eq!(ArchTable::parse("[]").unwrap_err().to_string(), format!("1:1: [] is not allowed here: use {WHOLE}"));
 }
 
-/// What a table is.
+/// A table must be an object with these keys.
 const WHOLE: &str = "an object with the keys version and architectures";
 
 #[test]
@@ -202,7 +202,7 @@ fn another_table_is_refused_by_its_own_places() {
             "{\"name\": \"two\", \"aliases\": [\"uno\"]}",
             "2:29: architectures[0].aliases[0]: the name or alias \"uno\" is taken by architecture one",
         ),
-        // What it makes wrong elsewhere.
+        // A change that makes other places wrong.
         (
             "{\"name\": \"one\", \"aliases\": [\"two\"]}",
             "2:1: architecture two: the name or alias \"two\" is taken by architecture one",
@@ -215,7 +215,7 @@ fn another_table_is_refused_by_its_own_places() {
 
 #[test]
 fn each_field_is_checked() {
-    // Beside `-x`, `b=c` and two settings.
+    // Together with `-x`, `b=c` and two settings.
     let options = |count| format!("\"-x\"{}", ", \"-y\"".repeat(count));
     let too_many = refused_key("\"-x\"", &options(97));
     assert!(ArchTable::parse(&GOOD.replace("\"-x\"", &options(96))).is_ok());

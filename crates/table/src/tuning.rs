@@ -1,4 +1,4 @@
-//! Which CPU model an emulator is given: by its version, and by what a program says that it needs.
+//! Chooses an emulator's CPU model by its version and by the needs of a program.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use serde::de::{Deserializer, Error as _, Unexpected};
 
 use crate::{Architecture, json};
 
-/// A version, by its leading numbers: that of "7.2.22 (Debian …)" is 7.2.22.
+/// A version, by its leading numbers: "7.2.22 (Debian …)" is 7.2.22.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(Vec<u32>);
 
 impl FromStr for Version {
     type Err = ();
 
-    /// Reads the numbers at the start of `text`, with points between them; what follows is of no importance.
+    /// Reads the numbers at the start of `text`, separated by points; the rest is ignored.
     fn from_str(text: &str) -> Result<Self, ()> {
         let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
         let numbers: Vec<u32> = text[..end].split('.').map_while(|number| number.parse().ok()).collect();
@@ -24,8 +24,8 @@ impl FromStr for Version {
 }
 
 impl Version {
-    /// The releases that it is one of, by QEMU's way of counting: the first of them, and the first after them. 7.2.22 is one
-    /// of those from 7.2 on and before 7.3.
+    /// The range of releases that the version belongs to, as QEMU counts: the first one, and the
+    /// first one after them. 7.2.22 is at least 7.2 and before 7.3.
     pub fn series(&self) -> (Version, Version) {
         let number = |index: usize| self.0.get(index).copied().unwrap_or(0);
         let (major, minor) = (number(0), number(1));
@@ -41,7 +41,7 @@ impl fmt::Display for Version {
 }
 
 impl<'de> Deserialize<'de> for Version {
-    /// A string of numbers and points, and nothing else.
+    /// Accepts numbers and points only.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let version: Option<Version> = text.parse().ok();
@@ -51,35 +51,35 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// What emulators of some versions are given.
+/// Model and options for emulators of some versions.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tuning {
-    /// The first version that it is for.
+    /// The first version.
     #[serde(default)]
     pub since: Option<Version>,
-    /// The first version after that for which it is no more.
+    /// The first version after the range.
     #[serde(default)]
     pub before: Option<Version>,
-    /// The model for `-cpu`; without one, the emulator chooses.
+    /// The model for `-cpu`; without one, the emulator's default.
     #[serde(default)]
     pub cpu: Option<String>,
-    /// Bits of the row's [`Property`] that this model lacks, by their names.
+    /// Names of the bits of the row's [`Property`] that this model lacks.
     #[serde(default)]
     pub lacks: Vec<String>,
-    /// The model for programs that need one of those.
+    /// The model for programs that need one of these bits.
     #[serde(default)]
     pub larger_cpu: Option<String>,
-    /// More options for the emulator.
+    /// Additional options for the emulator.
     #[serde(default)]
     pub options: Vec<String>,
-    /// What a user should know of the model; may be empty.
+    /// Notes on the model for users; may be empty.
     #[serde(default)]
     pub note: String,
 }
 
 impl Tuning {
-    /// Whether it is for emulators of `version`; `None` is one that is not known.
+    /// Whether it is for emulators of `version`; `None` is an unknown version.
     fn is_for(&self, version: Option<&Version>) -> bool {
         match version {
             None => self.since.is_none() && self.before.is_none(),
@@ -98,9 +98,9 @@ pub struct Property {
     /// `pr_type`.
     #[serde(rename = "type", deserialize_with = "json::hex_number")]
     pub kind: u32,
-    /// Names of its bits, the lowest first.
+    /// Names of its bits, lowest first.
     pub bits: Vec<String>,
-    /// Whether a program with a bit set does not run on a CPU without; otherwise it can use what the bit stands for.
+    /// Whether a program with a bit set needs the feature; otherwise it can merely use it.
     pub required: bool,
 }
 
@@ -110,29 +110,29 @@ impl Property {
         (0..).zip(&self.bits).filter(|(_, bit)| names.contains(bit)).fold(0, |mask, (index, _)| mask | 1 << index)
     }
 
-    /// Names of the bits in `mask`; those without a name are left out.
+    /// Names of the bits in `mask`; unnamed bits are left out.
     pub fn names(&self, mask: u32) -> Vec<&str> {
         let set = (0..).zip(&self.bits).filter(|(index, _)| mask >> index & 1 != 0);
         set.map(|(_, name)| name.as_str()).collect()
     }
 }
 
-/// What an emulator is given, all things considered.
+/// The resulting models and options for an emulator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuChoice<'t> {
     /// The model for `-cpu`.
     pub cpu: Option<&'t str>,
-    /// The model for programs that need more.
+    /// The model for programs that need more than that.
     pub larger_cpu: Option<&'t str>,
-    /// More options.
+    /// Additional options.
     pub options: &'t [String],
     /// Bits of the row's property that `cpu` lacks.
     pub lacks: u32,
 }
 
 impl Architecture {
-    /// What an emulator of `version` is given: the first of the row's tunings that is for it, in which the row's own `cpu`
-    /// takes the place of the models.
+    /// The choice for an emulator of `version`: the first of the row's tunings for it. The row's
+    /// own `cpu` replaces its models.
     pub fn tuned(&self, version: Option<&Version>) -> CpuChoice<'_> {
         let tuning = self.versions.iter().find(|tuning| tuning.is_for(version));
         let tuned = tuning.map_or(CpuChoice::default(), |tuning| CpuChoice {
@@ -147,7 +147,7 @@ impl Architecture {
         }
     }
 
-    /// Whether what an emulator is given depends on its version.
+    /// Whether the choice depends on the emulator's version.
     pub fn is_tuned(&self) -> bool {
         let by_version = |tuning: &Tuning| tuning.since.is_some() || tuning.before.is_some();
         let gives = |tuning: &Tuning| !tuning.options.is_empty() || self.cpu.is_none() && tuning.cpu.is_some();
@@ -265,7 +265,7 @@ mod tests {
         let found = read.asked(&row).unwrap();
         assert_eq!((found.file, found.path, found.version), (file, c"/emulator", c"7.2 (Debian)"));
         assert!(read.rows().map(Result::unwrap).all(|other| other == row || read.asked(&other).is_none()));
-        // A record of it that points outside is noticed when it counts.
+        // A record that points outside is detected when it is used.
         let mut identity: Vec<u8> = Vec::new();
         file.write(&mut |part| identity.extend(part));
         let at = compiled.windows(Identity::SIZE).position(|window| window == identity).unwrap();
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(read.fit(&mut row, Identity { size: size + 1, ..file }), Ok(()));
         assert_eq!(read.fit(&mut row, file), Err(Corrupt));
         assert!(read.asked(&row).is_none());
-        // One that refused the model is given none, and another file what every version is given.
+        // An emulator that refused the model gets none; another file gets what all versions get.
         let compiled = table.compile_with(&[("aarch64", Assignment { plain: true, ..given })]);
         let read = Table::read(&compiled).unwrap();
         let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
@@ -342,7 +342,7 @@ mod tests {
             ),
             (format!(r#"{property}, "versions": [{{"cpu": "c", "lacks": ["a"], "larger_cpu": "d"}}]"#), larger),
             (r#""versions": [{"cpu": "c", "larger_cpu": "d"}]"#.to_owned(), larger),
-            // Such a model would win over the caller's, or lose to the row's own.
+            // Such a model would override the caller's, or be overridden by the row's own.
             (
                 r#""environment": {"QEMU_CPU": "a"}"#.to_owned(),
                 "environment has the CPU model, which belongs in cpu or versions",

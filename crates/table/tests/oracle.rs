@@ -1,7 +1,8 @@
-//! Our rules against those of QEMU's own generator, `scripts/qemu-binfmt-conf.sh`, bit by bit.
+//! Compares this project's rules with those of QEMU's own generator, `scripts/qemu-binfmt-conf.sh`,
+//! bit by bit.
 //!
-//! Where they differ, [`DIFFERENCES`] says so and why. A difference that is not listed fails the test, and so does a
-//! listed one that is no longer there.
+//! [`DIFFERENCES`] lists the differences and their reasons. An unlisted difference fails the test,
+//! and so does a listed one that no longer exists.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -20,7 +21,7 @@ struct Theirs {
     name: String,
     magic: String,
     mask: String,
-    /// The emulator, as our entries are named.
+    /// The emulator's name, as this project's entries have it.
     qemu: String,
     class: u32,
     /// `LE` or `BE`.
@@ -28,12 +29,12 @@ struct Theirs {
     e_machine: u16,
 }
 
-/// How the two deal with the bits of one byte.
+/// How the two treat the bits of one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// The script's entry compares them, our rule does not.
+    /// The script's entry compares them, this project's rule does not.
     OnlyTheirs,
-    /// Our rule compares them, the script's entry does not.
+    /// This project's rule compares them, the script's entry does not.
     OnlyOurs,
     /// Both compare them, with different values.
     Conflict,
@@ -154,7 +155,7 @@ const DIFFERENCES: &[Difference] = &[
     },
 ];
 
-/// Entries of ours for which the script has none.
+/// This project's entries that the script lacks.
 const ONLY_OURS: &[(&str, &str)] = &[
     ("qemu-arm-osabi65", "ARM FDPIC; the script compares no OSABI at all"),
     ("qemu-arm-osabi97", "ARM before the EABI; the script compares no OSABI at all"),
@@ -179,7 +180,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(byte).collect()
 }
 
-/// What the two compare differently: for each byte and kind the bits.
+/// The bits that the two compare differently, for each byte and kind.
 fn differences(theirs: &Rule, ours: &Rule) -> BTreeMap<(usize, Kind), u8> {
     let at = |bytes: &[u8], offset: usize| bytes.get(offset).copied().unwrap_or(0);
     let mut found = BTreeMap::new();
@@ -245,14 +246,14 @@ fn rules_differ_from_qemus_only_where_it_is_intended() {
 
     for (name, reason) in ONLY_OURS {
         if ours_left.remove(*name).is_none() {
-            wrong.push(format!("{name} is listed as ours alone ({reason}), and is not"));
+            wrong.push(format!("{name} is listed as missing in the script ({reason}), and is not"));
         }
     }
-    wrong.extend(ours_left.keys().map(|name| format!("{name} is ours alone, which is not listed")));
+    wrong.extend(ours_left.keys().map(|name| format!("{name} is missing in the script, and not listed")));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Lists that name an entry which the script does not have would go unnoticed above.
+/// Otherwise, a listed entry that the script does not have would go unnoticed.
 #[test]
 fn listed_entries_exist() {
     let oracle: Vec<Theirs> = serde_json::from_str(ORACLE).expect("the oracle is well formed");

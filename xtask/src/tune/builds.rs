@@ -1,5 +1,5 @@
-//! Longer work, through an image and with QEMU registered directly: a root directory is made, and a
-//! project is compiled in it.
+//! Longer work, through an image and with QEMU registered directly: making a root directory, and
+//! compiling a project in it.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{Result, files};
 
 const WAYS: [&str; 2] = ["image", "direct"];
 
-/// Both works, both ways.
+/// Both kinds of work, in both ways.
 pub fn measured(pair: &Pair, mirror: &Mirror) -> Result<Named<Named<Vec<Took>>>> {
     if quietly(Command::new("mmdebstrap").arg("--version")).is_err() {
         return Err("there is no mmdebstrap: ci/setup installs it".into());

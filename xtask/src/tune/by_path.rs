@@ -1,5 +1,5 @@
-//! Programs that `unshare` and `run` start with the emulator at its path, against those that an
-//! image starts with the emulator embedded.
+//! Compares programs that `unshare` and `run` start with the emulator at its path, with those that
+//! an image starts with the emulator embedded.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,12 +21,12 @@ struct Workload {
 
 const TEXT: &str = "TEXT";
 
-/// None of these starts another program, which `run` would not take care of.
+/// None of these starts another program, which `run` would not handle.
 const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "functions",
         program: "usr/bin/bash",
-        // So often that starting it does not count.
+        // Repeated so often that the start does not matter.
         arguments: &["-c", "for i in {1..8}; do . \"$0\"; done", "src/tune/workloads/functions"],
     },
     Workload { name: "perl", program: "usr/bin/perl", arguments: &["src/tune/workloads/perl"] },
@@ -35,10 +35,10 @@ const WORKLOADS: [Workload; 5] = [
     Workload { name: "packing", program: "usr/bin/gzip", arguments: &["-6", "-n", "-c", TEXT] },
 ];
 
-/// All of them, all ways.
+/// Measures all programs in all ways.
 pub fn measured(pair: &Pair, rounds: usize) -> Result<Named<Named<Vec<Took>>>> {
     let (emulator, name) = pair.emulator_file()?;
-    // The row as in the table, but for where the emulator is.
+    // The table's row, with the emulator's path replaced.
     let table = json!({"version": 1, "architectures": [{"name": name, "emulators": [emulator]}]});
     files::write(&pair.place.join("path.table"), &format!("{table}\n"))?;
     files::write(&pair.place.join("text"), &text())?;
@@ -75,7 +75,7 @@ fn start(pair: &Pair, workload: &Workload, way: &str) -> Command {
     command
 }
 
-/// Lines in no order: numbers, backwards.
+/// Unsorted lines: numbers, written backwards.
 fn text() -> String {
     (1..=400_000).flat_map(|number: u32| number.to_string().chars().rev().chain(['\n']).collect::<Vec<_>>()).collect()
 }

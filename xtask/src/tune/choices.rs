@@ -1,4 +1,4 @@
-//! Which architectures, emulators and CPU models are measured, with which programs.
+//! The architectures, emulators, CPU models and programs that can be measured.
 
 /// An architecture.
 pub struct Architecture {
@@ -6,18 +6,18 @@ pub struct Architecture {
     pub name: &'static str,
     /// The last release of Debian that has it.
     pub release: &'static str,
-    /// CPU models that are compared with the emulators' defaults; also some below what
-    /// distributions need, to know what that costs.
+    /// CPU models to compare with the emulators' defaults. Some are below what distributions need,
+    /// to show what that costs.
     pub models: &'static [&'static str],
 }
 
 /// An emulator.
 pub struct Emulator {
-    /// How people choose it.
+    /// The name by which users choose it.
     pub version: &'static str,
-    /// Where Debian has it.
+    /// The release of Debian that has it.
     pub release: &'static str,
-    /// How Debian calls it there.
+    /// Its package in Debian.
     pub package: &'static str,
 }
 
@@ -62,7 +62,7 @@ pub const EMULATORS: [Emulator; 3] = [
     Emulator { version: "newest", release: "trixie-backports", package: "qemu-user" },
 ];
 
-/// What the root directories consist of.
+/// Packages of the root directories.
 pub const PACKAGES: [&str; 18] = [
     "base-files",
     "bash",
@@ -84,12 +84,12 @@ pub const PACKAGES: [&str; 18] = [
     "xz-utils",
 ];
 
-/// A small project that is compiled.
+/// A small project to compile.
 pub const PROJECT: &str = "hello-2.10";
-/// Where Debian has its source.
+/// Path of its source in Debian's archive.
 pub const PROJECT_SOURCE: &str = "pool/main/h/hello/hello_2.10.orig.tar.gz";
 
-/// Those of `names` out of `all`, in the order of `names`; all of them if there are none.
+/// The items of `all` named in `names`, in the order of `names`; all of them if `names` is empty.
 pub fn chosen<'c, C>(all: &'c [C], names: &[String], name: impl Fn(&C) -> &str) -> Vec<&'c C> {
     if names.is_empty() {
         return all.iter().collect();

@@ -1,5 +1,5 @@
-//! An architecture with an emulator: how its programs are started, through binfmt-dispatch and
-//! without.
+//! An architecture with an emulator, and the ways to start its programs: through binfmt-dispatch
+//! and directly.
 
 use std::env;
 use std::ffi::OsString;
@@ -20,9 +20,9 @@ const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 pub struct Pair<'p> {
     pub architecture: &'p Architecture,
     pub emulator: &'p Emulator,
-    /// The command that is measured.
+    /// The command to measure.
     pub tool: &'p Path,
-    /// Where everything is that is fetched or made for measuring.
+    /// Directory for everything that is fetched or made for measuring.
     pub place: &'p Path,
 }
 
@@ -63,14 +63,14 @@ impl Pair<'_> {
         succeeded(&image, status)
     }
 
-    /// Runs in namespaces where the image is registered.
+    /// Runs a command in namespaces where the image is registered.
     pub fn in_image(&self) -> Command {
         let mut command = Command::new(self.image());
         command.args(["unshare", "--arch", self.architecture.name, "--"]);
         command
     }
 
-    /// Runs in namespaces where the emulator is registered directly.
+    /// Runs a command in namespaces where the emulator is registered directly.
     pub fn direct(&self) -> Result<Command> {
         let mut generate = Command::new(self.tool);
         generate.args(["generate", "--format", "register", "--interpreter"]).arg(self.emulator_file()?.0);
@@ -82,7 +82,7 @@ impl Pair<'_> {
     }
 }
 
-/// Replace the entries of `binfmt_misc`, in namespaces of their own, and run a command
+/// Replace the entries of `binfmt_misc`, in new namespaces, and run a command
 #[derive(Debug, clap::Args)]
 pub struct Registered {
     /// The new entries, as lines

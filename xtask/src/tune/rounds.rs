@@ -1,4 +1,4 @@
-//! The same work in several ways, in interleaved rounds, with the time that it takes.
+//! Runs the same work in several ways, in interleaved rounds, and measures the time.
 
 use std::process::Command;
 use std::time::Instant;
@@ -9,16 +9,16 @@ use serde::{Serialize, Serializer};
 use crate::Result;
 use crate::program::quietly;
 
-/// What a run took, in seconds, to the millisecond.
+/// Times of a run, in seconds, to the millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Took {
-    /// Of the CPU, by the program and all its children, in user and kernel mode.
+    /// CPU time of the program and all its children, in user and kernel mode.
     cpu: f64,
     /// From start to end.
     wall: f64,
 }
 
-/// Values with names, in their order; in JSON an object.
+/// Named values, in order; an object in JSON.
 #[derive(Debug, Default)]
 pub struct Named<T>(pub Vec<(&'static str, T)>);
 
@@ -28,8 +28,8 @@ impl<T: Serialize> Serialize for Named<T> {
     }
 }
 
-/// Measures `what` in each of the `ways`, so often. `command` prepares a run and returns what is
-/// timed; what that says is shown only if it fails.
+/// Measures `what` in each of the `ways`, as often as asked. `command` prepares a run and returns
+/// the command to time, whose output is shown only if it fails.
 pub fn measure(
     what: &str,
     ways: &[&'static str],
@@ -45,7 +45,7 @@ pub fn measure(
     Ok(all)
 }
 
-/// The ways with their places, round by round, each beginning with another one.
+/// The ways with their indexes, round by round; each round begins with another way.
 fn turns<'w>(ways: &'w [&'static str], rounds: usize) -> impl Iterator<Item = (&'static str, usize)> + 'w {
     let count = ways.len();
     let places = (0..rounds).flat_map(move |round| (0..count).map(move |turn| (round + turn) % count));
@@ -59,7 +59,7 @@ fn timed(command: &mut Command) -> Result<Took> {
     Ok(Took { cpu: milliseconds(children_time()? - before), wall: milliseconds(wall) })
 }
 
-/// CPU time of all children that have ended, and of theirs, in seconds.
+/// CPU time of all children that have ended, and of their children, in seconds.
 fn children_time() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let time = usage.user_time() + usage.system_time();
@@ -70,7 +70,7 @@ fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }
 
-/// The median of the CPU time, in seconds; nothing of nothing.
+/// The median of the CPU time, in seconds; `None` without runs.
 pub fn median(took: &[Took]) -> Option<f64> {
     let mut values: Vec<f64> = took.iter().map(|took| took.cpu).collect();
     values.sort_by(f64::total_cmp);

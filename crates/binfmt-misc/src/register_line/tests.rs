@@ -119,7 +119,7 @@ fn any_matcher() -> impl Strategy<Value = Matcher> {
 }
 
 fn vec_of(len: usize) -> impl Strategy<Value = Vec<u8>> {
-    // Zeros are what leading bytes are cut off by.
+    // The offset replaces leading zeros of the mask.
     proptest::collection::vec(prop_oneof![Just(0), any::<u8>()], len)
 }
 

@@ -1,9 +1,9 @@
-//! Everything that depends on the host's CPU: one file each, all with the same names in it.
+//! Code that depends on the host's CPU: one file per CPU, all with the same names.
 //!
-//! * `HOST`, what an emulator's ELF header must say;
+//! * `HOST`, the values that an emulator's ELF header must have;
 //! * `nr`, the numbers of the system calls used;
-//! * `syscall`, `exit`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`,
-//!   `strlen`, which the compiler calls.
+//! * `syscall`, `exit`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`,
+//!   `bcmp`, `strlen`, which the compiler calls.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

@@ -1,4 +1,5 @@
-//! x86-64 hosts (System V psABI 3.4.1, "Initial Stack and Register State"; `arch/x86/entry/entry_64.S`).
+//! x86-64 hosts (System V psABI 3.4.1, "Initial Stack and Register State";
+//! `arch/x86/entry/entry_64.S`).
 
 use core::arch::{asm, global_asm};
 
@@ -6,7 +7,7 @@ use dispatch_core::elf::{Class, Data, Machine};
 use dispatch_core::emulator_file::Host;
 use dispatch_core::initial_stack::SPARE;
 
-/// What an emulator's ELF header must say.
+/// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 
 /// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
@@ -31,21 +32,22 @@ pub mod nr {
     pub const FACCESSAT: usize = 269;
 }
 
-/// Offset of `st_size` in `struct stat`, in machine words, of `st_dev`, `st_ino`, and the two of `st_mtim` (uapi/asm/stat.h).
+/// Offsets in `struct stat`, in machine words, of `st_size`, `st_dev`, `st_ino`, and the two words
+/// of `st_mtim` (uapi/asm/stat.h).
 pub const STAT_SIZE: usize = 6;
 pub const STAT_DEV: usize = 0;
 pub const STAT_INO: usize = 1;
 pub const STAT_MTIME: usize = 11;
 pub const STAT_MTIME_NSEC: usize = 12;
 
-/// A system call; a result from -4095 to -1 is an errno.
+/// Makes a system call; a result from -4095 to -1 is an errno.
 ///
 /// # Safety
-/// What the call does to memory and descriptors is the caller's to answer for.
+/// The caller answers for the call's effects on memory and descriptors.
 pub unsafe fn syscall(nr: usize, arguments: [usize; 6]) -> isize {
     let [a, b, c, d, e, f] = arguments;
     let result: isize;
-    // SAFETY: the kernel clobbers rcx and r11 only, and memory as the caller answers for.
+    // SAFETY: the kernel clobbers only rcx, r11, and the memory that the caller answers for.
     unsafe {
         asm!(
             "syscall",
@@ -58,26 +60,28 @@ pub unsafe fn syscall(nr: usize, arguments: [usize; 6]) -> isize {
     result
 }
 
-/// The system call `exit_group`; a process that is forbidden to make it dies of SIGILL.
+/// The system call `exit_group`. If the process is forbidden to make it, it dies by SIGILL.
 pub fn exit(code: u8) -> ! {
-    // SAFETY: nothing is done after it.
+    // SAFETY: no code runs after it.
     unsafe {
         asm!("syscall", "ud2", in("eax") nr::EXIT_GROUP as u32, in("edi") u32::from(code), options(noreturn, nostack));
     }
 }
 
 unsafe extern "C" {
-    /// Gives the process to the program at `entry` with the stack pointer `sp` and every register as after execve(2).
+    /// Starts the program at `entry` with the stack pointer `sp` and all other registers as after
+    /// execve(2).
     ///
     /// # Safety
-    /// `sp` must point at an initial stack and be a multiple of 16, `entry` at the entry point of a mapped program.
+    /// `sp` must point to an initial stack and be a multiple of 16, and `entry` to the entry point
+    /// of a mapped program.
     #[link_name = "dispatch_enter"]
     pub fn enter(sp: *const usize, entry: usize) -> !;
 }
 
-// `_start` is where the kernel enters: rsp points at argc, all other registers are zero. Below that, words are set aside for
-// what is added to the emulator's initial stack. Nothing may go through the GOT or follow a pointer in data before
-// `relocate` has added the load address to them.
+// The kernel enters at `_start`: rsp points to argc, and all other registers are zero. Words below
+// it are reserved for additions to the emulator's initial stack. Nothing may use the GOT or follow
+// a pointer in data before `relocate` has added the load address to them.
 global_asm!(
     ".pushsection .text.start,\"ax\",@progbits",
     ".hidden __ehdr_start",
@@ -103,8 +107,8 @@ global_asm!(
     begin = sym crate::start::begin,
 );
 
-// The entry address goes through memory just below the new stack pointer, so that no register has to keep it. rdx must
-// be zero: glibc takes it for a function to call at exit.
+// The entry address is passed in memory just below the new stack pointer, so that no register has
+// to hold it. rdx must be zero: glibc treats it as a function to call at exit.
 global_asm!(
     ".globl dispatch_enter",
     ".hidden dispatch_enter",
@@ -146,8 +150,8 @@ global_asm!(
     "jmp qword ptr [rsp - 8]",
 );
 
-// What the compiler expects of a libc. The string instructions are slow to start, which does not matter for the few
-// hundred bytes that are copied here.
+// The functions that the compiler expects from a libc. The string instructions have a high start-up
+// cost, which does not matter for the few hundred bytes copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

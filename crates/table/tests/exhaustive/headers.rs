@@ -1,4 +1,4 @@
-//! ELF headers, good but for what a sweep changes.
+//! ELF headers that are valid except for the bytes that a sweep changes.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub fn header(class: Class, data: Data, kind: u16, machine: Machine) -> Vec<u8> 
     header
 }
 
-/// A header that a rule accepts: its magic, and around it what is the same in all files.
+/// A header that a rule accepts: its magic, with the constant fields filled in.
 pub fn accepted(rule: &Rule) -> Vec<u8> {
     let mut header = rule.magic().to_vec();
     complete(&mut header);
@@ -34,21 +34,21 @@ pub fn set_variant(header: &mut [u8], class: Class, data: Data, Machine(machine)
     set(header, elf::MACHINE, &data.u16_bytes(machine));
 }
 
-/// Class and byte order that a header states.
+/// Class and byte order of a header.
 pub fn variant(header: &[u8]) -> Option<(Class, Data)> {
     Class::from_ident(header[elf::ident::CLASS]).zip(Data::from_ident(header[elf::ident::DATA]))
 }
 
-/// `e_ehsize`, `e_phentsize`, on which the interpreter insists (as QEMU does) while the rules do not see them: a rule that
-/// did would be longer, and no linker writes them otherwise. A guest that has one of them wrong is refused with a message,
-/// in place of the kernel's "Exec format error".
+/// `e_ehsize` and `e_phentsize`. The interpreter checks them (as QEMU does), while the rules do
+/// not: rules that did would be longer, and no linker writes other values. A guest with a wrong
+/// value is refused with a message, instead of the kernel's "Exec format error".
 pub fn unseen(class: Class) -> [Range<usize>; 2] {
     let sizes = class.flags_offset() + 4;
     [sizes..sizes + 2, sizes + 2..sizes + 4]
 }
 
-/// Makes a header as long as its class wants it, and gives the fields that no rule sees their one value. Without a
-/// class or a byte order they have none.
+/// Makes a header as long as its class needs, and sets the fields that no rule sees. Without a
+/// class or a byte order these fields do not exist.
 pub fn complete(header: &mut Vec<u8>) {
     let Some((class, data)) = variant(header) else { return };
     header.resize(class.header_size().into(), 0);

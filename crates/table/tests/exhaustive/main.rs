@@ -1,10 +1,14 @@
-//! The proof that the kernel's rules and the interpreter's choice are the same, for every ELF header there is.
+//! The proof that the kernel's rules and the interpreter's choice are the same, for every ELF
+//! header there is.
 //!
-//! An interpreter that has been started cannot decline. So a rule must accept exactly the headers for which
-//! [`Guest::identify`] and [`dispatch_core::Table::choose`] find the rule's row. These sweeps together show it:
+//! Once started, an interpreter cannot hand the file back. A rule must therefore accept exactly the
+//! headers for which [`Guest::identify`] and [`dispatch_core::Table::choose`] find the rule's row.
+//! Together, these sweeps show it:
 //!
-//! * the **grid** combines everything that a row may look at: machine, class, byte order, flags, OSABI, type;
-//! * the **strangers** are all machine numbers that no row has, against each rule when all else is to its liking;
+//! * the **grid** combines everything that a row may look at: machine, class, byte order, flags,
+//!   OSABI, type;
+//! * the **strangers** are all machine numbers that no row has, against each rule when everything
+//!   else fits it;
 //! * the **unchosen** are the same numbers in every combination of the rest, against every row;
 //! * the **bytes** vary every byte of a header that a rule accepts, whatever its meaning.
 
@@ -51,7 +55,7 @@ fn kernel_and_interpreter_agree_on_every_header() {
     let strangers = agreed("strangers", Instant::now(), subject.strangers());
     let bytes = agreed("bytes", Instant::now(), subject.bytes());
 
-    // Against a sweep that has silently become empty.
+    // Detects a sweep that has silently become empty.
     let entries = subject.entries.len() as u64;
     assert!(near.len() > 70 && fine >= near.len() as u64 * 4 * 2 * 32 * 256, "{fine} in the grid");
     assert!(coarse >= far.len() as u64 * 4 * 2 * 2 * 14, "{coarse} in the coarse grid");
@@ -75,7 +79,7 @@ fn only_executables_are_accepted() {
     }
 }
 
-/// Holds [`unseen`] to what it says.
+/// Checks the claim that [`unseen`] makes.
 #[test]
 fn what_rules_do_not_see_is_refused_by_the_interpreter() {
     let subject = Subject::of(&ArchTable::builtin());
@@ -88,15 +92,15 @@ fn what_rules_do_not_see_is_refused_by_the_interpreter() {
             assert!(entry.rule.accepts(&header), "{}: byte {offset}", entry.name);
             assert!(Guest::identify(&header).is_err(), "{}: byte {offset}", entry.name);
         }
-        // Nor how long the file is: the kernel continues a short one with zeros.
+        // The file's length does not matter either: the kernel continues a short one with zeros.
         for len in 0..good.len() {
             assert!(Guest::identify(&good[..len]).is_err(), "{}: {len} bytes", entry.name);
         }
     }
 }
 
-/// The headers of one architecture's programs: all OSABI values, and where it looks at flags, all combinations of
-/// those that it leaves open and others look at (0xe020), and of one more.
+/// The headers of one architecture's programs: all OSABI values; and if it compares flags, all
+/// combinations of the bits that it ignores and others compare (0xe020), and one more bit.
 fn programs(architecture: &Architecture) -> impl Iterator<Item = Vec<u8>> + '_ {
     let &Architecture { class, data, flags, .. } = architecture;
     let (mask, value) = flags.map_or((0, 0), |flags| (flags.mask, flags.value));
@@ -128,8 +132,8 @@ fn programs_of_a_host_are_left_to_it() {
     }
 }
 
-/// The same, without the table's word for what a host runs (Linux, `elf_check_arch` and `compat_elf_check_arch` of
-/// arch/x86, arch/arm64 and arch/riscv).
+/// The same, without the table's statement of what a host runs (Linux, `elf_check_arch` and
+/// `compat_elf_check_arch` of arch/x86, arch/arm64 and arch/riscv).
 #[test]
 fn programs_of_common_hosts_are_left_to_them() {
     let kinds: [(&str, u16, Class); 9] = [
@@ -157,7 +161,7 @@ fn programs_of_common_hosts_are_left_to_them() {
     }
 }
 
-/// A real file: this test itself. If the table has its architecture, that is native on itself.
+/// A real file: this test itself. If the table has its architecture, the host runs it natively.
 #[test]
 fn this_very_program_is_known_and_native() {
     let file = std::fs::read(std::env::current_exe().expect("the test has a name")).expect("the test is readable");

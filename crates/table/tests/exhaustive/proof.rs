@@ -1,4 +1,4 @@
-//! The sweeps: each goes through its headers until one on which kernel and interpreter disagree.
+//! The sweeps. Each goes through its headers until kernel and interpreter disagree on one.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -11,17 +11,17 @@ use crate::headers::{accepted, complete, header, set, set_variant};
 
 /// An `e_machine` is 16 bits wide.
 pub const MACHINES: RangeInclusive<u16> = 0..=u16::MAX;
-/// What one machine number can stand with.
+/// The values that are combined with one machine number.
 const VARIANTS: [(Class, Data); 4] =
     [(Class::Elf32, Data::Little), (Class::Elf32, Data::Big), (Class::Elf64, Data::Little), (Class::Elf64, Data::Big)];
 
-/// A compiled table, and the rules that are said to go with it.
+/// A compiled table, and the rules claimed to match it.
 pub struct Subject {
     pub compiled: Vec<u8>,
     pub entries: Vec<Entry>,
-    /// Bits of `e_flags` that some row looks at.
+    /// Bits of `e_flags` that some row compares.
     looked_at: u32,
-    /// The same, and one that no row looks at.
+    /// The same bits, and one that no row compares.
     flags: u32,
     /// Machine numbers of the table.
     machines: BTreeSet<u16>,
@@ -29,7 +29,7 @@ pub struct Subject {
     osabi: BTreeSet<u8>,
 }
 
-/// A rule, and the row that it is said to be derived from.
+/// A rule, and the row that it is claimed to be derived from.
 #[derive(Clone)]
 pub struct Entry {
     pub name: String,
@@ -37,7 +37,7 @@ pub struct Entry {
     pub rule: Rule,
 }
 
-/// A header on which kernel and interpreter do not agree.
+/// A header on which kernel and interpreter disagree.
 #[derive(Debug)]
 #[allow(dead_code, reason = "shown when a proof fails")]
 pub struct Disagreement {
@@ -48,7 +48,7 @@ pub struct Disagreement {
     accepting: Vec<String>,
 }
 
-/// How many headers a sweep went through.
+/// Number of headers that a sweep went through.
 pub type Outcome = Result<u64, Disagreement>;
 
 impl Subject {
@@ -72,7 +72,7 @@ impl Subject {
         }
     }
 
-    /// Machine numbers of the table, their neighbours, and what they are in the other byte order.
+    /// Machine numbers of the table, their neighbours, and their byte-swapped values.
     pub fn near(&self) -> BTreeSet<u16> {
         let around = |n: &u16| [n.saturating_sub(1), *n, n.saturating_add(1), n.swap_bytes()];
         self.machines.iter().flat_map(around).collect()
@@ -82,8 +82,7 @@ impl Subject {
         Table::read(&self.compiled).expect("the table is well formed")
     }
 
-    /// Everything combined: machine numbers, classes, byte orders, types, all combinations of the flags, all OSABI
-    /// values.
+    /// All combinations of machine numbers, classes, byte orders, types, flags and OSABI values.
     pub fn grid(&self, machines: impl IntoIterator<Item = u16>) -> Outcome {
         let flags: Vec<u32> = subsets(self.flags).collect();
         let osabi: Vec<u8> = (0..=u8::MAX).collect();
@@ -95,12 +94,12 @@ impl Subject {
         self.product(machines, &flags, &osabi, choose)
     }
 
-    /// The grid with fewer flags and OSABI values: no flags and all of them; the values around what rows accept.
-    /// It is for machine numbers that no row has, for which [`Subject::strangers`] and [`Subject::unchosen`] go all
-    /// the way, each on its side.
+    /// The grid with fewer flags and OSABI values: no flags and all of them, and the values around
+    /// those that rows accept. It is for machine numbers that no row has; [`Subject::strangers`]
+    /// and [`Subject::unchosen`] cover these completely, each on its own side.
     ///
-    /// [`Table::choose`] takes the first row that accepts. It reads the rows anew each time, which would double the
-    /// time, so the rows are read once here.
+    /// [`Table::choose`] takes the first row that accepts. It reads the rows anew each time, which
+    /// would double the time, so the rows are read once here.
     pub fn coarse_grid(&self, machines: impl IntoIterator<Item = u16>) -> Outcome {
         let osabi: Vec<u8> = self.osabi.iter().copied().collect();
         let rows: Vec<Row<'_>> = self.table().rows().map(|row| row.expect("the row is well formed")).collect();
@@ -138,9 +137,10 @@ impl Subject {
         Ok(count)
     }
 
-    /// Each machine number that no row has, in each class and byte order, against each rule, in a file whose other
-    /// bytes are the rule's magic. Since a rule compares every bit by itself, one that refuses this refuses whatever
-    /// else has this machine, class and byte order: all 2^32 flags, all OSABI values, all types.
+    /// Each machine number that no row has, in each class and byte order, against each rule, in a
+    /// file whose other bytes are the rule's magic. Since a rule compares every bit by itself, one
+    /// that refuses this refuses whatever else has this machine, class and byte order: all 2^32
+    /// flags, all OSABI values, all types.
     pub fn strangers(&self) -> Outcome {
         let mut count = 0;
         for entry in &self.entries {
@@ -158,9 +158,10 @@ impl Subject {
         Ok(count)
     }
 
-    /// The interpreter's half for machine numbers that no row has, and so the rest of the product: each in every class
-    /// and byte order, with all combinations of the flags that some row looks at and all OSABI values. No row may
-    /// accept one. ([`Subject::strangers`] is the kernel's half. Types are in the grids.)
+    /// The interpreter's half for machine numbers that no row has, and so the rest of the product:
+    /// each in every class and byte order, with all combinations of the flags that some row looks
+    /// at and all OSABI values. No row may accept one. ([`Subject::strangers`] is the kernel's
+    /// half. Types are in the grids.)
     pub fn unchosen(&self, machines: impl IntoIterator<Item = u16>) -> Outcome {
         let rows: Vec<Row<'_>> = self.table().rows().map(|row| row.expect("the row is well formed")).collect();
         let flags: Vec<u32> = subsets(self.looked_at).collect();
@@ -184,7 +185,8 @@ impl Subject {
         Ok(count)
     }
 
-    /// Every value of every byte of a header of each entry; of those that no rule sees, the one good value.
+    /// Every value of every byte in a header of each entry. Bytes that no rule sees keep their
+    /// valid value.
     pub fn bytes(&self) -> Outcome {
         let table = self.table();
         let mut count = 0;
@@ -204,7 +206,8 @@ impl Subject {
         Ok(count)
     }
 
-    /// Whether the entries that accept `header` are one of the row `chosen`, or none when there is no such row.
+    /// Whether the entries that accept `header` are exactly one, of the row `chosen`, or none if
+    /// there is no such row.
     fn compare(&self, header: &[u8], chosen: Option<&str>) -> Result<(), Disagreement> {
         let mut accepting = self.entries.iter().filter(|entry| entry.rule.accepts(header));
         let first = accepting.next().map(|entry| entry.row.as_str());
@@ -225,7 +228,7 @@ impl Subject {
     }
 }
 
-/// All values that have no bits but these, from 0 up.
+/// All values with no bits outside `bits`, from 0 up.
 pub fn subsets(bits: u32) -> impl Iterator<Item = u32> {
     std::iter::successors(Some(0), move |subset: &u32| {
         Some(subset.wrapping_sub(bits) & bits).filter(|subset| *subset != 0)

@@ -1,4 +1,5 @@
-//! That the proof bites: tables and rules with one thing wrong, and the sweeps that must notice it.
+//! Shows that the proof works: tables and rules with one fault each, and the sweeps that must find
+//! it.
 
 use dispatch_core::Rule;
 use dispatch_core::record::Field;
@@ -7,11 +8,11 @@ use dispatch_table::ArchTable;
 
 use crate::proof::{Entry, Subject};
 
-/// What is to be noticed, and by which sweeps.
+/// The fault to be found, and the sweeps that find it.
 struct Wrong {
     what: &'static str,
     spoil: fn(&mut Subject),
-    /// A machine number at which the grids notice it.
+    /// A machine number at which the grids find it.
     grid: Option<u16>,
     strangers: bool,
     bytes: bool,
