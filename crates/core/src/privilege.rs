@@ -47,8 +47,8 @@ pub struct Caller<'a> {
     pub no_root: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
-    /// Whether the kernel is Linux 6.16 or newer. With these an id changes if it was not the effective one before; with older
-    /// ones, if it was not the real one.
+    /// Whether the kernel compares a new id with the previous effective one, as Linux does since 6.16.
+    /// Earlier kernels compare it with the real one.
     pub effective_ids_count: bool,
 }
 
