@@ -8,10 +8,10 @@ use crate::platform::host;
 /// Stands for every architecture.
 pub const ALL: &str = "all";
 
-/// The architectures that `names` name, each once, in the order of the table; [`None`] when they are all wanted.
+/// The architectures that `names` name, each once, in table order; [`None`] for all of them.
 ///
 /// # Errors
-/// A name that nothing has.
+/// No architecture has that name.
 pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'t Architecture>>, Failure> {
     let mut all = names.is_empty();
     let mut wanted = Vec::new();
@@ -26,7 +26,7 @@ pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'
     Ok((!all).then(in_order))
 }
 
-/// The architectures that an image is for when none is named: all that are foreign here.
+/// The architectures that are foreign to this host: those of an image for which none is named.
 pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
     table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
 }

@@ -11,24 +11,28 @@ use crate::commands::{
 use crate::defaults;
 use crate::image::site::Site;
 
-/// Runs programs of other architectures, and explains how.
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+/// Runs programs of other CPU architectures, and explains how.
 #[derive(Debug, Parser)]
 #[command(name = dispatch_core::NAME, version, max_term_width = 100)]
 #[command(after_help = "\
-Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage; 125 binfmt-dispatch \
-is broken; 126 this program cannot be run; 127 there is no emulator for it.")]
+Exit codes: 0 success; 1 check failed, or operation could not be completed; 2 wrong usage; \
+125 binfmt-dispatch itself is broken; 126 this program cannot be run; 127 there is no emulator \
+for this program.")]
 pub struct Cli {
-    /// Say on standard error what is looked at and what is done; twice for everything
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    /// Report each step on standard error; twice for more detail
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = GLOBAL)]
     pub verbose: u8,
-    /// The same as the command explain
+    /// Short for `explain FILE`
     #[arg(long, value_name = "FILE")]
     explain: Option<PathBuf>,
-    /// With --explain: print JSON
+    /// Print JSON (with --explain)
     #[arg(long, requires = "explain")]
     json: bool,
-    /// Rows that replace those of the built-in table with the same name, or are added (docs/arch-table.md)
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Change rows of the architecture table, or add some, as FILE says (docs/arch-table.md)
+    #[arg(long, value_name = "FILE", global = true, help_heading = GLOBAL)]
     pub table: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,14 +43,14 @@ pub struct Cli {
 pub enum Command {
     /// Say what a program is, which emulator runs it and how, and what is missing
     ///
-    /// The program itself is not started. If an entry of the kernel takes it, a tiny program of the same architecture is, which
-    /// asks the entry's interpreter which file it is.
+    /// The program itself is not started. If an entry in the kernel accepts it, a tiny program of
+    /// the same architecture is started, to ask the entry's interpreter which image it is.
     Explain(explain::Args),
     /// Run a program of another architecture without any registration
     Run(run::Args),
     /// List the architectures, and which emulators are installed
     List(list::Args),
-    /// Print the entries for systemd's binfmt.d, or as lines for the kernel
+    /// Print entries for systemd's binfmt.d, or for the kernel
     Generate(generate::Args),
     Image(commands::image::Args),
     Install(install::Args),
@@ -56,7 +60,7 @@ pub enum Command {
     Status(status::Args),
     Unshare(unshare::Args),
     Tune(tune::Args),
-    /// What this program starts itself for
+    /// Tasks for which this program starts itself
     #[command(hide = true)]
     Helper {
         #[command(subcommand)]
@@ -65,7 +69,7 @@ pub enum Command {
 }
 
 impl Cli {
-    /// The command that is asked for; `--explain FILE` is one too.
+    /// The requested command; `--explain FILE` counts as one.
     pub fn take_command(&mut self) -> Option<Command> {
         if self.explain.is_some() && self.command.is_some() {
             let message = "--explain does not go with a command";
@@ -77,7 +81,8 @@ impl Cli {
 }
 
 impl Command {
-    /// Which of the site's tables go into the image that is to be written, and where they are.
+    /// For a command that writes an image: which of the site's tables go into it, and where they
+    /// are.
     pub fn writes(&self) -> Option<(Site, PathBuf)> {
         match self {
             Command::Image(args) => Some((args.contents.site, defaults::SITE.into())),

@@ -9,25 +9,26 @@ use crate::failure::{Doing, Failure, show};
 use crate::image::site::{self, Site};
 use crate::image::{self, Effective, OpenImage};
 
-/// What decides about programs in this run.
+/// The table and image of this run.
 #[derive(Debug)]
 pub struct Context {
     /// The architectures.
     pub table: ArchTable,
-    /// The image that this process was started from, or else the table.
+    /// The image that this process runs from, or else the table.
     pub image: Effective,
-    /// Whether a person has given rows for the table.
+    /// Whether `--table` was given.
     given: bool,
 }
 
 impl Context {
-    /// For a command that writes an image with these tables of the site's own, if it does; with the rows in the file `rows`.
+    /// The context of a command. `written` is for one that writes an image: the site's tables that
+    /// go into it. `rows` is the file of `--table`.
     ///
     /// # Errors
     /// A table cannot be read, or is wrong.
     pub fn new(written: Option<(Site, PathBuf)>, rows: Option<&Path>) -> Result<Self, Failure> {
-        // An image brings its own table, and emulators. What goes into the next one begins anew: a row that the site has taken
-        // out of its tables must not live on.
+        // An image brings its own table and emulators. A new image starts from the built-in table:
+        // a row that the site has removed from its tables must not survive.
         let own = image::own();
         let table = match (written, &own) {
             (Some((site, directory)), _) => site.merged(ArchTable::builtin(), &directory)?,
@@ -46,8 +47,8 @@ impl Context {
         Ok(Context { table, image, given: rows.is_some() })
     }
 
-    /// The table of what is registered, or is to be: that of the image at `path`, or at the default one; the one of this run
-    /// if there is none, or if a person has given rows for it.
+    /// The table of the image that is registered, or is to be: the one at `path`, or at the default
+    /// path. Without such an image, or with `--table`, it is the table of this run.
     ///
     /// # Errors
     /// As [`image_path`] and [`OpenImage::table`].
@@ -58,13 +59,14 @@ impl Context {
                 log::info!("the table: that of {}", show(path.as_os_str()));
                 image.table()
             }
-            // What is wrong with it is for the command to find.
+            // The command itself reports what is wrong with the image.
             _ => Ok(self.table.clone()),
         }
     }
 }
 
-/// The file that a command is about: the one given, or the image that this process runs from, or the default.
+/// The image that a command works on: the one given, else the one that this process runs from, else
+/// the default.
 ///
 /// # Errors
 /// The current directory is gone.
@@ -78,7 +80,7 @@ pub fn image_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
 /// The image at `path`.
 ///
 /// # Errors
-/// There is none, with what to do about it.
+/// There is no image at `path`.
 pub fn open_image(path: &Path) -> Result<OpenImage, Failure> {
     match OpenImage::open(path) {
         Ok(Some(image)) => Ok(image),

@@ -1,9 +1,10 @@
 //! binfmt-dispatch, the command: explains, generates, builds images, registers, verifies.
 //!
-//! Everything it says about a file is a rendering of the same plan that the interpreter carries out.
+//! Whatever it says about a file comes from the same plan that the interpreter carries out.
 
-// What this process executes (`run`, `unshare`) must find signals and descriptors as a person left them; the standard
-// library's own start-up ignores SIGPIPE and fills closed descriptors.
+// Programs that this process executes (`run`, `unshare`) must get the caller's signals and
+// descriptors unchanged. The standard library's own start-up would ignore SIGPIPE and open closed
+// descriptors.
 #![cfg_attr(not(test), no_main)]
 
 mod architectures;
@@ -33,8 +34,9 @@ use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The C library's main. The arguments are its own: the standard library's are filled in by its start-up, which this program
-/// does without, or by glibc, which passes them to constructors; musl does not.
+/// The C library's main. It takes the arguments as C's does. The standard library has them only
+/// from its own start-up, which this program does not use, or from glibc, which passes them to
+/// constructors; musl does not.
 // SAFETY: no other function of this program is called main. (Tests have one of their own.)
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
@@ -42,7 +44,7 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     let arguments = arguments(argc, argv);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        // Help and version are output as any other.
+        // Help and version go through the same output code as everything else.
         Err(asked) if !asked.use_stderr() => return finish(output::print(asked.render()).map(|()| 0)),
         Err(error) => error.exit(),
     };
@@ -51,12 +53,12 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    // This program's own lines, and none of the libraries'; nothing of it comes from the environment, so that output is
-    // the same everywhere.
+    // Only this program's own lines, not those of libraries. The environment changes nothing, so
+    // the output is the same everywhere.
     let last = Mutex::new(String::new());
     let line = move |out: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
         let text = record.args().to_string();
-        // What is looked at twice in a row is said once.
+        // A line that repeats the one before it is not shown.
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if *last == text {
             return Ok(());
@@ -68,10 +70,10 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     finish(run(cli))
 }
 
-/// Does what is asked for, and returns the exit code.
+/// Runs the command, and returns the exit code.
 ///
 /// # Errors
-/// What went wrong, for one line on standard error.
+/// The failure, for one line on standard error.
 fn run(mut cli: Cli) -> Result<u8, Failure> {
     let command = cli.take_command();
     let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref())?;
@@ -114,7 +116,7 @@ fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
     (0..usize::try_from(argc).unwrap_or(0)).map(string).collect()
 }
 
-/// The exit code, once the reason for it is told.
+/// Reports a failure, and returns the exit code.
 fn finish(result: Result<u8, Failure>) -> c_int {
     c_int::from(result.unwrap_or_else(|failure| {
         failure.report();
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_arguments_are_those_of_main() {
-        // Those of the standard library are the test program's, and mean nothing to this one.
+        // The standard library's arguments are those of the test program, not these.
         let strings = [c"binfmt-dispatch", c"--explain", c"/no/such/program"].map(CStr::as_ptr);
         assert_eq!(main(3, strings.as_ptr()), 127);
         let odd = [c"a", c"b c", c"", c"\xff"].map(CStr::as_ptr);

@@ -44,7 +44,7 @@ fn without_any_emulator_nothing_is_written() {
     let named = "binfmt-dispatch: aarch64: no emulator: install the package qemu-user-static, or one of /usr/bin/";
     let err: Vec<&str> = seen.err().lines().collect();
     assert_eq!([err[0], err[3], err[4]], [none; 3], "{seen}");
-    assert_eq!(err[1], "binfmt-dispatch: empty: no emulator of the table is there: name another directory", "{seen}");
+    assert_eq!(err[1], "binfmt-dispatch: empty: contains no emulator of the table: name another directory", "{seen}");
     assert!(err[2].starts_with(named) && err.len() == 5, "{seen}");
 }
 

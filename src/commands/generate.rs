@@ -16,42 +16,44 @@ use crate::{architectures, context, defaults, output};
 /// The arguments of `generate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these architectures, by QEMU's name or an alias; else all that are foreign to the host
+    /// Architectures, by any of their names; default: all that are foreign to the host
     #[arg(value_name = "ARCH")]
     architectures: Vec<String>,
-    /// What to print
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::BinfmtD)]
     format: Format,
-    /// The architecture of the host that the entries are for
+    /// Architecture of the host that the entries are for
     #[arg(long, value_name = "ARCH", default_value = std::env::consts::ARCH)]
     host: String,
-    /// The image, by default that of --image or else /usr/libexec/binfmt-dispatch/binfmt-dispatch
+    /// Path of the interpreter in the entries; default: the path given with --image, else
+    /// /usr/libexec/binfmt-dispatch/binfmt-dispatch
     #[arg(long, value_name = "FILE")]
     interpreter: Option<PathBuf>,
-    /// An image that is looked into: its entries, and flag C for those whose emulators are embedded
+    /// Print the entries for this image; those of embedded emulators get flag C
     #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     pub image: Option<PathBuf>,
-    /// Entries that name the emulators themselves instead of the image
+    /// Register the emulators themselves instead of an image
     #[arg(long, conflicts_with = "interpreter")]
     direct: bool,
     #[command(flatten)]
     credentials: Credentials,
 }
 
-/// What to print.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A file for /etc/binfmt.d or /usr/lib/binfmt.d (binfmt.d(5)); call it zz-binfmt-dispatch.conf, so that it comes after
-    /// others, whose entries for the same programs would win otherwise
+    /// A file for /etc/binfmt.d or /usr/lib/binfmt.d (binfmt.d(5)). Call it
+    /// zz-binfmt-dispatch.conf: of several entries for the same programs, the last one wins
     BinfmtD,
-    /// Lines for /`proc/sys/fs/binfmt_misc/register`, one write each
+    /// Lines for `/proc/sys/fs/binfmt_misc/register`, one write each
     Register,
 }
 
 /// Prints the entries.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`], [`Failure::BadLine`], [`Failure::Native`], [`Failure::CapturesPrograms`] and [`Failure::Output`].
+/// [`Failure::UnknownArchitecture`], [`Failure::BadLine`], [`Failure::Native`],
+/// [`Failure::CapturesPrograms`] and [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let known = host::BUILTIN.find(&args.host).or_else(|| table.find(&args.host));
     let host = known.ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
@@ -59,7 +61,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         Some(rows) => rows,
         None => table.architectures.iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
     };
-    // Whoever names another one that may be native knows of a host that cannot run it; its own machine never is one.
+    // Another architecture that may be native can be asked for by name, for a host that cannot run
+    // it. The host's own architecture never can.
     if let Some(row) = rows.iter().find(|row| row.name == host.name) {
         return Err(Failure::Native { architecture: row.name.clone() });
     }
@@ -87,7 +90,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The emulator for an entry that names it: the first that is installed, or else the table's first.
+/// The emulator for an entry that names it: the first installed one, or else the table's first.
 fn emulator(row: &Architecture) -> Result<&Path, Failure> {
     let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
     path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), from: Vec::new(), tried: Vec::new() })

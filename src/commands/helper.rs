@@ -1,4 +1,4 @@
-//! `helper`: what this program starts itself for; nothing that people call.
+//! `helper`: tasks for which this program starts itself. It is hidden from `--help`.
 
 use crate::failure::Failure;
 use crate::output;
@@ -8,20 +8,20 @@ use crate::tune::request;
 /// The task.
 #[derive(Debug, clap::Subcommand)]
 pub enum Task {
-    /// Map the ids of the process PID, when told to on standard input
+    /// Map the ids of the process PID, once a line comes in on standard input
     WriteMaps {
         /// The process.
         #[arg(value_name = "PID")]
         pid: u32,
     },
-    /// Measure what is asked for on standard input, and print what was measured
+    /// Measure as requested on standard input, and print the results
     Measure,
 }
 
-/// Does it.
+/// Carries out the task.
 ///
 /// # Errors
-/// It cannot be done; whoever started this process goes by the exit code.
+/// The task failed; the parent process learns it from the exit code.
 pub fn run(task: &Task) -> Result<u8, Failure> {
     match task {
         Task::WriteMaps { pid } => namespace::write_maps(*pid)?,

@@ -7,13 +7,14 @@ use dispatch_table::ArchTable;
 use crate::failure::Failure;
 use crate::image::request::{self, Contents};
 
-/// Write the file that is registered with the kernel
+/// Write an image, the file that is registered with the kernel
 ///
-/// It holds the interpreter, the table, this command, and the emulators, so that programs run where no emulator is
-/// installed. A file that is there stays as it is unless all goes well.
+/// An image contains the interpreter, the table, this command and the emulators, so foreign
+/// programs also run where no emulator is installed. An existing file is replaced only if
+/// everything succeeds.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Where to write it
+    /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -23,7 +24,7 @@ pub struct Args {
 /// Writes the image.
 ///
 /// # Errors
-/// What goes in is not found or cannot be used, or nothing can be written there.
+/// An emulator is missing or cannot be used, or the file cannot be written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     request::write(&args.contents, table, &args.output)?;
     Ok(0)

@@ -1,4 +1,5 @@
-//! `install`: the image, the link that people call, the snippet for systemd, and the entries of the running kernel.
+//! `install`: writes the image, the link in PATH and the snippet for systemd, and registers the
+//! image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,28 +28,29 @@ use crate::{architectures, context, defaults};
 
 /// Install an image with the emulators embedded, and register it
 ///
-/// Writes libexec/binfmt-dispatch/binfmt-dispatch, the link bin/binfmt-dispatch and lib/binfmt.d/zz-binfmt-dispatch.conf
-/// below the prefix, runs a tiny program of each architecture, and registers the image in place of an older one, without a
-/// moment in which programs fail. If something fails before that, everything is as it was.
+/// Writes three files below the prefix: the image libexec/binfmt-dispatch/binfmt-dispatch, the link
+/// bin/binfmt-dispatch to it, and lib/binfmt.d/zz-binfmt-dispatch.conf. Tries each entry with a
+/// tiny program of the architecture, and registers the image. An older one is replaced without a
+/// moment in which programs fail. If a step fails, everything stays as it was.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
     pub contents: Contents,
     #[command(flatten)]
     pub place: Place,
-    /// Let set-user-ID programs and file capabilities take effect nowhere
+    /// Let set-user-ID programs and file capabilities never take effect
     #[arg(long)]
     no_credentials: bool,
-    /// Leave the running kernel's registry alone, as with --root
+    /// Do not register with the running kernel; implied by --root
     #[arg(long)]
     no_register: bool,
-    /// Replace entries that somebody else registered
+    /// Also replace entries that other software registered
     #[arg(long)]
     replace: bool,
     /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
-    /// Only say what would be written
+    /// Only print what would be written
     #[arg(long, short = 'n')]
     dry_run: bool,
 }
@@ -56,7 +58,7 @@ pub struct Args {
 /// Installs; the result is an exit code.
 ///
 /// # Errors
-/// What prevents the whole; then everything is as it was.
+/// A step failed; everything is as it was before.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let place = &args.place;
     place.check()?;
@@ -81,7 +83,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let mut installation = Installation::begin(place, lock.is_some())?;
     refuse_others(place)?;
 
-    // First everything beside its place, where it does no harm.
+    // First write everything beside its final place, where it does no harm.
     let files = place.files();
     files.iter().try_for_each(|file| installation.directory_of(file))?;
     let [image, link, snippet] = &files;
@@ -105,7 +107,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     };
     let _guard = SignalGuard::begin();
-    // What is not kept is taken back before signals act again: of two values, the later one is dropped first.
+    // Undo whatever is not kept before signals act again: of two values, the later one is dropped
+    // first.
     let mut installation = installation;
     installation.file(image, 0o755)?;
     let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
@@ -118,7 +121,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
         None => entries(table, named.as_deref(), interpreter)?,
     };
-    // What does not work now would not after the next boot either.
+    // An entry that does not work now would not work after the next boot either.
     let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
     installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
@@ -134,14 +137,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     show(&entries, &outcomes, &new_image)
 }
 
-/// A file of `text` that is to be at `path`.
+/// A file that contains `text`, to be put at `path`.
 fn written(path: &Path, text: &str) -> Result<Replacement, Failure> {
     let file = Replacement::begin(path)?;
     io::Write::write_all(&mut file.file(), text.as_bytes()).map_err(|error| Failure::io(Doing::Write, path, error))?;
     Ok(file)
 }
 
-/// The snippet that earlier installations wrote would register everything twice at boot.
+/// Removes the snippet of earlier versions, which would register everything twice at boot.
 fn remove_earlier(snippet: &Path) {
     if is_snippet(snippet) {
         let removed = fs::remove_file(snippet).map_err(|error| Failure::io(Doing::Remove, snippet, error));
@@ -153,14 +156,15 @@ fn lines(entries: &[(&Architecture, Vec<RegisterLine>)]) -> Vec<RegisterLine> {
     entries.iter().flat_map(|(_, lines)| lines).cloned().collect()
 }
 
-/// Entries for what an earlier installation had embedded and this one has not go on with the earlier file: the kernel keeps
-/// it open. Taking them away would make programs fail that run now.
+/// Warns of entries for emulators that an earlier installation embedded and this one does not. They
+/// keep using the earlier file, which the kernel has open. Removing them would break programs that
+/// run now.
 fn warn_of_left(changes: &Changes<'_>, image: &Path) {
     let mut names: Vec<String> = changes.left(image).map(|name| failure::show(name).to_string()).collect();
     names.sort();
     if !names.is_empty() {
         failure::warn(format_args!(
-            "{}: not part of this installation: until the next boot, what was installed before stays in use for them",
+            "{}: not part of this installation: the earlier one stays in use for them until the next boot",
             names.join(", ")
         ));
     }
@@ -185,14 +189,15 @@ impl NewImage {
     }
 }
 
-/// Entries for a system that is not running: those that are wanted, or have an emulator and are foreign.
+/// Entries for a system that is not running: those asked for, or every foreign one with an
+/// emulator.
 fn entries<'t>(
     table: &'t ArchTable,
     named: Option<&[&'t Architecture]>,
     interpreter: Interpreter<'_>,
 ) -> Result<Vec<(&'t Architecture, Vec<RegisterLine>)>, Failure> {
     let native = |architecture: &Architecture| match named {
-        // Whoever names one that may be native knows of a machine that cannot run it.
+        // One that may be native can be asked for by name, for a machine that cannot run it.
         Some(_) => architecture.name == host::row().name,
         None => host::may_be_native(architecture),
     };
@@ -203,7 +208,7 @@ fn entries<'t>(
     }
 }
 
-/// Refuses to replace what is not ours.
+/// Refuses to replace files that this program did not write.
 fn refuse_others(place: &Place) -> Result<(), Failure> {
     let [image, command, snippet] = place.files();
     for (path, ours) in [(&image, is_image(&image)), (&command, is_link(&command)), (&snippet, is_snippet(&snippet))] {

@@ -1,4 +1,4 @@
-//! `list`: the table, and which emulators this host has; or what an image carries.
+//! `list`: the table and the installed emulators, or the contents of an image.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,19 @@ use crate::{architectures, context};
 /// The arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only these architectures, by QEMU's name or an alias
+    /// Architectures, by any of their names; default: all
     #[arg(value_name = "ARCH")]
     architectures: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Show what the image FILE carries instead; without FILE, the image that this command was started from
+    /// Show the contents of the image FILE instead; without FILE, of the image that this command
+    /// runs from
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "architectures")]
     image: Option<Option<PathBuf>>,
 }
 
-/// One row, as JSON has it.
+/// One row, for JSON.
 #[derive(Serialize)]
 struct Row<'a> {
     name: &'a str,
@@ -38,7 +39,7 @@ struct Row<'a> {
     machines: Vec<u16>,
     entries: Vec<String>,
     emulator: Option<&'a str>,
-    /// Whether an emulator is embedded in the image that this command was started from.
+    /// Whether an emulator is embedded in the image that this command runs from.
     embedded: bool,
     may_be_native: bool,
     notes: &'a str,
@@ -93,7 +94,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     Ok(0)
 }
 
-/// Prints what an image carries.
+/// Prints the contents of an image.
 fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let own = if file.is_none() { image::own() } else { None };
     let image = match own {

@@ -1,4 +1,4 @@
-//! `register`: the image becomes the interpreter of foreign programs, and each entry is proved.
+//! `register`: registers the image as interpreter of foreign programs, and tries each entry.
 
 use std::path::PathBuf;
 
@@ -14,31 +14,33 @@ use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::{architectures, context, defaults};
 
-/// Register this machine's emulators with the kernel
+/// Register an image with the kernel
 ///
-/// Adds an entry to `binfmt_misc` for every architecture whose emulator is installed, after a tiny program of each has run
-/// to prove that it works. Nothing is written that would capture this machine's own programs.
+/// Adds an entry to `binfmt_misc` for every architecture whose emulator is embedded or installed.
+/// Each entry is first tried with a tiny program of the architecture. An entry that would capture
+/// the host's own programs is refused.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Architectures by any of their names, or `all`, which leaves out what cannot be registered
+    /// Architectures, by any of their names; `all` or none: every foreign one that has an emulator
     #[arg(value_name = "ARCH")]
     architectures: Vec<String>,
-    /// The file to register, as `image` writes it; the kernel keeps it open, so a new one takes `--replace`. Without it,
-    /// the image that this command was started from, or else /usr/libexec/binfmt-dispatch/binfmt-dispatch
+    /// The image to register; default: the one that this command runs from, else
+    /// /usr/libexec/binfmt-dispatch/binfmt-dispatch. The kernel keeps a registered image open, so
+    /// registering a new one takes `--replace`
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     #[command(flatten)]
     credentials: Credentials,
-    /// Register anew what is registered already, by whomever
+    /// Replace existing entries, whoever registered them
     #[arg(long)]
     replace: bool,
     /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
-    /// Only say what would be written
+    /// Only print what would be written
     #[arg(long, short = 'n')]
     dry_run: bool,
-    /// Run no foreign programs, neither before nor after
+    /// Do not try the entries with foreign programs
     #[arg(long)]
     no_probe: bool,
 }
@@ -46,7 +48,8 @@ pub struct Args {
 /// Registers; the result is an exit code.
 ///
 /// # Errors
-/// What prevents the whole; what prevents single architectures is reported as it is found, before anything is written.
+/// Nothing can be registered. Problems of single architectures are reported as they are found,
+/// before anything is written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let path = context::image_path(args.image.as_deref())?;
@@ -79,7 +82,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     conclude(&changes, &outcomes, interpreter)
 }
 
-/// Shows how it went.
+/// Shows the outcome.
 fn conclude(
     changes: &Changes<'_>,
     outcomes: &[(&registration::Item<'_>, Outcome)],

@@ -1,7 +1,8 @@
 //! `run`: runs a foreign program without any registration.
 //!
-//! The plan is that of the kernel's door; the emulator is exec'ed, since by then there is nothing to lose by it.
-//! What this machine runs by itself, as the interpreter of a script may be, is simply executed.
+//! The plan is the interpreter's; the emulator is executed instead of mapped, since nothing that
+//! the kernel handed over could be lost. A program of the host, such as the interpreter of a
+//! script, is simply executed.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
@@ -30,7 +31,8 @@ use crate::program::invoked::{Invoked, Obstacle, c_string, quote};
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program, and its arguments; a name without a slash is looked for in PATH, and only there
+    /// The program and its arguments; a name without a slash is searched for in PATH, and only
+    /// there
     #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
@@ -38,7 +40,7 @@ pub struct Args {
 /// Becomes the program's emulator.
 ///
 /// # Errors
-/// Why the program is not run.
+/// The program cannot be run.
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
     let program = Invoked::find(name, arguments)?;
@@ -57,17 +59,17 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
 /// The program's header.
 ///
 /// # Errors
-/// There is none.
+/// The file has none.
 fn guest(program: &Invoked) -> Result<Guest, Failure> {
     let mut start = [0; MAX_HEADER];
     let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io(Doing::Read, &program.path, error))?;
     Guest::identify(&start[..len]).map_err(|fault| Failure::refused(&program.path, &Refusal::BadHeader(fault)))
 }
 
-/// Whether a program is of this machine.
+/// Whether a program is for this machine.
 ///
 /// # Errors
-/// Its header is of no machine that is known.
+/// The machine in its header is unknown.
 fn is_own(program: &Invoked, table: &ArchTable) -> Result<bool, Failure> {
     let guest = guest(program)?;
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
@@ -77,7 +79,7 @@ fn is_own(program: &Invoked, table: &ArchTable) -> Result<bool, Failure> {
     Ok(row.name.to_bytes() == host::row().name.as_bytes())
 }
 
-/// Becomes a program of this machine.
+/// Executes a program for this machine.
 fn execute(program: &Invoked) -> Failure {
     let path = c_string(program.path.as_os_str());
     let argv: Vec<CString> = [&program.argv0].into_iter().chain(&program.args).map(|word| c_string(word)).collect();
@@ -117,8 +119,8 @@ fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
         Emulator::Embedded(resident) => {
             let program = outside(&resident, image)?;
             match memfd::path(&program) {
-                // By its descriptor it is ENOENT where there is no /dev/fd and the security module TOMOYO is on, as in
-                // Debian's 5.10: it looks up the name that the kernel makes of the descriptor, /dev/fd/N.
+                // Executing the descriptor fails with ENOENT where the security module TOMOYO is on and
+                // there is no /dev/fd, as in Debian's 5.10: TOMOYO looks up /dev/fd/N.
                 Some(path) => execve(&c_string(path.as_os_str()), &argv, &envp),
                 None => execveat(&program, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
             }

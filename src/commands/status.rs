@@ -1,4 +1,4 @@
-//! `status`: what of the table is registered, by whom, and whether it can work.
+//! `status`: which rows of the table are registered, by whom, and whether the entries can work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,15 +21,17 @@ use crate::registry::question::Asker;
 use crate::registry::{Entry, Flags, Registry};
 use crate::{context, defaults};
 
-/// Show what is registered with the kernel, and by whom
+/// Show the entries registered with the kernel
 ///
-/// Exits with 0 if at least one entry is ours and all of ours are enabled and can work, with 1 otherwise.
+/// Exits with 0 if binfmt-dispatch has at least one entry and all of its entries are enabled and
+/// can work, and with 1 otherwise.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// As JSON; paths that are not UTF-8 are lists of bytes
+    /// Print JSON; a path that is not UTF-8 is a list of bytes
     #[arg(long)]
     json: bool,
-    /// The file that was registered; needed if it is no longer there, was elsewhere, and cannot be asked as it is turned off
+    /// The image that was registered; needed only if its entries are disabled, and it was not in
+    /// the default place and is gone
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Where `binfmt_misc` is mounted
@@ -37,7 +39,7 @@ pub struct Args {
     mount: PathBuf,
 }
 
-/// All that is known.
+/// The complete status.
 #[derive(Serialize)]
 struct Status {
     directory: Bytes,
@@ -45,7 +47,7 @@ struct Status {
     enabled: bool,
     entries: Vec<Row>,
     overlaps: Vec<Overlap>,
-    /// Temporary entries of runs that were interrupted.
+    /// Temporary entries left by interrupted runs.
     interrupted: Vec<Bytes>,
     image: Option<Image>,
 }
@@ -57,7 +59,7 @@ struct Image {
     programs: Vec<Listed>,
 }
 
-/// One entry of the table.
+/// One entry that the table describes.
 #[derive(Serialize)]
 struct Row {
     entry: String,
@@ -70,16 +72,18 @@ struct Row {
     emulator: Option<Bytes>,
     /// Whether the emulator is embedded in the image on disk.
     embedded: bool,
-    /// The version of ours that is registered, and the identity of its image; null where the interpreter did not say.
+    /// Version of the registered binfmt-dispatch, and identity of its image; null if the
+    /// interpreter did not answer.
     version: Option<String>,
     identity: Option<String>,
-    /// Whether the image is another one than that at the interpreter's path; null where that cannot be told.
+    /// Whether the registered image differs from the file at the interpreter's path; null if
+    /// unknown.
     outdated: Option<bool>,
-    /// Whether nothing is at the interpreter's path any more.
+    /// Whether there is no file at the interpreter's path any more.
     gone: bool,
 }
 
-/// Two entries, of which the one that was registered later gets the programs that both accept.
+/// Two entries that accept some of the same programs; the one registered later gets them.
 #[derive(Serialize)]
 struct Overlap {
     entry: String,
@@ -87,10 +91,11 @@ struct Overlap {
     interpreter: Bytes,
 }
 
-/// Shows; the result is an exit code.
+/// Shows the status; the result is an exit code.
 ///
 /// # Errors
-/// The registry cannot be read. That there is none is an answer with `--json`, and a failure otherwise.
+/// The registry cannot be read. A missing registry is an answer with `--json`, and a failure
+/// without.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = context::image_path(args.image.as_deref())?;
     let status = match Registry::open(&args.mount) {
@@ -210,7 +215,7 @@ impl Status {
         text
     }
 
-    /// The entries of which `wanted` is true, and their architectures; `None` without any.
+    /// The entries for which `wanted` is true, and their architectures; `None` if there are none.
     fn named(&self, wanted: impl Fn(&Row) -> bool) -> Option<(String, String)> {
         let rows: Vec<&Row> = self.entries.iter().filter(|row| wanted(row)).collect();
         let entries = rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
@@ -221,12 +226,12 @@ impl Status {
     }
 }
 
-/// The files at interpreters' paths, each looked at once: many entries have the same.
+/// The files at interpreters' paths, each read once: many entries share one.
 #[derive(Default)]
 struct Files(BTreeMap<PathBuf, Option<Option<String>>>);
 
 impl Files {
-    /// Whether the file at `path` is another one than the image `identity`; `None` if nothing is there.
+    /// Whether the file at `path` is not the image `identity`; `None` if there is no file.
     fn differs(&mut self, path: &Path, identity: &str) -> Option<bool> {
         let read = || {
             path.symlink_metadata().ok()?;
@@ -238,9 +243,9 @@ impl Files {
 }
 
 impl Image {
-    /// The one at `path`, if it is one, and the architectures whose emulators are embedded.
+    /// The image at `path`, if there is one, and the architectures whose emulators it embeds.
     fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
-        // A damaged one is for `list` to complain about; what is registered may be a good one.
+        // `list` reports a damaged image; the registered one may be fine.
         let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
         let programs = contents::programs(&open)?;
         Ok((open.embedded()?, Some(Image { path: path.into(), programs })))
@@ -250,7 +255,7 @@ impl Image {
 impl Row {
     fn new(known: &RegisteredRow<'_>, embedded: bool, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
-        // The path of a descriptor means nothing here.
+        // The path of a descriptor means nothing to this process.
         let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
         let told = known.identity.as_ref().zip(path);
         let outdated = told.map(|(identity, path)| files.differs(path, &identity.image));
@@ -271,13 +276,14 @@ impl Row {
         }
     }
 
-    /// Whether it is registered without a flag.
+    /// Whether it is registered without this flag.
     fn lacks(&self, flag: fn(&Flags) -> bool) -> bool {
         self.flags.is_some_and(|flags| !flag(&flags.0))
     }
 }
 
-/// Enabled entries that accept what `known`, which is registered, accepts as well. Ours never do among themselves.
+/// Enabled entries that accept some of the same programs as the registered entry `known`. Two
+/// entries of binfmt-dispatch never overlap.
 fn overlaps(known: &RegisteredRow<'_>, entries: &[Entry]) -> Vec<Overlap> {
     let Some(ours) = &known.registered else { return Vec::new() };
     let overlap = |other: &Entry| Overlap {

@@ -1,10 +1,12 @@
-//! `tune`: measures which CPU model of an emulator is the fastest here, with programs of the user's.
+//! `tune`: measures which CPU model of an emulator is the fastest on this machine, with the user's
+//! programs.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
@@ -15,58 +17,59 @@ use crate::image::site::Site;
 use crate::platform::host;
 use crate::tune::report::{Emulator, Report};
 use crate::tune::request::Request;
-use crate::tune::workload::{WORKLOADS, Workload};
+use crate::tune::workload::{NAMES, WORKLOADS, Workload};
 use crate::tune::{Contestant, site};
 use crate::{defaults, output};
 
-/// Find the CPU model with which an emulator runs programs fastest on this machine
+/// Find the fastest CPU model of an emulator for your machine and programs
 ///
-/// Programs in a root directory of the architecture (bash, perl, gcc, whatever of them is there) are run with the
-/// emulator as it is, and with each model in turn, in namespaces of their own: nothing outside sees it, and nothing in
-/// the root directory changes. CPU time is compared, as it hardly depends on what else the machine does.
+/// Runs the programs that it finds in a root directory of the architecture (bash, perl, gcc and
+/// others) with the emulator's default and with each model in turn. They run in private namespaces;
+/// the root directory does not change. CPU time is compared, since it hardly depends on what else
+/// the machine does.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The architecture, by any of its names
     #[arg(value_name = "ARCH")]
     architecture: String,
-    /// A root directory with programs of the architecture, as of a chroot or a container
+    /// Root directory with programs of the architecture, such as a chroot
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// The emulator, or a directory with emulators, instead of the installed one
+    /// The emulator, or a directory with emulators; default: the installed one
     #[arg(long, value_name = "FILE|DIR")]
     emulator: Option<PathBuf>,
-    /// A CPU model to try, as for the emulator's option -cpu, instead of those in the table; may be repeated
+    /// CPU model to try, as for the emulator's option -cpu; default: those in the table; may be
+    /// repeated
     #[arg(long = "cpu", value_name = "MODEL")]
     cpus: Vec<String>,
-    /// Compare the emulator registered directly with an image of the table as it stands, instead of models
+    /// Compare the emulator registered directly with an image, instead of comparing models
     #[arg(long, conflicts_with_all = ["cpus", "write"])]
     compare: bool,
-    /// Rounds; every model has its turn in each
+    /// Number of rounds; each runs every workload with every model
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
-    /// Begin nothing more after so many seconds
+    /// Time limit in seconds; no workload starts after it
     #[arg(long, value_name = "NUMBER", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86400))]
     seconds: u32,
-    /// Run only this: one of functions, starts, perl, python, gzip-1, gzip-6, xz, sha256, sort, grep, gcc, awk, float,
-    /// threads; may be repeated
-    #[arg(long = "workload", value_name = "NAME")]
+    /// Run only this workload; may be repeated
+    #[arg(long = "workload", value_name = "NAME", value_parser = PossibleValuesParser::new(NAMES))]
     workloads: Vec<String>,
-    /// Write all that was measured to this file
+    /// Also write the results to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Put the fastest model into the table of this machine, /etc/binfmt-dispatch/tune.json, for the next image
+    /// Write the fastest model to /etc/binfmt-dispatch/tune.json, which goes into the next image
     #[arg(long)]
     write: bool,
 }
 
-/// Measures and tells.
+/// Measures, and prints the report.
 ///
 /// # Errors
-/// What prevents programs from being run at all, or results from being written.
+/// Programs cannot be run at all, or the results cannot be written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let unknown = || Failure::UnknownArchitecture(args.architecture.clone());
     let architecture = table.find(&args.architecture).ok_or_else(unknown)?;
-    let workloads = args.chosen_workloads()?;
+    let workloads = args.chosen_workloads();
     let contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
     if !args.root.is_dir() {
@@ -76,7 +79,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     log::info!("{}: the emulator", show(emulator.as_os_str()));
     let site = site::path(Path::new(defaults::SITE));
     let sites = || Site { no_site: false }.merged(ArchTable::builtin(), Path::new(defaults::SITE));
-    // Better now than after all the measuring.
+    // Fail now rather than after all the measuring.
     if args.write {
         let table = sites()?;
         table.find(&architecture.name).ok_or_else(unknown)?;
@@ -115,32 +118,28 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     match report.fastest() {
         Some(cpu) => {
             site::write(&site, &sites()?, &architecture.name, version.as_ref(), cpu)?;
-            let said = format!("Written to {}; the next `{NAME} install` or `image` heeds it\n", site.display());
+            let said = format!("Written to {}; the next `{NAME} install` or `image` uses it\n", site.display());
             output::print(said)?;
             let merged = sites()?;
             let tuned = merged.find(&architecture.name).map(|row| row.tuned(version.as_ref()));
             if tuned.is_none_or(|tuned| tuned.cpu != Some(cpu)) {
-                warn(format!("{}: another file there decides otherwise", site.display()));
+                warn(format!("{}: another file in that directory overrides it", site.display()));
             }
         }
-        None => output::print(format_args!("{} stays as it is\n", site.display()))?,
+        None => output::print(format_args!("{} is unchanged\n", site.display()))?,
     }
     Ok(0)
 }
 
 impl Args {
-    fn chosen_workloads(&self) -> Result<Vec<Workload>, Failure> {
-        let find = |name: &String| {
-            Workload::find(name)
-                .ok_or_else(|| Failure::Usage(format!("{name}: is no workload: see `{NAME} tune --help`")))
-        };
+    fn chosen_workloads(&self) -> Vec<Workload> {
         match &self.workloads[..] {
-            [] => Ok(WORKLOADS.to_vec()),
-            named => named.iter().map(find).collect(),
+            [] => WORKLOADS.to_vec(),
+            named => named.iter().filter_map(|name| Workload::find(name)).collect(),
         }
     }
 
-    /// Who takes part; the emulator as it is comes first.
+    /// The contestants; the emulator's default comes first.
     fn contestants(&self, architecture: &Architecture) -> Result<Vec<Contestant>, Failure> {
         let mut contestants = vec![Contestant::plain()];
         if self.compare {
@@ -183,7 +182,7 @@ impl Args {
     }
 }
 
-/// Whether a file can be written; it is neither made nor changed.
+/// Checks that a file can be written, without making or changing it.
 fn writable(path: &Path) -> io::Result<()> {
     match File::options().append(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

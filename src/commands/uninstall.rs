@@ -1,4 +1,4 @@
-//! `uninstall`: takes back what `install` did.
+//! `uninstall`: undoes `install`.
 
 use std::fs;
 use std::io;
@@ -17,10 +17,11 @@ use crate::registry::question::Asker;
 use crate::registry::{Entry, Registry};
 use crate::{context, defaults};
 
-/// Remove what `install` installed, and its entries from the kernel's registry
+/// Remove the files that `install` wrote, and their entries from the kernel
 ///
-/// What is missing is passed over, and what is somebody else's is left alone. The directories libexec/binfmt-dispatch, and
-/// lib/binfmt.d if something was removed there, go too when they are empty; the other directories stay.
+/// Missing files are skipped, and files of other software stay. The directory
+/// libexec/binfmt-dispatch is removed if it is empty, and so is lib/binfmt.d if a file was removed
+/// from it. All other directories stay.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -28,15 +29,16 @@ pub struct Args {
     /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
-    /// Only say what would be removed
+    /// Only print what would be removed
     #[arg(long, short = 'n')]
     dry_run: bool,
 }
 
-/// Removes; the result is an exit code.
+/// Uninstalls; the result is an exit code.
 ///
 /// # Errors
-/// The prefix is wrong, or nothing can be printed; everything else is reported, and the code is that of the first.
+/// The prefix is wrong, or nothing can be printed. Other failures are reported, and the code is
+/// that of the first.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     args.place.check()?;
     let mut removal = Removal { dry_run: args.dry_run, ..Removal::default() };
@@ -44,14 +46,14 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         Some(_) => None,
         None => removal.registry(&args.mount),
     };
-    // Held to the end, as `install` does: what one run removes another may be about to write.
+    // Held to the end, as in `install`: another run may be about to write what this one removes.
     let lock = registry.as_ref().filter(|_| !args.dry_run).and_then(|registry| removal.tried(registry.lock()));
     if let Some(registry) = registry.filter(|_| args.dry_run || lock.is_some()) {
         removal.unregister(&registry, table, &args.place.image());
     }
     let _files = match lock {
         None if !args.dry_run => match args.place.lock()? {
-            // Not even the prefix is there.
+            // Not even the prefix exists.
             None => return removal.end(),
             files => files,
         },
@@ -66,7 +68,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     removal.file(&command, is_link);
     args.place.left().iter().for_each(|left| removal.file(left, |_| true));
-    // The last one, since it knows what it was registered for.
+    // The image goes last, since it knows what it was registered for.
     removal.file(&image, is_image);
     args.place.directories().iter().for_each(|directory| removal.directory(directory));
     removal.end()
@@ -76,7 +78,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 struct Removal {
     dry_run: bool,
     done: String,
-    /// Files that are removed, or would be.
+    /// Output: files that are removed, or would be.
     files: Vec<PathBuf>,
     failures: Vec<Failure>,
 }
@@ -94,7 +96,7 @@ impl Removal {
 
     fn registry(&mut self, mount: &Path) -> Option<Registry> {
         match Registry::open(mount) {
-            // Then nothing is registered either.
+            // Without a registry nothing is registered.
             Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) => {
                 log::info!("there is no registry");
                 None
@@ -103,7 +105,7 @@ impl Removal {
         }
     }
 
-    /// Removes the entries whose interpreter is `image`, however they came there.
+    /// Removes the entries whose interpreter is `image`, whatever registered them.
     fn unregister(&mut self, registry: &Registry, table: &ArchTable, image: &Path) {
         // The image knows the entries that it was registered for.
         let own = context::open_image(image).and_then(|image| image.table());
@@ -113,7 +115,7 @@ impl Removal {
         let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
         let known = ownership::look_up(table, &entries, image, ask);
         let left = ownership::leftovers(&known, &entries, image, ask).into_iter();
-        // Others of ours may still need a temporary entry that has programs.
+        // Other images may still need a temporary entry that has programs.
         let left = left.filter(|left| left.entry.interpreter == image || !left.covers || left.elsewhere);
         let known = known.into_iter().filter(|known| known.ours).filter_map(|known| known.registered);
         let known = known.filter(|entry| entry.interpreter == image);
@@ -146,7 +148,7 @@ impl Removal {
         }
     }
 
-    /// Removes an empty directory that has our name, or had a file of ours.
+    /// Removes an empty directory that has the name of binfmt-dispatch, or had one of its files.
     fn directory(&mut self, path: &Path) {
         let ours = path.ends_with(NAME) || self.files.iter().any(|file| file.parent() == Some(path));
         let is_directory = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
@@ -157,7 +159,7 @@ impl Removal {
         }
         let removed = if self.dry_run { Ok(()) } else { fs::remove_dir(path) };
         match removed {
-            // Somebody has put something there meanwhile.
+            // Another process has put a file there meanwhile.
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             removed => {
                 let removed = removed.map_err(|error| Failure::io(Doing::Remove, path, error));

@@ -1,4 +1,4 @@
-//! `unregister`: removes what `register` made, and nothing else.
+//! `unregister`: removes the entries that `register` made, and no others.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -14,33 +14,34 @@ use crate::registry::registration;
 use crate::registry::{Entry, Registry};
 use crate::{architectures, context, defaults};
 
-/// Remove our entries from the kernel's registry
+/// Remove the entries of binfmt-dispatch from the kernel
 ///
-/// Entries of the same names that others registered are left alone, and refused when asked for by name.
+/// Entries of the same names that other software registered stay; naming one is an error.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
-    /// Architectures by any of their names; without any, all that are ours
+    /// Architectures, by any of their names; default: all
     #[arg(value_name = "ARCH")]
     architectures: Vec<String>,
-    /// Remove all that are ours
+    /// Remove all entries of binfmt-dispatch; this is the default
     #[arg(long, conflicts_with = "architectures")]
     all: bool,
-    /// The file that was registered; needed if it is no longer there, was elsewhere, and is turned off, so that it cannot be
-    /// asked
+    /// The image that was registered; needed only if its entries are disabled, and it was not in
+    /// the default place and is gone
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
     /// Where `binfmt_misc` is mounted
     #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
     mount: PathBuf,
-    /// Only say what would be removed
+    /// Only print what would be removed
     #[arg(long, short = 'n')]
     dry_run: bool,
 }
 
-/// Removes; the result is an exit code.
+/// Removes the entries; the result is an exit code.
 ///
 /// # Errors
-/// What prevents the whole; what prevents single entries is reported, and the code is that of the first.
+/// Nothing can be removed. Failures of single entries are reported, and the code is that of the
+/// first.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?.filter(|_| !args.all);
     let image = context::image_path(args.image.as_deref())?;
@@ -62,7 +63,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     };
     let mut done = String::new();
     let wanted = |name: &OsStr| removable.iter().any(|known: &&RegisteredRow<'_>| *known.described.name == *name);
-    // Only where the change could not be ended, as without the file.
+    // Only if the change could not be completed, for instance without the file.
     let left = ownership::leftovers(&known, &entries, &image, ask);
     let left = left.into_iter().filter(|left| named.is_none() || wanted(&left.name));
     let left: Vec<String> = left.map(|left| left.entry.name.to_string_lossy().into_owned()).collect();
@@ -81,8 +82,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Ok(failures.first().map_or(0, Failure::exit_code))
 }
 
-/// What of the architectures asked for can be removed, and why the rest cannot. An architecture is registered if one
-/// of its entries is.
+/// Which of the requested architectures can be removed, and why the others cannot. An architecture
+/// is registered if one of its entries is.
 fn sort<'k, 't>(
     architectures: impl Iterator<Item = Vec<&'k RegisteredRow<'t>>>,
 ) -> (Vec<&'k RegisteredRow<'t>>, Vec<Failure>) {

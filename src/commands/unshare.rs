@@ -1,4 +1,5 @@
-//! `unshare`: foreign programs for one command and its children, without root and unseen by the rest of the machine.
+//! `unshare`: runs a command in a namespace where foreign programs work, without root and without
+//! effect on the rest of the system.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -24,11 +25,11 @@ use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
 use crate::{architectures, defaults, image};
 
-/// Run a command where foreign programs run, without root
+/// Run a command in a namespace where foreign programs work; no root needed
 ///
-/// The command runs as root of a new user namespace that has its own `binfmt_misc` (Linux 6.7 and newer), in which
-/// every architecture with an emulator, embedded in the image or installed, is registered. The host's own entries are not seen there. The exit
-/// status is the command's.
+/// The command runs as root of a new user namespace with its own `binfmt_misc` (Linux 6.7 and
+/// newer). Every architecture whose emulator is embedded or installed is registered there. The
+/// host's own entries have no effect in it. The exit status is the command's.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// Register only this architecture, by any of its names; may be repeated
@@ -36,26 +37,26 @@ pub struct Args {
     architectures: Vec<String>,
     #[command(flatten)]
     credentials: Credentials,
-    /// The command and its arguments; $SHELL or sh without one
+    /// The command and its arguments; default: $SHELL, else sh
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     command: Vec<OsString>,
 }
 
-/// Becomes the command, and so returns only if that fails.
+/// Becomes the command; returns only on failure.
 ///
 /// # Errors
-/// What prevents the command from being started: that nothing could be registered, or not what was asked for by name. Of the others,
-/// those that fail are only reported.
+/// The command cannot be started; or nothing, or not everything asked for by name, could be
+/// registered. Failures of other architectures are only reported.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let (image, embedded) = image_to_register(table, named.as_deref())?;
     namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
-    // The kernel opens it now, and once (flag F); the path means nothing later.
+    // The kernel opens the image now, and only once (flag F); its path means nothing later.
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
     let interpreter = Interpreter { path: &interpreter, embedded: &embedded, credentials: args.credentials };
-    // There are no entries yet: what runs now runs by itself.
+    // There are no entries yet: whatever runs now is native.
     let native = |architecture: &_| own_programs::runs(architecture, &[], true);
     let selection = selection::select(table, named.as_deref(), interpreter, native);
     if let Some(failure) = selection.failures.into_iter().next() {
@@ -83,9 +84,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     Err(execute(&args.command))
 }
 
-/// The file to register, and the architectures whose emulators are embedded: the image that this process was started from,
-/// unless the table is another one, or else one in memory, for those that are `named`, which exists until nobody has it
-/// open.
+/// The file to register, and the architectures whose emulators it embeds. It is the image that this
+/// process runs from, if that has this table. Otherwise it is an image in memory for the `named`
+/// architectures, which exists while it is open.
 fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Result<(File, BTreeSet<String>), Failure> {
     let path = Path::new("/proc/self/exe");
     if let Some(own) = image::own() {
@@ -104,12 +105,13 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
     Ok((file, BTreeSet::new()))
 }
 
-/// Becomes the command: the same process, so that signals and the exit status need no passing on.
+/// Executes the command in this process, so that signals and the exit status need no forwarding.
 fn execute(command: &[OsString]) -> Failure {
     let shell = [env::var_os("SHELL").unwrap_or_else(|| defaults::SHELL.into())];
     let command = if command.is_empty() { &shell } else { command };
     let name = command[0].clone();
-    // Not execvp(3): what the kernel does not know it hands to a shell, even if it is a program without an emulator.
+    // Not execvp(3): it hands a file that the kernel refuses to a shell, even a program without
+    // emulator.
     let path = match locate(&name) {
         Ok(path) if path.exists() => path,
         Ok(_) => return Failure::CommandNotFound { command: name },
@@ -117,12 +119,12 @@ fn execute(command: &[OsString]) -> Failure {
     };
     let strings = |text: &OsString| CString::new(text.as_bytes());
     let arguments: Result<Vec<CString>, _> = command.iter().map(strings).collect();
-    // Arguments that came as C strings go back to being some.
+    // The arguments came as C strings, so none contains a NUL.
     let (Ok(path), Ok(arguments)) = (CString::new(path.into_os_string().into_vec()), arguments) else {
         return Failure::CommandRefused { command: name, error: Errno::EINVAL.into() };
     };
     log::info!("{}: executed", show(&name));
-    // Not the standard library's: it would reset SIGPIPE.
+    // Not the standard library's exec, which would reset SIGPIPE.
     let Err(errno) = execv(&path, &arguments);
     Failure::CommandRefused { command: name, error: errno.into() }
 }

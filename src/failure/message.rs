@@ -1,4 +1,4 @@
-//! The messages: `what is wrong: what to do`, with the kernel's own word last.
+//! The messages: `what is wrong: what to do`, with the kernel's error text last.
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ impl fmt::Display for Failure {
             Failure::Output(error) => write!(f, "standard output cannot be written: {}", text(error)),
             Failure::Random(error) => write!(f, "no random number: choose one with --seed: {}", text(error)),
             Failure::Usage(message) => f.write_str(message),
-            Failure::Reported(exit_code) => write!(f, "the process that was started for it exited with {exit_code}"),
+            Failure::Reported(exit_code) => write!(f, "the helper process exited with {exit_code}"),
             Failure::BadTable { path, error } => f.write_str(&error.in_file(show(path.as_os_str()))),
             Failure::Refused { path, message, .. } => write!(f, "{}: {message}", show(path.as_os_str())),
             Failure::NotInPath { name, here: true } => {
@@ -30,14 +30,14 @@ impl fmt::Display for Failure {
                 write!(f, "{}: is not in PATH: check the name, or give the program's path", show(name))
             }
             Failure::UnknownArchitecture(name) => {
-                write!(f, "{name}: is no known architecture: see `{NAME} list`")
+                write!(f, "unknown architecture {name}: see `{NAME} list`")
             }
             Failure::Native { architecture } => {
-                write!(f, "{architecture}: not registered, as this machine runs such programs by itself: leave it out")
+                write!(f, "{architecture}: not registered, as this machine runs such programs natively: leave it out")
             }
             Failure::NoEmulator { architecture, from, tried } if !from.is_empty() => {
                 let (from, tried) = (shown(from), tried.join(", "));
-                write!(f, "{from}: no emulator for {architecture} is there ({tried}): name another directory")
+                write!(f, "{from}: contains no emulator for {architecture} ({tried}): name another directory")
             }
             Failure::NoEmulator { architecture, tried, .. } => {
                 write!(
@@ -51,7 +51,7 @@ impl fmt::Display for Failure {
                  a directory with --from, or choose --no-emulators",
             ),
             Failure::NoEmulators { from } => {
-                write!(f, "{}: no emulator of the table is there: name another directory", shown(from))
+                write!(f, "{}: contains no emulator of the table: name another directory", shown(from))
             }
             Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
             Failure::NotMounted { directory } => write!(
@@ -66,17 +66,17 @@ impl fmt::Display for Failure {
             ),
             Failure::NotPermitted { directory, error } => write!(
                 f,
-                "{}: may not be written: become root, or use `{NAME} unshare`: {}",
+                "{}: cannot be written: become root, or use `{NAME} unshare`: {}",
                 show(directory.as_os_str()),
                 text(error),
             ),
             Failure::AllDisabled { directory } => {
                 let status = directory.join("status");
-                write!(f, "all entries are off: as root, run `echo 1 > {}`", show(status.as_os_str()))
+                write!(f, "all entries are turned off: as root, run `echo 1 > {}`", show(status.as_os_str()))
             }
             Failure::Interrupted => f.write_str("interrupted: everything is as it was"),
             Failure::EntryExists { entry } => {
-                write!(f, "{}: was registered by somebody else meanwhile: see `{NAME} status`", show(entry))
+                write!(f, "{}: was registered by another process meanwhile: see `{NAME} status`", show(entry))
             }
             Failure::NotRegistered { entry } => write!(f, "{}: is not registered", show(entry)),
             Failure::EntryTaken { entry, interpreter } => write!(
@@ -97,7 +97,7 @@ impl fmt::Display for Failure {
             }
             Failure::InterpreterRefused { entry, interpreter, error } => write!(
                 f,
-                "{}: the kernel cannot open {}: make it executable and nobody write to it: {}",
+                "{}: the kernel cannot open {}: make it executable, and close it in any writer: {}",
                 show(entry),
                 show(interpreter.as_os_str()),
                 text(error),
@@ -110,11 +110,11 @@ impl fmt::Display for Failure {
             ),
             Failure::CapturesPrograms { entry, architecture } => write!(
                 f,
-                "{}: would capture programs that {architecture} hosts run by themselves: leave this architecture out",
+                "{}: would capture programs that {architecture} hosts run natively: leave this architecture out",
                 show(entry),
             ),
             Failure::NoImage { path } => {
-                write!(f, "{0}: there is no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
+                write!(f, "{0}: no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
             }
             Failure::InTheWay { path } => {
                 write!(f, "{}: left alone, as it is not ours: move it away", show(path.as_os_str()))
@@ -127,7 +127,7 @@ impl fmt::Display for Failure {
                 write!(f, "{path}: cannot be embedded, as it {fault}: leave it out, or get a static one")
             }
             Failure::NotAnImage { path } => {
-                write!(f, "{}: is no image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))
+                write!(f, "{}: is not an image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))
             }
             Failure::ProbeFailed { architecture, fault, kept: true } => {
                 write!(f, "{architecture}: registered before, but its probe {fault}: use `--replace`")
@@ -146,12 +146,12 @@ impl fmt::Display for Failure {
                 write!(f, "{MEMFD_SETTING} forbids programs in memory: as root, run `sysctl -w {MEMFD_SETTING}=1`")
             }
             Failure::NothingRegistered => {
-                write!(f, "nothing was registered: install an emulator, `{NAME} list` shows which there are")
+                write!(f, "nothing was registered: install an emulator; `{NAME} list` shows which ones are supported")
             }
             Failure::Namespace { step, error } => {
                 write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error))
             }
-            Failure::CommandNotFound { command } => write!(f, "{}: there is no such command", show(command)),
+            Failure::CommandNotFound { command } => write!(f, "{}: no such command", show(command)),
             Failure::CommandRefused { command, error } => {
                 write!(f, "{}: cannot be executed: {}", show(command), text(error))
             }
@@ -181,7 +181,8 @@ fn shown(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// What to do about an error of a file, in front of what the kernel said; empty if that is all there is to say.
+/// What to do about an error of a file, in front of the kernel's error text; empty if there is no
+/// advice.
 fn remedy(doing: Doing, error: &io::Error) -> &'static str {
     use io::ErrorKind as Kind;
     match (doing, error.kind()) {

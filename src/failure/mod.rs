@@ -1,5 +1,5 @@
-//! What can go wrong on the command line, situation by situation; each is one line that ends in what to do or in what
-//! the kernel said.
+//! The failures of the command, one variant per situation. Each is one line that ends in what to
+//! do, or in the kernel's error text.
 
 mod message;
 mod probe;
@@ -22,7 +22,7 @@ pub use program::ProgramFault;
 /// The setting that may forbid programs in memory.
 const MEMFD_SETTING: &str = "vm.memfd_noexec";
 
-/// What was to be done with a file.
+/// An operation on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
     Read,
@@ -42,23 +42,23 @@ pub enum Doing {
 pub enum Failure {
     /// A file could not be used as needed.
     Io {
-        /// What was to be done with it.
+        /// The operation.
         doing: Doing,
         /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// A table of the site's own cannot be read.
     UnreadableTable {
         /// Its file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// The command line is wrong in a way that its definitions cannot say.
     Usage(String),
-    /// A process of this program was to do it, and has said why it could not; the exit code is its.
+    /// A helper process failed, and has reported why; this is its exit code.
     Reported(u8),
     /// The kernel has no random numbers.
     Random(io::Error),
@@ -68,7 +68,7 @@ pub enum Failure {
     BadTable {
         /// Its file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         error: Box<dispatch_table::Error>,
     },
     /// A program is not run.
@@ -80,7 +80,7 @@ pub enum Failure {
         /// The exit code that goes with it.
         exit_code: u8,
     },
-    /// A name without a slash is not that of a program in PATH.
+    /// No program in PATH has this name, which has no slash.
     NotInPath {
         /// The name.
         name: OsString,
@@ -103,7 +103,7 @@ pub enum Failure {
         /// The paths, or with `from` the names, that were tried.
         tried: Vec<String>,
     },
-    /// There is no emulator for anything.
+    /// There is no emulator for any architecture.
     NoEmulators {
         /// Where they were looked for; empty for the table's places.
         from: Vec<PathBuf>,
@@ -125,7 +125,7 @@ pub enum Failure {
     NotPermitted {
         /// Where it is mounted.
         directory: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// The kernel's switch for all entries is off.
@@ -133,7 +133,7 @@ pub enum Failure {
         /// Where the registry is mounted.
         directory: PathBuf,
     },
-    /// A signal came that ends the program as soon as everything is as it was.
+    /// A signal came that will end this program once everything is undone.
     Interrupted,
     /// There is an entry with this name already.
     EntryExists {
@@ -145,32 +145,32 @@ pub enum Failure {
         /// The name.
         entry: OsString,
     },
-    /// An entry belongs to somebody else and is in the way.
+    /// An entry of other software has the name.
     EntryTaken {
         /// Its name.
         entry: OsString,
-        /// What is registered there.
+        /// Its interpreter.
         interpreter: PathBuf,
     },
-    /// An entry belongs to somebody else and is not removed.
+    /// An entry of other software is not removed.
     NotOurs {
         /// Its name.
         entry: OsString,
-        /// What is registered there.
+        /// Its interpreter.
         interpreter: PathBuf,
     },
     /// An entry cannot be written as a line.
     BadLine {
         /// Its name.
         entry: OsString,
-        /// What is wrong with it.
+        /// The fault.
         fault: LineFault,
     },
     /// The kernel does not take a line that should be right.
     LineRefused {
         /// The line.
         line: String,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// The kernel cannot open an interpreter as it would to run it.
@@ -179,10 +179,10 @@ pub enum Failure {
         entry: OsString,
         /// The interpreter.
         interpreter: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
-    /// An entry would be asked for a program of this machine, and every program would end in ELOOP.
+    /// An entry would match a program of this machine, and every program would end in ELOOP.
     CapturesHost {
         /// The entry's name.
         entry: OsString,
@@ -190,7 +190,7 @@ pub enum Failure {
         program: PathBuf,
     },
 
-    /// An entry would get programs that its host runs by itself.
+    /// An entry would get programs that its host runs natively.
     CapturesPrograms {
         /// The entry's name.
         entry: OsString,
@@ -203,7 +203,7 @@ pub enum Failure {
         /// Where it should be.
         path: PathBuf,
     },
-    /// A file of somebody else's is where one of ours belongs.
+    /// A file of other software is where one of this installation belongs.
     InTheWay {
         /// The file.
         path: PathBuf,
@@ -212,7 +212,7 @@ pub enum Failure {
     DamagedImage {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         fault: dispatch_core::image::ImageFault,
     },
     /// A program cannot be embedded.
@@ -222,7 +222,7 @@ pub enum Failure {
         /// Why not.
         fault: ProgramFault,
     },
-    /// A file to register was not made for it.
+    /// The file to register is not an image.
     NotAnImage {
         /// The file.
         path: PathBuf,
@@ -231,15 +231,15 @@ pub enum Failure {
     ProbeFailed {
         /// The architecture.
         architecture: String,
-        /// What happened instead.
+        /// The outcome.
         fault: ProbeFault,
         /// Whether the entries were there before, and still are.
         kept: bool,
     },
 
-    /// The kernel has no `binfmt_misc` of one's own.
+    /// The kernel has no `binfmt_misc` for each user namespace.
     KernelTooOld {
-        /// What uname(2) says.
+        /// The release that uname(2) reports.
         release: String,
     },
     /// A setting of the system forbids user namespaces.
@@ -257,7 +257,7 @@ pub enum Failure {
     Namespace {
         /// The step that failed.
         step: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// A command does not exist.
@@ -269,13 +269,13 @@ pub enum Failure {
     CommandRefused {
         /// Its name, or path.
         command: OsString,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
 }
 
 impl Failure {
-    /// What was to be done with `path`, and what the kernel said.
+    /// A failed operation on `path`, with the kernel's error.
     pub fn io(doing: Doing, path: &Path, error: io::Error) -> Self {
         Failure::Io { doing, path: path.to_owned(), error }
     }
@@ -286,7 +286,7 @@ impl Failure {
         Failure::Refused { path: path.to_owned(), message: format!("cannot be opened: {}", text(error)), exit_code }
     }
 
-    /// What the kernel's door would say of `path`.
+    /// The refusal of `path`, as the interpreter would report it.
     pub fn refused(path: &Path, refusal: &Refusal<'_>) -> Self {
         Failure::Refused { path: path.to_owned(), message: refusal.to_string(), exit_code: refusal.exit_code() }
     }
@@ -309,7 +309,7 @@ impl Failure {
         }
     }
 
-    /// Says it on standard error, for commands that go on.
+    /// Reports it on standard error, for commands that continue.
     pub fn report(&self) {
         if !matches!(self, Failure::Reported(_)) {
             say(format_args!("{self}"));
@@ -317,17 +317,17 @@ impl Failure {
     }
 }
 
-/// A line on standard error. That it cannot be written there is nowhere to be said; the exit code remains.
+/// Writes a line to standard error. If that fails, only the exit code is left to tell.
 fn say(line: fmt::Arguments<'_>) {
     let _ = io::Write::write_all(&mut io::stderr(), format!("{NAME}: {line}\n").as_bytes());
 }
 
-/// Says on standard error what a person should know, though nothing failed.
+/// Prints a warning on standard error.
 pub fn warn(warning: impl fmt::Display) {
     say(format_args!("warning: {warning}"));
 }
 
-/// A name for a terminal: it need not be UTF-8, and may hold what steers one.
+/// A name for a terminal: bytes that are not UTF-8, and control characters, are escaped.
 pub fn show(name: &OsStr) -> Text<'_> {
     Text(name.as_bytes())
 }

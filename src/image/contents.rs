@@ -1,4 +1,4 @@
-//! What an image carries, for people and for JSON.
+//! The contents of an image, as text and as JSON.
 
 use dispatch_core::message::Digits;
 use serde::Serialize;
@@ -7,29 +7,29 @@ use super::reader::{OpenImage, ProgramInfo};
 use crate::failure::Failure;
 use crate::output::Columns;
 
-/// A program of an image, or an emulator by its path that was asked for its version, as JSON has it.
+/// A program of an image, or an emulator that was asked for its version by its path, for JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     name: String,
-    /// What it was read from, or where it is.
+    /// The file it was read from, or its path.
     path: String,
     embedded: bool,
     version: String,
     size: u64,
-    /// Address for which it is prelinked.
+    /// Address that it is prelinked for.
     base: Option<u64>,
-    /// SHA-256, of what is embedded.
+    /// SHA-256 of an embedded program.
     digest: Option<String>,
     /// The architectures whose programs it runs.
     runs: Vec<String>,
-    /// The CPU models that it is given for them.
+    /// The CPU models that it gets for them.
     cpus: Vec<String>,
 }
 
-/// Digits of a digest that tell files apart well enough for a person.
+/// Digits of a digest that are shown, enough to tell files apart.
 const DIGEST: usize = 12;
 
-/// What `image` carries, and which emulators by their paths it knows.
+/// The programs that `image` embeds, and the emulators by path that it knows.
 ///
 /// # Errors
 /// [`Failure::DamagedImage`].
@@ -51,7 +51,7 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
     Ok(carried.into_iter().map(program(true)).chain(asked.into_iter().map(program(false))).collect())
 }
 
-/// The same for people.
+/// The same as text.
 pub fn table(programs: &[Listed]) -> Columns {
     let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
     for (number, program) in programs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The programs that are to travel in an image: where they are found, and what is known of them.
+//! The emulators to embed: where they are found, and what they say about themselves.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -18,22 +18,22 @@ use crate::failure::{Doing, Failure, show, warn};
 use crate::platform::{host, memfd, probe};
 use crate::program::disk;
 
-/// An emulator that is to be embedded.
+/// An emulator to embed.
 #[derive(Clone, Debug)]
 pub struct Source<'t> {
     /// The architecture that it is for.
     pub architecture: &'t Architecture,
-    /// Its file; for one out of an image, the file that it was read from when that was written.
+    /// Its file; for one from an image, the file that it was read from when that image was written.
     pub path: PathBuf,
-    /// The program of an image that it is, if it is one.
+    /// The program of an image, if it comes from one.
     pub from_image: Option<FromImage>,
 }
 
-/// A program that is taken out of an image.
+/// A program that is taken from an image.
 #[derive(Clone, Debug)]
 pub struct FromImage {
     image: Rc<OpenImage>,
-    /// What the image says of it.
+    /// The image's record of it.
     pub carried: ProgramInfo,
 }
 
@@ -55,7 +55,7 @@ impl<'t> Source<'t> {
         }))
     }
 
-    /// Its path, or what it is called embedded in the image that it is taken from, for a person.
+    /// Its path, or its name in the image that it is taken from, for messages.
     pub fn shown(&self) -> String {
         match &self.from_image {
             Some(FromImage { carried, .. }) => format!("{} of the image of this command", carried.name),
@@ -74,10 +74,10 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// A file that can be executed by its path while the second one is open.
+    /// The path of an executable file, which exists while the second value is open.
     ///
     /// # Errors
-    /// It cannot be read, or no file in memory be made of it.
+    /// It cannot be read, or no file in memory can be made.
     fn executable(&self) -> Result<(PathBuf, Option<File>), Failure> {
         if self.from_image.is_none() {
             return Ok((self.path.clone(), None));
@@ -102,7 +102,7 @@ impl EmulatorPlace {
     /// Reads `PATH` or `ARCH=PATH`.
     ///
     /// # Errors
-    /// The path is no directory and has no architecture in front.
+    /// The path is not a directory, and has no architecture in front.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
         if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
@@ -115,14 +115,14 @@ impl EmulatorPlace {
         if path.is_dir() {
             Ok(EmulatorPlace::Directory(path))
         } else {
-            Err(format!("{} is no directory; an emulator is given as ARCH=FILE", path.display()))
+            Err(format!("{} is not a directory; give a single emulator as ARCH=FILE", path.display()))
         }
     }
 }
 
-/// The emulators of `rows`, from the places given. Without any, from where the table says they are installed, or else, as
-/// what is installed may be newer, out of `own`, the image that this command was started from. Of several for one
-/// architecture the first one runs.
+/// The emulators of `rows`, from the places given. If none is given: from where the table says they
+/// are installed, which may be newer, or else from `own`, the image that this command runs from. If
+/// there are several for one architecture, the first one runs.
 ///
 /// # Errors
 /// [`Failure::UnknownArchitecture`], and [`Failure::DamagedImage`].
@@ -168,7 +168,7 @@ pub fn find<'t>(
 /// An emulator that is embedded in the image as a file that can be executed.
 ///
 /// # Errors
-/// It cannot be read, or no file be made of it.
+/// It cannot be read, or no file can be made.
 pub fn outside(resident: &Embedded<'_>, image: &Effective) -> Result<File, Failure> {
     let name = Path::new(OsStr::from_bytes(resident.name().to_bytes()));
     let program = match image {
@@ -180,31 +180,32 @@ pub fn outside(resident: &Embedded<'_>, image: &Effective) -> Result<File, Failu
         .map_err(|error| Failure::io(Doing::Make, name, error))
 }
 
-/// What is known of an emulator when an image is written, or when it is about to run.
+/// What probing an emulator has shown, when an image is written or when the emulator is about to
+/// run.
 #[derive(Clone, Debug)]
 pub struct Probed {
-    /// What it says its version is; may be empty.
+    /// The version that it reports; may be empty.
     pub version: String,
-    /// Whether it refuses the model or the options that the table has for its version, and is to be given none of them.
+    /// Whether it refuses the table's model or options for its version, and so gets none of them.
     pub plain: bool,
-    /// What a person should know of that.
+    /// A warning about that.
     pub warning: Option<String>,
 }
 
 impl Probed {
-    /// The same for the table, of an emulator that is opened by its path.
+    /// The same in the form for the table, for an emulator that is opened by its path.
     pub fn given(&self) -> Assignment {
         Assignment { version: self.version.parse().ok(), plain: self.plain, ..Assignment::default() }
     }
 
-    /// Tells a person what it refuses.
+    /// Warns of what it refuses.
     pub fn warn(&self) {
         self.warning.iter().for_each(warn);
     }
 }
 
-/// Runs an emulator to see what it is, and whether it knows the models that it is to be given: a program must not fail
-/// because of an option of ours.
+/// Runs an emulator to learn its version, and whether it accepts the table's models: a program must
+/// not fail because of an option from the table.
 pub fn examine(source: &Source<'_>) -> Probed {
     let version = match &source.from_image {
         Some(program) => program.carried.version.clone(),
@@ -222,12 +223,12 @@ pub fn examine(source: &Source<'_>) -> Probed {
     Probed { version, plain, warning }
 }
 
-/// Whether an emulator refuses one of these lists of options, and what a person should know of that.
+/// Whether an emulator refuses one of these lists of options, and a warning about that.
 fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>) {
     if given.is_empty() {
         return (false, None);
     }
-    // Without a path it cannot be tried: what was found when its image was written still holds.
+    // Without a path it cannot be tried; the result from when its image was written still holds.
     if let Some(program) = source.from_image.as_ref().filter(|_| !memfd::has_paths()) {
         return (program.carried.cpus.is_empty(), None);
     }
@@ -241,18 +242,19 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
         let fault = probe::run_by(&path, source.path.as_os_str(), given.iter().copied(), &probe).err()?;
         Some((given.join(" "), fault))
     });
-    let warning = refused
-        .map(|(given, fault)| format!("{}: with {given}, the probe {fault}: it runs without", source.path.display()));
+    let warning = refused.map(|(given, fault)| {
+        format!("{}: with {given}, the probe {fault}: the emulator runs without", source.path.display())
+    });
     (warning.is_some(), warning)
 }
 
-/// Which file is at `path`; `None` if nobody can tell.
+/// The identity of the file at `path`; `None` if it cannot be determined.
 fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|metadata| disk::identity(&metadata))
 }
 
-/// Examines the emulator of `architecture` that is opened by its path, if there is one. What it says holds for this very
-/// file.
+/// Probes the emulator of `architecture` that is opened by its path, if there is one. The result
+/// holds for this very file.
 pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
     let path = host::emulator(architecture)?;
     let file = identity(path)?;
@@ -266,8 +268,8 @@ pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
     same.then_some((probed, asked))
 }
 
-/// `image` with what it does not know of the emulator of `guest`, which is opened by its path and asked now; `None` if
-/// there is nothing to be known.
+/// `image`, completed by asking the emulator of `guest`, which is opened by its path; `None` if
+/// there is nothing to ask.
 ///
 /// # Errors
 /// [`Failure::DamagedImage`].
@@ -287,8 +289,8 @@ pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<O
     Ok(informed)
 }
 
-/// What an emulator says its version is: what follows "version" in the first line of `--version`, as every QEMU has it.
-/// Empty if it says nothing of the kind, or does not end.
+/// The version that an emulator reports: the text after "version" in the first line of `--version`,
+/// as every QEMU prints it. Empty if there is no such text, or the emulator does not end.
 pub fn version(path: &Path) -> String {
     let line = probe::says(path, "--version").unwrap_or_default();
     let version = line.split_once(" version ").map_or("", |(_, version)| version);

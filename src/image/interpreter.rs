@@ -1,4 +1,4 @@
-//! The interpreter that this command carries, and how a payload becomes its last segment.
+//! The interpreter embedded in this command, and how a payload becomes its last segment.
 
 use std::sync::LazyLock;
 
@@ -10,10 +10,11 @@ const LINKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpr
 /// Alignment of the payload in the file and in memory, in bytes: a multiple of every page size.
 pub(super) const ALIGN: u64 = 0x1_0000;
 
-/// `p_type` of the program header whose place the payload's takes.
+/// `p_type` of the program header that the payload's header replaces.
 const PT_NOTE: u32 = 4;
 
-/// The ELF header fields that describe sections: `e_shoff`, and from `e_shentsize` to the header's end.
+/// The ELF header fields that describe sections: `e_shoff`, and from `e_shentsize` to the header's
+/// end.
 pub(super) const SECTIONS: [std::ops::Range<usize>; 2] = [40..48, 58..64];
 
 /// The interpreter without the sections, which no loader looks at.
@@ -33,9 +34,9 @@ fn segments(header: &Header, file: &[u8]) -> Vec<ProgramHeader> {
     header.program_headers(table).collect()
 }
 
-/// The interpreter with a program header for a payload of `len` bytes after it: readable and executable, above all other
-/// segments. It takes the place of `PT_NOTE` and moves to the end, because loadable segments are sorted by address (gABI,
-/// chapter 5).
+/// The interpreter with a program header for a payload of `len` bytes after it: readable and
+/// executable, above all other segments. It takes the place of `PT_NOTE` and moves to the end,
+/// because loadable segments are sorted by address (gABI, chapter 5).
 pub(super) fn attached(len: u64) -> Vec<u8> {
     let mut file = interpreter().to_vec();
     let header = Header::parse(&file).expect("the interpreter is an ELF file");

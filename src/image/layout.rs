@@ -1,4 +1,4 @@
-//! Lays a program out as it is to lie in memory, and applies its relocations for one address.
+//! Lays a program out as in memory, and applies its relocations for one address.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host, Mapping};
@@ -9,11 +9,13 @@ use goblin::elf::{Elf, reloc};
 
 use crate::failure::ProgramFault;
 
-/// Most bytes by which a program in memory may exceed its file, holes between segments and bss in front of others.
+/// Most bytes by which a program in memory may exceed its file, holes between segments and bss in
+/// front of others.
 const MAX_HOLES: u64 = 64 << 20;
 /// Most segments that a program may have, gaps between them included.
 pub const MAX_SEGMENTS: usize = 32;
-/// `d_tag` of relocations in the compact form, which add to what is there and so cannot be applied twice.
+/// `d_tag` of relocations in the compact form, which add to what is there and so cannot be applied
+/// twice.
 const DT_RELR: u64 = 36;
 /// Size of `Elf64_Dyn` and of `Elf64_Rela`, in bytes.
 const DYN: usize = 16;
@@ -22,7 +24,7 @@ const RELA: usize = 24;
 /// A program as it lies in memory. All addresses are those of its file.
 #[derive(Debug)]
 pub struct LaidOut {
-    /// Whether it can be anywhere.
+    /// Whether it can be at any address.
     pub relocatable: bool,
     /// Lowest address.
     pub low: u64,
@@ -40,7 +42,8 @@ pub struct LaidOut {
     pub body: Vec<u8>,
     /// Permissions, within the body and behind it.
     pub segments: Vec<SegmentRecord>,
-    /// What to write when it is elsewhere than where it is prelinked for; empty before [`LaidOut::prelink`].
+    /// Words to restore if it is not at the address that it is prelinked for; empty before
+    /// [`LaidOut::prelink`].
     pub words: Vec<WordRecord>,
     dynamic: Option<u64>,
     relative: u32,
@@ -59,7 +62,8 @@ impl LaidOut {
         for (index, mapping) in mappings.iter().enumerate() {
             let last = index + 1 == mappings.len();
             let file_end = mapping.address + mapping.file_len;
-            // What follows the body is readable and writable, so only such memory can be left out of it.
+            // Memory behind the body is readable and writable, so only such memory can be left out
+            // of the body.
             let left_out = last && mapping.flags == PF_R | PF_W;
             if last && !left_out && mapping.fresh_len != 0 {
                 return Err(ProgramFault::Bss);
@@ -74,7 +78,8 @@ impl LaidOut {
         let elf = Elf::parse(file).map_err(|error| ProgramFault::Unreadable(error.to_string()))?;
         let mut body = vec![0; usize::try_from(len).map_err(|_| ProgramFault::Sparse)?];
         for segment in elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz != 0) {
-            // EmulatorFile::examine has found every segment inside the file and between low and high.
+            // EmulatorFile::examine has found every segment inside the file and between low and
+            // high.
             let to = (segment.p_vaddr - program.low) as usize;
             let from = segment.p_offset as usize;
             let count = segment.p_filesz as usize;
@@ -101,11 +106,12 @@ impl LaidOut {
         })
     }
 
-    /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and takes them out of the
-    /// list that the program goes through when it starts. Whether that was possible: nothing has changed if not.
+    /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and
+    /// removes them from the list that the program applies when it starts. Returns whether that was
+    /// possible; if not, nothing has changed.
     ///
-    /// In a static position-independent file they come first, `DT_RELACOUNT` of them; what is left (IRELATIVE) has to see
-    /// the CPU that it runs on.
+    /// In a static position-independent file they come first, `DT_RELACOUNT` of them; what is left
+    /// (IRELATIVE) has to see the CPU that it runs on.
     pub fn prelink(&mut self, base: u64) -> bool {
         let Some(plan) = self.relocations() else { return false };
         let shift = base.wrapping_sub(self.low);
@@ -119,7 +125,7 @@ impl LaidOut {
         true
     }
 
-    /// What prelinking does; `None` if the program does not lend itself to it.
+    /// The changes that prelinking makes; `None` if the program cannot be prelinked.
     fn relocations(&self) -> Option<Relocations> {
         if !self.relocatable {
             return None;
@@ -160,7 +166,7 @@ impl LaidOut {
         Some(entries.take_while(|entry| entry.tag != 0).collect())
     }
 
-    /// Where `len` bytes at `address` are in the body.
+    /// The range in the body of `len` bytes at `address`.
     fn offset(&self, address: u64, len: u64) -> Option<usize> {
         let offset = address.checked_sub(self.low)?;
         (offset.checked_add(len)? <= self.body.len() as u64).then_some(offset as usize)
@@ -171,7 +177,7 @@ impl LaidOut {
             segment.address <= address
                 && address.checked_add(len).is_some_and(|end| end <= segment.address + segment.len)
         };
-        // The last segment goes on behind the body.
+        // The last segment continues behind the body.
         let writable = self.segments.iter().find(within).is_some_and(|segment| segment.flags & u64::from(PF_W) != 0);
         writable && self.offset(address, len).is_some()
     }
@@ -186,7 +192,7 @@ impl LaidOut {
 struct Relocations {
     /// Address and value before the shift.
     relative: Vec<(u64, u64)>,
-    /// Words as they are, and what they become.
+    /// Words before and after the change.
     changed: Vec<(WordRecord, u64)>,
 }
 
@@ -201,7 +207,7 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|index| dispatch_core::bytes::array(bytes, index * 8).map_or(0, u64::from_le_bytes))
 }
 
-/// The relocation type that adds the load address; 0 where none is known by the name that all psABIs give it, and so
+/// The relocation type that adds the load address (`R_*_RELATIVE`); 0 where it is not known, and so
 /// nothing is prelinked.
 fn relative(machine: u16) -> u32 {
     let is_relative = |kind: &u32| reloc::r_to_str(*kind, machine).ends_with("_RELATIVE");

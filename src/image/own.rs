@@ -1,4 +1,4 @@
-//! The image that this process was started from, and what of it goes into the next one.
+//! The image that this process runs from, and the parts of it that go into a new image.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,10 +11,11 @@ use super::writer::{Command, Content};
 use crate::failure::{Doing, Failure};
 use crate::platform::process;
 
-/// The file that this process was started from, whatever is at its path by now.
+/// The file that this process was started from, even if its path now names another file.
 const OWN: &str = "/proc/self/exe";
 
-/// A path of the file that this process was started from. Without a /proc it is the one that it was started by.
+/// A path of the file that this process was started from. Without a /proc it is the one that it was
+/// started by.
 fn own_file() -> PathBuf {
     let own = PathBuf::from(OWN);
     if own.exists() { own } else { process::started_by().unwrap_or(own) }
@@ -24,11 +25,11 @@ fn own_file() -> PathBuf {
 pub fn own() -> Option<OpenImage> {
     let path = own_file();
     let image = OpenImage::open(&path).ok().flatten()?;
-    // What is at the path by which it was started may be something else since.
+    // The path by which it was started may name another file by now.
     (path == Path::new(OWN) || image.is_of_this_build()).then_some(image)
 }
 
-/// The path of the image that this process was started from, if it is still there.
+/// The path of the image that this process runs from, if it still exists.
 pub fn own_path() -> Option<PathBuf> {
     own()?;
     let own = own_file();
@@ -40,10 +41,10 @@ pub fn own_path() -> Option<PathBuf> {
     (own == there).then_some(path)
 }
 
-/// The command of this process, for the next image.
+/// The command of this process, for a new image.
 ///
 /// # Errors
-/// [`Failure::Io`]: its file is not there.
+/// [`Failure::Io`]: its file is missing.
 pub fn this_command() -> Result<Command, Failure> {
     let path = &own_file();
     let name = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
@@ -54,7 +55,7 @@ pub fn this_command() -> Result<Command, Failure> {
     Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
 }
 
-/// An image of `table` without emulators, for an image that nobody keeps, and that is for `rows`.
+/// A temporary image of `table` for `rows`, without emulators.
 ///
 /// # Errors
 /// As [`write`].

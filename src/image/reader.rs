@@ -1,4 +1,4 @@
-//! An image that is read: what it carries, and its programs as ELF files again.
+//! Reads an image: its contents, and its programs as ELF files again.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -25,7 +25,7 @@ const HEAD: u64 = 4096;
 /// `p_offset` within `Elf64_Phdr`; `p_vaddr` follows it.
 const P_OFFSET: usize = 8;
 
-/// An image file, of which all but the bodies has been read.
+/// An image file; everything but the bodies has been read.
 #[derive(Debug)]
 pub struct OpenImage {
     path: PathBuf,
@@ -37,16 +37,16 @@ pub struct OpenImage {
     meta: Vec<u8>,
 }
 
-/// One program of an image, for people.
+/// One program of an image, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramInfo {
     /// Its number.
     pub number: u32,
     /// Its file name.
     pub name: String,
-    /// Where it was read from.
+    /// The file that it was read from.
     pub path: String,
-    /// What it said its version is; may be empty.
+    /// The version that it reported; may be empty.
     pub version: String,
     /// SHA-256 of the file that it was read from.
     pub digest: [u8; 32],
@@ -56,11 +56,11 @@ pub struct ProgramInfo {
     pub base: Option<u64>,
     /// Names of the architectures whose programs it runs.
     pub runs: Vec<String>,
-    /// The CPU models that it is given for them; none where it chooses.
+    /// The CPU models that it gets for them; none where it uses its default.
     pub cpus: Vec<String>,
 }
 
-/// What decides about programs: an image, or just a table.
+/// The source of decisions about programs: an image, or just a table.
 #[derive(Debug)]
 pub enum Effective {
     /// An image with its own table.
@@ -88,7 +88,7 @@ impl OpenImage {
     /// Opens the image at `path`; `None` if it is something else.
     ///
     /// # Errors
-    /// [`Failure::Io`], and [`Failure::DamagedImage`] for what began as an image.
+    /// [`Failure::Io`], and [`Failure::DamagedImage`] for a file that begins as an image.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
         let failed = |error| Failure::io(Doing::Read, path, error);
         let damaged = |fault| Failure::DamagedImage { path: path.to_owned(), fault };
@@ -107,7 +107,7 @@ impl OpenImage {
         }
         let meta = read(&file, payload.offset, header.meta_len()).map_err(failed)?;
         let image = OpenImage { path: path.to_owned(), file, start: payload.offset, len: payload.filesz, header, meta };
-        // Everything is looked at once here, so that what follows cannot find anything wrong.
+        // Everything is checked here once, so that later steps cannot find a fault.
         image
             .image()
             .and_then(|image| image.programs().try_for_each(|program| program.map(|_| ())))
@@ -116,7 +116,7 @@ impl OpenImage {
         Ok(Some(image))
     }
 
-    /// Whether its interpreter is the one that this command carries.
+    /// Whether its interpreter is the one embedded in this command.
     pub(super) fn is_of_this_build(&self) -> bool {
         let expected = attached(self.len);
         read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
@@ -139,7 +139,7 @@ impl OpenImage {
         json.and_then(|json| ArchTable::parse(json).ok()).ok_or_else(|| self.damaged(ImageFault::Corrupt))
     }
 
-    /// What the interpreter sees, without the bodies.
+    /// The image as the interpreter sees it, without the bodies.
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
@@ -147,7 +147,7 @@ impl OpenImage {
         self.image().map_err(|fault| self.damaged(fault))
     }
 
-    /// What tells it from other images, in hexadecimal digits: what its interpreter answers when it is asked.
+    /// Its identity, in hexadecimal digits: the same that its interpreter answers when it is asked.
     pub fn identity(&self) -> String {
         Digits(&self.header.identity).to_string()
     }
@@ -219,7 +219,7 @@ impl OpenImage {
         Ok(self.carried()?.into_iter().flat_map(|program| program.runs).collect())
     }
 
-    /// A program as an ELF file that execve(2) starts: its memory, with program headers that say so.
+    /// A program as an ELF file that execve(2) starts: its memory, with program headers to match.
     ///
     /// # Errors
     /// [`Failure::Io`] and [`Failure::DamagedImage`].
@@ -227,7 +227,7 @@ impl OpenImage {
         self.elf(&self.view()?.program(number).map_err(|fault| self.damaged(fault))?)
     }
 
-    /// The same for a program of this image that is at hand.
+    /// The same for a program whose record is known already.
     ///
     /// # Errors
     /// As [`OpenImage::program_elf`].
@@ -245,7 +245,8 @@ fn rows<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = Row<'t>> + u
     table.rows().filter_map(Result::ok).filter(move |row| number != COMMAND && row.program == number)
 }
 
-/// Makes a file of a body: its words as they were linked, each segment where it is in memory, and no sections.
+/// Makes a file of a body: its words as they were linked, each segment where it is in memory, and
+/// no sections.
 fn unlay(file: &mut [u8], program: &Embedded<'_>) -> Option<()> {
     let low = program.record().low;
     for word in program.words() {
@@ -257,7 +258,7 @@ fn unlay(file: &mut [u8], program: &Embedded<'_>) -> Option<()> {
     for index in 0..usize::from(header.phnum) {
         let at = usize::try_from(header.phoff).ok()?.checked_add(index.checked_mul(size)?)?.checked_add(P_OFFSET)?;
         let address = u64::from_le_bytes(dispatch_core::bytes::array(file, at.checked_add(8)?)?);
-        // PT_GNU_STACK and the like have no place in the file.
+        // PT_GNU_STACK and the like occupy no bytes in the file.
         if let Some(offset) = address.checked_sub(low) {
             file.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&offset.to_le_bytes());
         }

@@ -1,4 +1,4 @@
-//! What a person asks for who has an image written.
+//! The request to write an image.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write, stderr};
@@ -17,33 +17,33 @@ use crate::failure::Failure;
 use crate::platform::files::Replacement;
 use crate::platform::{host, process};
 
-/// What goes into an image.
+/// The contents of the image to write.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Contents {
     #[command(flatten)]
     pub site: Site,
-    /// Architectures whose emulators are to be embedded, by any of their names; `all`, as without any, means those that are
-    /// foreign here and whose emulator is found
+    /// Architectures to embed, by any of their names; `all` or none: every foreign one whose
+    /// emulator is found
     #[arg(value_name = "ARCH")]
     pub architectures: Vec<String>,
-    /// A directory with emulators, or ARCH=FILE; instead of the places in the table, and of the image that this command was
-    /// started from, whose emulators are taken where none is installed. May be repeated: of several for one architecture, the
-    /// first runs
+    /// Directory with emulators, or ARCH=FILE; default: where they are installed, else the image
+    /// that this command runs from. May be repeated; the first emulator for an architecture runs
     #[arg(long, value_name = "DIR|ARCH=FILE")]
     from: Vec<OsString>,
-    /// Put no emulators embedded; they are opened by their paths when programs start
+    /// Embed no emulators; open them by path when a program starts
     #[arg(long, conflicts_with_all = ["architectures", "from"])]
     no_emulators: bool,
-    /// Let emulators relocate themselves each time
+    /// Do not prelink: emulators relocate themselves at each start
     #[arg(long)]
     no_prelink: bool,
-    /// Draw the addresses of prelinked emulators from this number, so that the same input gives the same file; emulators
-    /// that stay outside are not asked for their versions then, and get no CPU model of the table that is for one version
+    /// Seed for the addresses of prelinked emulators: the same input gives the same file, byte for
+    /// byte. Emulators that are not embedded are not asked for their versions then, and get no
+    /// CPU model that depends on it
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
 }
 
-/// Writes an image to `output`, at once or not at all.
+/// Writes an image to `output`, completely or not at all.
 ///
 /// # Errors
 /// As [`writer::write`].
@@ -54,7 +54,7 @@ pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<()
     replacement.finish()
 }
 
-/// Writes an image with these emulators to a file that is not in its place yet.
+/// Writes an image with these emulators to a file that is not yet in its place.
 ///
 /// # Errors
 /// As [`writer::write`].
@@ -71,10 +71,10 @@ pub fn write_to(
         emulators,
         outside: match contents.seed {
             None => contents.rows(table)?.into_iter().filter(|row| !embedded(row)).collect(),
-            // Files of this machine, which is not to show in the image.
+            // A reproducible image must not depend on files of this machine.
             Some(_) => Vec::new(),
         },
-        // The same file wherever it is written, if that is what is asked for.
+        // With a seed, the image is the same wherever it is written.
         prelink: (!contents.no_prelink)
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),
         seed: contents.seed.map_or_else(random, Ok)?,
@@ -95,7 +95,7 @@ pub fn write_to(
 }
 
 impl Contents {
-    /// The architectures that it is for.
+    /// The requested architectures.
     fn rows<'t>(&self, table: &'t ArchTable) -> Result<Vec<&'t Architecture>, Failure> {
         Ok(architectures::named(table, &self.architectures)?.unwrap_or_else(|| architectures::foreign(table)))
     }
@@ -103,7 +103,7 @@ impl Contents {
     /// The emulators that are to be embedded.
     ///
     /// # Errors
-    /// One that was asked for is not found, or none at all.
+    /// A requested emulator, or any emulator at all, is not found.
     pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<emulators::Source<'t>>, Failure> {
         if self.no_emulators {
             return Ok(Vec::new());
@@ -124,7 +124,7 @@ impl Contents {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
-        // What is only ever executed is no use embedded.
+        // An emulator that is always executed is of no use in the image.
         let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());
         if sources.is_empty() && !by_path {
             let from = self.from.iter().map(PathBuf::from).collect();
@@ -134,7 +134,7 @@ impl Contents {
     }
 }
 
-/// A number that nobody can guess.
+/// A random number that cannot be guessed.
 fn random() -> Result<u64, Failure> {
     process::random().map_err(Failure::Random)
 }

@@ -6,7 +6,7 @@ use dispatch_table::ArchTable;
 
 use crate::failure::{Doing, Failure, show};
 
-/// Which of the site's tables are heeded.
+/// Which of the site's tables are used.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Site {
     /// Ignore the tables in /etc/binfmt-dispatch

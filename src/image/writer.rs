@@ -1,4 +1,4 @@
-//! Writes an image, program by program, so that only one of them is in memory at a time.
+//! Writes an image, program by program: only one of them is in memory at a time.
 
 use std::fs::File;
 use std::io;
@@ -20,17 +20,17 @@ use super::layout::{LaidOut, MAX_SEGMENTS};
 use crate::failure::{Doing, Failure};
 use crate::platform::host;
 
-/// Most words that a program has to have restored.
+/// Most words to restore for one program.
 const MAX_WORDS: usize = 3;
-/// One past the highest address of programs on `x86_64`, but for those that ask for more (`arch/x86/include/asm/page_64.h`,
-/// `DEFAULT_MAP_WINDOW`).
+/// One past the highest address of programs on `x86_64`, but for those that ask for more
+/// (`arch/x86/include/asm/page_64.h`, `DEFAULT_MAP_WINDOW`).
 const TOP: u64 = 1 << 47;
 /// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
 const BELOW: u64 = 1 << 30;
 /// Log2 of the size of a page.
 const PAGE_BITS: u32 = 12;
 
-/// What goes into an image.
+/// The input for an image.
 #[derive(Debug)]
 pub struct Content<'c> {
     /// The architectures.
@@ -39,12 +39,13 @@ pub struct Content<'c> {
     pub command: Command,
     /// The emulators.
     pub emulators: &'c [Source<'c>],
-    /// The architectures whose emulators are opened by their paths, and asked for their versions if that matters.
+    /// The architectures whose emulators are opened by path, and asked for their versions where
+    /// that matters.
     pub outside: Vec<&'c Architecture>,
-    /// For hosts with how many random bits in the addresses that they choose (`vm.mmap_rnd_bits`) relocations are applied
-    /// beforehand; not at all without.
+    /// Prelink for hosts with this many random bits in mapping addresses (`vm.mmap_rnd_bits`); do
+    /// not prelink without.
     pub prelink: Option<u32>,
-    /// What addresses are drawn from.
+    /// The seed for addresses.
     pub seed: u64,
 }
 
@@ -53,14 +54,14 @@ pub struct Content<'c> {
 pub struct Command {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What people are told it was.
+    /// Its path, for messages.
     pub path: String,
 }
 
 /// A payload that is being written to a file.
 struct Writer<'f> {
     file: &'f File,
-    /// What people are told that it is.
+    /// Its path, for messages.
     path: &'f Path,
     /// Where the payload begins in the file.
     start: u64,
@@ -71,7 +72,7 @@ struct Writer<'f> {
     records: Vec<ProgramRecord>,
     origins: Vec<OriginRecord>,
     host: Host,
-    /// Of what makes this image what it is.
+    /// The digest that becomes the identity.
     identity: Sha256,
 }
 
@@ -80,14 +81,14 @@ struct Origin<'o> {
     name: &'o str,
     path: &'o str,
     version: String,
-    /// Digest and length of the file, if it is not the one that is at hand.
+    /// Digest and length of the original file, if the program comes from an image.
     file: Option<([u8; 32], u64)>,
 }
 
-/// Writes the image to `file`, which is empty. `progress` is told of each program before it is read.
+/// Writes the image to `file`, which is empty. `progress` is called before each program is read.
 ///
 /// # Errors
-/// A program cannot be embedded, or a file cannot be read or written; then what `file` holds is no image.
+/// A program cannot be embedded, or a file cannot be read or written; then `file` is not an image.
 pub fn write(
     content: &Content<'_>,
     file: &File,
@@ -101,7 +102,8 @@ pub fn write(
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&given(content, &probed));
     let json = content.table.json();
-    // Name and path of each, of which what is no UTF-8 may become three times as long, and a version of 100 characters.
+    // Name and path of each, where bytes that are not UTF-8 may become three, and a version of 100
+    // characters.
     let room = |path: &Path| 6 * path.as_os_str().len() + 512;
     let strings: usize = content.emulators.iter().map(|source| room(&source.path)).sum();
     let strings = strings + room(Path::new(&content.command.path));
@@ -164,12 +166,12 @@ pub fn write(
     writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
     let meta = std::mem::take(&mut writer.meta);
     writer.put(0, &meta).map_err(failed)?;
-    // A payload without bodies ends in the middle of nowhere otherwise.
+    // Otherwise a payload without bodies would not end at a page boundary.
     file.set_len(writer.start + writer.next).map_err(failed)?;
     file.write_all_at(&attached(writer.next), 0).map_err(failed)
 }
 
-/// What is known of the emulators that the rows get: each architecture its first one.
+/// Probes the emulators that the rows get: each architecture's first one.
 fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
     let mut all: Vec<(&str, Assignment)> = Vec::new();
     for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
@@ -186,9 +188,9 @@ fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assig
     all
 }
 
-/// Where program `number` is prelinked for; `None` if it is not to be.
+/// The address that program `number` is prelinked for; `None` to leave it as it is.
 fn base(content: &Content<'_>, number: u64) -> Option<u64> {
-    // SplitMix64, whose results do not show how near their inputs are.
+    // SplitMix64: inputs that are close give results that are not.
     let mut mixed = content.seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -197,9 +199,10 @@ fn base(content: &Content<'_>, number: u64) -> Option<u64> {
     Some(bases.start + mixed % (bases.end - bases.start))
 }
 
-/// Where prelinked programs go: to the lower end of the window in which the kernel begins to map files, which is that of this
-/// file nearly always. All addresses between the two are taken at run time (docs/image-format.md), so they are no more than
-/// the window has, and all of those that guests may ask for are below.
+/// Where prelinked programs go: to the lower end of the window in which the kernel begins to map
+/// files. The image itself is nearly always in that window. At run time the addresses between the
+/// two are reserved (docs/image-format.md). They are no more than the window has, and the addresses
+/// below it stay free for guests.
 fn bases(random_bits: u32) -> Range<u64> {
     let window = 1 << (random_bits + PAGE_BITS);
     let start = TOP - window + BELOW;
@@ -257,7 +260,7 @@ impl Writer<'_> {
             segments: self.add_records(&program.segments),
             words: self.add_records(&program.words),
         };
-        // The body follows from these bytes and from what is in the records.
+        // These bytes and the records determine the body.
         let given: [u8; 32] = Sha256::digest(bytes).into();
         self.identity.update(given);
         let (digest, size) = file.unwrap_or((given, bytes.len() as u64));

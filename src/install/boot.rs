@@ -1,8 +1,9 @@
-//! What systemd-binfmt makes of a snippet at each boot (binfmt.d(5)).
+//! Predicts what systemd-binfmt does with a snippet at each boot (binfmt.d(5)).
 //!
-//! It reads the files of all its directories in the order of their names, of those with the same name only the one in the
-//! first directory. An entry removes an earlier one of its name, and of those that accept a program the last one wins. So a
-//! snippet has to sort after those that have entries for the same programs, as Debian's `qemu-aarch64.conf`.
+//! It reads the files of all its directories in the order of their names; of files with the same
+//! name, only the one in the first directory. An entry replaces an earlier one of the same name,
+//! and the last entry that accepts a program wins. So a snippet has to sort after others with
+//! entries for the same programs, such as Debian's `qemu-aarch64.conf`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,15 +16,16 @@ use super::place::Place;
 use crate::failure::{show, warn};
 use crate::registry::RegisterLine;
 
-/// Where systemd looks; of files with the same name, the one in the first directory counts (systemd's `CONF_PATHS`).
+/// Where systemd looks; of files with the same name, the one in the first directory counts
+/// (systemd's `CONF_PATHS`).
 const DIRECTORIES: [&str; 5] =
     ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d", "/lib/binfmt.d"];
-/// What the names of the files end in.
+/// The suffix of the file names.
 const ENDING: &str = "conf";
-/// What comment lines begin with.
+/// The characters that begin a comment line.
 const COMMENTS: [u8; 2] = *b"#;";
 
-/// Says what keeps `lines`, which the snippet has, from being in force after the next boot.
+/// Warns if the lines of the snippet will not be in force after the next boot, and says why.
 pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     let snippet = place.on_disk(&place.snippet());
     let (Some(own), Some(name)) = (snippet.parent(), snippet.file_name()) else { return };
@@ -36,7 +38,7 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
             show(path.as_os_str()),
             show(snippet.as_os_str()),
         )),
-        // It is not there yet.
+        // It does not exist yet.
         None if directories.contains(&real(own)) => {}
         None => warn(format_args!(
             "{}: systemd does not look there, so nothing is registered at boot: link it into /etc/binfmt.d",
@@ -46,7 +48,7 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     for (_, path) in files.iter().filter(|(other, _)| ***other > *name) {
         if let Some(entry) = winning(path, lines) {
             warn(format_args!(
-                "{}: registers {} after us at each boot, and wins: give it a name that sorts before {}",
+                "{}: registers {} after binfmt-dispatch at each boot, and takes precedence: give it a name that sorts before {}",
                 show(path.as_os_str()),
                 show(entry.name()),
                 show(name),
@@ -55,7 +57,7 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     }
 }
 
-/// A path without links on the way, if it is there.
+/// The path with all links resolved, if it exists.
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -63,7 +65,7 @@ fn real(path: &Path) -> PathBuf {
 /// The files that systemd reads, by name.
 fn files(directories: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
     let mut files = BTreeMap::new();
-    // What cannot be read is nothing to warn of; most machines lack some of the directories.
+    // An unreadable directory is no reason to warn; most machines lack some of them.
     for file in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
         let path = file.path();
         let hidden = file.file_name().as_encoded_bytes().starts_with(b".");
@@ -74,12 +76,12 @@ fn files(directories: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
     files
 }
 
-/// The first entry of a file that takes programs from one of `lines`.
+/// The first entry of a file that accepts programs of one of `lines`.
 fn winning(path: &Path, lines: &[RegisterLine]) -> Option<RegisterLine> {
     let text = fs::read(path).ok()?;
     let entries = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let entries = entries.filter(|line| line.first().is_some_and(|byte| !COMMENTS.contains(byte)));
-    // What is not understood here may be all right for the kernel, but nobody could say for what.
+    // The kernel may accept a line that is not understood, but it is unknown for which programs.
     entries.filter_map(|line| grammar::parse(line).ok()).find(|entry| {
         let overlaps =
             |ours: &RegisterLine| ours.rule().zip(entry.rule()).is_some_and(|(ours, its)| ours.overlaps(its));

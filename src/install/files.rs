@@ -1,4 +1,4 @@
-//! Files that are put in their places together or not at all.
+//! Puts several files in place, all or none.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,11 +13,12 @@ use super::place::Place;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::files::{self, Replacement};
 
-/// Files that are being put in their places. What is not kept goes away again, and what was there comes back.
+/// Files that are being put in place. Unless they are kept, they are removed again and the old
+/// files restored.
 #[derive(Debug)]
 pub struct Installation {
     done: Vec<Step>,
-    /// Released when everything is kept or taken back.
+    /// Released when everything is kept or undone.
     lock: Option<Flock<File>>,
 }
 
@@ -25,7 +26,7 @@ pub struct Installation {
 enum Step {
     Directory(PathBuf),
     New(PathBuf),
-    /// What was there has another name as long as this lives.
+    /// The old file, which has another name as long as this lives.
     Replaced {
         path: PathBuf,
         before: TempPath,
@@ -33,12 +34,13 @@ enum Step {
 }
 
 impl Installation {
-    /// Begins one, and removes what is left of others. Without a registry's lock, the prefix is made and locked.
+    /// Begins an installation, and removes the remains of interrupted ones. Without the registry's
+    /// lock, the prefix is made and locked.
     ///
     /// # Errors
     /// [`Failure::Io`].
     pub fn begin(place: &Place, locked: bool) -> Result<Self, Failure> {
-        // Everybody is to read what is installed, from the first moment.
+        // All users must be able to read the installed files from the first moment.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
         let mut installation = Installation { done: Vec::new(), lock: None };
         while !locked && installation.lock.is_none() {
@@ -72,7 +74,7 @@ impl Installation {
     /// Puts a file in its place, with this mode.
     ///
     /// # Errors
-    /// [`Failure::Io`]; then what was there is still there.
+    /// [`Failure::Io`]; then the old file is still there.
     pub fn file(&mut self, file: Replacement, mode: u32) -> Result<(), Failure> {
         let path = file.path().to_owned();
         let failed = |error| Failure::io(Doing::Write, &path, error);
@@ -88,7 +90,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Makes a link to `target` at `path`, unless it is there.
+    /// Makes a link to `target` at `path`, unless it exists.
     ///
     /// # Errors
     /// [`Failure::Io`].
@@ -102,7 +104,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Leaves everything as it is now.
+    /// Keeps the new files.
     pub fn keep(mut self) {
         for step in self.done.drain(..) {
             if let Step::Replaced { before, .. } = step {
@@ -112,7 +114,7 @@ impl Installation {
         }
     }
 
-    /// Makes everything what it was.
+    /// Restores the old state.
     pub fn take_back(&mut self) {
         if !self.done.is_empty() {
             log::info!("{} changes of files are taken back", self.done.len());
@@ -120,7 +122,7 @@ impl Installation {
         for step in self.done.drain(..).rev() {
             match step {
                 Step::Directory(path) => match fs::remove_dir(&path) {
-                    // Somebody has something there by now.
+                    // Another process has put a file there by now.
                     Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
                     removed => report(Doing::Remove, &path, removed),
                 },
@@ -139,7 +141,7 @@ impl Drop for Installation {
     }
 }
 
-/// Gives what is at `path` a second name, or makes a copy where a file cannot have two.
+/// Gives the file at `path` a second name, or copies it where hard links are not possible.
 fn kept(path: &Path, name: &Path) -> io::Result<()> {
     match fs::hard_link(path, name) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => fs::copy(path, name).map(drop),
@@ -147,7 +149,7 @@ fn kept(path: &Path, name: &Path) -> io::Result<()> {
     }
 }
 
-/// A failure while something is taken back, or cleared away: the one that led here is what the caller is to know.
+/// Reports a failure of undoing or cleaning up. The caller gets the failure that led here.
 fn report(doing: Doing, path: &Path, result: io::Result<()>) {
     if let Err(error) = result {
         Failure::io(doing, path, error).report();

@@ -1,4 +1,4 @@
-//! Where an installation is, and which files there are ours.
+//! Where an installation is, and which files belong to it.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,25 +13,26 @@ use crate::failure::{Doing, Failure};
 use crate::image::OpenImage;
 use crate::platform::files;
 
-/// The places below the prefix. The image is outside every PATH, since the kernel starts it and nobody else has to.
+/// The paths below the prefix. The image is outside every PATH, since only the kernel has to start
+/// it.
 const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
 const COMMAND: &str = "bin/binfmt-dispatch";
-/// systemd registers in the order of the files' names, and the last entry wins (`boot.rs`): others' snippets, which have the
-/// names of packages or emulators, come before.
+/// systemd registers in the order of file names, and the last entry wins (`boot.rs`). Snippets of
+/// other packages, named after packages or emulators, sort before this one.
 const SNIPPET: &str = "lib/binfmt.d/zz-binfmt-dispatch.conf";
-/// Its name in earlier installations.
+/// The name of the snippet in earlier versions.
 const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
-/// What the command is a link to.
+/// The target of the link.
 pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 
 /// Where an installation is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// The directory that has bin, lib and libexec; systemd looks below /usr and /usr/local only, so elsewhere nothing is
-    /// registered at boot
+    /// Directory that contains bin, lib and libexec. systemd reads snippets below /usr and
+    /// /usr/local only; with another prefix nothing is registered at boot
     #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
     pub prefix: PathBuf,
-    /// The root of another system, whose files alone are touched
+    /// Work on the system rooted at DIR; touch nothing outside
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
 }
@@ -46,39 +47,41 @@ impl Place {
         Err(Failure::Usage(format!("{}: the prefix has to be an absolute path", self.prefix.display())))
     }
 
-    /// The image, as the system that it is for sees it.
+    /// The path of the image in the target system.
     pub fn image(&self) -> PathBuf {
         self.prefix.join(IMAGE)
     }
 
-    /// The link that people call, likewise.
+    /// The path of the link, likewise.
     pub fn command(&self) -> PathBuf {
         self.prefix.join(COMMAND)
     }
 
-    /// The snippet for systemd, likewise.
+    /// The path of the snippet for systemd, likewise.
     pub fn snippet(&self) -> PathBuf {
         self.prefix.join(SNIPPET)
     }
 
-    /// Image, link and snippet, from here.
+    /// Paths of image, link and snippet on this system.
     pub fn files(&self) -> [PathBuf; 3] {
         [self.image(), self.command(), self.snippet()].map(|path| self.on_disk(&path))
     }
 
-    /// Where the snippet of earlier installations is, likewise.
+    /// The path of the snippet of earlier versions, likewise.
     pub fn earlier_snippet(&self) -> PathBuf {
         self.prefix.join(EARLIER_SNIPPET)
     }
 
-    /// The directories that are nobody else's if an installation's file was in them and nothing else is, from here.
+    /// Directories that can be removed if they contained a file of the installation and are empty
+    /// now, on this system.
     pub fn directories(&self) -> Vec<PathBuf> {
         let files = [self.image(), self.snippet()];
         files.iter().filter_map(|file| file.parent()).map(|directory| self.on_disk(directory)).collect()
     }
 
-    /// Keeps other runs from the files below the prefix, which has to be there, as long as the lock lives; `None` if it is
-    /// not. That is for runs that have no registry: anybody can lock a directory, and make root wait.
+    /// Keeps other runs from changing files below the prefix as long as the lock lives; `None` if
+    /// the prefix does not exist. This is for runs without a registry: any user can lock a
+    /// directory, and root must not have to wait for that.
     ///
     /// # Errors
     /// The prefix cannot be read.
@@ -101,12 +104,12 @@ impl Place {
         }
     }
 
-    /// Files that runs left which were killed, from here.
+    /// Files left by runs that were killed, on this system.
     pub fn left(&self) -> Vec<PathBuf> {
         [self.image(), self.snippet()].iter().flat_map(|path| files::left_beside(&self.on_disk(path))).collect()
     }
 
-    /// Where a path of that system is from here.
+    /// The path on this system of a path in the target system.
     pub fn on_disk(&self, path: &Path) -> PathBuf {
         match &self.root {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
@@ -115,7 +118,7 @@ impl Place {
     }
 }
 
-/// Whether the file is an image, be it a damaged one.
+/// Whether the file is an image, intact or damaged.
 pub fn is_image(path: &Path) -> bool {
     matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))
 }
@@ -125,7 +128,7 @@ pub fn is_link(path: &Path) -> bool {
     fs::read_link(path).is_ok_and(|target| target == Path::new(LINK))
 }
 
-/// Whether the file is a snippet of ours.
+/// Whether the file is a snippet that `install` wrote.
 pub fn is_snippet(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.lines().nth(1) == Some(MARK))
 }

@@ -56,7 +56,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A value that is a string in JSON, as people are shown it.
+/// A value that is a string in JSON, the same as in text.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<T>(pub T);
 

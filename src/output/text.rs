@@ -7,12 +7,12 @@ use std::os::fd::AsFd;
 
 use crate::failure::Failure;
 
-/// Writes `text` to standard output. A reader that has gone away is none of our business.
+/// Writes `text` to standard output. A reader that has gone away is no failure.
 ///
 /// # Errors
 /// It cannot be written for another reason, as on a full disk.
 pub fn print(text: impl fmt::Display) -> Result<(), Failure> {
-    // A descriptor of our own: the standard library takes a closed standard output for one that swallows everything.
+    // A duplicated descriptor: the standard library silently ignores a closed standard output.
     let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     match out.and_then(|mut out| out.write_all(text.to_string().as_bytes())) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),

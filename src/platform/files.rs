@@ -1,4 +1,4 @@
-//! Files: those that are read, and those that are complete from the first moment, as they appear at once or not at all.
+//! Reading files, and writing files that appear complete or not at all.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -13,12 +13,13 @@ use tempfile::{NamedTempFile, TempPath};
 use super::memfd;
 use crate::failure::{Doing, Failure, show};
 
-/// Opens a regular file. Nothing else is opened for good: a pipe would wait for its other end, and devices may act.
+/// Opens a regular file. Other files are refused: opening a pipe would block, and opening a device
+/// may have effects.
 pub fn open(path: &Path) -> io::Result<File> {
     let regular = |metadata: std::fs::Metadata| match metadata.is_file() {
         true => Ok(()),
         false if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("not a regular file")),
     };
     regular(path.metadata()?)?;
     // It may have become something else meanwhile.
@@ -27,7 +28,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Fills `buffer` from `offset` on; less than that has come at the end of the file.
+/// Fills `buffer` from `offset` on; the result is shorter only at the end of the file.
 ///
 /// # Errors
 /// As pread(2).
@@ -44,11 +45,11 @@ pub fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usiz
     Ok(filled)
 }
 
-/// A file that appears at `path` at once, when it is complete, or not at all.
+/// A file that appears at `path` when it is complete, or not at all.
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
-    /// The name that it has meanwhile, where it has to have one.
+    /// Its temporary name, where it needs one.
     name: Option<TempPath>,
     path: PathBuf,
 }
@@ -63,14 +64,14 @@ impl Replacement {
         // A rename would replace a device or a pipe by a file.
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-            Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("it is no regular file"))),
+            Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("not a regular file"))),
             _ => {}
         }
         // The umask applies, as it should for a program that a person writes.
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o755);
-        // Without a name, nothing is left of it if this process is killed. Not every file system can do that, and a name can
-        // be given to it later by its path in /proc only.
+        // A file without a name leaves nothing behind if this process is killed. Not every file
+        // system can do that, and linking it to a name later needs /proc.
         let unnamed = || options.clone().custom_flags(OFlag::O_TMPFILE.bits()).open(directory(path)).ok();
         let (file, name) = match memfd::has_paths().then(unnamed).flatten() {
             Some(file) => (file, None),
@@ -89,12 +90,12 @@ impl Replacement {
         named.or_else(|| memfd::path(&self.file)).unwrap_or_default()
     }
 
-    /// Where it is to be.
+    /// Where it will be.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is being written.
+    /// The open file.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -102,7 +103,7 @@ impl Replacement {
     /// Puts the file in its place.
     ///
     /// # Errors
-    /// [`Failure::Io`]; then what was there is still there.
+    /// [`Failure::Io`]; then the old file is still there.
     pub fn finish(self) -> Result<(), Failure> {
         let failed = |error| Failure::io(Doing::Write, &self.path, error);
         self.file.sync_all().map_err(failed)?;
@@ -122,23 +123,24 @@ impl Replacement {
     }
 }
 
-/// Begins the names of files that are on their way to a place, or from it.
+/// Prefix of the names of files that are being put in place or removed.
 const TEMPORARY: &str = ".binfmt-dispatch-";
 /// How many random letters and digits follow.
 const RANDOM: usize = 6;
 
-/// Something with a name of its own beside `path`. Made here, because the library's own making words errors in its way.
+/// Makes a temporary file beside `path`. Made here, because the library would word errors its own
+/// way.
 pub fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
     tempfile::Builder::new().prefix(TEMPORARY).rand_bytes(RANDOM).make_in(directory(path), make)
 }
 
-/// The files beside `path` that runs left which were killed.
+/// The files beside `path` left by runs that were killed.
 pub fn left_beside(path: &Path) -> Vec<PathBuf> {
     let named = |name: &OsStr| {
         let random = name.as_encoded_bytes().strip_prefix(TEMPORARY.as_bytes());
         random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
     };
-    // Where nothing can be read, nothing was written either.
+    // A directory that cannot be read was not written to either.
     let files = fs::read_dir(directory(path)).into_iter().flatten().flatten();
     let left = files.filter(|file| named(&file.file_name()) && file.file_type().is_ok_and(|kind| kind.is_file()));
     left.map(|file| file.path()).collect()

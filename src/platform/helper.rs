@@ -1,11 +1,12 @@
-//! This program, started by itself for what this process cannot do: `helper` on its command line.
+//! Starts this program as a helper, with the command `helper`, for tasks that this process cannot
+//! do.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use dispatch_core::NAME;
 
-/// This program as the helper for `task`, which says as much on standard error as this process does.
+/// This program as the helper for `task`, as verbose as this process.
 pub fn command(task: &str) -> Command {
     let verbosity: &[&str] = match log::max_level() {
         log::LevelFilter::Debug | log::LevelFilter::Trace => &["-vv"],

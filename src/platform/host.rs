@@ -1,5 +1,5 @@
-//! The machine that this program was built for, as the built-in table describes it: a table of the site's own is about
-//! emulators, and says nothing about what this machine is.
+//! The machine that this program was built for, as the built-in table describes it. A site's table
+//! may change emulators, but not what this machine is.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -18,14 +18,15 @@ pub fn row() -> &'static Architecture {
     BUILTIN.find(std::env::consts::ARCH).expect("the table has a row for every host that this program is built for")
 }
 
-/// What emulators have to fit.
+/// The host that emulators are built for.
 pub fn host() -> Host {
     let row = row();
     let number = row.machine.first().map_or(0, |machine| machine.number);
     Host { machine: Machine(number), class: row.class, data: row.data }
 }
 
-/// Whether this machine's kernel may run programs of `architecture` by itself. Only a probe tells whether it does.
+/// Whether this machine's kernel may run programs of `architecture` natively. Only a probe tells
+/// whether it does.
 pub fn may_be_native(architecture: &Architecture) -> bool {
     architecture.native_on.contains(&row().name)
 }
@@ -43,7 +44,7 @@ pub fn emulator(architecture: &Architecture) -> Option<&Path> {
     found
 }
 
-/// The same, to show it once more.
+/// The same path, for display.
 pub fn installed(architecture: &Architecture) -> Option<&Path> {
     architecture.emulator_paths().map(Path::new).find(|path| path.is_file())
 }
@@ -53,12 +54,13 @@ pub fn page() -> u64 {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)
 }
 
-/// Random bits in the page numbers of mappings, where nobody says otherwise (arch/x86/Kconfig, `ARCH_MMAP_RND_BITS_MIN`).
+/// Random bits in the page numbers of mappings, unless configured otherwise (arch/x86/Kconfig,
+/// `ARCH_MMAP_RND_BITS_MIN`).
 pub const MMAP_RND_BITS: u32 = 28;
-/// Most of them that a kernel takes.
+/// The most that a kernel accepts.
 const MAX_MMAP_RND_BITS: u32 = 32;
 
-/// How many there are here; only root can read that.
+/// The number on this host; only root can read it.
 pub fn mmap_rnd_bits() -> u32 {
     let setting = std::fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").ok();
     let bits = setting.and_then(|setting| setting.trim().parse().ok());

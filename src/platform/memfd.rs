@@ -1,4 +1,4 @@
-//! Executable files in memory, and what stands in for their paths.
+//! Executable files in memory, and paths to them.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// `MFD_EXEC`, as in `<linux/memfd.h>`: without it `vm.memfd_noexec=1` takes the permission to execute.
+/// `MFD_EXEC`, as in `<linux/memfd.h>`: without it `vm.memfd_noexec=1` takes the permission to
+/// execute.
 const MFD_EXEC: MFdFlags = MFdFlags::from_bits_retain(0x10);
 
-/// An empty one.
+/// An empty executable file.
 ///
 /// # Errors
-/// EACCES where `vm.memfd_noexec` forbids it, and what else `memfd_create(2)` says.
+/// EACCES where `vm.memfd_noexec` forbids it, and the other errors of `memfd_create(2)`.
 pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
     let made = match memfd_create(name, flags | MFD_EXEC) {
         // Linux before 6.3 does not know the flag, nor the setting.
@@ -25,20 +26,20 @@ pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
     made.map(File::from)
 }
 
-/// One of these bytes.
+/// An executable file that contains `bytes`.
 ///
 /// # Errors
-/// As [`executable`], and what write(2) says.
+/// As [`executable`], and the errors of write(2).
 pub fn holding(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
     let mut file = executable(name, flags)?;
     file.write_all(bytes)?;
     Ok(file)
 }
 
-/// What people are told that such a file is, where others have paths.
+/// The text shown in place of a path.
 pub const SHOWN: &str = "a file in memory";
 
-/// Where open files have paths.
+/// The directory where open files have paths.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
 /// Whether open files have paths: whether there is a /proc.

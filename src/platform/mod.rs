@@ -1,4 +1,4 @@
-//! What the command needs of the machine that it runs on.
+//! The services of this host that the command uses.
 
 pub mod files;
 pub mod helper;

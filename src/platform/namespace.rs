@@ -1,8 +1,8 @@
 //! A user namespace with a `binfmt_misc` of its own (Linux 6.7 and newer, commit 21ca59b365c0).
 //!
-//! True before: the process has one thread. True after: it is root in a new user namespace and in a mount namespace
-//! whose changes nobody else sees, and the registry there is empty, new, and the only one that its programs are
-//! matched against; the host's entries are hidden for good.
+//! True before: the process has one thread. True after: it is root in a new user namespace, and in
+//! a mount namespace whose changes no other process sees. The registry there is new and empty, and
+//! the only one that applies to its programs; the host's entries are hidden for good.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,8 +19,8 @@ use crate::failure::{Doing, Failure};
 
 /// The first kernel with a `binfmt_misc` for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
-/// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and whether they are
-/// for root too.
+/// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and
+/// whether they are for root too.
 const SETTINGS: [Setting; 3] = [
     Setting { name: "user.max_user_namespaces", forbidding: "0", allowing: "15000", for_root: true },
     // Debian's and Ubuntu's kernels.
@@ -38,14 +38,14 @@ struct Setting {
 
 /// Enters the namespaces and mounts the registry.
 ///
-/// For root every id keeps its number, so that programs that change users work. Anybody else becomes root with a
-/// single id, as by `unshare --map-root-user`.
+/// For root every id keeps its number, so that programs that change users work. Any other user
+/// becomes root with a single id, as with `unshare --map-root-user`.
 ///
 /// # Errors
-/// The kernel or the system does not let us; the message says which setting does it.
+/// The kernel or the system forbids it; the message names the setting.
 pub fn enter() -> Result<(), Failure> {
     let (uid, gid) = (geteuid(), getegid());
-    // It has to exist before, as only a process outside may map more than one id.
+    // It must exist before, since only a process outside may map more than one id.
     let mapper = if uid.is_root() { Mapper::start() } else { None };
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
@@ -82,23 +82,23 @@ impl Mapper {
     fn start() -> Option<Self> {
         let mut command = helper::command("write-maps");
         command.arg(process::id().to_string());
-        // That it may not map is no failure: there is another way.
+        // If it may not map ids, that is no failure: one id will do.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Some(Mapper { child: child.ok()? })
     }
 
-    /// Whether it did.
+    /// Has it map the ids; returns whether it did.
     fn map(mut self) -> bool {
         let told = self.child.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
         self.child.wait().is_ok_and(|status| told && status.success())
     }
 }
 
-/// The other side of [`enter`]: maps every id of this namespace to itself in that of process `pid`, once a line comes
-/// in on standard input; if that ends before, nobody wants it any more.
+/// The other side of [`enter`]: maps every id of this namespace to itself in that of process `pid`,
+/// once a line comes in on standard input. If standard input ends before, nothing is mapped.
 ///
 /// # Errors
-/// This process may not, as in a container without `CAP_SETUID`; then one id has to do.
+/// This process may not map ids, as in a container without `CAP_SETUID`; then one id has to do.
 pub fn write_maps(pid: u32) -> Result<(), Failure> {
     let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
     for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {
@@ -109,7 +109,7 @@ pub fn write_maps(pid: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of the lines "inside outside count" of a map, each id inside mapped to itself.
+/// Maps each inner id to itself, for the lines "inside outside count" of a map.
 fn identity(map: &str) -> String {
     let line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -121,7 +121,7 @@ fn identity(map: &str) -> String {
 
 fn map_own(uid_map: &str, gid_map: &str) -> io::Result<()> {
     fs::write("/proc/self/uid_map", uid_map)?;
-    // Else one could leave a group that is there to keep one out (user_namespaces(7)).
+    // Otherwise a process could leave a group that denies it access (user_namespaces(7)).
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/gid_map", gid_map)
 }

@@ -1,4 +1,4 @@
-//! Runs an architecture's probe, the smallest program there is, to see whether anything runs it.
+//! Runs an architecture's probe, a minimal program, to see whether its programs run.
 
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
@@ -21,16 +21,17 @@ use super::signals::SignalGuard;
 use super::{memfd, process};
 use crate::failure::ProbeFault;
 
-/// How long a probe may take; they take milliseconds, but under a loaded emulator of an emulator.
+/// How long a probe may take: usually milliseconds, but more on a loaded machine that is itself
+/// emulated.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks at whether a program has ended; its CPU time is exact all the same.
+/// Time between two checks whether a program has ended; its CPU time is exact all the same.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// A device that is empty, and takes everything.
+/// A device that is empty to read, and accepts all that is written.
 const NULL: &str = "/dev/null";
-/// Most bytes of what a program says that are read.
+/// Most bytes that are read of a program's output.
 const LONGEST_LINE: u64 = 1000;
 
-/// Runs `program`, the bytes of a probe, as any program is run: by path, through the kernel.
+/// Runs `program`, the bytes of a probe, like any program: by path, through the kernel.
 ///
 /// # Errors
 /// It did not exit with status 0.
@@ -74,7 +75,8 @@ fn named(program: &[u8]) -> io::Result<TempPath> {
     Ok(file.into_temp_path())
 }
 
-/// The first line that `emulator` prints when it is given `option`; `None` if it does not end well, or not in time.
+/// The first line that `emulator` prints when it is given `option`; `None` if it does not end well,
+/// or not in time.
 pub fn says(emulator: &Path, option: &str) -> Option<String> {
     let mut command = Command::new(as_path(emulator));
     command.arg(option).env_clear().stdin(nothing().ok()?).stdout(Stdio::piped()).stderr(nothing().ok()?);
@@ -99,7 +101,8 @@ pub fn end(program: &[u8]) -> Result<(ExitStatus, String), ProbeFault> {
     end_of(&mut command)
 }
 
-/// A command that is the open file `program`. The file has to stay open if it comes back: its path leads to it.
+/// A command that is the open file `program`. The file has to stay open if it comes back: its path
+/// leads to it.
 fn started(program: File) -> (Command, Option<File>) {
     match memfd::path(&program) {
         Some(path) => (Command::new(path), Some(program)),
@@ -111,7 +114,8 @@ fn started(program: File) -> (Command, Option<File>) {
     }
 }
 
-/// What is empty to read, and takes all that is written: /dev/null, or where there is none a file in memory.
+/// A file that is empty to read and accepts all that is written: /dev/null, or else a file in
+/// memory.
 fn nothing() -> io::Result<Stdio> {
     match File::options().read(true).write(true).open(NULL) {
         Ok(null) => Ok(null.into()),
@@ -121,7 +125,7 @@ fn nothing() -> io::Result<Stdio> {
 
 fn end_of(command: &mut Command) -> Result<(ExitStatus, String), ProbeFault> {
     let mut child = command
-        // Whatever the caller has set for emulators is not what is proved here.
+        // The caller's settings for emulators must not influence the probe.
         .env_clear()
         .stdin(nothing().map_err(ProbeFault::NotStarted)?)
         .stdout(nothing().map_err(ProbeFault::NotStarted)?)
@@ -137,18 +141,19 @@ fn prove(command: &mut Command) -> Result<(), ProbeFault> {
     if status.success() {
         return Ok(());
     }
-    // Without our own name.
+    // Without the name of this program.
     let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
     Err(ProbeFault::Ended { status, said })
 }
 
-/// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an interpreter that is not given
-/// the open file (flag O) opens its path once more.
+/// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an
+/// interpreter that is not given the open file (flag O) opens its path once more.
 fn in_memory(program: &[u8]) -> io::Result<File> {
     memfd::holding(c"probe", MFdFlags::empty(), program)
 }
 
-/// Waits for a program to end; `None` if it did not within `patience`, or a signal came that is held back, and was killed.
+/// Waits for a program to end; `None` if it did not within `patience`, or a signal came that is
+/// held back, and was killed.
 ///
 /// # Errors
 /// It cannot be waited for.
@@ -159,7 +164,7 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
             return Ok(Some(status));
         }
         if Instant::now() > deadline || SignalGuard::is_over() {
-            // It may have ended just now; then there is nobody to kill.
+            // It may have ended just now; then there is nothing to kill.
             let _ = child.kill();
             let _ = child.wait();
             return Ok(None);
@@ -168,13 +173,13 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
     }
 }
 
-/// The first line of what a program has said before it ended. What it has started may still have the stream open, and is
-/// not waited for.
+/// The first line that a program wrote before it ended. Its children may still have the stream
+/// open; they are not waited for.
 fn first_line(stream: Option<impl Read + AsFd>) -> String {
     let mut bytes = Vec::new();
     let waits = |stream: &_| fcntl(stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err();
     if let Some(stream) = stream.filter(|stream| !waits(stream)) {
-        // What cannot be read is not repeated.
+        // Text that cannot be read is not shown.
         let _ = stream.take(LONGEST_LINE).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned()

@@ -1,4 +1,5 @@
-//! What only the C library can tell or do for this process: with main.rs the only place with `unsafe` in this package.
+//! Calls that only the C library offers. With main.rs, this is the only file of this package with
+//! `unsafe`.
 
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::fs::File;
@@ -25,7 +26,8 @@ pub fn started_by() -> Option<PathBuf> {
     })
 }
 
-/// Has `command` execute the open file `program`, without arguments and environment, instead of what it names.
+/// Has `command` execute the open file `program`, without arguments and environment, instead of its
+/// own program.
 pub fn executes(command: &mut Command, program: File) {
     let execute = move || {
         let Err(errno) = execveat(&program, c"", &[c"program"], &[] as &[&CStr], AtFlags::AT_EMPTY_PATH);
@@ -35,7 +37,7 @@ pub fn executes(command: &mut Command, program: File) {
     unsafe { command.pre_exec(execute) };
 }
 
-/// A number that nobody can guess, without a /dev.
+/// A random number that cannot be guessed; needs no /dev.
 ///
 /// # Errors
 /// As getrandom(2).
@@ -50,7 +52,8 @@ pub fn random() -> io::Result<u64> {
 /// Whether `signal` was ignored when this program was started, as nohup(1) has it.
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: changes nothing without a new action, and writes the present one to where there is room for it.
+    // SAFETY: changes nothing without a new action, and writes the present one to where there is
+    // room for it.
     let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
     result == 0 && {
         // SAFETY: written by the call, which has succeeded.

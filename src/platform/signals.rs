@@ -4,19 +4,19 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::process;
 
-/// Those that people and service managers end programs with.
+/// The signals with which people and service managers end programs.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// Holds back the signals that end this program, as long as it exists: between removal and registration there is no entry.
-/// What came meanwhile acts afterwards. What takes long in between asks [`SignalGuard::is_over`], and takes everything
-/// back before this is dropped.
+/// Blocks the signals that end this program, as long as it exists: between removal and registration
+/// there is no entry. Signals that came meanwhile act afterwards. A long step in between asks
+/// [`SignalGuard::is_over`], and undoes everything before this is dropped.
 #[derive(Debug)]
 pub struct SignalGuard {
     before: Option<SigSet>,
 }
 
 impl SignalGuard {
-    /// From now on.
+    /// Blocks the signals from now on.
     pub fn begin() -> Self {
         // One that is ignored would wait as well, and look like one that ends the program.
         let signals: SigSet = SIGNALS.into_iter().filter(|signal| !process::is_ignored(*signal)).collect();
@@ -24,7 +24,7 @@ impl SignalGuard {
         SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
     }
 
-    /// Whether a signal that is held back waits for the end.
+    /// Whether a blocked signal is pending.
     pub fn is_over() -> bool {
         SIGNALS.into_iter().any(process::is_pending)
     }

@@ -1,4 +1,5 @@
-//! The file system as the stages see it, through the standard library, with a record of the emulators that were tried.
+//! The file system for the stages, through the standard library. It records which emulators were
+//! tried.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{File, Metadata};
@@ -35,7 +36,7 @@ fn path(string: &CStr) -> &Path {
     Path::new(OsStr::from_bytes(string.to_bytes()))
 }
 
-/// Which file it is, as the interpreter would say.
+/// The identity of the file, as the interpreter determines it.
 pub fn identity(metadata: &Metadata) -> Identity {
     Identity {
         size: metadata.len(),
@@ -54,7 +55,7 @@ impl World for Disk {
     type File = usize;
 
     fn open(&mut self, name: &CStr) -> Result<usize, i32> {
-        // What is no regular file is refused as execve(2) does; opening a pipe would wait for its other end.
+        // Only regular files, as with execve(2); opening a pipe would block.
         let opened = files::open(path(name)).map_err(|error| match error.raw_os_error() {
             Some(_) => error,
             None => Errno::EACCES.into(),

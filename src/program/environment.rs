@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The environment as `NAME=value`, and what else is in it. The standard library's has only what has a name.
+/// All strings of the environment. The standard library shows only those of the form `NAME=value`.
 pub fn environment() -> Vec<Vec<u8>> {
     if let Some(block) = std::fs::read("/proc/self/environ").ok().filter(|block| block.ends_with(b"\0")) {
         return block[..block.len() - 1].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();

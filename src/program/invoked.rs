@@ -1,5 +1,5 @@
-//! A program that a person names: found as a shell would find it, scripts followed to what runs them, and brought as
-//! far towards a plan as it comes.
+//! A program that a person names. It is found as a shell would find it, and scripts are followed to
+//! their interpreters.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -16,7 +16,8 @@ use nix::unistd::{AccessFlags, access};
 use crate::failure::{self, Failure};
 use crate::platform::files;
 
-/// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is one).
+/// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is
+/// one).
 const MAX_SCRIPTS: usize = 4;
 
 /// A program as execve(2) gets it.
@@ -34,12 +35,12 @@ pub struct Invoked {
     pub scripts: Vec<PathBuf>,
 }
 
-/// Why a file is not executed.
+/// The reason why a file is not executed.
 #[derive(Debug)]
 pub struct Obstacle {
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 
@@ -65,7 +66,8 @@ impl Invoked {
         Ok(Invoked { file, path, argv0, args, scripts })
     }
 
-    /// Whether execve(2) would refuse the program, or a script that led to it, before anybody looks into it.
+    /// Whether execve(2) would refuse the program, or a script that led to it, before it reads the
+    /// file.
     pub fn obstacle(&self) -> Option<Obstacle> {
         let mut files = self.scripts.iter().chain([&self.path]);
         let file = files.find(|file| access(file.as_path(), AccessFlags::X_OK).is_err())?;
@@ -88,7 +90,8 @@ pub fn quote(bytes: &[u8]) -> String {
     match shown.as_bytes() == bytes {
         true if !shown.is_empty() && shown.chars().all(plain) => shown,
         true => quoted(&shown),
-        // The one form in which a shell understands the escapes; backslashes of the name itself included.
+        // The one form in which a shell understands the escapes; backslashes of the name itself
+        // included.
         false => {
             let escaped: Vec<String> = bytes
                 .utf8_chunks()
@@ -102,7 +105,7 @@ pub fn quote(bytes: &[u8]) -> String {
     }
 }
 
-/// The path that `name` means, as in a shell: one without a slash is looked for in PATH, and nowhere else.
+/// The path that `name` means, as in a shell: a name without a slash is searched for in PATH only.
 ///
 /// # Errors
 /// [`Failure::NotInPath`].
@@ -120,7 +123,8 @@ fn refused(path: &Path, message: &str) -> Failure {
     Failure::Refused { path: path.to_owned(), message: message.to_owned(), exit_code: EXIT_CANNOT_RUN }
 }
 
-/// A script whose interpreter cannot be opened. Shells report the script as the file that is not there.
+/// A script whose interpreter cannot be opened. Shells report that the script itself does not
+/// exist.
 fn no_interpreter(script: &Path, interpreter: &Path, error: &io::Error) -> Failure {
     let shown = Text(interpreter.as_os_str().as_bytes());
     let remedy = if interpreter.as_os_str().as_bytes().ends_with(b"\r") {
@@ -157,7 +161,8 @@ fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
     Some((string(interpreter).into(), option.map(string)))
 }
 
-/// A string for the kernel: one of the command line, of the environment, or the path of a file that exists.
+/// A string for the kernel: one of the command line, of the environment, or the path of a file that
+/// exists.
 pub fn c_string(string: &OsStr) -> CString {
     CString::new(string.as_bytes()).expect("what the kernel has given or taken has no NUL in it")
 }

@@ -1,4 +1,4 @@
-//! A program that a person names, and what the kernel and the stages have to know of it.
+//! A program that a person names, and its properties for the kernel and the stages.
 
 pub mod disk;
 pub mod environment;

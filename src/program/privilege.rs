@@ -1,4 +1,5 @@
-//! What the kernel's rule for privileges has to know of this process and of a file: [`dispatch_core::privilege`] decides.
+//! Collects the input of the kernel's rule for privileges from this process and a file.
+//! [`dispatch_core::privilege`] decides.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,17 +20,17 @@ const LONGEST: usize = 24;
 /// The id that stands for all that the user namespace does not have (/proc/sys/kernel/overflowuid).
 const OVERFLOW: u32 = 65534;
 
-/// What comes of a start, as far as privileges go.
+/// The privileges of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the kernel does.
+    /// The decision of the kernel.
     pub start: Start,
-    /// Why set-id bits that the file has do nothing.
+    /// Why the file's set-id bits have no effect.
     pub ignored: Option<Ignored>,
 }
 
-/// What comes of it if this process starts a program and the privileges of `file` count; without one, nobody's. Where a sandbox
-/// forbids a question, it is answered as if privileges could be gained.
+/// The privileges of a start by this process, where those of `file` count; without a file, none
+/// count. If a sandbox forbids a question, the answer is that privileges could be gained.
 ///
 /// # Errors
 /// The file cannot be looked at.
@@ -90,8 +91,9 @@ fn look_at(file: &File, known: u64) -> io::Result<Credited> {
     })
 }
 
-/// `id`, if the user namespace has it. The kernel shows those that it has not as 65534; where that is also an id of its own,
-/// which only a namespace with more than 65534 ids has, such a file more probably belongs to somebody outside.
+/// `id`, if the user namespace has it. The kernel shows those that it has not as 65534; where that
+/// is also an id of its own, which only a namespace with more than 65534 ids has, such a file more
+/// probably belongs to a user outside.
 fn mapped(id: u32, map: &[Range]) -> Option<u32> {
     let everything = map.is_empty() || map.iter().any(|range| range.inside == 0 && range.len == u32::MAX);
     Some(id).filter(|id| everything || *id != OVERFLOW)
@@ -115,13 +117,15 @@ fn range(line: &str) -> Option<Range> {
     Some(Range { inside: numbers.next()??, outside: numbers.next()??, len: numbers.next()?? })
 }
 
-/// The capabilities that `attribute` describes (struct `vfs_ns_cap_data`), in so far as the kernel knows them, if they are for
-/// this user namespace or one above: the root that they belong to has to be root there. getxattr(2) tells which uid that is
-/// here, and leaves it out if it is 0, or none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
+/// The capabilities that `attribute` describes (struct `vfs_ns_cap_data`), in so far as the kernel
+/// knows them, if they are for this user namespace or one above: the root that they belong to has
+/// to be root there. getxattr(2) tells which uid that is here, and leaves it out if it is 0, or
+/// none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
 fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilities> {
     let word = |index: usize| bytes::array(attribute, index * 4).map(u32::from_le_bytes);
     let magic = word(0)?;
-    // VFS_CAP_REVISION_1 has one pair of words, the others two; VFS_CAP_REVISION_3 has a uid behind them.
+    // VFS_CAP_REVISION_1 has one pair of words, the others two; VFS_CAP_REVISION_3 has a uid behind
+    // them.
     let (pairs, root) = match magic >> 24 {
         1 => (1, 0),
         2 => (2, 0),

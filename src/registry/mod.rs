@@ -1,4 +1,5 @@
-//! Entries of the kernel's registry: what there is, whose it is, what is to be registered, and how it changes.
+//! Entries of the kernel's registry: reading them, telling whose they are, choosing and changing
+//! them.
 
 mod mount;
 pub mod own_programs;

@@ -1,7 +1,9 @@
-//! The live registry: the kernel's `binfmt_misc` file system, checked to be one before anything is written.
+//! The live registry: the kernel's `binfmt_misc` file system, checked to be one before anything is
+//! written.
 //!
-//! The kernel asks the newest entry first, and lists the newest first when the directory is read (fs/libfs.c,
-//! `dcache_readdir`): of the enabled entries that accept a program, the first one gets it.
+//! The kernel asks the newest entry first, and lists the newest first when the directory is read
+//! (fs/libfs.c, `dcache_readdir`): of the enabled entries that accept a program, the first one gets
+//! it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +22,7 @@ use crate::failure::{Doing, Failure, show, warn};
 
 /// `BINFMTFS_MAGIC`, as in `<linux/magic.h>`: `f_type` of a `binfmt_misc` file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
-/// What removes the entry to whose file it is written; `0` and `1` turn it off and on.
+/// Written to the file of an entry, this removes it; `0` and `1` turn it off and on.
 const REMOVE: &[u8] = b"-1";
 
 /// A directory that is a `binfmt_misc` file system.
@@ -61,7 +63,7 @@ impl Registry {
         &self.directory
     }
 
-    /// Whether the kernel asks it at all.
+    /// Whether the registry is enabled.
     ///
     /// # Errors
     /// The file `status` cannot be read.
@@ -69,8 +71,8 @@ impl Registry {
         Ok(read(&self.directory.join(STATUS))?.starts_with(b"enabled"))
     }
 
-    /// Whether the programs that this process starts are looked up in it now: it is enabled, and not another user
-    /// namespace's, as a mount elsewhere than in the usual place may be.
+    /// Whether it applies to programs that this process starts: it is enabled, and belongs to this
+    /// user namespace. A mount outside the usual place may belong to another one.
     ///
     /// # Errors
     /// The file `status` cannot be read.
@@ -80,7 +82,8 @@ impl Registry {
         Ok(self.enabled()? && usual.is_none_or(|usual| device(&self.directory) == Some(usual)))
     }
 
-    /// All entries, the newest one first. What is not understood is left out with a warning, what is removed meanwhile silently.
+    /// All entries, the newest first. An entry that is not understood is left out with a warning;
+    /// one that is removed meanwhile, silently.
     ///
     /// # Errors
     /// The directory or an entry cannot be read.
@@ -113,16 +116,16 @@ impl Registry {
             log::debug!("{}: {state}, for {interpreter}, flags {}", show(name), entry.flags);
         }
         if entry.is_none() {
-            warn(format_args!("{}: is not understood: {:?}", path.display(), String::from_utf8_lossy(&text)));
+            warn(format_args!("{}: not understood: {:?}", path.display(), String::from_utf8_lossy(&text)));
         }
         Ok(entry)
     }
 
-    /// Waits until nobody else changes entries in this way, and keeps others from it while the lock lives. Not by the
-    /// directory: anybody could open that, and make root wait.
+    /// Waits until no other run changes entries, and keeps other runs from it while the lock lives.
+    /// The directory itself is not locked: any user could open it, and make root wait.
     ///
     /// # Errors
-    /// The caller may not.
+    /// Permission is denied.
     pub fn lock(&self) -> Result<Lock, Failure> {
         let path = self.directory.join(REGISTER);
         let file = self.open_to_write(&path)?;
@@ -130,10 +133,10 @@ impl Registry {
         locked.map(Lock).map_err(|(_, errno)| Failure::io(Doing::Lock, &path, errno.into()))
     }
 
-    /// Adds an entry, which becomes the first that the kernel asks.
+    /// Adds an entry, which then takes precedence over all others.
     ///
     /// # Errors
-    /// The name is in use, the caller may not, or the kernel refuses the line or its interpreter.
+    /// The name is in use, permission is denied, or the kernel refuses the line or its interpreter.
     pub fn register(&self, line: &RegisterLine) -> Result<(), Failure> {
         let path = self.directory.join(REGISTER);
         let mut file = self.open_to_write(&path)?;
@@ -158,7 +161,7 @@ impl Registry {
     /// Removes the entry with this name.
     ///
     /// # Errors
-    /// There is none, or the caller may not.
+    /// There is none, or permission is denied.
     pub fn unregister(&self, name: &OsStr) -> Result<(), Failure> {
         self.write_to_entry(name, REMOVE)?;
         log::info!("{}: removed from the registry", show(name));
@@ -210,7 +213,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 /// Whether the file system type is known; a module that is not loaded is not.
 fn kernel_has_binfmt_misc() -> bool {
-    // Without /proc nothing is known; then the mount, which would load the module, is the better advice.
+    // Without /proc nothing is known; then the mount, which would load the module, is the better
+    // advice.
     fs::read("/proc/filesystems").map_or(true, |text| {
         text.split(|byte| *byte == b'\n')
             .any(|line| line.split(|byte| *byte == b'\t').any(|word| word == b"binfmt_misc"))

@@ -1,4 +1,4 @@
-//! What this machine runs by itself, and what must therefore never be registered.
+//! The programs that this machine runs natively, which no entry may match.
 
 use std::fs::File;
 use std::io::Read;
@@ -13,12 +13,12 @@ use crate::failure::Failure;
 use crate::platform::{host, probe};
 use binfmt_misc::{Entry, RegisterLine};
 
-/// Programs of this machine. The second is what the kernel really started even if this tool runs under an emulator,
-/// which answers for the first itself.
+/// Programs of this machine. Under an emulator, the first path is answered by the emulator; the
+/// second is the file that the kernel really started.
 const PROGRAMS: [&str; 3] = ["/proc/self/exe", "/proc/thread-self/exe", "/bin/sh"];
 
-/// All programs that a host runs by itself because of what it is. Its kernel does not look at `EI_OSABI`, so a rule for
-/// odd values of that would still get programs of its own.
+/// All programs that a host runs natively. Its kernel does not look at `EI_OSABI`, so a rule for
+/// unusual values of that would still match native programs.
 #[derive(Debug)]
 pub struct HostPrograms {
     architecture: String,
@@ -70,8 +70,8 @@ impl OwnPrograms {
         OwnPrograms { starts, all: HostPrograms::of(host::row()) }
     }
 
-    /// Refuses a line that would have the interpreter started for one of them: it would be started for itself next,
-    /// and so on, for every program of the machine.
+    /// Refuses a line that would start the interpreter for one of them. The interpreter would then
+    /// be started for itself, without end, for every program of the machine.
     ///
     /// # Errors
     /// [`Failure::CapturesHost`] and [`Failure::CapturesPrograms`].
@@ -86,9 +86,9 @@ impl OwnPrograms {
     }
 }
 
-/// Whether this machine runs programs of `architecture` without an interpreter. The table says whether it may; whether
-/// it does, the architecture's probe tells, unless one of `entries` would be asked for it. Without `probing`, what may
-/// be counts as what is.
+/// Whether this machine runs programs of `architecture` natively. The table says whether it may.
+/// Whether it does is found by running the architecture's probe, unless one of `entries` would
+/// match it. Without `probing`, the table alone decides.
 pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bool {
     if !host::may_be_native(architecture) {
         return false;

@@ -1,8 +1,9 @@
-//! Which entries of the registry are ours to change.
+//! Which entries of the registry belong to binfmt-dispatch, and may be changed.
 //!
-//! An entry is ours if it has a name out of the table and its interpreter says so (question.rs). QEMU's own packages use
-//! the same names, on purpose: other tools look for them. Where the interpreter cannot be asked, the file at its path
-//! decides, which may be another one than the kernel has open.
+//! An entry is ours, which means that of binfmt-dispatch, if it has a name from the table and its
+//! interpreter says so (question.rs). QEMU's packages use the same names; this is on purpose, since
+//! other tools look for them. If the interpreter cannot be asked, the file at its path decides,
+//! although the kernel may have another file open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -20,23 +21,24 @@ use crate::platform::memfd::DESCRIPTORS;
 use binfmt_misc::Entry;
 use dispatch_core::Rule;
 
-/// An entry that the table describes, and what the registry has by its name.
+/// An entry that the table describes, and the registered entry of the same name.
 #[derive(Debug)]
 pub struct RegisteredRow<'t> {
     /// The architecture.
     pub architecture: &'t Architecture,
     /// Name and rule.
     pub described: EntryRule,
-    /// What is registered by this name.
+    /// The registered entry of this name.
     pub registered: Option<Entry>,
-    /// Whether what is registered is ours.
+    /// Whether the registered entry is ours.
     pub ours: bool,
-    /// What its interpreter said of itself.
+    /// Its interpreter's answer.
     pub identity: Option<Identity>,
 }
 
-/// Looks everything that the table describes up in `entries`. `ask` asks an entry's interpreter ([`Asker::ask`]). Where that
-/// is of no use, an interpreter at `image` counts as an image even if there is no file any more.
+/// Looks up everything that the table describes in `entries`. `ask` asks an entry's interpreter
+/// ([`Asker::ask`]). If that gives no answer, an interpreter at `image` counts as an image even if
+/// the file is gone.
 ///
 /// [`Asker::ask`]: crate::registry::question::Asker::ask
 pub fn look_up<'t>(
@@ -65,7 +67,8 @@ pub fn look_up<'t>(
     described.map(known).collect()
 }
 
-/// The enabled entries, but the one called `name`, that accept something of what `rule` accepts.
+/// The enabled entries, except the one called `name`, that match some of the programs that `rule`
+/// matches.
 pub fn overlapping<'e>(name: &OsStr, rule: Option<&Rule>, entries: &'e [Entry]) -> Vec<&'e Entry> {
     let overlaps = |entry: &&Entry| {
         let rules = rule.zip(entry.rule());
@@ -80,8 +83,9 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
     if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
 }
 
-/// What interrupted runs left in `entries`, in which `known` was found. Others may use the names as well; what is not ours is
-/// none of these. `ask` as for [`look_up`]: who made the entry may have seen another file at its path.
+/// The temporary entries that interrupted runs left in `entries`, in which `known` was found.
+/// Entries with such names that are not ours are left out. `ask` is as for [`look_up`]: for the run
+/// that made the entry, its path may have meant another file.
 pub fn leftovers(
     known: &[RegisteredRow<'_>],
     entries: &[Entry],
@@ -120,17 +124,18 @@ pub fn leftovers(
     found
 }
 
-/// Whether `unshare` made the entry: its image is no file, but a descriptor that is closed by the time anyone looks.
+/// Whether `unshare` made the entry: the path of its image is that of a descriptor, closed by now.
 fn is_private(entry: &Entry, described: &EntryRule) -> bool {
     entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
 }
 
-/// Files that were looked at, since many entries have the same and images are large: each with its identity if it is an image.
+/// Files that were read, each with its identity if it is an image. Many entries share one, and
+/// images are large.
 #[derive(Default)]
 struct Images(BTreeMap<PathBuf, Option<String>>);
 
 impl Images {
-    /// The identity of the image at `path`; `None` if there is none. What cannot be read is not known to be ours.
+    /// The identity of the image at `path`; `None` if there is none, or it cannot be read.
     fn at(&mut self, path: &Path) -> Option<&String> {
         let read = || {
             let image = OpenImage::open(path).ok().flatten();

@@ -1,9 +1,10 @@
-//! Which file an entry's interpreter is: the interpreter itself is asked.
+//! Asks an entry's interpreter which file it is.
 //!
-//! With flag F the kernel starts the file that it opened at registration. Its path may be gone by now, or mean another
-//! file here than where it was registered. So the interpreter is started for a question, which is the architecture's probe
-//! with a mark where no rule of ours looks. An interpreter of ours answers with its version and its image's identity;
-//! any other runs the probe, which ends at once.
+//! With flag F the kernel starts the file that it opened at registration. Its path may be gone by
+//! now, or mean another file than where it was registered. So the interpreter is started for a
+//! question: the architecture's probe with a mark in bytes that no generated rule compares. An
+//! interpreter of binfmt-dispatch answers with its version and its image's identity; any other runs
+//! the probe, which ends at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -23,21 +24,22 @@ use binfmt_misc::Entry;
 /// Hexadecimal digits of an identity.
 const DIGITS: usize = 64;
 
-/// What an interpreter of ours says of itself.
+/// The answer of an interpreter of binfmt-dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its version.
     pub version: String,
-    /// What tells its image from others ([`crate::image::OpenImage::identity`]).
+    /// The identity of its image ([`crate::image::OpenImage::identity`]).
     pub image: String,
 }
 
-/// What an entry's interpreter did when it was asked.
+/// How an entry's interpreter reacted to the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It is ours. Without an identity, it complained in our name instead of answering, as a damaged image does.
+    /// It is ours. Without an identity, it printed an error as binfmt-dispatch instead of
+    /// answering, as a damaged image does.
     Ours(Option<Identity>),
-    /// It took the question for a program: it is somebody else's.
+    /// It ran the question as a program, so it is other software.
     Nothing,
 }
 
@@ -48,14 +50,14 @@ pub struct Asker<'a> {
     entries: &'a [Entry],
     /// The compiled table.
     table: Vec<u8>,
-    /// Whether what this process starts is looked up in that registry.
+    /// Whether that registry applies to programs that this process starts.
     live: bool,
-    /// Interpreters that did not end: one is waited for once, and not for each of its entries.
+    /// Interpreters that did not end: each is waited for once, not for each of its entries.
     hung: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl<'a> Asker<'a> {
-    /// For `entries` of `registry`, all of them, the newest one first.
+    /// An asker for all `entries` of `registry`, the newest first.
     ///
     /// # Errors
     /// The registry cannot be read.
@@ -63,8 +65,9 @@ impl<'a> Asker<'a> {
         Ok(Asker { entries, table: table.compile(), live: registry.is_live()?, hung: RefCell::default() })
     }
 
-    /// Asks the interpreter of `entry`, which has a name of `architecture`'s. `None` where it cannot be asked, or what came
-    /// is no answer: the entry is off, or another one is newer, or it does not take a question, or nothing was started.
+    /// Asks the interpreter of `entry`, which has a name of `architecture`. `None` if it cannot be
+    /// asked or does not answer: the entry is disabled, a newer one takes precedence, it does not
+    /// match a question, or nothing was started.
     pub fn ask(&self, entry: &Entry, architecture: &Architecture) -> Option<Said> {
         let question = self.question(entry, architecture)?;
         if self.hung.borrow().contains(&entry.interpreter) || !self.is_taken_by(entry, &question) {
@@ -81,7 +84,7 @@ impl<'a> Asker<'a> {
         };
         let heard = match &said {
             Some(Said::Ours(Some(Identity { version, image }))) => format!("ours, version {version}, image {image}"),
-            Some(Said::Ours(None)) => "ours, which did not say more".to_owned(),
+            Some(Said::Ours(None)) => "binfmt-dispatch, without an identity".to_owned(),
             Some(Said::Nothing) => "somebody else's".to_owned(),
             None => "no answer".to_owned(),
         };
@@ -89,7 +92,8 @@ impl<'a> Asker<'a> {
         said
     }
 
-    /// Runs the architecture's probe with `entry`, by the kernel. `None` where that does not take it.
+    /// Runs the architecture's probe with `entry`, by the kernel. `None` where that does not take
+    /// it.
     pub fn try_probe(&self, entry: &Entry, architecture: &Architecture) -> Option<Result<(), ProbeFault>> {
         let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
         self.is_taken_by(entry, &program).then(|| probe::run(&program))
@@ -101,16 +105,17 @@ impl<'a> Asker<'a> {
         self.live && winner.is_some_and(|winner| winner.name == entry.name)
     }
 
-    /// A question that the entry takes. Any interpreter for the architecture can run it: it is a program of its table's row.
+    /// A question that the entry takes. Any interpreter for the architecture can run it: it is a
+    /// program of its table's row.
     fn question(&self, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
         let mut program = architecture.probe_elf();
         program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
-        // Without the program's descriptor, an interpreter of ours takes itself for the command.
+        // Without the program's descriptor, an interpreter of ours would act as the command.
         let program = self.fitted(program, entry, architecture).filter(|_| entry.flags.open_binary)?;
         Guest::asks(&program).then_some(program)
     }
 
-    /// `program`, changed where the entry looks, if it is one of the architecture still.
+    /// `program`, changed to match the entry, if it is still one of the architecture.
     fn fitted(&self, mut program: Vec<u8>, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
         let rule = entry.rule()?;
         for ((byte, magic), mask) in program.iter_mut().zip(rule.magic()).zip(rule.mask()) {
@@ -122,7 +127,8 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// What an interpreter said that ended so; `None` for one that was killed, as by a limit of this process.
+/// The answer of an interpreter that has ended; `None` if it was killed, for instance by a limit of
+/// this process.
 fn understand(status: ExitStatus, line: &str) -> Option<Said> {
     let code = status.code()?;
     let Some(said) = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")) else {

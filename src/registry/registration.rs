@@ -1,7 +1,7 @@
-//! What `register` and `install` have in common: an image becomes the interpreter of foreign programs.
+//! Registers an image as the interpreter of foreign programs, for `register` and `install`.
 //!
-//! [`plan`] looks at everything and writes nothing; [`Changes::prove`] tries whether it would work; [`Changes::make`]
-//! registers what does.
+//! [`plan`] reads everything and writes nothing; [`Changes::prove`] tries the entries;
+//! [`Changes::make`] registers those that work.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -19,38 +19,38 @@ use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
 use binfmt_misc::{Entry, RegisterLine};
 
-/// What is asked for.
+/// The request.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal<'r, 't> {
     /// The architectures there are.
     pub table: &'t ArchTable,
-    /// Those that are wanted; all without.
+    /// The requested ones; `None` for all.
     pub named: Option<&'r [&'t Architecture]>,
-    /// What is registered.
+    /// The interpreter to register.
     pub interpreter: Interpreter<'r>,
-    /// What of the entries there are is replaced.
+    /// Which existing entries are replaced.
     pub replace: Replace,
     /// Whether foreign programs may be started.
     pub probing: bool,
 }
 
-/// Which entries are registered anew though there is one.
+/// Which existing entries are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
     /// Those of ours that differ.
     Different,
-    /// All that are ours, since the file is another one.
+    /// All that are ours, since the file has changed.
     Ours,
-    /// All, whosever they are.
+    /// All, whoever registered them.
     All,
 }
 
-/// What is about to be registered.
+/// The planned changes.
 #[derive(Debug)]
 pub struct Changes<'t> {
     /// The architectures.
     pub items: Vec<Item<'t>>,
-    /// Those that nobody asked for by name and that are left out.
+    /// Architectures left out, none of them asked for by name.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
     /// Entries that are ours.
     ours: Vec<Entry>,
@@ -58,7 +58,7 @@ pub struct Changes<'t> {
     foreign: Vec<Entry>,
 }
 
-/// What becomes of one architecture.
+/// The changes for one architecture.
 #[derive(Debug)]
 pub struct Item<'t> {
     /// The architecture.
@@ -69,7 +69,7 @@ pub struct Item<'t> {
     pub changes: Vec<Change>,
 }
 
-/// How it went for one architecture.
+/// The outcome for one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Its probe ran, and something had to be registered for that.
@@ -82,21 +82,21 @@ pub enum Outcome {
     Failed,
 }
 
-/// The registry, of which all entries together must not be off.
+/// Opens the registry, which must not be disabled as a whole.
 ///
 /// # Errors
-/// There is none, or they are.
+/// There is none, or it is disabled.
 pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
     let registry = Registry::open(mount)?;
     if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
 }
 
-/// What interrupted runs left that could not be ended before something else is registered.
+/// Changes of interrupted runs that cannot be completed before other entries are registered.
 #[derive(Debug, Default)]
 pub struct Unsettled(Vec<Leftover>);
 
-/// Ends what interrupted runs began. What does not work is only reported: the entries there are work as they did.
-/// `probing` as in [`Goal`].
+/// Completes the changes of interrupted runs. Failures are only reported: the existing entries work
+/// as before. `probing` is as in [`Goal`].
 ///
 /// # Errors
 /// The registry cannot be read.
@@ -125,7 +125,7 @@ pub fn finish_leftovers(
 }
 
 impl Unsettled {
-    /// Ends what can be ended now that other entries have the names.
+    /// Completes what can be completed now that other entries have the names.
     pub fn settle(&self, registry: &Registry) {
         for interrupted in &self.0 {
             if let Err(failure) = interrupted.finish(registry) {
@@ -138,20 +138,21 @@ impl Unsettled {
 /// Decides what is to be registered.
 ///
 /// # Errors
-/// All that is wrong with the goal.
+/// All reasons why the goal cannot be reached.
 pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, Vec<Failure>> {
     let Goal { table, interpreter, probing, .. } = goal;
     let entries = registry.entries().map_err(|failure| vec![failure])?;
     let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
     let known = ownership::look_up(table, &entries, interpreter.path, ask);
-    // Those go when what they were to become is registered.
+    // They are removed when the entries that they stand for are registered.
     let left = ownership::leftovers(&known, &entries, interpreter.path, ask);
     let is_left = |entry: &Entry| left.iter().any(|left| left.entry.name == entry.name);
     let lasting = entries.iter().filter(|entry| !is_left(entry)).cloned();
     let (ours, foreign): (Vec<Entry>, Vec<Entry>) = lasting.partition(|entry| is_ours(&known, entry));
 
-    // An entry of ours says that there was nothing native when it was made, and now runs the probe itself.
+    // An entry of ours shows that the architecture was not native when it was made; it would now
+    // run the probe itself.
     let all_ours = || ours.iter().chain(left.iter().map(|left| &left.entry));
     let emulated = |program: &[u8]| all_ours().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {
@@ -174,7 +175,7 @@ fn is_ours(known: &[RegisteredRow<'_>], entry: &Entry) -> bool {
     known.iter().any(|known| known.ours && known.registered.as_ref().is_some_and(|ours| ours.name == entry.name))
 }
 
-/// What has to change for `line` to be an entry: nothing if it is one.
+/// The change that makes `line` an entry; none if it is one.
 fn change(line: &RegisterLine, known: &[RegisteredRow<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
     let known = known.iter().find(|known| *known.described.name == *line.name());
     let before = known.and_then(|known| known.registered.clone());
@@ -199,29 +200,27 @@ impl<'t> Changes<'t> {
             let lines = self.items.iter().flat_map(|item| &item.lines);
             lines.map(RegisterLine::name).any(|name| *name == *entry.name)
         };
-        // Those of a row that the table does not have any more look like somebody else's.
+        // Entries of a row that the table no longer has look like those of other software.
         let entries = self.ours.iter().chain(&self.foreign);
         let left = entries.filter(move |entry| entry.interpreter == image && !planned(entry));
         left.map(|entry| entry.name.as_os_str())
     }
 
-    /// Says what a person should know before it is made.
+    /// Prints the warnings that belong before the changes.
     pub fn warn(&self, interpreter: Interpreter<'_>) {
         let refused = |item: &Item<'_>| !interpreter.holds(item.architecture) && item.has_credentials();
         if self.items.iter().any(refused) {
-            warn("set-user-ID programs are refused all the same, until their emulators are in the image");
+            warn("set-user-ID programs are still refused unless their emulators are embedded in the image");
         }
         let had_none = |change: &Change| change.before.as_ref().is_some_and(|before| !before.flags.credentials);
         let asked_for = interpreter.credentials.credentials;
         if !asked_for && self.all().any(|change| change.line.flags().credentials && had_none(change)) {
-            warn(
-                "set-user-ID programs have their privileges from now on, as they had not before: --no-credentials prevents it",
-            );
+            warn("set-user-ID programs now take effect; use --no-credentials to prevent that");
         }
         for change in self.all() {
             for entry in ownership::overlapping(change.line.name(), change.line.rule(), &self.foreign) {
                 warn(format_args!(
-                    "{}: from now on gets programs that {} ({}) got, as the newest entry wins",
+                    "{}: now takes precedence over {} ({}) for programs that match both",
                     show(change.line.name()),
                     show(&entry.name),
                     entry.interpreter.display(),
@@ -230,10 +229,11 @@ impl<'t> Changes<'t> {
         }
     }
 
-    /// Runs the probe of every architecture by an entry that gets nothing else, and says why if it does not work.
+    /// Runs the probe of every architecture by an entry that gets no other program, and reports
+    /// failures.
     ///
     /// # Errors
-    /// The kernel refuses an entry, or a signal came that is held back; then there is none.
+    /// The kernel refuses an entry, or a blocked signal is pending; then no trial entry is left.
     pub fn prove(&self, registry: &Registry, probing: bool) -> Result<Vec<(&Item<'t>, Outcome)>, Failure> {
         self.items.iter().map(|item| Ok((item, item.prove(registry, probing)?))).collect()
     }
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// What a run would change, given this entry.
+    /// The changes of a run, given this entry.
     fn changes(entry: Entry, replace: Replace) -> Result<Option<Change>, Failure> {
         let table = ArchTable::builtin();
         let described = table.architectures[0].rules().remove(0);

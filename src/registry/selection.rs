@@ -1,4 +1,4 @@
-//! Which architectures are about to be registered, and as what: everything that is known before anything is written.
+//! Chooses the architectures to register, and their entries, before anything is written.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,23 +14,23 @@ use binfmt_misc::{Flags, Matcher, RegisterLine};
 /// Whether set-user-ID programs and file capabilities take effect.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Credentials {
-    /// Let set-user-ID programs and file capabilities take effect everywhere, not just where the emulator is embedded the
-    /// image
+    /// Let set-user-ID programs and file capabilities take effect with every emulator, not only
+    /// with embedded ones
     #[arg(long)]
     pub credentials: bool,
-    /// Let them take effect nowhere
+    /// Let them never take effect
     #[arg(long, conflicts_with = "credentials")]
     pub no_credentials: bool,
 }
 
-/// What is to be registered for all of the architectures that are chosen.
+/// The interpreter to be registered for the chosen architectures.
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter<'i> {
     /// Its path.
     pub path: &'i Path,
     /// The architectures whose emulators are embedded.
     pub embedded: &'i BTreeSet<String>,
-    /// For which of them flag C is wanted.
+    /// Which of them are to have flag C.
     pub credentials: Credentials,
 }
 
@@ -40,7 +40,8 @@ impl Interpreter<'_> {
         self.embedded.contains(&architecture.name)
     }
 
-    /// The flags that entries of `architecture` get: an emulator that is embedded cannot be exchanged by anybody.
+    /// The flags of entries for `architecture`. An embedded emulator cannot be exchanged, so flag C
+    /// is safe.
     pub fn flags(&self, architecture: &Architecture) -> Flags {
         let Credentials { credentials, no_credentials } = self.credentials;
         Flags::ours(!no_credentials && (credentials || self.holds(architecture)))
@@ -50,11 +51,11 @@ impl Interpreter<'_> {
 /// The outcome of a choice.
 #[derive(Debug, Default)]
 pub struct Selection<'t> {
-    /// What is to be registered.
+    /// Architectures to register.
     pub chosen: Vec<Chosen<'t>>,
-    /// What nobody asked for by name and is left out.
+    /// Architectures left out, none of them asked for by name.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
-    /// Why the request cannot be met as it is.
+    /// Reasons why the request cannot be met.
     pub failures: Vec<Failure>,
 }
 
@@ -76,8 +77,9 @@ pub enum Skipped {
     NoEmulator,
 }
 
-/// Chooses among the architectures: those that are `named`, or every one that has an emulator, embedded the interpreter or
-/// installed, and is not `native`. The lines are for `interpreter` and spare this machine's own programs.
+/// Chooses the `named` architectures, or every one that is not `native` and has an emulator,
+/// embedded or installed. The lines are for `interpreter`, and none captures this machine's own
+/// programs.
 pub fn select<'t>(
     table: &'t ArchTable,
     named: Option<&[&'t Architecture]>,
@@ -112,7 +114,7 @@ pub fn select<'t>(
 /// The lines that register `architecture` for the file at `interpreter`.
 ///
 /// # Errors
-/// [`Failure::BadLine`]: the path cannot stand in one.
+/// [`Failure::BadLine`]: the path does not fit into a line.
 pub fn lines(architecture: &Architecture, interpreter: &Path, flags: Flags) -> Result<Vec<RegisterLine>, Failure> {
     let line = |entry: dispatch_table::EntryRule| {
         RegisterLine::new(OsStr::new(&entry.name), Matcher::Rule(entry.rule), interpreter, flags)
@@ -121,7 +123,7 @@ pub fn lines(architecture: &Architecture, interpreter: &Path, flags: Flags) -> R
     architecture.rules().into_iter().map(line).collect()
 }
 
-/// The same, of which none would get programs of this machine.
+/// The same lines, checked: none would get programs of this machine.
 fn harmless(
     architecture: &Architecture,
     interpreter: Interpreter<'_>,
@@ -133,7 +135,7 @@ fn harmless(
 }
 
 impl Skipped {
-    /// The same, said to someone who asked for the architecture by name.
+    /// The failure for someone who asked for the architecture by name.
     fn failure(self, architecture: &Architecture) -> Failure {
         let name = architecture.name.clone();
         match self {
@@ -191,7 +193,7 @@ mod tests {
     fn what_would_capture_this_machine_is_refused() {
         let mut table = ArchTable::builtin();
         let own = table.architectures.iter_mut().find(|row| row.name == std::env::consts::ARCH);
-        // As if the table forgot to say so, and with an emulator that there is.
+        // As if the table did not say that it is native, and with an emulator that exists.
         let own = own.map(|own| {
             own.emulators = vec!["/bin/sh".into()];
             own.name.clone()

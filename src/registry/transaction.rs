@@ -1,9 +1,10 @@
-//! Changes of the registry: all or none, and at every moment there is an entry for the programs.
+//! Changes of the registry: all or none. At every moment there is an entry for the programs.
 //!
-//! Whether a new entry works is tried before it gets any program but a marked one. An entry cannot be overwritten, and its
-//! name is taken until it is removed; so what replaces it is registered under a temporary name first. The newest entry
-//! wins: from then on the new one runs the programs, and the old one can make room. A run that is interrupted leaves
-//! temporary entries, all of them ours; [`Leftover`] is how the next run ends the change.
+//! Whether a new entry works is tried before it gets any program but a marked one. An entry cannot
+//! be overwritten, and its name is taken until it is removed; so what replaces it is registered
+//! under a temporary name first. The newest entry wins: from then on the new one runs the programs,
+//! and the old one can make room. A run that is interrupted leaves temporary entries, all of them
+//! ours; [`Leftover`] is how the next run ends the change.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -15,12 +16,12 @@ use super::mount::Registry;
 use crate::failure::Failure;
 use binfmt_misc::{Entry, Matcher, RegisterLine};
 
-/// Begins the name of a temporary entry; the name that it is on its way to follows. Others do not name entries like that,
-/// and tools that look for `qemu-*` do not take it for one of those.
+/// Prefix of the name of a temporary entry; the final name follows. Other software does not use
+/// such names, and tools that look for `qemu-*` do not find it.
 const TEMPORARY: &str = "binfmt-dispatch.temporary.";
-/// Begins the name of an entry that is tried.
+/// Prefix of the name of an entry that is being tried.
 const TRIAL: &str = "binfmt-dispatch.trial.";
-/// What marks a program for such an entry: `EI_PAD`, bytes of the ELF header that nobody looks at.
+/// The mark of a program for such an entry, in `EI_PAD`: unused bytes of the ELF header.
 const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 
 /// Most entries that have a temporary name and the numbered ones.
@@ -31,19 +32,21 @@ const MOST: u32 = 100;
 pub struct Change {
     /// The new entry.
     pub line: RegisterLine,
-    /// The one by this name that makes room.
+    /// The old entry of this name, which it replaces.
     pub before: Option<Entry>,
 }
 
 impl Change {
-    /// Registers the temporary entry that takes the programs over, where there is an entry to be replaced.
+    /// Registers the temporary entry that takes the programs over, where there is an entry to be
+    /// replaced.
     fn cover(&self, registry: &Registry) -> Result<Option<RegisterLine>, Failure> {
         let cover = |_| register_as(registry, &self.line, &temporary(self.line.name()));
         self.before.as_ref().map(cover).transpose()
     }
 }
 
-/// Calls `run` with `program`, marked, while there is an entry as `line` is to make one, which gets marked programs only.
+/// Calls `run` with `program`, marked, while there is an entry as `line` is to make one, which gets
+/// marked programs only.
 ///
 /// # Errors
 /// The kernel refuses the entry.
@@ -75,8 +78,8 @@ pub fn on_trial<T>(
     Ok(outcome)
 }
 
-/// Makes all changes or none. `undoing` is called before an old entry is brought back, should that have to be: the kernel
-/// opens its interpreter anew.
+/// Makes all changes or none. `undoing` is called before an old entry is brought back, should that
+/// have to be: the kernel opens its interpreter anew.
 ///
 /// # Errors
 /// The first entry that failed; then the registry is as before.
@@ -97,7 +100,7 @@ pub fn make_all<'c>(
     Ok(())
 }
 
-/// Changes under way. What is not ended is taken back when this is dropped.
+/// Changes in progress. Unfinished ones are undone when this is dropped.
 #[derive(Debug)]
 struct Transaction<'c> {
     registry: &'c Registry,
@@ -124,7 +127,7 @@ enum State {
 }
 
 impl<'c> Transaction<'c> {
-    /// Gives the programs to a new entry. One that it replaces is still there.
+    /// Gives the programs to a new entry. The entry that it replaces is still there.
     fn begin(&mut self, change: &'c Change) -> Result<(), Failure> {
         let cover = change.cover(self.registry).map_err(|failure| named(failure, &change.line))?;
         if cover.is_none() {
@@ -162,7 +165,7 @@ impl Begun<'_> {
         Ok(())
     }
 
-    /// A second failure is only reported: the one that led here is what the caller is to know.
+    /// A second failure is only reported; the caller gets the first one.
     fn take_back(&self, registry: &Registry) {
         if self.state == State::Switched {
             remove(registry, &self.change.line);
@@ -180,8 +183,8 @@ impl Begun<'_> {
     }
 }
 
-/// Brings an entry back that made room. It becomes the newest, and the kernel opens its interpreter anew: both are lost
-/// without a trace when an entry is removed.
+/// Brings an entry back that made room. It becomes the newest, and the kernel opens its interpreter
+/// anew: both are lost without a trace when an entry is removed.
 fn restore(registry: &Registry, entry: &Entry) -> Result<(), Failure> {
     registry.register(&line_of(entry)?)?;
     if entry.enabled { Ok(()) } else { registry.disable(&entry.name) }
@@ -199,7 +202,8 @@ fn renamed(line: &RegisterLine, name: OsString) -> Result<RegisterLine, Failure>
     line.renamed(&name).map_err(|fault| Failure::BadLine { entry: name, fault })
 }
 
-/// Registers `line` by `name`, or, where an entry has that, by the first free one with a number behind.
+/// Registers `line` by `name`, or, where an entry has that, by the first free one with a number
+/// behind.
 fn register_as(registry: &Registry, line: &RegisterLine, name: &OsStr) -> Result<RegisterLine, Failure> {
     let mut number = 1;
     loop {
@@ -245,7 +249,7 @@ pub fn is_temporary(entry: &Entry, name: &OsStr) -> bool {
     is_numbered(&entry.name, &temporary(name))
 }
 
-/// Whether the entry is one that was tried for `name`: nobody else's looks at the mark.
+/// Whether the entry is one that was tried for `name`: only such entries compare the mark.
 pub fn is_trial(entry: &Entry, name: &OsStr) -> bool {
     let (place, mark) = MARK;
     let compares = |rule: &Rule| {
@@ -269,15 +273,18 @@ pub struct Leftover {
     pub entry: Entry,
     /// The name that it was on its way to, or tried for.
     pub name: OsString,
-    /// Whether it has the programs that the entry called `name` is to have, and not just marked ones.
+    /// Whether it has the programs that the entry called `name` is to have, and not just marked
+    /// ones.
     pub covers: bool,
-    /// Whether the file that the entry has is not at its path, seen from here; then it cannot be opened for another entry.
+    /// Whether the file that the entry has is not at its path, seen from here; then it cannot be
+    /// opened for another entry.
     pub elsewhere: bool,
 }
 
 impl Leftover {
-    /// Ends the change, if that can be done: an old entry that is still there stays, else the new one gets its name. The
-    /// programs run throughout. Without that, the temporary entry is still there, and works as it did.
+    /// Ends the change, if that can be done: an old entry that is still there stays, else the new
+    /// one gets its name. The programs run throughout. Without that, the temporary entry is still
+    /// there, and works as it did.
     ///
     /// # Errors
     /// The kernel refuses.

@@ -1,8 +1,9 @@
-//! Where programs run while they are measured: in namespaces of their own, with the user's root directory as `/`.
+//! Where programs run while they are measured: in namespaces of their own, with the user's root
+//! directory as `/`.
 //!
-//! True before: the process has one thread. True after [`enter`]: the process is in the root directory; its registry is
-//! empty and nobody else's; `/tmp` is empty, writable and seen by nobody else. Nothing in the root directory itself is
-//! changed.
+//! True before: the process has one thread. True after [`enter`]: the process is in the root
+//! directory; its registry is private and empty; `/tmp` is private, empty and writable. Nothing in
+//! the root directory itself is changed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -27,7 +28,8 @@ use crate::registry::{Flags, Registry};
 
 /// `EI_OSABI` within the ELF header.
 const OSABI: u64 = 7;
-/// `ELFOSABI_STANDALONE`: no row accepts it, and the kernel does not look at it (`fs/binfmt_elf.c`).
+/// `ELFOSABI_STANDALONE`: no row accepts it, and the kernel does not look at it
+/// (`fs/binfmt_elf.c`).
 const STANDALONE: u8 = 255;
 
 /// The programs' directory for what is theirs alone.
@@ -46,7 +48,8 @@ pub struct Arena<'t> {
     registered: Option<bool>,
 }
 
-/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no such `EI_OSABI`.
+/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no
+/// such `EI_OSABI`.
 fn spared(file: File) -> Result<File, Failure> {
     let failed = |error| Failure::io(Doing::Write, Path::new(memfd::SHOWN), error);
     file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;
@@ -91,7 +94,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
 /// Enters the namespaces, and `root`.
 ///
 /// # Errors
-/// The system does not let us, or `root` is no root directory.
+/// The system forbids it, or `root` is not a root directory.
 pub fn enter<'t>(
     architecture: &'t Architecture,
     root: &Path,
@@ -119,7 +122,7 @@ pub fn enter<'t>(
     Ok(Arena { architecture, registry, direct, image, registered: None })
 }
 
-/// Puts the workloads and their input where they look for them.
+/// Writes the workloads and their input to where they expect them.
 fn furnish() -> io::Result<()> {
     let scratch = Path::new(SCRATCH);
     fs::write(scratch.join("text"), text())?;
@@ -135,10 +138,10 @@ fn furnish() -> io::Result<()> {
 }
 
 impl Arena<'_> {
-    /// Makes the emulator, or the image, what runs the programs.
+    /// Registers the emulator, or the image, for the programs.
     ///
     /// # Errors
-    /// The kernel does not take the entries.
+    /// The kernel refuses the entries.
     pub fn register(&mut self, image: bool) -> Result<(), Failure> {
         if self.registered == Some(image) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The rounds: every workload with every contestant, one after the other, so that what disturbs this machine disturbs
-//! all of them.
+//! The rounds: every workload with every contestant in turn, so that a disturbance affects all of
+//! them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use super::{Contestant, Measurements, Sample};
 use crate::failure::{Doing, Failure, ProbeFault, text};
 use crate::platform::probe;
 
-/// What most people have; on some emulators it makes a difference to all that a program does afterwards.
+/// The usual kind of locale; with some emulators it affects the speed of everything that follows.
 const LOCALE: &str = "C.UTF-8";
 /// How long one run may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,11 +29,11 @@ const LONGEST_COMPLAINT: usize = 200;
 pub struct Bounds {
     /// Rounds.
     pub rounds: usize,
-    /// When no workload is begun any more.
+    /// The time after which no workload starts.
     pub end: Instant,
 }
 
-/// What one run left behind.
+/// The result of one run.
 struct Run {
     sample: Sample,
     /// On standard output, and then on standard error.
@@ -43,7 +43,7 @@ struct Run {
 /// Measures.
 ///
 /// # Errors
-/// Nothing can be registered; what cannot be run is no error, and told of.
+/// Nothing can be registered. A program that cannot be run is not an error, but is reported.
 pub fn measure(
     arena: &mut Arena<'_>,
     probe: &[u8],
@@ -87,7 +87,7 @@ pub fn measure(
         match results.first() {
             Some(Err(reason)) => measured.left_out.push((workload.name.into(), reason.clone())),
             Some(Ok(samples)) if samples.is_empty() => {
-                measured.left_out.push((workload.name.into(), "there was no time for it".into()));
+                measured.left_out.push((workload.name.into(), "no time was left for it".into()));
             }
             _ => measured.workloads.push((workload.name.into(), results)),
         }
@@ -95,8 +95,8 @@ pub fn measure(
     Ok(measured)
 }
 
-/// Runs a workload once with everybody whom it has not failed yet, beginning with another one each time. Whoever gets
-/// another result than the first contestant is out.
+/// Runs a workload once with every contestant that has not failed it yet, beginning with another
+/// one each time. A contestant whose result differs from that of the first one is out.
 fn one_round(
     arena: &mut Arena<'_>,
     workload: &Workload,
@@ -130,10 +130,10 @@ fn one_round(
     Ok(())
 }
 
-/// Sees to what a workload needs; why it cannot be measured, if something is missing.
+/// Prepares a workload. Returns why it cannot be measured, if something is missing.
 fn prepare(arena: &mut Arena<'_>, workload: &Workload) -> Result<Option<String>, Failure> {
     if let Some(missing) = workload.needs().find(|program| !Path::new(program).exists()) {
-        return Ok(Some(format!("there is no {missing} in the root directory")));
+        return Ok(Some(format!("the root directory has no {missing}")));
     }
     let Some(source) = workload.compiles() else { return Ok(None) };
     arena.register(false)?;
@@ -149,7 +149,7 @@ fn write_program(path: &Path, program: &[u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::io(Doing::Write, path, error))
 }
 
-/// Runs a program, and says why not if it does not end well.
+/// Runs a program; the error says why it did not succeed.
 fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Run, String> {
     let scratch = Path::new(SCRATCH);
     let (out, err) = (scratch.join("out"), scratch.join("err"));
@@ -167,7 +167,7 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
     if !status.success() {
         return Err(complaint(status, &fs::read(&err).unwrap_or_default()));
     }
-    // A model that has every program warn is no good either.
+    // A model that makes every program print warnings is no good either.
     let output = [&out, &err].into_iter().map(fs::read).collect::<Result<Vec<_>, _>>();
     let output = output.map_err(|error| text(&error))?.concat();
     Ok(Run { sample: Sample { cpu, wall }, output })

@@ -1,7 +1,9 @@
-//! How fast programs of an architecture run with each CPU model of its emulator, measured with real ones.
+//! How fast programs of an architecture run with each CPU model of its emulator, measured with real
+//! ones.
 //!
-//! A process in namespaces of its own ([`arena`]) runs every workload with every contestant in turn ([`contest`]); what
-//! it measured is summed up outside ([`report`]), and the site's table gets the winner ([`site`]).
+//! A process in namespaces of its own ([`arena`]) runs every workload with every contestant in turn
+//! ([`contest`]); what it measured is summed up outside ([`report`]), and the site's table gets the
+//! winner ([`site`]).
 
 pub mod arena;
 pub mod contest;
@@ -15,11 +17,11 @@ use serde::{Deserialize, Serialize};
 /// One way to run the programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contestant {
-    /// What people are shown.
+    /// Its name in the report.
     pub name: String,
-    /// The model that it is told of by `QEMU_CPU`, if any.
+    /// The model that it gets by `QEMU_CPU`, if any.
     pub cpu: Option<String>,
-    /// Whether it goes through an image of ours instead of the emulator itself.
+    /// Whether it goes through an image instead of the emulator itself.
     pub image: bool,
 }
 
@@ -40,22 +42,22 @@ impl Contestant {
     }
 }
 
-/// What one run took, in seconds.
+/// The time that one run took, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Of the CPU, by the program and all its children, in user and kernel mode.
+    /// CPU time of the program and all its children, in user and kernel mode.
     pub cpu: f64,
-    /// From start to end.
+    /// Elapsed time from start to end.
     pub wall: f64,
 }
 
 /// The samples of a contestant, or why there are none.
 pub type Samples = Result<Vec<Sample>, String>;
 
-/// All that was measured.
+/// All measurements.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measurements {
-    /// Who took part, the first being what the others are compared with; or why not.
+    /// The contestants, or why one did not take part; the others are compared with the first.
     pub contestants: Vec<(Contestant, Option<String>)>,
     /// By workload, the samples of each of the contestants that took part.
     pub workloads: Vec<(String, Vec<Samples>)>,

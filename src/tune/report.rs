@@ -1,4 +1,4 @@
-//! What the samples say: medians, ratios, the fastest contestant; as a table and as JSON.
+//! The report: medians, ratios and the fastest contestant, as a table and as JSON.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ pub const SLOWER: f64 = 0.97;
 /// A contestant has to be faster than the first one by this factor to be worth a change.
 pub const WORTH: f64 = 1.02;
 
-/// What was measured, and what it means.
+/// The measurements and their evaluation.
 #[derive(Debug, Serialize)]
 pub struct Report {
     version: u32,
@@ -34,7 +34,7 @@ pub struct Report {
 pub struct Emulator {
     /// Its file name.
     pub name: String,
-    /// What it says its version is.
+    /// The version that it reports.
     pub version: String,
 }
 
@@ -117,7 +117,8 @@ impl Report {
         }
     }
 
-    /// The fastest of those that compute the same and are nowhere slower than the first one; none if that is as good.
+    /// The fastest of those that compute the same and are nowhere slower than the first one; none
+    /// if that is as good.
     pub fn fastest(&self) -> Option<&str> {
         self.fastest.as_deref()
     }
@@ -136,7 +137,7 @@ fn row(name: String, results: Vec<super::Samples>) -> Row {
             let median = median(&samples);
             Outcome::Measured { median, ratio: base / median, samples }
         }
-        Ok(_) => Outcome::Failed { failed: "there was no time for it".into() },
+        Ok(_) => Outcome::Failed { failed: "no time was left for it".into() },
         Err(failed) => Outcome::Failed { failed },
     };
     Row { name, results: results.into_iter().map(outcome).collect() }
@@ -165,7 +166,7 @@ fn fastest(contestants: &[Standing]) -> Option<String> {
     (mean(best) >= WORTH).then(|| best.name.clone())
 }
 
-/// What the root directory holds, by its own word.
+/// The distribution in the root directory, by its own name.
 fn system(root: &Path) -> String {
     let release = fs::read_to_string(root.join("etc/os-release")).unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
@@ -203,7 +204,7 @@ impl fmt::Display for Outcome {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Emulator { name, version } = &self.emulator;
-        let version = if version.is_empty() { "of no known version" } else { version };
+        let version = if version.is_empty() { "of unknown version" } else { version };
         writeln!(f, "{name} {version}, programs of {}", self.root)?;
         let present = || self.contestants.iter().filter(|standing| standing.refused.is_none());
         let titles: Vec<&str> =
@@ -236,7 +237,7 @@ impl fmt::Display for Report {
         match self.fastest() {
             _ if self.nothing().is_some() => writeln!(f, "Nothing was measured"),
             Some(fastest) => writeln!(f, "Fastest, and nowhere slower than {first}: {fastest}"),
-            None => writeln!(f, "Nothing is worth a change from {first}"),
+            None => writeln!(f, "No model is worth a change from {first}"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What is to be measured, as one process asks it of another: the one that measures enters namespaces and another root
-//! directory, and this one is to stay where it is.
+//! The request to measure, from one process to another. The process that measures enters namespaces
+//! and another root directory; this one must not.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use super::{Contestant, Measurements, arena};
 use crate::failure::{Doing, Failure};
 use crate::platform::helper;
 
-/// What messages call the stream by which it is asked.
+/// The name of the request stream in messages.
 const STREAM: &str = "standard input";
 
-/// What is to be measured.
+/// The request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
     /// The table, as JSON.
@@ -32,13 +32,13 @@ pub struct Request {
     pub root: Vec<u8>,
     /// Path of the emulator.
     pub emulator: Vec<u8>,
-    /// Who takes part; the emulator as it is comes first.
+    /// The contestants; the emulator's default comes first.
     pub contestants: Vec<Contestant>,
     /// Names of the workloads.
     pub workloads: Vec<String>,
     /// Rounds.
     pub rounds: usize,
-    /// No workload is begun after so many seconds.
+    /// Seconds after which no workload starts.
     pub seconds: u32,
 }
 
@@ -65,7 +65,8 @@ impl Request {
     }
 }
 
-/// The other side of [`Request::measured`]: measures what standard input asks for; the result is JSON.
+/// The other side of [`Request::measured`]: measures what standard input asks for; the result is
+/// JSON.
 ///
 /// # Errors
 /// Nothing that can be measured is asked for, or nothing can be run at all.

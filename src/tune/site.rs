@@ -1,4 +1,4 @@
-//! The site's own table: what of it `tune` writes.
+//! The part of the site's own table that `tune` writes.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -19,9 +19,10 @@ pub fn path(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// Puts the model `cpu` into the row `name` of the file at `path`, which keeps what else it has, and appears at once.
-/// `table` is what the site's tables make of the built-in one. The model is for the releases of which `version` is one, and
-/// not for others, whose emulators may not know it; for all if it is not known.
+/// Puts the model `cpu` into the row `name` of the file at `path`, which keeps what else it has,
+/// and appears at once. `table` is what the site's tables make of the built-in one. The model is
+/// for the releases of which `version` is one, and not for others, whose emulators may not know it;
+/// for all if it is not known.
 ///
 /// # Errors
 /// The file is no table, so that it is left alone, or cannot be written.
@@ -38,8 +39,8 @@ pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Versio
     replace(path, text.as_bytes())
 }
 
-/// `versions` with the model `cpu` for the releases of which `version` is one, in front of all. What is said of the model
-/// stays.
+/// `versions` with the model `cpu` for the releases of which `version` is one, in front of all.
+/// What is said of the model stays.
 fn with_model(versions: &[Value], version: &Version, cpu: &str) -> Value {
     let (since, before) = version.series();
     let mut first = versions.iter().find(|entry| entry["cpu"] == cpu).cloned().unwrap_or_else(|| json!({"cpu": cpu}));
@@ -74,7 +75,8 @@ fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
     table.clone().merge(text).map(|_| ()).map_err(bad)
 }
 
-/// The text of a table with `fields` in one row, in place of the models that it has; `old` is a valid table.
+/// The text of a table with `fields` in one row, in place of the models that it has; `old` is a
+/// valid table.
 fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String {
     let parsed = old.and_then(|old| serde_json::from_str(old).ok());
     let mut value: Value = parsed.unwrap_or_else(|| json!({"version": 1, "architectures": []}));

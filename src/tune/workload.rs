@@ -1,4 +1,4 @@
-//! What is run: programs that every distribution has, on input that is the same everywhere.
+//! The workloads: programs that every distribution has, on input that is the same everywhere.
 
 use std::fmt::Write;
 
@@ -15,6 +15,8 @@ macro_rules! workloads {
         /// All of them.
         pub const WORKLOADS: &[Workload] =
             &[$(Workload { name: $name, script: include_str!(concat!("workloads/", $name)) }),+];
+        /// Their names.
+        pub const NAMES: &[&str] = &[$($name),+];
     };
 }
 
@@ -72,7 +74,8 @@ impl Workload {
     }
 }
 
-/// Lines of words and numbers, always the same: neither as regular as to compress to nothing, nor noise.
+/// Lines of words and numbers, always the same: neither as regular as to compress to nothing, nor
+/// noise.
 pub fn text() -> String {
     const SYLLABLES: [&str; 11] = ["so", "ta", "mi", "ra", "q", "ef", "bo", "cad", "z", "lun", "be"];
     let mut state = 7_u64;

@@ -175,8 +175,8 @@ fn files_that_cannot_be_opened() {
     }
     unopened(&scratch, "./d", 126, "is a directory");
     scratch.shell("mkfifo f").succeeded();
-    unopened(&scratch, "./f", 126, "it is no regular file");
-    unopened(&scratch, "/dev/null", 126, "it is no regular file");
+    unopened(&scratch, "./f", 126, "not a regular file");
+    unopened(&scratch, "/dev/null", 126, "not a regular file");
     scratch.shell("ln -s loop loop").succeeded();
     unopened(&scratch, "./loop", 126, "too many symbolic links encountered");
 }

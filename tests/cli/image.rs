@@ -204,14 +204,14 @@ fn architectures_and_places_that_are_not_there_are_refused() {
     let scratch = Scratch::new();
     scratch.write("good", program());
     fs::create_dir(scratch.path().join("empty")).unwrap();
-    scratch.tool(["image", "-o", "i", "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+    scratch.tool(["image", "-o", "i", "z80"]).refused(2, "unknown architecture z80: see `binfmt-dispatch list`");
     scratch
         .tool(["image", "-o", "i", "--from", "z80=good"])
-        .refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+        .refused(2, "unknown architecture z80: see `binfmt-dispatch list`");
     scratch
         .tool(["image", "-o", "i", "--from", "good"])
-        .refused(2, "good is no directory; an emulator is given as ARCH=FILE");
-    let nothing = "empty: no emulator for aarch64 is there (qemu-aarch64-static, qemu-aarch64): name another directory";
+        .refused(2, "good is not a directory; give a single emulator as ARCH=FILE");
+    let nothing = "empty: contains no emulator for aarch64 (qemu-aarch64-static, qemu-aarch64): name another directory";
     scratch.tool(["image", "-o", "i", "arm64", "--from", "empty"]).refused(127, nothing);
     scratch.tool(["image", "-o", "i", "--no-emulators", "arm64"]).exited(2);
     scratch.tool(["image", "-o", "i", "--seed", "x"]).exited(2);
@@ -239,7 +239,7 @@ fn replaces_a_file_and_nothing_else() {
     scratch.shell("mkfifo f; ln -s f l").succeeded();
     bare(&scratch, "d").refused(1, "d: cannot write: name a file: is a directory");
     for name in ["f", "l", "/dev/full"] {
-        bare(&scratch, name).refused(1, &format!("{name}: cannot write: it is no regular file"));
+        bare(&scratch, name).refused(1, &format!("{name}: cannot write: not a regular file"));
     }
     bare(&scratch, "no/i").refused(1, "no/i: cannot write: create the directory first: no such file or directory");
     bare(&scratch, "i/i").refused(1, "i/i: cannot write: create the directory first: not a directory");

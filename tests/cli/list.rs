@@ -53,6 +53,6 @@ fn columns_are_aligned() {
 fn unknown_names() {
     let scratch = Scratch::new();
     for command in ["list", "generate"] {
-        scratch.tool([command, "z80"]).refused(2, "z80: is no known architecture: see `binfmt-dispatch list`");
+        scratch.tool([command, "z80"]).refused(2, "unknown architecture z80: see `binfmt-dispatch list`");
     }
 }

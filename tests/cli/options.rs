@@ -10,8 +10,9 @@ fn version_and_help() {
     for part in [
         "explain",
         "unshare",
-        "Exit codes: 0 fine; 1 the answer is no, or it could not be done; 2 wrong usage",
+        "Exit codes: 0 success; 1 check failed, or operation could not be completed; 2 wrong usage",
         "--table <FILE>",
+        "\nGlobal options:\n",
     ] {
         assert!(help.succeeded().out().contains(part), "{part}\n{help}");
     }
@@ -19,6 +20,8 @@ fn version_and_help() {
         let run = scratch.tool([command, "--help"]);
         assert!(run.succeeded().out().contains(&format!("Usage: binfmt-dispatch {command}")), "{run}");
     }
+    let tune = scratch.tool(["tune", "-h"]);
+    assert!(tune.succeeded().out().contains("[possible values: functions, starts, perl,"), "{tune}");
     let run = scratch.tool::<&str>([]);
     assert!(run.out().is_empty() && run.err().contains("Usage:"), "{run}");
     run.exited(2);

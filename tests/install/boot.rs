@@ -80,7 +80,7 @@ fn not_ours_and_said_so() {
     need!(Namespace, Compiler, Systemd);
     let wins = |file: &str, entry: &str| {
         format!(
-            "binfmt-dispatch: warning: {file}: registers {entry} after us at each boot, and wins: \
+            "binfmt-dispatch: warning: {file}: registers {entry} after binfmt-dispatch at each boot, and takes precedence: \
              give it a name that sorts before zz-binfmt-dispatch.conf\n"
         )
     };

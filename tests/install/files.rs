@@ -76,7 +76,7 @@ fn live_upgraded_and_back() {
         ls $REGISTRY
         $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
         grep -h flags $REGISTRY/qemu-aarch64
-        $PREFIX/bin/binfmt-dispatch register $ROWS --replace 2>&1 >/dev/null | grep -c 'privileges from now on'
+        $PREFIX/bin/binfmt-dispatch register $ROWS --replace 2>&1 >/dev/null | grep -c 'set-user-ID programs now take effect'
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX; echo "code $?"
         ls $REGISTRY
         "#,
@@ -170,7 +170,7 @@ fn what_an_upgrade_leaves_out_goes_on() {
         ",
     );
     let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
-                until the next boot, what was installed before stays in use for them";
+                the earlier one stays in use for them until the next boot";
     // Each time: this prefix is not where systemd looks.
     let lines = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d"));
     assert_eq!(lines.collect::<Vec<_>>(), [line], "{seen}");

@@ -313,7 +313,7 @@ fn a_model_that_the_emulator_refuses_is_left_out() {
         let (warning, rest) = seen.err().split_once('\n').unwrap_or_default();
         assert!(warning.starts_with("binfmt-dispatch: warning: /usr/bin/qemu-aarch64") && rest.is_empty(), "{seen}");
         assert!(warning.contains(" no-such-model, ") || warning.contains(" -no-such-option, "), "{seen}");
-        assert!(warning.ends_with(": it runs without"), "{seen}");
+        assert!(warning.ends_with(": the emulator runs without"), "{seen}");
         assert!(!seen.out().contains("no-such") && !seen.out().contains("-cpu"), "{seen}");
     }
 }

@@ -49,7 +49,7 @@ fn an_entry_that_loses_its_programs_is_named() {
         &[
             "qemu-alpha and other (/bin/true) accept some of the same programs",
             "code 0",
-            "warning: qemu-alpha: from now on gets programs that other (/bin/true) got",
+            "warning: qemu-alpha: now takes precedence over other (/bin/true) for programs that match both",
         ],
     );
 }

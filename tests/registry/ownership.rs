@@ -255,7 +255,7 @@ fn an_ordinary_user_learns_it_too() {
         scratch.at("one")
     );
     assert!(seen.out().starts_with(&row) && seen.out().ends_with("code 1\n"), "{seen}");
-    assert!(seen.err().contains("may not be written: become root"), "{seen}");
+    assert!(seen.err().contains("cannot be written: become root"), "{seen}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn switched_off_means_not_good() {
     Alpha::new().expect(
         "tool status >/dev/null; register alpha --no-probe >/dev/null; tool status | tail -n 1
         echo 0 >$ENTRY; tool status | tail -n 1; echo 0 >$REGISTRY/status; register alpha",
-        &["code 0", "code 1", "code 1", "all entries are off"],
+        &["code 0", "code 1", "code 1", "all entries are turned off"],
     );
 }
 

@@ -134,7 +134,7 @@ pub fn move_in(
     };
     let bias = Bias::of(start, record.low);
     let body = payload.body(record.body).ok_or(EFAULT)?;
-    // The source pages have no references to them. The target was reserved just now, and
+    // SAFETY: the source pages have no references to them. The target was reserved just now, and
     // `Image::program` has checked that they fit.
     unsafe { sys::move_to(body, record.body.len as usize, start) }?;
 

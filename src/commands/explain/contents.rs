@@ -1,4 +1,5 @@
-//! What an ELF file says beyond its header, read where the header says it is: in a patched file that may be anywhere.
+//! Reads the parts of an ELF file beyond its header: dynamic linker, notes. They are read from
+//! where the header says they are, which may be anywhere in a patched file.
 
 use std::fs::File;
 use std::io;
@@ -14,25 +15,25 @@ use crate::output::json::Bytes;
 
 /// `p_type` of notes.
 const PT_NOTE: u32 = 4;
-/// Largest piece that is read, in bytes: more than any program's headers or the notes that count.
+/// Largest piece that is read, in bytes: more than any program's headers or relevant notes.
 const LARGEST: u64 = 1 << 22;
 /// Systems that put their name into a note, and System V into the header.
 const SYSTEMS: [&str; 4] = ["NetBSD", "OpenBSD", "FreeBSD", "DragonFly"];
 
-/// What is found.
+/// The findings.
 #[derive(Debug, Default)]
 pub struct Contents {
     /// The dynamic linker; none for a static program.
     pub linker: Option<Bytes>,
     /// The note with its GNU properties; empty if it has none.
     pub properties: Vec<u8>,
-    /// Another system than Linux that the program is for, by its note.
+    /// The operating system that its note names, if it is not Linux.
     pub system: Option<&'static str>,
-    /// Why nothing can run it.
+    /// Damage that prevents any loader from running it.
     pub damage: Option<String>,
 }
 
-/// Looks into `file`, whose header is `guest`.
+/// Reads the contents of `file`, whose header is `guest`.
 ///
 /// # Errors
 /// It cannot be read.
@@ -83,7 +84,7 @@ fn piece(file: &File, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
     match file.read_exact_at(&mut bytes, range.start) {
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        // An offset that no file has.
+        // No file has such an offset.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,4 +1,4 @@
-//! Which CPU a program finds, against what it says of itself.
+//! The CPU that a program finds, compared with what it says it needs.
 
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -22,35 +22,35 @@ pub(super) struct Prepared<'p> {
     pub emulator: Emulator<'p, 'p, usize>,
 }
 
-/// What there is to look at.
+/// The input.
 pub(super) struct CpuQuestion<'l> {
     /// The program.
     pub guest: &'l Guest,
-    /// Its row as the interpreter has it, for this emulator.
+    /// Its row as the interpreter uses it, for this emulator.
     pub compiled: &'l Row<'l>,
-    /// The same as the table has it.
+    /// The same row in the table.
     pub row: &'l Architecture,
-    /// What is about to be done.
+    /// The plan.
     pub prepared: &'l Prepared<'l>,
-    /// How the emulator's version is known.
+    /// How its version is known.
     pub known: Identified<'l>,
-    /// Where the emulator may be embedded.
+    /// The image that may embed the emulator.
     pub image: &'l Effective,
 }
 
 /// How the version of an emulator is known.
 #[derive(Clone, Copy)]
 pub(super) enum Identified<'l> {
-    /// It was put embedded in the image.
+    /// It was asked when it was embedded in the image.
     Embedded,
     /// The emulator at its path was asked.
     Asked {
-        /// What it said.
+        /// Its answer.
         version: &'l CStr,
         /// Whether the file is still the same.
         same: bool,
     },
-    /// Not at all.
+    /// The version is unknown.
     Unknown,
 }
 
@@ -61,7 +61,7 @@ impl CpuQuestion<'_> {
         let model = if let plan::Cpu::Table(model) = self.prepared.plan.cpu { Some(model) } else { None };
         let property = self.row.property.as_ref();
         let bits = property.and_then(|property| self.guest.property(properties, property.kind)).unwrap_or(0);
-        // Of another model than the usual one the table says nothing.
+        // The table knows only what its own model lacks.
         let usual = chosen.is_none() && model == self.compiled.cpus.iter().next();
         let names = |mask: u32| -> Vec<String> {
             property.iter().flat_map(|property| property.names(mask)).map(str::to_owned).collect()
@@ -75,7 +75,7 @@ impl CpuQuestion<'_> {
         (cpu.model.is_some() || !cpu.property.is_empty()).then_some(cpu)
     }
 
-    /// What else a person should know of it.
+    /// Notes on the CPU.
     pub fn notes(&self, cpu: Option<&Cpu>) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(chosen) = self.chosen() {
@@ -93,7 +93,7 @@ impl CpuQuestion<'_> {
         notes
     }
 
-    /// What the model, or its absence, of an emulator by its path is founded on.
+    /// Why an emulator that is opened by its path gets this model, or none.
     fn version(&self) -> Option<String> {
         let plan = &self.prepared.plan;
         if !self.row.is_tuned() || plan.cpu == plan::Cpu::Caller || plan.argv0 != Argv0::DashZero {
@@ -117,7 +117,7 @@ impl CpuQuestion<'_> {
         Some(format!("{chosen}, as {path} {why}"))
     }
 
-    /// The model that the caller has chosen, if that is heeded.
+    /// The model that the caller has chosen, if the emulator will use it.
     fn chosen(&self) -> Option<Bytes> {
         let heeded = self.prepared.plan.heeds_callers_cpu();
         let chosen = std::env::var_os(OsStr::from_bytes(plan::CPU)).filter(|_| heeded);

@@ -1,4 +1,4 @@
-//! Finds out everything that an explanation says.
+//! Collects everything for an explanation.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -82,7 +82,7 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
         data: header.data.to_string(),
         osabi: header.osabi,
         system: match (header.osabi, contents.system) {
-            // What System V stands for in practice.
+            // The usual meaning of System V.
             (0, system) => system.unwrap_or("Linux").to_owned(),
             (osabi, _) => Osabi(osabi).to_string(),
         },
@@ -95,7 +95,7 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
     }
 }
 
-/// Says that the program is a question to the interpreter, and whether that gets it.
+/// Notes that the program is a question to the interpreter, and whether the interpreter gets it.
 fn question(explanation: &mut Explanation) -> bool {
     let answer = "which answers it with its version and the image's identity, exit code 0";
     let ours = matches!(explanation.kernel.entries.as_slice(), [entry] if entry.ours);
@@ -107,7 +107,8 @@ fn question(explanation: &mut Explanation) -> bool {
     ours
 }
 
-/// Makes the plan, as the interpreter would; without one, says why. With `guest` comes whether it is a question.
+/// Makes the plan, as the interpreter would, or says why there is none. `guest` comes with whether
+/// it is a question.
 fn plan(
     explanation: &mut Explanation,
     program: &Invoked,
@@ -122,9 +123,9 @@ fn plan(
         Some(Registered::Unseen(unseen)) => (None, Some(unseen)),
         None => (None, None),
     };
-    // `unshare` makes its image of what the command has.
+    // `unshare` makes its image from what the command has.
     let planned = unseen.as_ref().is_none_or(|unseen| unseen.private);
-    // What the kernel starts knows what it knows; `run` asks.
+    // A registered interpreter uses what its image knows; `run` asks the emulator.
     let image = match guest.filter(|_| planned && image.is_none()) {
         Some(guest) => emulators::informed(effective, table, &guest)?,
         None => image,
@@ -160,7 +161,7 @@ fn plan(
 
     let argv0 = c_string(&program.argv0);
     let secure = start == Start::Privileged;
-    // The path that the kernel knows the file by, as `sys::path` of the interpreter asks for it.
+    // The kernel's path of the file, as the interpreter's `sys::path` gets it.
     let own_path = if secure { program.path.canonicalize().ok() } else { None };
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
@@ -206,7 +207,8 @@ fn plan(
     })
 }
 
-/// Whether the kernel will mark the start as privileged, with notes on privileges of the file that have no effect.
+/// Whether the kernel will mark the start as privileged. Adds notes on privileges that have no
+/// effect.
 ///
 /// # Errors
 /// The file cannot be looked at.
@@ -241,7 +243,7 @@ fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
     let message = refusal.to_string();
     let (reason, mut remedy) = match refusal {
-        // Without a file there is nothing to look at.
+        // Without a file there is nothing to check.
         Refusal::SystemCall { subject, .. } if subject.is_empty() => (message.as_str(), "try again".to_owned()),
         _ => {
             // `what is wrong: what to do`.

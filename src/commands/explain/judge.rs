@@ -13,7 +13,8 @@ use super::{Explanation, Verdict};
 use crate::platform::host;
 use crate::program::invoked::{Invoked, Obstacle, quote};
 
-/// What files begin with that people take for Linux programs, what they are, and what to do with them.
+/// Files that people take for Linux programs: how they begin, what they are, and what to do with
+/// them.
 const OTHERS: [(&[u8], &str, &str); 8] = [
     (b"", "the file is empty", "get it again"),
     (b"MZ", "a program for Windows, not for Linux", "get its Linux build"),
@@ -25,21 +26,22 @@ const OTHERS: [(&[u8], &str, &str); 8] = [
     (b"version https://git-lfs", "the place holder of a file in Git LFS", "get the file with git lfs pull"),
 ];
 
-/// All that a verdict needs.
+/// The input for a verdict.
 pub(super) struct Judge<'e> {
-    /// What is known so far.
+    /// The explanation so far.
     pub explanation: &'e Explanation,
     /// The program.
     pub program: &'e Invoked,
-    /// What is in its file.
+    /// The contents of its file.
     pub contents: &'e Contents,
     /// The architectures.
     pub table: &'e ArchTable,
 }
 
 impl Judge<'_> {
-    /// The verdict, for a file that begins with `start`. As in `run`, what the header says comes first, then what else
-    /// prevents a start on any machine, then what is missing on this one, and last the kernel's entry.
+    /// The verdict, for a file that begins with `start`. The order of checks is that of `run`:
+    /// first the header, then whatever else prevents a start on any machine, then what is missing
+    /// on this machine, and last the kernel's entry.
     pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
         let explanation = self.explanation;
         let others = explanation.kernel.entries.iter().any(|entry| !entry.ours);
@@ -71,7 +73,8 @@ impl Judge<'_> {
         self.no_linker().unwrap_or_else(|| self.by_entry())
     }
 
-    /// A dynamic program without its dynamic linker: the kernel and shells say that the program itself is not there.
+    /// A dynamic program without its dynamic linker: the kernel and shells report that the program
+    /// itself does not exist.
     fn no_linker(&self) -> Option<Verdict> {
         let linker = self.contents.linker.as_ref()?;
         let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
@@ -83,7 +86,7 @@ impl Judge<'_> {
         let name = self.name();
         let row = self.table.find(name);
         let roots: Vec<&str> = row.iter().flat_map(|row| &row.sysroots).map(String::as_str).collect();
-        // The image, if it cannot be seen, most probably has the same sysroots.
+        // An image that cannot be seen most probably has the same sysroots.
         let below = |root: &&str| Path::new(&format!("{root}{linker}")).exists();
         if self.explanation.how.is_some() && (sysroot_chosen() || roots.iter().any(below)) {
             return None;
@@ -144,9 +147,9 @@ impl Judge<'_> {
 
 /// Why there is no plan.
 pub(super) struct Unplanned {
-    /// What is wrong.
+    /// The problem.
     pub reason: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
     /// The exit code that goes with it.
     pub exit_code: u8,
@@ -160,7 +163,7 @@ impl Unplanned {
     }
 }
 
-/// Whether the caller has chosen where libraries are.
+/// Whether the caller has chosen a sysroot.
 fn sysroot_chosen() -> bool {
     std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
@@ -173,7 +176,7 @@ fn no(reason: String, remedy: String) -> Verdict {
     Verdict { runs: false, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy) }
 }
 
-/// What a file is that has no ELF magic.
+/// Describes a file without ELF magic.
 fn not_elf(start: &[u8]) -> Option<Verdict> {
     if start.starts_with(b"\x7f") {
         return None;

@@ -1,4 +1,4 @@
-//! What the running kernel has registered for the program: its entries, and the image, which it has open.
+//! The running kernel's entries for the program, and the image that they have open.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,23 +22,24 @@ use crate::registry::{self, Registry};
 pub(super) enum Registered {
     /// It can be read.
     Image(Effective),
-    /// It is ours, and cannot be read.
+    /// It is an image, but cannot be read.
     Unseen(Unseen),
 }
 
-/// What is known of a registered file that cannot be read.
+/// A registered image that cannot be read.
 pub(super) struct Unseen {
     /// Why it cannot.
     why: String,
     /// Whether `unshare` registered it.
     pub private: bool,
-    /// What tells its image from others.
+    /// The identity of the image.
     identity: String,
-    /// What came of the architecture's probe, if the entry takes that.
+    /// The outcome of the architecture's probe, if the entry accepts that.
     probe: Option<Result<(), ProbeFault>>,
 }
 
-/// Finds the entries of the running kernel that take the program, and the image of the one, if it is one.
+/// Finds the running kernel's entries that accept the program, and the image of the entry if there
+/// is only one.
 pub(super) fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) -> Option<Registered> {
     let Explanation { kernel, notes, .. } = explanation;
     let registry = Registry::open(Path::new(defaults::REGISTRY));
@@ -87,8 +88,8 @@ pub(super) fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTa
     registered(entry, known, asker.as_ref())
 }
 
-/// The image of `entry`, the only one that takes the program; `None` if it is none of ours. `known` is what the entry is
-/// known by.
+/// The image of `entry`, the only one that accepts the program; `None` if its interpreter is not
+/// binfmt-dispatch. `known` is how the entry was identified.
 fn registered(
     entry: &registry::Entry,
     known: Option<&RegisteredRow<'_>>,
@@ -97,7 +98,7 @@ fn registered(
     let path = entry.interpreter.as_path();
     let there = OpenImage::open(path);
     let (known, identity) = match known {
-        // What the interpreter has said counts more than the file.
+        // The interpreter's answer counts more than the file.
         Some(known) if !known.ours => return None,
         Some(RegisteredRow { identity: Some(identity), .. }) => (known?, identity),
         _ => return there.ok().flatten().map(Effective::Image).map(Registered::Image),
@@ -122,14 +123,14 @@ fn is_private(path: &Path) -> bool {
 }
 
 impl Unseen {
-    /// Says that a plan is made of what this command has, unless that is the image.
+    /// Notes that the plan is that of this command, unless the image is the same.
     pub fn note(&self, explanation: &mut Explanation, effective: &Effective) {
         if !matches!(effective, Effective::Image(image) if image.identity() == self.identity) {
             explanation.notes.push(format!("{}, and cannot be seen: the plan is that of this command", self.why));
         }
     }
 
-    /// Says of a program of the architecture `name` what can be known.
+    /// Describes a program of the architecture `name` as far as possible.
     pub fn tell(&self, explanation: &mut Explanation, name: &str) -> Option<Unplanned> {
         let Unseen { why, probe, .. } = self;
         explanation

@@ -1,6 +1,6 @@
-//! `explain`: what a program is, which emulator runs it and how, and what is missing.
+//! `explain`: says what a program is, which emulator runs it and how, and what is missing.
 //!
-//! Gathers an [`Explanation`], a value that JSON shows as it is and text renders; it carries out nothing.
+//! Collects an [`Explanation`]. JSON shows it as it is; text renders it. Nothing is carried out.
 
 mod contents;
 mod cpu;
@@ -23,7 +23,7 @@ use crate::registry::Flags;
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program; a name without a slash is looked for in PATH, and only there
+    /// The program; a name without a slash is searched for in PATH, and only there
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON
@@ -31,12 +31,13 @@ pub struct Args {
     pub json: bool,
 }
 
-/// Everything there is to say about one program.
+/// The explanation of one program.
 #[derive(Debug, Serialize)]
 struct Explanation {
-    /// The program that was asked for.
+    /// The program asked about.
     file: Bytes,
-    /// What `#!` lines led to, last the ELF file that the rest is about; empty for an ELF file.
+    /// The files that `#!` lines led to; the last is the ELF file that the rest describes. Empty
+    /// for an ELF file.
     scripts: Vec<Bytes>,
     header: Option<Header>,
     architecture: Option<Row>,
@@ -45,12 +46,12 @@ struct Explanation {
     privileged: bool,
     emulators: Vec<Tried>,
     plan: Option<PlanView>,
-    /// Which CPU the program finds; none if nothing is to be said of it.
+    /// The CPU that the program finds; none if there is nothing to say about it.
     cpu: Option<Cpu>,
-    /// What does not keep it from running, but deserves to be known.
+    /// Notes that do not keep it from running.
     notes: Vec<String>,
     verdict: Verdict,
-    /// How the program runs if an entry of ours takes it; none if that is as planned.
+    /// How the program runs if an entry of binfmt-dispatch accepts it; none if that is as planned.
     #[serde(skip)]
     how: Option<String>,
 }
@@ -81,15 +82,16 @@ struct Row {
     notes: String,
 }
 
-/// What the running kernel has registered.
+/// The running kernel's entries.
 #[derive(Debug, Serialize)]
 struct Kernel {
-    /// Why there are no entries that can be seen, if so.
+    /// Why no entries can be seen, if so.
     unavailable: Option<String>,
-    /// Whether the kernel may have entries nevertheless: those of the host, seen from inside a container.
+    /// Whether the kernel may have entries nevertheless: in a container, those of the host.
     #[serde(skip)]
     may_have_entries: bool,
-    /// The enabled entries that accept the file. Of several the newest wins, and the kernel does not tell which that is.
+    /// The enabled entries that accept the file. If there are several, the newest wins, and the
+    /// kernel does not say which that is.
     entries: Vec<Entry>,
 }
 
@@ -98,15 +100,15 @@ struct Entry {
     name: Bytes,
     interpreter: Bytes,
     flags: Shown<Flags>,
-    /// Whether its interpreter is an image of ours, so that the plan is what it would carry out.
+    /// Whether its interpreter is an image, so that it would carry out the plan.
     ours: bool,
 }
 
-/// An emulator that was looked for.
+/// A path that was tried for the emulator.
 #[derive(Debug, Serialize)]
 struct Tried {
     path: Bytes,
-    /// Whether this one is taken.
+    /// Whether this one is used.
     chosen: bool,
     /// Why it cannot be opened.
     error: Option<String>,
@@ -122,16 +124,16 @@ struct PlanView {
     sysroot: Option<Bytes>,
 }
 
-/// The emulated CPU, and what the program says of it.
+/// The emulated CPU, and what the program says it needs.
 #[derive(Debug, Serialize)]
 struct Cpu {
-    /// The model that the emulator is given; none if it chooses itself.
+    /// The model that the emulator is given; none if it uses its default.
     model: Option<Bytes>,
-    /// What the program says that it needs, or can use.
+    /// Features that the program says it needs, or can use.
     property: Vec<String>,
-    /// Whether it needs that.
+    /// Whether it needs them.
     required: bool,
-    /// What of it the model lacks, as far as the table knows.
+    /// Those that the model lacks, as far as the table knows.
     lacks: Vec<String>,
 }
 
@@ -145,11 +147,11 @@ struct Environment {
 #[derive(Debug, Serialize)]
 struct Verdict {
     runs: bool,
-    /// 0; 1 if only the kernel's entry is missing; or else what `run` would end with.
+    /// 0 if it runs; 1 if only the kernel's entry is missing; otherwise the exit code of `run`.
     exit_code: u8,
     /// How, or why not.
     reason: String,
-    /// What to do about it.
+    /// The remedy.
     remedy: Option<String>,
 }
 

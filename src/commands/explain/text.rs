@@ -1,4 +1,4 @@
-//! An explanation for a person: a label, then what it is about.
+//! An explanation as text: a label and its lines.
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ const LABEL: usize = 12;
 struct Page(String);
 
 impl Page {
-    /// A line; only the first one of a label shows it.
+    /// Adds a line; only the first line of a label shows the label.
     fn line(&mut self, label: &str, text: &str) {
         let _ = writeln!(self.0, "  {}", format_args!("{label:LABEL$}{text}").to_string().trim_end());
     }
