@@ -11,9 +11,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::Result;
 
@@ -33,14 +35,12 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, handles signals as described at the top of this module. To be called while there is
-/// one thread.
+/// From now on, handles signals as described at the top of this module. They are not blocked, as
+/// started programs would inherit that.
 pub fn heed_signals() -> Result<()> {
-    let signals: SigSet = ENDING.into_iter().collect();
-    // Started programs do not inherit the mask: the standard library unblocks all signals.
-    signals.thread_block()?;
+    let mut signals = Signals::new(ENDING.map(|signal| signal as i32))?;
     thread::spawn(move || {
-        while let Ok(signal) = signals.wait() {
+        for signal in signals.forever().filter_map(|number| Signal::try_from(number).ok()) {
             let mut state = state();
             state.signal.get_or_insert(signal);
             if let Some(running) = state.running {
@@ -60,9 +60,7 @@ pub fn interrupted() -> bool {
 /// If a signal was received, ends this program by it, so that the parent sees which one it was.
 pub fn end_by_signal() {
     let Some(signal) = state().signal else { return };
-    if raise(signal).is_ok() {
-        let _ = SigSet::all().thread_unblock();
-    }
+    let _ = emulate_default_handler(signal as i32);
 }
 
 /// Starts a program, one at a time.
@@ -152,6 +150,13 @@ mod tests {
         assert!(missing.starts_with("missing: No such file"), "{missing}");
         let failed = quietly(&mut Command::new("/bin/false")).unwrap_err().to_string();
         assert_eq!(failed, "false has failed: exit status: 1");
+    }
+
+    #[test]
+    fn programs_are_started_with_no_signal_blocked() {
+        heed_signals().unwrap();
+        let status = output(Command::new("grep").args(["SigBlk", "/proc/self/status"])).unwrap();
+        assert_eq!(status.split_whitespace().last(), Some("0000000000000000"));
     }
 
     #[test]
