@@ -21,7 +21,7 @@ fn version_and_help() {
         assert!(run.succeeded().out().contains(&format!("Usage: binfmt-dispatch {command}")), "{run}");
     }
     let tune = scratch.tool(["tune", "-h"]);
-    assert!(tune.succeeded().out().contains("[possible values: functions, starts, perl,"), "{tune}");
+    assert!(tune.succeeded().out().contains("[possible values: functions,"), "{tune}");
     let run = scratch.tool::<&str>([]);
     assert!(run.out().is_empty() && run.err().contains("Usage:"), "{run}");
     run.exited(2);
