@@ -53,6 +53,7 @@ struct Start {
     execfd: Fd,
 }
 
+/// What ends a start in this process: it becomes another program, or there is a refusal.
 type Never = Result<Infallible, Refusal<'static>>;
 
 /// Becomes the guest's emulator, or the command. Returns only with a refusal.
@@ -99,16 +100,19 @@ impl Start {
     fn dispatch(&self, mut payload: Payload, buffers: &'static mut Buffers) -> Never {
         let image = image(&mut payload, &self.handoff)?; // 6
         let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
-        let (mut world, start) = (self.world(&mut buffers.path), &mut [0; START]);
+        let mut world = self.world(&mut buffers.path);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
-        let guest = identify(&mut world, self.execfd, start)?; // 3, 5
-        if guest.asks() {
+        let start = &mut [0; START];
+        let file = identify(&mut world, self.execfd, start)?; // 3, 5
+        // The command asks which image an entry belongs to, by a file that is marked as a question.
+        if file.asks() {
             return Err(Refusal::Question { image: image.identity() });
         }
-        let mut row = image.table.choose(&guest.guest)?; // 7
+        let mut row = image.table.choose(&file.guest)?; // 7
+        // An emulator by path fits the row to its version.
         let emulator = find_emulator(&mut world, &image, &mut row, process, &mut buffers.head)?; // 1
-        let plan = plan(&mut world, &guest, &row, &emulator, process, invocation); // 1, 2, 4
-        self.hand_over((&image, payload), &plan, replaced, emulator)
+        let plan = plan(&mut world, &file, &row, &emulator, process, invocation); // 1, 2, 4
+        self.hand_over(&image, payload, &plan, replaced, emulator)
     }
 
     /// Access to files and environment, with a buffer for a path.
@@ -131,7 +135,8 @@ impl Start {
     /// Becomes the emulator. Returns only with a refusal.
     fn hand_over(
         &self,
-        (image, payload): (&Image<'static>, Payload),
+        image: &Image<'static>,
+        payload: Payload,
         plan: &Plan<'static, usize>,
         replaced: usize,
         emulator: Emulator<'static, '_, Fd>,

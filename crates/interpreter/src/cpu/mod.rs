@@ -2,8 +2,12 @@
 //!
 //! * `HOST`, the values that an emulator's ELF header must have;
 //! * `nr`, the numbers of the system calls used;
-//! * `syscall`, `exit`, `enter`, and the symbols `_start`, `memcpy`, `memmove`, `memset`, `memcmp`,
-//!   `bcmp`, `strlen`, which the compiler calls.
+//! * `STAT_SIZE`, `STAT_DEV`, `STAT_INO`, `STAT_MTIME`, `STAT_MTIME_NSEC`, where `struct stat` has
+//!   these fields, in words;
+//! * `syscall`, `exit`, `enter`;
+//! * the symbol `_start`, which reserves `SPARE` words below the stack pointer and calls
+//!   `start::relocate` and `start::begin`;
+//! * the symbols `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`, which the compiler calls.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
