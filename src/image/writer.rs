@@ -246,6 +246,11 @@ impl Writer<'_> {
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
         self.put(body.offset, &program.body).map_err(|error| Failure::io(Doing::Write, self.path, error))?;
         self.next = (body.offset + body.len).next_multiple_of(host::page());
+        // The interpreter has the kernel read a string at the payload's last byte, to see whether it
+        // is there. The string has to end there, too.
+        if program.body.last() != Some(&0) {
+            self.next += host::page();
+        }
         let record = ProgramRecord {
             name: self.add_string(name),
             relocatable: program.relocatable.into(),

@@ -43,6 +43,18 @@ fn changed(mut file: Vec<u8>, changes: &[(usize, &[u8])]) -> Vec<u8> {
     file
 }
 
+#[test]
+fn an_emulator_may_fill_its_last_page() {
+    let scratch = Scratch::new();
+    let mut emulator = program();
+    emulator.resize(0x1000, 0xff);
+    let len = 0x1000u64.to_le_bytes();
+    scratch.write("e", changed(emulator, &[(PHDR + P_FILESZ, &len), (PHDR + P_MEMSZ, &len)]));
+    with(&scratch, "e", &[]).exited(0);
+    // The image is complete to its own interpreter, which starts the command.
+    scratch.shell("./i --version").exited(0);
+}
+
 /// A program with a second segment, which is like the first but for some words of its program header.
 fn two_segments(words: &[(usize, u64)]) -> Vec<u8> {
     let mut file = program();

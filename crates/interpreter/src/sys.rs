@@ -105,7 +105,7 @@ fn open(path: &CStr) -> Result<Fd> {
 /// Whether the kernel can read the byte. A system call with an unmapped address fails with EFAULT,
 /// where an access would raise a signal.
 pub fn is_readable(byte: *const u8) -> bool {
-    // Descriptor -1 and an empty or longer name, so no existing file is looked up.
+    // The byte begins a name: an empty one, as the last byte of a payload is zero.
     // SAFETY: at most reads, and the call fails if it cannot.
     let looked = unsafe { call(nr::FACCESSAT, [usize::MAX, byte as usize, 0, 0, 0, 0]) };
     looked != Err(EFAULT)
