@@ -39,7 +39,7 @@ fn ours_last_beside_debians() {
             theirs /usr/lib/binfmt.d qemu-aarch64 qemu-aarch64.conf
             theirs /usr/lib/binfmt.d box-arm64 box-arm64.conf
             boot; ./guest
-            install --replace --prefix $prefix 2>error; grep -c 'box-arm64 .* got' error; ./guest
+            install --replace --prefix $prefix 2>error; grep -c 'takes precedence over box-arm64' error; ./guest
             # Twice, as when a package with snippets is installed later.
             boot; ./guest; boot; ./guest; grep interpreter $REGISTRY/qemu-aarch64
             $TOOL uninstall --prefix $prefix >/dev/null; boot; ./guest
