@@ -37,11 +37,16 @@ use crate::failure::Failure;
 /// The C library's main. It takes the arguments as C's does. The standard library has them only
 /// from its own start-up, which this program does not use, or from glibc, which passes them to
 /// constructors; musl does not.
+///
+/// # Safety
+/// `argv` has `argc` elements, each a string that ends with NUL and lives as long as the program
+/// (C17 5.1.2.2.1).
 // SAFETY: no other function of this program is called main. (Tests have one of their own.)
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[cfg_attr(test, allow(dead_code))]
-pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    let arguments = arguments(argc, argv);
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: by this function's contract.
+    let arguments = unsafe { arguments(argc, argv) };
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version go through the same output code as everything else.
@@ -103,13 +108,16 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
 }
 
 /// The arguments of the C library's main.
-fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+///
+/// # Safety
+/// As for [`main`].
+unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
     let string = |index: usize| {
-        // SAFETY: `main`'s argv has argc elements (C17 5.1.2.2.1).
+        // SAFETY: the index is below argc, and argv has argc elements.
         let element = unsafe { argv.add(index) };
-        // SAFETY: The same.
+        // SAFETY: an element of argv.
         let string = unsafe { *element };
-        // SAFETY: Each of them is a string that lives as long as the program.
+        // SAFETY: each element is a string that lives as long as the program.
         let string = unsafe { CStr::from_ptr(string) };
         OsStr::from_bytes(string.to_bytes()).to_owned()
     };
@@ -132,10 +140,15 @@ mod tests {
     fn the_arguments_are_those_of_main() {
         // The standard library's arguments are those of the test program, not these.
         let strings = [c"binfmt-dispatch", c"--explain", c"/no/such/program"].map(CStr::as_ptr);
-        assert_eq!(main(3, strings.as_ptr()), 127);
+        // SAFETY: as many strings as it says.
+        assert_eq!(unsafe { main(3, strings.as_ptr()) }, 127);
         let odd = [c"a", c"b c", c"", c"\xff"].map(CStr::as_ptr);
-        let read: Vec<Vec<u8>> = arguments(4, odd.as_ptr()).into_iter().map(OsString::into_encoded_bytes).collect();
+        let read: Vec<Vec<u8>> = {
+            // SAFETY: as many strings as it says.
+            unsafe { arguments(4, odd.as_ptr()) }.into_iter().map(OsString::into_encoded_bytes).collect()
+        };
         assert_eq!(read, [&b"a"[..], b"b c", b"", b"\xff"]);
-        assert!(arguments(0, std::ptr::null()).is_empty());
+        // SAFETY: no string is read.
+        assert!(unsafe { arguments(0, std::ptr::null()) }.is_empty());
     }
 }
