@@ -43,7 +43,7 @@ fn what_is_registered_runs_until_it_is_unregistered() {
         cd - >/dev/null
         ./image status >status
         grep -c 'binfmt_misc on /proc/sys/fs/binfmt_misc: enabled' status
-        grep -c ' ours .* POCF .*/image *inside the image$' status
+        grep -c ' ours .* POCF .*/image *embedded in the image$' status
         for name in $names; do
             program=$GUESTS/$name/bin/busybox
             $program uname -m
