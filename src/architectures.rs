@@ -22,13 +22,14 @@ pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'
             None => return Err(Failure::UnknownArchitecture(name.clone())),
         }
     }
-    let in_order = || table.architectures.iter().filter(|architecture| wanted.contains(&&architecture.name)).collect();
+    let in_order =
+        || table.architectures().iter().filter(|architecture| wanted.contains(&&architecture.name)).collect();
     Ok((!all).then(in_order))
 }
 
 /// The architectures that are foreign to this host: those of an image for which none is named.
 pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
-    table.architectures.iter().filter(|architecture| !host::may_be_native(architecture)).collect()
+    table.architectures().iter().filter(|architecture| !host::may_be_native(architecture)).collect()
 }
 
 #[cfg(test)]

@@ -258,7 +258,7 @@ fn what_depends_on_the_cpu_has_a_file_for_each_cpu() {
 #[test]
 fn architectures_are_described_in_the_table_only() {
     let table = dispatch_table::ArchTable::builtin();
-    let words: Vec<String> = (table.architectures.iter())
+    let words: Vec<String> = (table.architectures().iter())
         .flat_map(|row| {
             let machines = row.machine.iter().map(|machine| machine.name.clone());
             machines.chain([format!("qemu-{}", row.name), format!("\"{}\"", row.name), format!("c\"{}\"", row.name)])

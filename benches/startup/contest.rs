@@ -164,7 +164,7 @@ fn write_images(directory: &Path, table: &ArchTable, wanted: &Wanted<'_>) -> Res
     let at = |name: &str| directory.join(name);
     fs::write(at("exec.json"), table_with_strategy_exec()?)?;
     let exec = at("exec.json");
-    let installed = table.architectures.iter().filter(|row| emulator(row).is_ok()).map(|row| row.name.as_str());
+    let installed = table.architectures().iter().filter(|row| emulator(row).is_ok()).map(|row| row.name.as_str());
     let installed: Vec<&str> = installed.collect();
     image(&at("exec"), &["--no-emulators", "--table", exec.to_str().ok_or("the path is not text")?])?;
     image(&at("path"), &["--no-emulators"])?;

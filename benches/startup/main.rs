@@ -111,7 +111,7 @@ fn main() -> ExitCode {
 fn run(mut options: Options) -> Result<ExitCode, Box<dyn Error>> {
     if options.all {
         let table = ArchTable::builtin();
-        let installed = table.architectures.iter().filter(|row| contest::emulator(row).is_ok());
+        let installed = table.architectures().iter().filter(|row| contest::emulator(row).is_ok());
         options.architectures = installed.map(|row| row.name.clone()).collect();
     }
     let report = match &options.figures {
@@ -165,10 +165,13 @@ fn measure(
     let end = Instant::now() + limit;
     let none = || CONTESTANTS.map(|_| Vec::<Sample>::new());
     let mut results: Vec<Results> = subjects.into_iter().map(|subject| (subject, none())).collect();
-    let mut random = Random(1);
+    // Shuffled, so that no contestant always follows the same one.
+    let (mut random, mut order): (_, [usize; CONTESTANTS.len()]) =
+        (fastrand::Rng::with_seed(1), std::array::from_fn(|index| index));
     for round in 0..warm_up + rounds {
         for (index, (subject, samples)) in results.iter_mut().enumerate() {
-            for contestant in random.order(CONTESTANTS.len()) {
+            random.shuffle(&mut order);
+            for contestant in order {
                 if !CONTESTANTS[contestant].runs(subject, index == 0) {
                     continue;
                 }
@@ -185,26 +188,4 @@ fn measure(
     }
     results.retain(|(_, samples)| !samples[0].is_empty());
     Ok(results)
-}
-
-/// `SplitMix64`.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// The numbers below `count`, shuffled, so that no contestant always follows the same one.
-    fn order(&mut self, count: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
-        for last in (1..count).rev() {
-            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
-        }
-        order
-    }
 }

@@ -40,12 +40,12 @@ fn check(table: Result<ArchTable, Error>) -> bool {
         }
     };
     let asked: Vec<(&str, Assignment)> =
-        table.architectures.iter().map(|architecture| (architecture.name.as_str(), given(architecture))).collect();
+        table.architectures().iter().map(|architecture| (architecture.name.as_str(), given(architecture))).collect();
     let compiled = table.compile_with(&asked);
     let read = Table::read(&compiled).expect("it has just been written");
-    assert_eq!(read.rows().count(), table.architectures.len());
+    assert_eq!(read.rows().count(), table.architectures().len());
     let mut rules: Vec<Rule> = Vec::new();
-    for (row, architecture) in read.rows().zip(&table.architectures) {
+    for (row, architecture) in read.rows().zip(table.architectures()) {
         let row = row.expect("it has just been written");
         assert_eq!(row.name.to_str(), Ok(architecture.name.as_str()));
         assert_eq!((row.class, row.data, row.argv0), (architecture.class, architecture.data, architecture.argv0));

@@ -24,23 +24,23 @@ fn check(head: &[u8], file_len: u64, page: u64) -> bool {
         }
     };
     let aligned = |number: u64| number % page == 0;
-    assert!(aligned(program.low) && aligned(program.high) && program.low < program.high);
-    assert!(program.high - program.low <= MAX_SPAN && program.align <= MAX_SPAN);
-    assert!(program.align.is_power_of_two() && program.align >= page);
-    let (mut reached, mut entered) = (program.low, false);
+    assert!(aligned(program.low()) && aligned(program.high()) && program.low() < program.high());
+    assert!(program.high() - program.low() <= MAX_SPAN && program.align() <= MAX_SPAN);
+    assert!(program.align().is_power_of_two() && program.align() >= page);
+    let (mut reached, mut entered) = (program.low(), false);
     for mapping in program.mappings() {
         let end = mapping.address + mapping.file_len + mapping.fresh_len;
         assert!(aligned(mapping.address) && aligned(mapping.file_len) && aligned(mapping.fresh_len));
-        assert!(aligned(mapping.offset) && reached <= mapping.address && end <= program.high);
+        assert!(aligned(mapping.offset) && reached <= mapping.address && end <= program.high());
         // No page of the file's part lies behind the end of the file, where touching it would be a bus error.
         assert!(mapping.file_len == 0 || mapping.offset + mapping.file_len < file_len + page);
         let (zero, len) = mapping.zero;
         assert!(len < page && (len == 0 || mapping.flags & PF_W != 0));
         assert!(len == 0 || mapping.address <= zero && zero + len <= mapping.address + mapping.file_len);
         assert!(mapping.flags & (PF_W | PF_X) != PF_W | PF_X);
-        entered |= mapping.flags & PF_X != 0 && (mapping.address..end).contains(&program.entry);
+        entered |= mapping.flags & PF_X != 0 && (mapping.address..end).contains(&program.entry());
         reached = end;
     }
-    assert!(entered && reached == program.high);
+    assert!(entered && reached == program.high());
     true
 }

@@ -144,7 +144,7 @@ fn emulator() -> &'static [u8] {
     static PROBE: OnceLock<Vec<u8>> = OnceLock::new();
     PROBE.get_or_init(|| {
         let table = ArchTable::builtin();
-        let row = table.architectures.iter().find(|row| row.machine[0].number == HOST.machine.0);
+        let row = table.architectures().iter().find(|row| row.machine[0].number == HOST.machine.0);
         row.expect("the table has this host").probe_elf()
     })
 }

@@ -59,7 +59,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let host = known.ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
     let rows: Vec<&Architecture> = match architectures::named(table, &args.architectures)? {
         Some(rows) => rows,
-        None => table.architectures.iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
+        None => table.architectures().iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
     };
     // Another architecture that may be native can be asked for by name, for a host that cannot run
     // it. The host's own architecture never can.

@@ -94,11 +94,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let changes = match &registry {
         None => None,
         Some(registry) => {
-            let unsettled = registration::finish_leftovers(registry, table, &path, true)?;
+            let leftovers = registration::finish_leftovers(registry, table, &path, true)?;
             let replace = if args.replace { Replace::All } else { Replace::Ours };
             let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: true };
             match registration::plan(registry, goal) {
-                Ok(changes) => Some((registry, changes, unsettled)),
+                Ok(changes) => Some((registry, changes, leftovers)),
                 Err(failures) => {
                     failures.iter().for_each(Failure::report);
                     return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
@@ -126,9 +126,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
     installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
     installation.link(LINK, link)?;
-    if let Some((registry, changes, unsettled)) = &changes {
+    if let Some((registry, changes, leftovers)) = &changes {
         changes.make(registry, &proved, || installation.take_back())?;
-        unsettled.settle(registry);
+        leftovers.finish(registry);
         warn_of_left(changes, &path);
     }
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
@@ -181,7 +181,7 @@ impl NewImage {
     fn read(path: &Path) -> Result<Self, Failure> {
         let image: OpenImage = context::open_image(path)?;
         let mut emulators = BTreeMap::new();
-        for program in image.carried()? {
+        for program in image.programs()? {
             let shown = format!("{} {}", program.name, program.version);
             emulators.extend(program.runs.into_iter().map(|name| (name, shown.trim_end().to_owned())));
         }

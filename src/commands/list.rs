@@ -51,14 +51,14 @@ struct Row<'a> {
 /// [`Failure::UnknownArchitecture`] and [`Failure::Output`].
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(file) = &args.image {
-        return carried(file.as_deref(), args.json);
+        return contents(file.as_deref(), args.json);
     }
     let embedded = match image {
         Effective::Image(image) => image.embedded()?,
         Effective::Table(_) => BTreeSet::new(),
     };
     let rows =
-        architectures::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures.iter().collect());
+        architectures::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures().iter().collect());
     let listed: Vec<Row<'_>> = rows
         .iter()
         .map(|row| Row {
@@ -95,7 +95,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
 }
 
 /// Prints the contents of an image.
-fn carried(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
+fn contents(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let own = if file.is_none() { image::own() } else { None };
     let image = match own {
         Some(own) => own,

@@ -57,7 +57,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials };
     let registry = registration::open_registry(&args.mount)?;
     let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
-    let unsettled = match args.dry_run {
+    let leftovers = match args.dry_run {
         true => None,
         false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),
     };
@@ -78,7 +78,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let _guard = SignalGuard::begin();
     let outcomes = changes.prove(&registry, !args.no_probe)?;
     changes.make(&registry, &outcomes, || {})?;
-    unsettled.into_iter().for_each(|unsettled| unsettled.settle(&registry));
+    leftovers.into_iter().for_each(|leftovers| leftovers.finish(&registry));
     conclude(&changes, &outcomes, interpreter)
 }
 

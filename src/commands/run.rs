@@ -7,15 +7,14 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 
-use dispatch_core::elf::MAX_HEADER;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::message::Text;
-use dispatch_core::pipeline::{Emulator, Head, Process, START, find_emulator, identify, plan};
+use dispatch_core::pipeline::{Emulator, GuestFile, Head, Process, START, find_emulator, identify, plan};
 use dispatch_core::plan::Argument;
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
-use dispatch_core::{Guest, Refusal, Table, emulator_file};
+use dispatch_core::table::Row;
+use dispatch_core::{Refusal, emulator_file};
 use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
 use nix::unistd::{execve, execveat};
@@ -44,7 +43,12 @@ pub struct Args {
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
     let program = Invoked::find(name, arguments)?;
-    let own = is_own(&program, table)?;
+    let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
+    let (mut disk, mut start) = (Disk::default(), [0; START]);
+    let file = program.file.try_clone().map_err(|error| Failure::io(Doing::Read, &program.path, error))?;
+    let file = disk.adopt(file);
+    let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
+    let own = is_own(&image.view()?.table.choose(&guest.guest).map_err(refused)?);
     if let Some(Obstacle { problem, remedy }) = program.obstacle() {
         let message = format!("{problem}: {remedy}");
         return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
@@ -52,72 +56,59 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     if own {
         return Err(execute(&program));
     }
-    let informed = emulators::informed(image, table, &guest(&program)?)?;
-    match start(program, informed.as_ref().unwrap_or(image))? {}
+    let informed = emulators::informed(image, table, &guest.guest)?;
+    match emulate(&program, &guest, &mut disk, informed.as_ref().unwrap_or(image))? {}
 }
 
-/// The program's header.
-///
-/// # Errors
-/// The file has none.
-fn guest(program: &Invoked) -> Result<Guest, Failure> {
-    let mut start = [0; MAX_HEADER];
-    let len = program.file.read_at(&mut start, 0).map_err(|error| Failure::io(Doing::Read, &program.path, error))?;
-    Guest::identify(&start[..len]).map_err(|fault| Failure::refused(&program.path, &Refusal::BadHeader(fault)))
-}
-
-/// Whether a program is for this machine.
-///
-/// # Errors
-/// The machine in its header is unknown.
-fn is_own(program: &Invoked, table: &ArchTable) -> Result<bool, Failure> {
-    let guest = guest(program)?;
-    let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
-    let compiled = table.compile();
-    let compiled = Table::read(&compiled).map_err(|corrupt| refused(corrupt.into()))?;
-    let row = compiled.choose(&guest).map_err(refused)?;
-    Ok(row.name.to_bytes() == host::row().name.as_bytes())
+/// Whether a row's programs are for this machine.
+fn is_own(row: &Row<'_>) -> bool {
+    row.name.to_bytes() == host::row().name.as_bytes()
 }
 
 /// Executes a program for this machine.
 fn execute(program: &Invoked) -> Failure {
     let path = c_string(program.path.as_os_str());
-    let argv: Vec<CString> = [&program.argv0].into_iter().chain(&program.args).map(|word| c_string(word)).collect();
+    let argv: Vec<CString> =
+        [&program.argv0].into_iter().chain(&program.args).map(|argument| c_string(argument)).collect();
     let envp: Vec<CString> = environment().iter().map(|variable| c_string(OsStr::from_bytes(variable))).collect();
     log::info!("{}: a program of this machine, executed", show(program.path.as_os_str()));
     let Err(errno) = execve(&path, &argv, &envp);
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-fn start(program: Invoked, image: &Effective) -> Result<Infallible, Failure> {
+/// Executes the emulator of `guest`, which is what `program` named.
+fn emulate(
+    program: &Invoked,
+    guest: &GuestFile<'_, usize>,
+    disk: &mut Disk,
+    image: &Effective,
+) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
     let process = Process { secure: false, host: host::host(), page: host::page() };
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let image_view = image.view()?;
-    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; emulator_file::HEAD]);
-    let file = disk.adopt(program.file);
-    let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
     let mut row = image_view.table.choose(&guest.guest).map_err(refused)?;
-    let emulator = find_emulator(&mut disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
-    let plan = plan(&mut disk, &guest, &row, &emulator, process, invocation).by_exec();
+    let mut head: Head = [0; emulator_file::HEAD];
+    let emulator = find_emulator(disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
+    let plan = plan(disk, guest, &row, &emulator, process, invocation).by_exec();
 
-    let owned = |word: Argument<'_, &[u8]>| match word {
+    let owned = |argument: Argument<'_, &[u8]>| match argument {
         Argument::Added(string) => string.to_owned(),
         Argument::Callers(bytes) => c_string(OsStr::from_bytes(bytes)),
     };
     let mut argv = Vec::new();
-    plan.argv(&mut |word| argv.push(owned(word)));
+    plan.argv(&mut |argument| argv.push(owned(argument)));
     argv.extend(program.args.iter().map(|argument| c_string(argument)));
     let variables: Vec<Vec<u8>> = environment();
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let mut envp = Vec::new();
-    plan.environment(&variables, &|variable| variable, &mut |word| envp.push(owned(word)));
-    let words: Vec<String> = argv.iter().map(|word| quote(word.to_bytes())).collect();
+    plan.environment(&variables, &|variable| variable, &mut |argument| envp.push(owned(argument)));
+    let words: Vec<String> = argv.iter().map(|argument| quote(argument.to_bytes())).collect();
     log::info!("{}: executed as {}", Text(plan.emulator.to_bytes()), words.join(" "));
     let Err(errno) = match emulator {
-        Emulator::Embedded(resident) => {
-            let program = outside(&resident, image)?;
+        Emulator::Embedded(embedded) => {
+            let program = outside(&embedded, image)?;
             match memfd::path(&program) {
                 // Executing the descriptor fails with ENOENT where the security module TOMOYO is on and
                 // there is no /dev/fd, as in Debian's 5.10: TOMOYO looks up /dev/fd/N.

@@ -210,7 +210,7 @@ impl Status {
             );
         }
         if let Some(Image { path, programs }) = &self.image {
-            text += &format!("\n{path} carries:\n{}", contents::table(programs));
+            text += &format!("\nin {path}:\n{}", contents::table(programs));
         }
         text
     }

@@ -117,7 +117,7 @@ impl fmt::Display for Failure {
                 write!(f, "{0}: no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
             }
             Failure::InTheWay { path } => {
-                write!(f, "{}: left alone, as it is not ours: move it away", show(path.as_os_str()))
+                write!(f, "{}: left alone, as binfmt-dispatch did not write it: move it away", show(path.as_os_str()))
             }
             Failure::DamagedImage { path, fault } => {
                 write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))

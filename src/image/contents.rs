@@ -34,21 +34,21 @@ const DIGEST: usize = 12;
 /// # Errors
 /// [`Failure::DamagedImage`].
 pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
-    let program = |embedded: bool| {
-        move |carried: ProgramInfo| Listed {
-            name: carried.name,
-            path: carried.path,
+    let listed = |embedded: bool| {
+        move |program: ProgramInfo| Listed {
+            name: program.name,
+            path: program.path,
             embedded,
-            version: carried.version,
-            size: carried.size,
-            base: carried.base,
-            digest: embedded.then(|| Digits(&carried.digest).to_string()),
-            runs: carried.runs,
-            cpus: carried.cpus,
+            version: program.version,
+            size: program.size,
+            base: program.base,
+            digest: embedded.then(|| Digits(&program.digest).to_string()),
+            runs: program.runs,
+            cpus: program.cpus,
         }
     };
-    let (carried, asked) = (image.carried()?, image.asked()?);
-    Ok(carried.into_iter().map(program(true)).chain(asked.into_iter().map(program(false))).collect())
+    let (embedded, asked) = (image.programs()?, image.asked()?);
+    Ok(embedded.into_iter().map(listed(true)).chain(asked.into_iter().map(listed(false))).collect())
 }
 
 /// The same as text.

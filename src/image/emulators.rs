@@ -34,7 +34,7 @@ pub struct Source<'t> {
 pub struct FromImage {
     image: Rc<OpenImage>,
     /// The image's record of it.
-    pub carried: ProgramInfo,
+    pub program: ProgramInfo,
 }
 
 impl<'t> Source<'t> {
@@ -48,17 +48,17 @@ impl<'t> Source<'t> {
     /// # Errors
     /// [`Failure::DamagedImage`].
     fn of_image(architecture: &'t Architecture, image: &Rc<OpenImage>) -> Result<Option<Self>, Failure> {
-        let carried = image.carried()?.into_iter().find(|carried| carried.runs.contains(&architecture.name));
-        Ok(carried.map(|carried| {
-            let path = PathBuf::from(&carried.path);
-            Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), carried }) }
+        let program = image.programs()?.into_iter().find(|program| program.runs.contains(&architecture.name));
+        Ok(program.map(|program| {
+            let path = PathBuf::from(&program.path);
+            Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), program }) }
         }))
     }
 
     /// Its path, or its name in the image that it is taken from, for messages.
     pub fn shown(&self) -> String {
         match &self.from_image {
-            Some(FromImage { carried, .. }) => format!("{} of the image of this command", carried.name),
+            Some(FromImage { program, .. }) => format!("{} of the image of this command", program.name),
             None => show(self.path.as_os_str()).to_string(),
         }
     }
@@ -69,7 +69,7 @@ impl<'t> Source<'t> {
     /// It cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         match &self.from_image {
-            Some(FromImage { image, carried }) => image.program_elf(carried.number),
+            Some(FromImage { image, program }) => image.program_elf(program.number),
             None => std::fs::read(&self.path).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
     }
@@ -169,14 +169,14 @@ pub fn find<'t>(
 ///
 /// # Errors
 /// It cannot be read, or no file can be made.
-pub fn outside(resident: &Embedded<'_>, image: &Effective) -> Result<File, Failure> {
-    let name = Path::new(OsStr::from_bytes(resident.name().to_bytes()));
+pub fn outside(embedded: &Embedded<'_>, image: &Effective) -> Result<File, Failure> {
+    let name = Path::new(OsStr::from_bytes(embedded.name().to_bytes()));
     let program = match image {
-        Effective::Image(image) => image.elf(resident)?,
+        Effective::Image(image) => image.elf(embedded)?,
         // A table has no programs.
         Effective::Table(_) => Vec::new(),
     };
-    memfd::holding(resident.name(), MFdFlags::MFD_CLOEXEC, &program)
+    memfd::holding(embedded.name(), MFdFlags::MFD_CLOEXEC, &program)
         .map_err(|error| Failure::io(Doing::Make, name, error))
 }
 
@@ -194,7 +194,7 @@ pub struct Probed {
 
 impl Probed {
     /// The same in the form for the table, for an emulator that is opened by its path.
-    pub fn given(&self) -> Assignment {
+    pub fn assignment(&self) -> Assignment {
         Assignment { version: self.version.parse().ok(), plain: self.plain, ..Assignment::default() }
     }
 
@@ -208,7 +208,7 @@ impl Probed {
 /// not fail because of an option from the table.
 pub fn examine(source: &Source<'_>) -> Probed {
     let version = match &source.from_image {
-        Some(program) => program.carried.version.clone(),
+        Some(program) => program.program.version.clone(),
         None => version(&source.path),
     };
     let known = if version.is_empty() { "not known" } else { &version };
@@ -230,7 +230,7 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
     }
     // Without a path it cannot be tried; the result from when its image was written still holds.
     if let Some(program) = source.from_image.as_ref().filter(|_| !memfd::has_paths()) {
-        return (program.carried.cpus.is_empty(), None);
+        return (program.program.cpus.is_empty(), None);
     }
     let (path, _file) = match source.executable() {
         Ok(executable) => executable,
@@ -283,7 +283,7 @@ pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<O
     }
     let informed = ask(architecture).map(|(probed, asked)| {
         probed.warning.iter().for_each(|warning| log::info!("{warning}"));
-        let given = Assignment { asked: Some(asked), ..probed.given() };
+        let given = Assignment { asked: Some(asked), ..probed.assignment() };
         Effective::Table(table.compile_with(&[(&architecture.name, given)]))
     });
     Ok(informed)

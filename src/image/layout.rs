@@ -58,7 +58,7 @@ impl LaidOut {
         let head = &file[..file.len().min(HEAD)];
         let program = EmulatorFile::examine(head, file.len() as u64, host, page)?;
         let mappings: Vec<Mapping> = program.mappings().collect();
-        let mut body_end = program.low;
+        let mut body_end = program.low();
         for (index, mapping) in mappings.iter().enumerate() {
             let last = index + 1 == mappings.len();
             let file_end = mapping.address + mapping.file_len;
@@ -70,7 +70,7 @@ impl LaidOut {
             }
             body_end = if left_out { file_end } else { file_end + mapping.fresh_len };
         }
-        let len = body_end - program.low;
+        let len = body_end - program.low();
         if len > file.len() as u64 + MAX_HOLES {
             return Err(ProgramFault::Sparse);
         }
@@ -80,7 +80,7 @@ impl LaidOut {
         for segment in elf.program_headers.iter().filter(|segment| segment.p_type == PT_LOAD && segment.p_memsz != 0) {
             // EmulatorFile::examine has found every segment inside the file and between low and
             // high.
-            let to = (segment.p_vaddr - program.low) as usize;
+            let to = (segment.p_vaddr - program.low()) as usize;
             let from = segment.p_offset as usize;
             let count = segment.p_filesz as usize;
             body[to..to + count].copy_from_slice(&file[from..from + count]);
@@ -91,13 +91,13 @@ impl LaidOut {
             return Err(ProgramFault::Segments(MAX_SEGMENTS));
         }
         Ok(LaidOut {
-            relocatable: program.relocatable,
-            low: program.low,
-            high: program.high,
-            align: program.align,
-            entry: program.entry,
-            phdr: program.phdr,
-            phnum: program.phnum.into(),
+            relocatable: program.relocatable(),
+            low: program.low(),
+            high: program.high(),
+            align: program.align(),
+            entry: program.entry(),
+            phdr: program.phdr(),
+            phnum: program.phnum().into(),
             body,
             segments,
             words: Vec::new(),

@@ -160,7 +160,7 @@ impl OpenImage {
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
-    pub fn carried(&self) -> Result<Vec<ProgramInfo>, Failure> {
+    pub fn programs(&self) -> Result<Vec<ProgramInfo>, Failure> {
         let image = self.view()?;
         let origins = self.part(self.header.origins).unwrap_or_default();
         let origins = origins.chunks_exact(OriginRecord::SIZE).filter_map(OriginRecord::read);
@@ -170,7 +170,7 @@ impl OpenImage {
                 .and_then(|strings| strings.iter().next())
                 .map_or(String::new(), |text| text.to_string_lossy().into())
         };
-        let carried = image.programs().zip(origins).zip(0..).map(|((program, origin), number)| {
+        let programs = image.programs().zip(origins).zip(0..).map(|((program, origin), number)| {
             let program = program.map_err(|fault| self.damaged(fault))?;
             Ok(ProgramInfo {
                 number,
@@ -186,7 +186,7 @@ impl OpenImage {
                     .collect(),
             })
         });
-        carried.collect()
+        programs.collect()
     }
 
     /// The emulators by their paths that were asked for their versions.
@@ -216,7 +216,7 @@ impl OpenImage {
     /// # Errors
     /// [`Failure::DamagedImage`].
     pub fn embedded(&self) -> Result<BTreeSet<String>, Failure> {
-        Ok(self.carried()?.into_iter().flat_map(|program| program.runs).collect())
+        Ok(self.programs()?.into_iter().flat_map(|program| program.runs).collect())
     }
 
     /// A program as an ELF file that execve(2) starts: its memory, with program headers to match.

@@ -100,13 +100,13 @@ pub fn write(
     let count = content.emulators.len() + 1;
     let probed: Vec<Probed> = content.emulators.iter().map(emulators::examine).collect();
     probed.iter().for_each(Probed::warn);
-    let compiled = content.table.compile_with(&given(content, &probed));
+    let compiled = content.table.compile_with(&assignments(content, &probed));
     let json = content.table.json();
     // Name and path of each, where bytes that are not UTF-8 may become three, and a version of 100
     // characters.
-    let room = |path: &Path| 6 * path.as_os_str().len() + 512;
-    let strings: usize = content.emulators.iter().map(|source| room(&source.path)).sum();
-    let strings = strings + room(Path::new(&content.command.path));
+    let most = |path: &Path| 6 * path.as_os_str().len() + 512;
+    let strings: usize = content.emulators.iter().map(|source| most(&source.path)).sum();
+    let strings = strings + most(Path::new(&content.command.path));
     let per_program =
         ProgramRecord::SIZE + OriginRecord::SIZE + MAX_SEGMENTS * SegmentRecord::SIZE + MAX_WORDS * WordRecord::SIZE;
     let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + count * per_program;
@@ -133,7 +133,7 @@ pub fn write(
         log::info!("{}: put into the image", source.shown());
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let file = source.from_image.as_ref().map(|program| (program.carried.digest, program.carried.size));
+        let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
         let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: probed.version, file };
         writer.program(&bytes, origin, base(content, index as u64 + 1))?;
     }
@@ -142,7 +142,7 @@ pub fn write(
     let origins = writer.add_records(&writer.origins.clone());
     assert!(
         writer.meta.len() as u64 <= bodies,
-        "the room for everything but bodies was computed as the most it can be"
+        "the space for everything but bodies was computed as the most it can be"
     );
 
     let mut header = ImageHeader {
@@ -172,17 +172,17 @@ pub fn write(
 }
 
 /// Probes the emulators that the rows get: each architecture's first one.
-fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
+fn assignments<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
     let mut all: Vec<(&str, Assignment)> = Vec::new();
     for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
         if !all.iter().any(|(name, _)| *name == source.architecture.name) {
-            all.push((&source.architecture.name, Assignment { program, ..probed.given() }));
+            all.push((&source.architecture.name, Assignment { program, ..probed.assignment() }));
         }
     }
     for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
         if let Some((probed, asked)) = emulators::ask(architecture) {
             probed.warn();
-            all.push((&architecture.name, Assignment { asked: Some(asked), ..probed.given() }));
+            all.push((&architecture.name, Assignment { asked: Some(asked), ..probed.assignment() }));
         }
     }
     all
@@ -190,7 +190,8 @@ fn given<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assig
 
 /// The address that program `number` is prelinked for; `None` to leave it as it is.
 fn base(content: &Content<'_>, number: u64) -> Option<u64> {
-    // SplitMix64: inputs that are close give results that are not.
+    // SplitMix64: inputs that are close give results that are not. It is written out here because
+    // the same seed gives the same image with every version of this command.
     let mut mixed = content.seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

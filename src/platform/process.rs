@@ -33,7 +33,8 @@ pub fn executes(command: &mut Command, program: File) {
         let Err(errno) = execveat(&program, c"", &[c"program"], &[] as &[&CStr], AtFlags::AT_EMPTY_PATH);
         Err(errno.into())
     };
-    // SAFETY: this program has one thread, so the child may do whatever the parent may.
+    // SAFETY: between fork and exec the closure makes one system call, which is allowed even if other
+    // threads hold locks (fork(2)).
     unsafe { command.pre_exec(execute) };
 }
 

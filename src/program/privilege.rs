@@ -7,7 +7,9 @@ use std::os::unix::fs::MetadataExt;
 
 use dispatch_core::bytes;
 use dispatch_core::handoff::is_since;
-use dispatch_core::privilege::{Caller, Capabilities, EFFECTIVE_IDS_COUNT, File as Credited, Ids, Ignored, Start};
+use dispatch_core::privilege::{
+    COMPARES_EFFECTIVE_IDS, Caller, Capabilities, File as Credited, Ids, Ignored, Privileges,
+};
 use nix::unistd::{getegid, geteuid, getgid, getgroups, getuid};
 use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs};
 use rustix::system::uname;
@@ -24,7 +26,7 @@ const OVERFLOW: u32 = 65534;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The decision of the kernel.
-    pub start: Start,
+    pub privileges: Privileges,
     /// Why the file's set-id bits have no effect.
     pub ignored: Option<Ignored>,
 }
@@ -52,10 +54,10 @@ pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
         bounding: bounding.held,
         no_root: thread::capabilities_secure_bits().is_ok_and(|bits| bits.contains(CapabilitiesSecureBits::NO_ROOT)),
         no_new_privs: thread::no_new_privs().unwrap_or(false),
-        effective_ids_count: is_since(uname().release().to_bytes(), EFFECTIVE_IDS_COUNT),
+        compares_effective_ids: is_since(uname().release().to_bytes(), COMPARES_EFFECTIVE_IDS),
     };
     let file = file.map_or(Ok(Credited::PLAIN), |file| look_at(file, bounding.known))?;
-    Ok(Outcome { start: caller.start(&file), ignored: caller.ignores(&file).filter(|_| file.is_set_id()) })
+    Ok(Outcome { privileges: caller.start(&file), ignored: caller.ignores(&file).filter(|_| file.is_set_id()) })
 }
 
 /// Capabilities, one bit each.

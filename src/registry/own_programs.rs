@@ -117,14 +117,14 @@ mod tests {
 
     fn line(architecture: &Architecture) -> RegisterLine {
         let rule = architecture.rules().remove(0).rule;
-        RegisterLine::new(OsStr::new("e"), Matcher::Rule(rule), Path::new("/i"), Flags::ours(false)).unwrap()
+        RegisterLine::new(OsStr::new("e"), Matcher::Rule(rule), Path::new("/i"), Flags::of_image(false)).unwrap()
     }
 
     #[test]
     fn this_machine_is_never_captured() {
         let table = ArchTable::builtin();
         let own = OwnPrograms::read();
-        for architecture in &table.architectures {
+        for architecture in table.architectures() {
             let itself = host::row() == architecture;
             assert_eq!(own.reject_capture(&line(architecture)).is_err(), itself, "{}", architecture.name);
         }

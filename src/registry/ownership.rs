@@ -49,7 +49,7 @@ pub fn look_up<'t>(
 ) -> Vec<RegisteredRow<'t>> {
     let mut images = Images::default();
     let described = table
-        .architectures
+        .architectures()
         .iter()
         .flat_map(|architecture| architecture.rules().into_iter().map(move |rule| (architecture, rule)));
     let known = |(architecture, described): (&'t Architecture, EntryRule)| {
@@ -157,12 +157,12 @@ mod tests {
 
     fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> RegisteredRow<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));
-        let described = table.architectures[0].rules().remove(0);
+        let described = table.architectures()[0].rules().remove(0);
         let entry = Entry {
             name: described.name.clone().into(),
             enabled: true,
             interpreter: interpreter.into(),
-            flags: Flags::ours(credentials),
+            flags: Flags::of_image(credentials),
             matcher: Matcher::Rule(described.rule),
         };
         look_up(table, &[entry], Path::new("/gone/image"), |_, _| said.clone()).remove(0)

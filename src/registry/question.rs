@@ -159,7 +159,7 @@ mod tests {
             name: name.into(),
             enabled: true,
             interpreter: PathBuf::from("/i"),
-            flags: Flags::ours(false),
+            flags: Flags::of_image(false),
             matcher: Matcher::Rule(rule),
         }
     }
@@ -168,7 +168,7 @@ mod tests {
     fn every_entry_of_the_table_can_be_asked() {
         let table = ArchTable::builtin();
         let asker = Asker { entries: &[], table: table.compile(), live: false, hung: RefCell::default() };
-        for architecture in &table.architectures {
+        for architecture in table.architectures() {
             for described in architecture.rules() {
                 let question = asker.question(&entry(&described.name, described.rule), architecture);
                 assert!(question.is_some_and(|question| Guest::asks(&question)), "{}", described.name);

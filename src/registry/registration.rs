@@ -107,9 +107,9 @@ pub fn finish_leftovers(
     probing: bool,
 ) -> Result<Unsettled, Failure> {
     let entries = registry.entries()?;
-    let mut unsettled = Unsettled::default();
+    let mut leftovers = Unsettled::default();
     if !entries.iter().any(transaction::is_named_so) {
-        return Ok(unsettled);
+        return Ok(leftovers);
     }
     let asker = Asker::new(registry, &entries, table)?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
@@ -117,16 +117,16 @@ pub fn finish_leftovers(
     for interrupted in ownership::leftovers(&known, &entries, image, ask) {
         match interrupted.finish(registry) {
             Ok(true) => log::info!("{}: ended what an interrupted run began", show(&interrupted.entry.name)),
-            Ok(false) => unsettled.0.push(interrupted),
+            Ok(false) => leftovers.0.push(interrupted),
             Err(failure) => failure.report(),
         }
     }
-    Ok(unsettled)
+    Ok(leftovers)
 }
 
 impl Unsettled {
     /// Completes what can be completed now that other entries have the names.
-    pub fn settle(&self, registry: &Registry) {
+    pub fn finish(&self, registry: &Registry) {
         for interrupted in &self.0 {
             if let Err(failure) = interrupted.finish(registry) {
                 failure.report();
@@ -295,12 +295,12 @@ mod tests {
     const OURS: &str = "/our/image";
 
     fn entry(table: &ArchTable, interpreter: &str) -> Entry {
-        let described = table.architectures[0].rules().remove(0);
+        let described = table.architectures()[0].rules().remove(0);
         Entry {
             name: described.name.into(),
             enabled: true,
             interpreter: interpreter.into(),
-            flags: Flags::ours(false),
+            flags: Flags::of_image(false),
             matcher: Matcher::Rule(described.rule),
         }
     }
@@ -308,9 +308,10 @@ mod tests {
     /// The changes of a run, given this entry.
     fn changes(entry: Entry, replace: Replace) -> Result<Option<Change>, Failure> {
         let table = ArchTable::builtin();
-        let described = table.architectures[0].rules().remove(0);
+        let described = table.architectures()[0].rules().remove(0);
         let name = OsStr::new(&described.name);
-        let line = RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::ours(false)).unwrap();
+        let line =
+            RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::of_image(false)).unwrap();
         change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS), |_, _| None), replace)
     }
 

@@ -44,7 +44,7 @@ impl Interpreter<'_> {
     /// is safe.
     pub fn flags(&self, architecture: &Architecture) -> Flags {
         let Credentials { credentials, no_credentials } = self.credentials;
-        Flags::ours(!no_credentials && (credentials || self.holds(architecture)))
+        Flags::of_image(!no_credentials && (credentials || self.holds(architecture)))
     }
 }
 
@@ -88,7 +88,7 @@ pub fn select<'t>(
 ) -> Selection<'t> {
     let own = OwnPrograms::read();
     let mut selection = Selection::default();
-    let every: Vec<&Architecture> = table.architectures.iter().collect();
+    let every: Vec<&Architecture> = table.architectures().iter().collect();
     for &architecture in named.unwrap_or(&every) {
         let has_emulator = || {
             if interpreter.holds(architecture) {
@@ -152,6 +152,7 @@ impl Skipped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn interpreter(embedded: &BTreeSet<String>) -> Interpreter<'_> {
         Interpreter { path: Path::new("/i"), embedded, credentials: Credentials::default() }
@@ -159,9 +160,11 @@ mod tests {
 
     #[test]
     fn emulators_inside_are_emulators_and_get_credentials() {
-        let mut table = ArchTable::builtin();
-        table.architectures.iter_mut().for_each(|row| row.emulators = vec!["/no/such".into()]);
-        let rows: Vec<_> = table.architectures.iter().collect();
+        let table = ArchTable::builtin();
+        let nowhere = |row: &Architecture| json!({ "name": row.name, "emulators": ["/no/such"] });
+        let rows: Vec<_> = table.architectures().iter().map(nowhere).collect();
+        let table = table.merge(&json!({ "version": 1, "architectures": rows }).to_string()).unwrap();
+        let rows: Vec<_> = table.architectures().iter().collect();
         let (embedded, outside) = (rows[0], rows[1]);
         let names = BTreeSet::from([embedded.name.clone()]);
         let with = interpreter(&names);
@@ -185,20 +188,17 @@ mod tests {
         let all = select(&table, None, with, |_| true);
         assert_eq!((all.chosen.len(), all.failures.len()), (0, 0));
         assert!(all.skipped.iter().all(|(_, skipped)| *skipped == Skipped::Native));
-        let one = select(&table, Some(&[&table.architectures[0]]), with, |_| true);
+        let one = select(&table, Some(&[&table.architectures()[0]]), with, |_| true);
         assert!(matches!(one.failures[..], [Failure::Native { .. }]));
     }
 
     #[test]
     fn what_would_capture_this_machine_is_refused() {
-        let mut table = ArchTable::builtin();
-        let own = table.architectures.iter_mut().find(|row| row.name == std::env::consts::ARCH);
         // As if the table did not say that it is native, and with an emulator that exists.
-        let own = own.map(|own| {
-            own.emulators = vec!["/bin/sh".into()];
-            own.name.clone()
-        });
+        let own = json!({ "name": std::env::consts::ARCH, "emulators": ["/bin/sh"] });
+        let table = json!({ "version": 1, "architectures": [own] }).to_string();
+        let table = ArchTable::builtin().merge(&table).unwrap();
         let selection = select(&table, None, interpreter(&BTreeSet::new()), |_| false);
-        assert_eq!(own.is_some(), matches!(selection.failures[..], [Failure::CapturesHost { .. }]));
+        assert!(matches!(selection.failures[..], [Failure::CapturesHost { .. }]));
     }
 }

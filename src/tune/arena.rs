@@ -150,7 +150,7 @@ impl Arena<'_> {
         let path = PathBuf::from(format!("{DESCRIPTORS}/{}", file.as_raw_fd()));
         // As distributions register QEMU; argv[0] is left out, for the sake of QEMU before 5.2.
         let plain = Flags { fix_binary: true, ..Flags::default() };
-        let flags = if image { Flags::ours(true) } else { plain };
+        let flags = if image { Flags::of_image(true) } else { plain };
         for line in selection::lines(self.architecture, &path, flags)? {
             if self.registered.is_some() {
                 self.registry.unregister(line.name())?;

@@ -171,7 +171,11 @@ fn somebody_elses_entry_takes_it() {
     let explain = "$TOOL --table table explain ./p";
     let run = Namespace::empty().run(&scratch, &format!("{script}; {explain}"));
     run.has("kernel      entry other takes it, with /bin/true (flags )");
-    run.verdict(0, "it runs by entry other, which is not ours; the plan is what binfmt-dispatch would do", "");
+    run.verdict(
+        0,
+        "it runs by entry other, which belongs to another tool; the plan is what binfmt-dispatch would do",
+        "",
+    );
     let run = Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
     run.has("note        the kernel's entry other would take it, and is turned off").exited(1);
     let run =
@@ -187,7 +191,7 @@ fn every_row_knows_its_programs() {
     need!(Namespace);
     let scratch = Scratch::new();
     let table = dispatch_table::ArchTable::builtin();
-    for row in &table.architectures {
+    for row in table.architectures() {
         scratch.probe("p", &row.name);
         let run = Namespace::empty().tool(&scratch, ["explain", "--json", "./p"]);
         let json = run.json();

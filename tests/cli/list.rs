@@ -17,7 +17,7 @@ fn names_and_aliases() {
     let aarch64 = "aarch64  64-bit little-endian  /bin/cat  arm64 arm64/v8";
     assert_eq!(names(&["arm64"]), [aarch64]);
     assert_eq!(names(&["linux/arm64", "aarch64"]), [aarch64]);
-    assert_eq!(names(&[]).len(), dispatch_table::ArchTable::builtin().architectures.len());
+    assert_eq!(names(&[]).len(), dispatch_table::ArchTable::builtin().architectures().len());
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn what_cannot_be_measured_is_told() {
 fn the_table_has_models_that_are_worth_comparing() {
     let table = dispatch_table::ArchTable::builtin();
     let chosen = |row: &&dispatch_table::Architecture| row.versions.iter().any(|tuning| tuning.cpu.is_some());
-    for row in table.architectures.iter().filter(chosen) {
+    for row in table.architectures().iter().filter(chosen) {
         let newest = row.versions.first().and_then(|tuning| tuning.cpu.as_ref());
         assert!(newest.is_some_and(|cpu| row.cpus.contains(cpu)), "{}: {:?}", row.name, row.cpus);
     }

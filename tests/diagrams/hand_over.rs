@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::compare_or_write;
 use crate::drawing::{Fill, Svg};
 use crate::example::Example;
 use crate::maps::{Part, What, parts};
-use crate::settle;
 use crate::support::{Namespace, Report, compiled, need};
 
 const TITLE: &str = "The process before and after the hand-over";
@@ -153,5 +153,5 @@ fn hand_over() {
     let example = Example::new();
     example.scratch.probe("guest", "aarch64");
     let columns = start(&example);
-    settle("hand-over.svg", &svg(&example, &columns));
+    compare_or_write("hand-over.svg", &svg(&example, &columns));
 }

@@ -5,9 +5,9 @@ use dispatch_core::image::{ImageHeader, OriginRecord, ProgramRecord, SegmentReco
 use dispatch_core::record::Field;
 use dispatch_core::table::{RowRecord, TableHeader};
 
+use crate::compare_or_write;
 use crate::drawing::{Fill, Svg};
 use crate::example::Example;
-use crate::settle;
 use crate::support::need;
 
 const TITLE: &str = "The image: file, payload, and an emulator in it";
@@ -155,5 +155,5 @@ fn svg(example: &Example) -> String {
 #[test]
 fn image_layout() {
     need!(Compiler);
-    settle("image-layout.svg", &svg(&Example::new()));
+    compare_or_write("image-layout.svg", &svg(&Example::new()));
 }

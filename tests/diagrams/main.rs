@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Compares `svg` with the diagram `name` of the documents, or writes it.
 #[track_caller]
-fn settle(name: &str, svg: &str) {
+fn compare_or_write(name: &str, svg: &str) {
     if let Some(directory) = std::env::var_os("BINFMT_DISPATCH_DIAGRAMS").map(PathBuf::from) {
         // Cargo runs tests in the package's directory.
         std::fs::write(directory.join(name), svg).unwrap();

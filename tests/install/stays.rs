@@ -16,7 +16,7 @@ fn what_is_somebody_elses_stays() {
     ] {
         let path = scratch.write(format!("r/{name}"), "mine");
         let seen = install(&[]);
-        assert!(seen.exited(1).err().contains("as it is not ours"), "{seen}");
+        assert!(seen.exited(1).err().contains("as binfmt-dispatch did not write it"), "{seen}");
         scratch.tool(["uninstall", "--root", "r"]).exited(1);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         fs::remove_file(path).unwrap();

@@ -64,7 +64,7 @@ fn damaged_payloads() {
     let (good, payload) = image(&scratch);
     type Change<'c> = (&'c dyn Fn(&mut ImageHeader), &'c str);
     let changes: [Change<'_>; 9] = [
-        (&|header| header.magic[0] = 0, "carries no architecture table"),
+        (&|header| header.magic[0] = 0, "has no architecture table"),
         (&|header| header.version = 1, "has layout version 1, not 2"),
         (&|header| header.host = 183, "is for hosts of ELF machine 183"),
         (&|header| header.len += 1, "is cut short"),
@@ -91,12 +91,12 @@ fn payloads_that_are_not_all_there() {
     scratch.probe("guest", "aarch64");
     let (good, _) = image(&scratch);
     let last = good.program_headers(PT_LOAD).len() - 1;
-    refused(&scratch, INTERPRETER, "carries no architecture table");
-    refused(&scratch, good.clone().with_load(last, 0, |word| word & !0xffff_ffff).0, "carries no architecture table");
+    refused(&scratch, INTERPRETER, "has no architecture table");
+    refused(&scratch, good.clone().with_load(last, 0, |word| word & !0xffff_ffff).0, "has no architecture table");
     // p_filesz and p_memsz.
     let shortened = |len| good.clone().with_load(last, 32, |_| len).with_load(last, 40, |_| len).0;
-    refused(&scratch, shortened(0), "carries no architecture table");
-    refused(&scratch, shortened(20), "carries no architecture table");
+    refused(&scratch, shortened(0), "has no architecture table");
+    refused(&scratch, shortened(20), "has no architecture table");
     refused(&scratch, shortened(0x1_0000), "is cut short");
 }
 
@@ -146,9 +146,9 @@ fn a_damaged_image_started_by_hand_says_so() {
     let (good, payload) = image(&scratch);
     for (file, problem) in [
         (&good.0[..payload + PAGE], "is cut short"),
-        (&good.clone().with(payload, &[0]).0, "carries no architecture table"),
+        (&good.clone().with(payload, &[0]).0, "has no architecture table"),
         (&good.clone().with(payload + LEN, &[1]).0, "is damaged"),
-        (INTERPRETER, "carries no architecture table"),
+        (INTERPRETER, "has no architecture table"),
     ] {
         scratch.write("damaged", file);
         let line = format!("the image {problem}: write it again with binfmt-dispatch image");

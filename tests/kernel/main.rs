@@ -25,7 +25,7 @@ mod handover;
 // Registered files that are damaged.
 mod images;
 // Embedded emulators, as they see it themselves.
-mod inside;
+mod embedded;
 // Registries of whole machines.
 mod machine;
 // Strict accounting of memory.

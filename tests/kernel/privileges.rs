@@ -1,7 +1,7 @@
 //! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist: with flag C they run where the emulator
 //! is embedded in the image and are refused where it is opened by a path; without it they run unprivileged.
 
-use crate::inside::whole;
+use crate::embedded::whole;
 use crate::support::{Kind, Namespace, Report, Scratch, build, need, reporting};
 
 /// Becomes an ordinary user.

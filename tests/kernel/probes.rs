@@ -14,13 +14,8 @@ fn rows() -> Vec<(Architecture, bool)> {
     let table = ArchTable::builtin();
     let host = table.find(std::env::consts::ARCH).expect("the table has this machine").name.clone();
     let installed = |row: &Architecture| row.emulator_paths().any(|path| Path::new(path).is_file());
-    table
-        .architectures
-        .into_iter()
-        .filter(installed)
-        .map(|row| (row.native_on.contains(&host), row))
-        .map(|(n, r)| (r, n))
-        .collect()
+    let rows = table.architectures().iter().filter(|row| installed(row));
+    rows.map(|row| (row.clone(), row.native_on.contains(&host))).collect()
 }
 
 /// The names of those that it may not run by itself; all that should be there are.
@@ -63,7 +58,7 @@ fn position_independent_probes_are_registered_too() {
     let scratch = Scratch::new();
     let table = ArchTable::builtin();
     let host = table.find(std::env::consts::ARCH).unwrap().name.clone();
-    let foreign: Vec<_> = table.architectures.iter().filter(|row| !row.native_on.contains(&host)).collect();
+    let foreign: Vec<_> = table.architectures().iter().filter(|row| !row.native_on.contains(&host)).collect();
     for row in &foreign {
         let mut probe = row.probe_elf();
         probe[16..18].copy_from_slice(&row.data.u16_bytes(3));

@@ -108,7 +108,7 @@ impl Namespace {
         Need::Qemu.is_stated();
         let table = ArchTable::builtin();
         let host = table.find(std::env::consts::ARCH).expect("the table has this machine");
-        let installed = table.architectures.iter().filter(|row| {
+        let installed = table.architectures().iter().filter(|row| {
             !row.native_on.contains(&host.name) && row.emulator_paths().any(|path| PathBuf::from(path).is_file())
         });
         let names: Vec<&str> = installed.map(|row| row.name.as_str()).collect();

@@ -58,7 +58,7 @@ pub struct Entry {
 
 impl Flags {
     /// The flags that binfmt-dispatch registers with; `C` is added by choice.
-    pub fn ours(credentials: bool) -> Self {
+    pub fn of_image(credentials: bool) -> Self {
         Flags { preserve_argv0: true, open_binary: true, credentials, fix_binary: true }
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let entry = parse(text).unwrap();
         assert!(entry.enabled);
         assert_eq!(entry.interpreter, PathBuf::from("/a b/c"));
-        assert_eq!(entry.flags, Flags::ours(true));
+        assert_eq!(entry.flags, Flags::of_image(true));
         assert_eq!(entry.matcher, Matcher::Rule(Rule::new(1, b"\x7fE", b"\xff\x0f").unwrap()));
         assert!(entry.accepts(b"-\x7f\xf5"));
     }

@@ -88,27 +88,14 @@ impl Say for EmulatorFault {
 
 display!(EmulatorFault);
 
-/// An emulator that can be mapped. Addresses are those in the file; those of a
-/// [`EmulatorFile::relocatable`] emulator all shift by the same distance.
+/// An emulator that can be mapped: only [`EmulatorFile::examine`] makes one. Addresses are those in
+/// the file; those of a [`EmulatorFile::relocatable`] emulator all shift by the same distance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmulatorFile<'a> {
-    /// Whether the emulator is position-independent (`ET_DYN`).
-    pub relocatable: bool,
-    /// Lowest address, a multiple of the page size.
-    pub low: u64,
-    /// One past the highest address, a multiple of the page size.
-    pub high: u64,
-    /// Alignment that a position-independent emulator needs, in bytes: a power of two, and at least
-    /// the page size.
-    pub align: u64,
-    /// Entry point.
-    pub entry: u64,
-    /// Address of the program headers.
-    pub phdr: u64,
-    /// Size of a program header, in bytes.
-    pub phent: u16,
-    /// Number of program headers.
-    pub phnum: u16,
+    low: u64,
+    high: u64,
+    align: u64,
+    phdr: u64,
     header: Header,
     table: &'a [u8],
     page: u64,
@@ -224,19 +211,7 @@ impl<'a> EmulatorFile<'a> {
         if high.saturating_sub(low) > MAX_SPAN || align > MAX_SPAN {
             return Err(EmulatorFault::Size);
         }
-        Ok(EmulatorFile {
-            relocatable: header.kind == ET_DYN,
-            low,
-            high,
-            align,
-            entry: header.entry,
-            phdr: phdr.ok_or(EmulatorFault::HeadersNotLoaded)?,
-            phent: header.class.program_header_size(),
-            phnum: header.phnum,
-            header,
-            table,
-            page,
-        })
+        Ok(EmulatorFile { low, high, align, phdr: phdr.ok_or(EmulatorFault::HeadersNotLoaded)?, header, table, page })
     }
 
     fn check(segment: &ProgramHeader, file_len: u64, page: u64) -> Result<Mapping, EmulatorFault> {
@@ -258,6 +233,42 @@ impl<'a> EmulatorFile<'a> {
             return Err(EmulatorFault::Size);
         }
         Ok(mapping)
+    }
+
+    /// Whether the emulator is position-independent (`ET_DYN`).
+    pub fn relocatable(&self) -> bool {
+        self.header.kind == ET_DYN
+    }
+
+    /// Lowest address, a multiple of the page size.
+    pub fn low(&self) -> u64 {
+        self.low
+    }
+
+    /// One past the highest address, a multiple of the page size.
+    pub fn high(&self) -> u64 {
+        self.high
+    }
+
+    /// Alignment that a position-independent emulator needs, in bytes: a power of two, and at least
+    /// the page size.
+    pub fn align(&self) -> u64 {
+        self.align
+    }
+
+    /// Entry point.
+    pub fn entry(&self) -> u64 {
+        self.header.entry
+    }
+
+    /// Address of the program headers.
+    pub fn phdr(&self) -> u64 {
+        self.phdr
+    }
+
+    /// Number of program headers.
+    pub fn phnum(&self) -> u16 {
+        self.header.phnum
     }
 
     /// The page size that the emulator was examined for, in bytes.

@@ -156,7 +156,7 @@ impl From<Corrupt> for ImageFault {
 impl Say for ImageFault {
     fn say(&self, out: &mut Out<'_>) {
         match *self {
-            ImageFault::NoPayload => out("carries no architecture table"),
+            ImageFault::NoPayload => out("has no architecture table"),
             ImageFault::Version(found) => {
                 say!(out, "has layout version ", Number::of(found), ", not ", Number::of(IMAGE_VERSION));
             }

@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use core::ops::Range;
 
 use crate::bytes::Strings;
-use crate::elf::{PT_GNU_PROPERTY, PT_INTERP};
+use crate::elf::{HeaderFault, PT_GNU_PROPERTY, PT_INTERP};
 use crate::emulator_file::{self, EmulatorFile, Host};
 use crate::handoff::Invocation;
 use crate::image::{Embedded, Image};
@@ -125,11 +125,19 @@ pub fn identify<'a, 's, W: World>(
     start: &'s mut [u8; START],
 ) -> Result<GuestFile<'s, W::File>, Refusal<'a>> {
     let start = world.read_at(file, start, 0).map_err(failed("read the program", c""))?;
-    let guest = Guest::identify(start).map_err(Refusal::BadHeader)?;
-    Ok(GuestFile { guest, file, start })
+    GuestFile::of(file, start).map_err(Refusal::BadHeader)
 }
 
-impl<F> GuestFile<'_, F> {
+impl<'s, F> GuestFile<'s, F> {
+    /// The guest in `file`, which begins with the bytes `start`: [`START`] of them, or fewer if the
+    /// file is shorter.
+    ///
+    /// # Errors
+    /// Its header is bad.
+    pub fn of(file: F, start: &'s [u8]) -> Result<Self, HeaderFault> {
+        Ok(GuestFile { guest: Guest::identify(start)?, file, start })
+    }
+
     /// Whether to answer questions. Only the interpreter does; the command takes one for an
     /// ordinary program.
     pub fn asks(&self) -> bool {
@@ -150,8 +158,8 @@ pub fn find_emulator<'a, 'h, W: World>(
     process: Process,
     head: &'h mut Head,
 ) -> Result<Emulator<'a, 'h, W::File>, Refusal<'a>> {
-    if let Some(resident) = image.emulator(row).map_err(Refusal::BadImage)? {
-        return Ok(Emulator::Embedded(resident));
+    if let Some(embedded) = image.emulator(row).map_err(Refusal::BadImage)? {
+        return Ok(Emulator::Embedded(embedded));
     }
     // Security rule 1: a privileged guest's emulator comes from the image. A caller who gains
     // privileges may control what a path leads to.

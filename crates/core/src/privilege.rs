@@ -47,13 +47,14 @@ pub struct Caller<'a> {
     pub no_root: bool,
     /// `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
-    /// Whether the kernel compares a new id with the previous effective one, as Linux does since 6.16.
-    /// Earlier kernels compare it with the real one.
-    pub effective_ids_count: bool,
+    /// Whether the kernel compares the new ids with the previous effective ones, and a group with the
+    /// supplementary groups too, as Linux does since 6.16. Earlier kernels compare them with the real
+    /// ones.
+    pub compares_effective_ids: bool,
 }
 
-/// The first kernel with [`Caller::effective_ids_count`].
-pub const EFFECTIVE_IDS_COUNT: (u32, u32) = (6, 16);
+/// The first kernel with [`Caller::compares_effective_ids`].
+pub const COMPARES_EFFECTIVE_IDS: (u32, u32) = (6, 16);
 
 /// The file whose privileges count: the program if the entry has flag C, otherwise the interpreter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub struct Capabilities {
 
 /// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum Privileges {
     /// `AT_SECURE` is 0.
     Ordinary,
     /// `AT_SECURE` is 1.
@@ -111,7 +112,7 @@ impl Caller<'_> {
     }
 
     /// The result of starting a program when `file` is the one whose privileges count.
-    pub fn start(&self, file: &File) -> Start {
+    pub fn start(&self, file: &File) -> Privileges {
         let (mut euid, mut egid) = self.ids_with(file);
         let capabilities = file.capabilities.filter(|_| !file.nosuid);
         let (mut permitted, mut effective) = (0, false);
@@ -119,7 +120,7 @@ impl Caller<'_> {
             permitted = self.bounding & capabilities.permitted | self.inheritable & capabilities.inheritable;
             effective = capabilities.effective;
             if effective && capabilities.permitted & !permitted != 0 {
-                return Start::Refused;
+                return Privileges::Refused;
             }
         }
         // A set-user-ID root program with file capabilities gets only these.
@@ -130,7 +131,7 @@ impl Caller<'_> {
             }
             effective |= euid == ROOT;
         }
-        let changed = if self.effective_ids_count {
+        let changed = if self.compares_effective_ids {
             euid != self.uid.effective || !self.is_in(egid)
         } else {
             euid != self.uid.real || egid != self.gid.real
@@ -142,9 +143,9 @@ impl Caller<'_> {
         let ambient = if changed || capabilities.is_some() { 0 } else { self.ambient };
         let other_ids = changed || euid != self.uid.real || egid != self.gid.real;
         if other_ids || self.uid.real != ROOT && (effective || permitted & !ambient != 0) {
-            Start::Privileged
+            Privileges::Privileged
         } else {
-            Start::Ordinary
+            Privileges::Ordinary
         }
     }
 
@@ -202,7 +203,7 @@ mod tests {
         bounding: ALL,
         no_root: false,
         no_new_privs: false,
-        effective_ids_count: true,
+        compares_effective_ids: true,
     };
     const SUPERUSER: Caller<'static> = Caller {
         uid: Ids { real: 0, effective: 0 },
@@ -223,19 +224,19 @@ mod tests {
     #[test]
     fn ids_count_where_they_change() {
         for (caller, file, start) in [
-            (USER, mode(0o755), Start::Ordinary),
-            (USER, mode(0o4755), Start::Privileged),
-            (USER, mode(0o2755), Start::Privileged),
+            (USER, mode(0o755), Privileges::Ordinary),
+            (USER, mode(0o4755), Privileges::Privileged),
+            (USER, mode(0o2755), Privileges::Privileged),
             // Formerly the sign of mandatory locks.
-            (USER, mode(0o2745), Start::Ordinary),
-            (USER, File { uid: Some(1000), gid: Some(1000), ..mode(0o6755) }, Start::Ordinary),
-            (USER, File { gid: Some(27), ..mode(0o2755) }, Start::Privileged),
-            (USER, File { nosuid: true, ..mode(0o4755) }, Start::Ordinary),
-            (USER, File { uid: None, ..mode(0o4755) }, Start::Ordinary),
-            (USER, File { gid: None, ..mode(0o4755) }, Start::Ordinary),
-            (Caller { no_new_privs: true, ..USER }, mode(0o6755), Start::Ordinary),
-            (SUPERUSER, mode(0o6755), Start::Ordinary),
-            (SUPERUSER, File { uid: Some(60), ..mode(0o4755) }, Start::Privileged),
+            (USER, mode(0o2745), Privileges::Ordinary),
+            (USER, File { uid: Some(1000), gid: Some(1000), ..mode(0o6755) }, Privileges::Ordinary),
+            (USER, File { gid: Some(27), ..mode(0o2755) }, Privileges::Privileged),
+            (USER, File { nosuid: true, ..mode(0o4755) }, Privileges::Ordinary),
+            (USER, File { uid: None, ..mode(0o4755) }, Privileges::Ordinary),
+            (USER, File { gid: None, ..mode(0o4755) }, Privileges::Ordinary),
+            (Caller { no_new_privs: true, ..USER }, mode(0o6755), Privileges::Ordinary),
+            (SUPERUSER, mode(0o6755), Privileges::Ordinary),
+            (SUPERUSER, File { uid: Some(60), ..mode(0o4755) }, Privileges::Privileged),
         ] {
             assert_eq!(caller.start(&file), start, "{caller:?}\n{file:?}");
         }
@@ -244,41 +245,41 @@ mod tests {
     #[test]
     fn ids_that_differ_already_count_whatever_the_file_is() {
         let caller = Caller { uid: Ids { real: 1000, effective: 60 }, ..USER };
-        assert_eq!(caller.start(&mode(0o755)), Start::Privileged);
+        assert_eq!(caller.start(&mode(0o755)), Privileges::Privileged);
         let caller = Caller { gid: Ids { real: 1000, effective: 60 }, ..USER };
-        assert_eq!(caller.start(&File { nosuid: true, ..mode(0o755) }), Start::Privileged);
+        assert_eq!(caller.start(&File { nosuid: true, ..mode(0o755) }), Privileges::Privileged);
     }
 
     #[test]
     fn what_ids_are_compared_with_depends_on_the_kernel() {
         let since = Caller { uid: Ids { real: 1000, effective: 60 }, ..USER };
-        let before = Caller { effective_ids_count: false, ..since };
+        let before = Caller { compares_effective_ids: false, ..since };
         // It becomes a program of its real user's.
         let file = File { uid: Some(1000), gid: Some(1000), ..mode(0o4755) };
-        assert_eq!((since.start(&file), before.start(&file)), (Start::Privileged, Start::Ordinary));
+        assert_eq!((since.start(&file), before.start(&file)), (Privileges::Privileged, Privileges::Ordinary));
         let plain = mode(0o755);
-        assert_eq!((since.start(&plain), before.start(&plain)), (Start::Privileged, Start::Privileged));
+        assert_eq!((since.start(&plain), before.start(&plain)), (Privileges::Privileged, Privileges::Privileged));
     }
 
     #[test]
     fn capabilities_count_where_they_are_gained() {
         let bounded = Caller { bounding: ALL & !NET_RAW, ..USER };
         for (caller, file, start) in [
-            (USER, capable(NET_RAW, 0, true), Start::Privileged),
-            (USER, capable(NET_RAW, 0, false), Start::Privileged),
-            (USER, capable(0, 0, false), Start::Ordinary),
-            (USER, capable(0, 0, true), Start::Privileged),
-            (USER, capable(0, NET_RAW, false), Start::Ordinary),
-            (Caller { inheritable: NET_RAW, ..USER }, capable(0, NET_RAW, false), Start::Privileged),
-            (bounded, capable(NET_RAW, 0, true), Start::Refused),
-            (bounded, capable(NET_RAW, 0, false), Start::Ordinary),
-            (Caller { no_new_privs: true, ..USER }, capable(NET_RAW, 0, false), Start::Ordinary),
-            (USER, File { nosuid: true, ..capable(NET_RAW, 0, true) }, Start::Ordinary),
-            (SUPERUSER, capable(NET_RAW, 0, true), Start::Ordinary),
+            (USER, capable(NET_RAW, 0, true), Privileges::Privileged),
+            (USER, capable(NET_RAW, 0, false), Privileges::Privileged),
+            (USER, capable(0, 0, false), Privileges::Ordinary),
+            (USER, capable(0, 0, true), Privileges::Privileged),
+            (USER, capable(0, NET_RAW, false), Privileges::Ordinary),
+            (Caller { inheritable: NET_RAW, ..USER }, capable(0, NET_RAW, false), Privileges::Privileged),
+            (bounded, capable(NET_RAW, 0, true), Privileges::Refused),
+            (bounded, capable(NET_RAW, 0, false), Privileges::Ordinary),
+            (Caller { no_new_privs: true, ..USER }, capable(NET_RAW, 0, false), Privileges::Ordinary),
+            (USER, File { nosuid: true, ..capable(NET_RAW, 0, true) }, Privileges::Ordinary),
+            (SUPERUSER, capable(NET_RAW, 0, true), Privileges::Ordinary),
             (
                 Caller { permitted: NET_RAW, inheritable: NET_RAW, ambient: NET_RAW, ..USER },
                 mode(0o755),
-                Start::Ordinary,
+                Privileges::Ordinary,
             ),
         ] {
             assert_eq!(caller.start(&file), start, "{caller:?}\n{file:?}");

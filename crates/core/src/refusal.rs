@@ -124,61 +124,92 @@ impl From<Corrupt> for Refusal<'_> {
     }
 }
 
-impl Say for Refusal<'_> {
+/// What to do about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remedy<'a> {
+    text: &'static [u8],
+    /// The end of the text.
+    name: &'a CStr,
+}
+
+impl Remedy<'_> {
+    /// Whether there is nothing to do.
+    pub const fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+impl Say for Remedy<'_> {
     fn say(&self, out: &mut Out<'_>) {
-        match *self {
-            Refusal::BadHeader(fault) => say!(out, fault, ": check that the file is a complete Linux program"),
-            Refusal::UnknownMachine(Machine(machine)) => {
-                say!(out, "no emulator is known for ELF machine ", Number::of(machine), ": see binfmt-dispatch list");
+        say!(out, Text(self.text), self.name);
+    }
+}
+
+impl<'a> Refusal<'a> {
+    /// What to do.
+    #[inline(never)]
+    pub fn remedy(&self) -> Remedy<'a> {
+        let text: &[u8] = match *self {
+            Refusal::BadHeader(_) => b"check that the file is a complete Linux program",
+            Refusal::UnknownMachine(_) => b"see binfmt-dispatch list",
+            Refusal::UnknownVariant { machine, .. } => {
+                return Remedy { text: b"rebuild the program for ", name: machine };
             }
-            Refusal::UnknownVariant { machine, class, data, flags } => say!(
+            Refusal::ForeignSystem { .. } => b"get its Linux build",
+            Refusal::NoEmulator { tried: Some(_), .. } => b"install qemu-user-static",
+            Refusal::NoEmulator { tried: None, .. } => b"add its path",
+            Refusal::BadEmulator { .. } => b"reinstall it",
+            Refusal::Privileged { .. } => b"register without flag C, or drop the privileges first",
+            Refusal::Unreadable { .. } => b"make the program readable, or use a static emulator",
+            Refusal::NoPath => b"register with flag P",
+            Refusal::BadStack => b"report this",
+            Refusal::BadImage(_) => b"write it again with binfmt-dispatch image",
+            Refusal::SystemCall { subject, errno, .. } => match name(ERROR_REMEDIES, errno) {
+                Some(remedy) => remedy,
+                None if subject.is_empty() => b"",
+                None => b"check it with ls -l",
+            },
+            Refusal::Question { .. } => b"",
+        };
+        Remedy { text, name: c"" }
+    }
+
+    /// Says what is wrong.
+    pub fn say_reason(&self, out: &mut Out<'_>) {
+        match *self {
+            Refusal::BadHeader(fault) => fault.say(out),
+            Refusal::UnknownMachine(Machine(machine)) => {
+                say!(out, "no emulator is known for ELF machine ", Number::of(machine));
+            }
+            Refusal::UnknownVariant { class, data, flags, .. } => say!(
                 out,
                 "no emulator runs ",
                 class,
                 " ",
                 data,
                 " programs of this machine with flags ",
-                Number::Hexadecimal(flags.into()),
-                ": rebuild the program for ",
-                machine
+                Number::Hexadecimal(flags.into())
             ),
-            Refusal::ForeignSystem { osabi } => {
-                say!(out, "a program for ", Osabi(osabi), ", not for Linux: get its Linux build");
+            Refusal::ForeignSystem { osabi } => say!(out, "a program for ", Osabi(osabi), ", not for Linux"),
+            Refusal::NoEmulator { machine, tried: Some(path) } => {
+                say!(out, "no emulator for ", machine, " at ", path, " or the table's other places");
             }
-            Refusal::NoEmulator { machine, tried: Some(path) } => say!(
-                out,
-                "no emulator for ",
-                machine,
-                " at ",
-                path,
-                " or the table's other places: install qemu-user-static"
-            ),
-            Refusal::NoEmulator { machine, tried: None } => {
-                say!(out, "the table names no emulator for ", machine, ": add its path");
-            }
-            Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault, ": reinstall it"),
+            Refusal::NoEmulator { machine, tried: None } => say!(out, "the table names no emulator for ", machine),
+            Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault),
             Refusal::Privileged { machine } => say!(
                 out,
                 "this start is privileged (set-ID, capabilities, or differing real and effective IDs), and the emulator for ",
                 machine,
-                " is not embedded in the image: register without flag C, or drop the privileges first"
+                " is not embedded in the image"
             ),
-            Refusal::Unreadable { emulator } => say!(
-                out,
-                "the emulator ",
-                emulator,
-                " has to open the program by its path, and cannot: make the program readable, or use a static emulator"
-            ),
-            Refusal::NoPath => out("the kernel passed no path: register with flag P"),
-            Refusal::BadStack => out("the initial stack is not what a kernel writes: report this"),
-            Refusal::BadImage(fault) => {
-                say!(out, "the image ", fault, ": write it again with binfmt-dispatch image");
+            Refusal::Unreadable { emulator } => {
+                say!(out, "the emulator ", emulator, " has to open the program by its path, and cannot");
             }
+            Refusal::NoPath => out("the kernel passed no path"),
+            Refusal::BadStack => out("the initial stack is not what a kernel writes"),
+            Refusal::BadImage(fault) => say!(out, "the image ", fault),
             Refusal::Question { image } => {
-                out(ANSWER_VERSION);
-                out(env!("CARGO_PKG_VERSION"));
-                out(ANSWER_IMAGE);
-                Digits(image).say(out);
+                say!(out, ANSWER_VERSION, env!("CARGO_PKG_VERSION"), ANSWER_IMAGE, Digits(image));
             }
             Refusal::SystemCall { doing, subject, errno } => {
                 say!(out, "cannot ", doing);
@@ -186,20 +217,20 @@ impl Say for Refusal<'_> {
                     say!(out, " ", subject);
                 }
                 say!(out, ": ", Errno(errno));
-                if !subject.is_empty() && !matches!(errno, E2BIG | ENOMEM | EEXIST | ENFILE | EMFILE) {
-                    say!(out, ": check it with ls -l");
-                }
             }
         }
     }
 }
 
-/// Errno values whose messages already say what to do (asm-generic/errno-base.h).
-const E2BIG: i32 = 7;
-const ENOMEM: i32 = 12;
-const EEXIST: i32 = 17;
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
+impl Say for Refusal<'_> {
+    fn say(&self, out: &mut Out<'_>) {
+        self.say_reason(out);
+        let remedy = self.remedy();
+        if !remedy.is_empty() {
+            say!(out, ": ", remedy);
+        }
+    }
+}
 
 /// `EI_OSABI` by name (gABI chapter 4 and the registries that it refers to).
 #[derive(Clone, Copy, Debug)]
@@ -232,24 +263,31 @@ impl Say for Osabi {
     }
 }
 
-/// The errno values that the interpreter's system calls return, in words (errno(3)), with advice if
-/// the file is not the cause.
+/// The errno values that the interpreter's system calls return, in words (errno(3)).
 struct Errno(i32);
 
 const ERRORS: Names = b"\
     \x01operation not permitted\0\
     \x02no such file or directory\0\
     \x05input/output error\0\
-    \x07argument list too long: pass less\0\
+    \x07argument list too long\0\
     \x08exec format error\0\
-    \x0cout of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)\0\
+    \x0cout of memory\0\
     \x0dpermission denied\0\
-    \x11its addresses are taken: use a position-independent one\0\
+    \x11its addresses are taken\0\
     \x15is a directory\0\
-    \x17too many open files in the system: raise fs.file-max\0\
-    \x18too many open files: raise the limit (ulimit -n)\0\
+    \x17too many open files in the system\0\
+    \x18too many open files\0\
     \x26function not implemented\0\
     \x28too many levels of symbolic links\0";
+
+/// What to do about errors that the file in the message does not cause.
+const ERROR_REMEDIES: Names = b"\
+    \x07pass less\0\
+    \x0craise the limits (ulimit -v, -d, or vm.overcommit_ratio)\0\
+    \x11use a position-independent one\0\
+    \x17raise fs.file-max\0\
+    \x18raise the limit (ulimit -n)\0";
 
 impl Say for Errno {
     fn say(&self, out: &mut Out<'_>) {
@@ -260,7 +298,7 @@ impl Say for Errno {
     }
 }
 
-display!(Refusal<'_>, Osabi);
+display!(Refusal<'_>, Remedy<'_>, Osabi);
 
 #[cfg(test)]
 mod tests {
@@ -274,7 +312,7 @@ mod tests {
             (1, "operation not permitted"),
             (5, "input/output error"),
             (11, "errno 11"),
-            (24, "too many open files: raise the limit (ulimit -n)"),
+            (24, "too many open files"),
             (40, "too many levels of symbolic links"),
             (256 + 5, "errno 261"),
             (i32::MAX, "errno 2147483647"),
@@ -282,6 +320,23 @@ mod tests {
             let mut line = String::new();
             Errno(errno).say(&mut |piece| line.push_str(piece));
             assert_eq!(line, said);
+        }
+    }
+
+    #[test]
+    fn a_message_has_two_halves() {
+        let cannot_open = |subject, errno| Refusal::SystemCall { doing: "open the emulator", subject, errno };
+        for (refusal, reason, remedy) in [
+            (Refusal::NoPath, "the kernel passed no path", "register with flag P"),
+            (cannot_open(c"/e", 24), "cannot open the emulator /e: too many open files", "raise the limit (ulimit -n)"),
+            (cannot_open(c"/e", 5), "cannot open the emulator /e: input/output error", "check it with ls -l"),
+            (cannot_open(c"", 5), "cannot open the emulator: input/output error", ""),
+        ] {
+            let mut said = String::new();
+            refusal.say_reason(&mut |piece| said.push_str(piece));
+            assert_eq!((said.as_str(), refusal.remedy().to_string().as_str()), (reason, remedy));
+            let both = if remedy.is_empty() { reason.to_string() } else { std::format!("{reason}: {remedy}") };
+            assert_eq!(refusal.to_string(), both);
         }
     }
 

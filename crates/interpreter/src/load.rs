@@ -6,7 +6,7 @@ use dispatch_core::emulator_file::{EmulatorFile, Mapping};
 use dispatch_core::image::{Embedded, Image, SegmentRecord};
 use dispatch_core::initial_stack::Patch;
 
-use crate::payload::{Payload, Remains};
+use crate::payload::{Remains, WholePayload};
 use crate::sys::{self, Fd, Place, Protection};
 
 /// A complete program in memory. Addresses are the real ones.
@@ -85,16 +85,19 @@ impl Loaded {
 /// The kernel's errno. Mapped parts are not unmapped, because the process ends with the refusal.
 #[inline(never)]
 pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
-    let len = program.high.saturating_sub(program.low) as usize;
-    let start = if program.relocatable {
-        anywhere(len, program.align as usize, program.page() as usize)?
+    let low = program.low();
+    let len = program.high().saturating_sub(low) as usize;
+    let start = if program.relocatable() {
+        anywhere(len, program.align() as usize, program.page() as usize)?
     } else {
-        exactly(program.low as usize, len)?
+        exactly(low as usize, len)?
     };
-    let bias = Bias::of(start, program.low);
-    let mut loaded = Loaded::new(bias, program.entry, program.phdr, program.phnum.into());
+    let bias = Bias::of(start, low);
+    let mut loaded = Loaded::new(bias, program.entry(), program.phdr(), program.phnum().into());
     for mapping in program.mappings() {
-        place(file, bias, &mapping)?;
+        // SAFETY: `start` begins `len` reserved bytes, and the mappings lie between low and high, as
+        // `EmulatorFile::examine` has checked.
+        unsafe { place(file, bias, &mapping) }?;
         let len = mapping.file_len.saturating_add(mapping.fresh_len) as usize;
         loaded.note(bias.apply(mapping.address), len, mapping.flags);
     }
@@ -114,7 +117,7 @@ pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
 /// # Errors
 /// As [`map`].
 pub fn move_in(
-    payload: Payload,
+    payload: WholePayload,
     image: &Image<'_>,
     program: &Embedded<'_>,
     secure: bool,
@@ -195,12 +198,15 @@ fn anywhere(len: usize, align: usize, page: usize) -> Result<usize, i32> {
 }
 
 /// Puts one segment into the reserved range.
-fn place(file: Fd, bias: Bias, mapping: &Mapping) -> Result<(), i32> {
+///
+/// # Safety
+/// The addresses of `mapping`, shifted by `bias`, are reserved, and nothing uses them.
+unsafe fn place(file: Fd, bias: Bias, mapping: &Mapping) -> Result<(), i32> {
     let protection = Protection::of_segment(mapping.flags);
     let start = bias.apply(mapping.address);
     let file_len = mapping.file_len as usize;
     if file_len != 0 {
-        // SAFETY: inside the reserved range.
+        // SAFETY: by this function's contract.
         unsafe { sys::map(Place::Over(start), file_len, protection, Some((file, mapping.offset))) }?;
     }
     let (zero, zero_len) = mapping.zero;
@@ -210,7 +216,7 @@ fn place(file: Fd, bias: Bias, mapping: &Mapping) -> Result<(), i32> {
     }
     if mapping.fresh_len != 0 {
         let fresh = start.saturating_add(file_len);
-        // SAFETY: inside the reserved range.
+        // SAFETY: by this function's contract.
         unsafe { sys::map(Place::Over(fresh), mapping.fresh_len as usize, protection, None) }?;
     }
     Ok(())

@@ -38,18 +38,17 @@ use dispatch_core::plan::{Argument, Plan, variable_name};
 use dispatch_core::record::Field;
 
 use crate::load::Loaded;
-use crate::payload::{Payload, Remains};
-use crate::stack::{Changed, Stack};
-use crate::sys::{Buffers, Description, Fd, Kernel};
+use crate::payload::{Payload, Remains, WholePayload};
+use crate::stack::{ProgramStack, Stack};
+use crate::sys::{Buffers, Description, Fd, SystemCalls};
 
 /// The path of a privileged guest if the kernel's path cannot be read (no /proc). It is never a
 /// program, and the caller cannot change it.
 const UNKNOWN_PATH: &CStr = c"/";
 
-/// The input from the kernel.
-struct Start {
-    stack: Stack,
-    handoff: Handoff<'static>,
+/// A start of a guest: the input from the kernel.
+struct Start<'s> {
+    stack: &'s Stack,
     execfd: Fd,
 }
 
@@ -57,49 +56,49 @@ struct Start {
 type Never = Result<Infallible, Refusal<'static>>;
 
 /// Becomes the guest's emulator, or the command. Returns only with a refusal.
-fn main(stack: Stack, payload: Payload, buffers: &'static mut Buffers) -> ! {
-    let Some(handoff) = stack.handoff() else { message::refuse(None, &Refusal::BadStack) };
+fn main(stack: Option<&Stack>, payload: Payload, buffers: &'static mut Buffers) -> ! {
+    let Some(stack) = stack else { message::refuse(None, &Refusal::BadStack) };
     // Only the kernel writes the auxiliary vector, so nothing that a caller controls decides this.
-    let Some(execfd) = handoff.execfd() else {
-        let Err(refusal) = command(&stack, payload, &handoff);
+    let Some(execfd) = stack.handoff().execfd() else {
+        let Err(refusal) = command(stack, payload);
         message::refuse(None, &refusal)
     };
-    let guest = handoff.argv.get(1).map(|path| stack.string(path.get()));
-    let start = Start { stack, handoff, execfd: Fd(execfd) };
-    let Err(refusal) = start.dispatch(payload, buffers);
+    let guest = stack.handoff().argv.get(1).map(|path| stack.string(path.get()));
+    let Err(refusal) = Start { stack, execfd: Fd(execfd) }.dispatch(payload, buffers);
     message::refuse(guest, &refusal)
 }
 
 /// Becomes the command, which is program 0 of the image. Its stack is the kernel's, except for the
 /// values in the auxiliary vector that describe the program.
-fn command(stack: &Stack, mut payload: Payload, handoff: &Handoff<'static>) -> Never {
-    let image = image(&mut payload, handoff)?;
+fn command(stack: &Stack, payload: Payload) -> Never {
+    let handoff = stack.handoff();
+    let (image, payload) = image(payload, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
     let (loaded, remains) =
         load::move_in(payload, &image, &command, handoff.secure(), None).map_err(failed("start", command.name()))?;
     loaded.patch(None, false).write(handoff.auxv);
     let change = Change { front: &|_| {}, replaced: 0, keeps: &|_| true, settings: &|_, _| {} };
-    let changed = stack.change(handoff, &change).ok_or(Refusal::BadImage(ImageFault::Corrupt))?;
+    let changed = stack.change(&change).ok_or(Refusal::BadImage(ImageFault::Corrupt))?;
     changed.enter(&loaded, remains)
 }
 
-/// The image in this file, checked to be complete.
-fn image(payload: &mut Payload, handoff: &Handoff<'_>) -> Result<Image<'static>, Refusal<'static>> {
+/// The image in this file, checked to be complete, and the payload that it is in.
+fn image(payload: Payload, handoff: &Handoff<'_>) -> Result<(Image<'static>, WholePayload), Refusal<'static>> {
     let page = handoff.aux(handoff::aux::PAGESZ).ok_or(Refusal::BadStack)? as u64;
-    if !payload.is_whole() {
-        return Err(Refusal::BadImage(ImageFault::CutShort));
-    }
+    let mut payload = payload.whole().ok_or(Refusal::BadImage(ImageFault::CutShort))?;
     let header = ImageHeader::open(payload.first(ImageHeader::SIZE), cpu::HOST.machine).map_err(Refusal::BadImage)?;
     let meta = payload.first(header.meta_len() as usize);
-    Image::of(&header, meta, payload.len() as u64, page).map_err(Refusal::BadImage)
+    let image = Image::of(&header, meta, payload.len() as u64, page).map_err(Refusal::BadImage)?;
+    Ok((image, payload))
 }
 
-impl Start {
+impl Start<'_> {
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that each stage
     /// implements.
-    fn dispatch(&self, mut payload: Payload, buffers: &'static mut Buffers) -> Never {
-        let image = image(&mut payload, &self.handoff)?; // 6
-        let process = Process { secure: self.handoff.secure(), host: cpu::HOST, page: image.page };
+    fn dispatch(&self, payload: Payload, buffers: &'static mut Buffers) -> Never {
+        let handoff = self.stack.handoff();
+        let (image, payload) = image(payload, handoff)?; // 6
+        let process = Process { secure: handoff.secure(), host: cpu::HOST, page: image.page };
         let mut world = self.world(&mut buffers.path);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
         let start = &mut [0; START];
@@ -116,18 +115,23 @@ impl Start {
     }
 
     /// Access to files and environment, with a buffer for a path.
-    fn world(&self, path: &'static mut sys::Path) -> Kernel<'_> {
-        Kernel { stack: &self.stack, environment: self.handoff.envp, path: Some(path) }
+    fn world(&self, path: &'static mut sys::Path) -> SystemCalls<'_> {
+        SystemCalls { stack: self.stack, environment: self.stack.handoff().envp, path: Some(path) }
     }
 
     /// How the guest was called, and how many of the kernel's arguments describe that.
-    fn invocation(&self, world: &mut Kernel<'_>, secure: bool) -> Result<(Invocation<usize>, usize), Refusal<'static>> {
-        let argv0_kept = self.handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
-        let (mut invocation, replaced) = self.handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
+    fn invocation(
+        &self,
+        world: &mut SystemCalls<'_>,
+        secure: bool,
+    ) -> Result<(Invocation<usize>, usize), Refusal<'static>> {
+        let handoff = self.stack.handoff();
+        let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
+        let (mut invocation, replaced) = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
         // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the
         // caller's path may name another file by now.
-        if let Some(room) = world.path.take_if(|_| secure) {
-            invocation.path = sys::path(self.execfd, room).unwrap_or(UNKNOWN_PATH).as_ptr() as usize;
+        if let Some(buffer) = world.path.take_if(|_| secure) {
+            invocation.path = sys::path(self.execfd, buffer).unwrap_or(UNKNOWN_PATH).as_ptr() as usize;
         }
         Ok((invocation, replaced))
     }
@@ -136,7 +140,7 @@ impl Start {
     fn hand_over(
         &self,
         image: &Image<'static>,
-        payload: Payload,
+        payload: WholePayload,
         plan: &Plan<'static, usize>,
         replaced: usize,
         emulator: Emulator<'static, '_, Fd>,
@@ -163,7 +167,7 @@ impl Start {
         // QEMU before 10 takes descriptor 0 for none, and would then open the guest by its path.
         let execfd = sys::above_stdio(self.execfd).map_err(failed("move the program's descriptor", c""))?;
         let mut description = self.description(plan, loaded);
-        loaded.patch(Some(execfd.0 as usize), plan.argv0_flag()).write(self.handoff.auxv);
+        loaded.patch(Some(execfd.0 as usize), plan.argv0_flag()).write(self.stack.handoff().auxv);
         let changed = self.change(plan, replaced)?;
         description.start_stack = changed.sp() as usize;
         let (auxv, auxv_size) = changed.auxv();
@@ -186,14 +190,13 @@ impl Start {
         Err(failed("execute the emulator", emulator)(errno))
     }
 
-    /// Makes the emulator's initial stack. The words that `handoff` refers to are invalid
-    /// afterwards.
-    fn change(&self, plan: &Plan<'static, usize>, replaced: usize) -> Result<Changed, Refusal<'static>> {
+    /// Makes the emulator's initial stack.
+    fn change(&self, plan: &Plan<'static, usize>, replaced: usize) -> Result<ProgramStack, Refusal<'static>> {
         let bytes = |address| self.stack.string(address).to_bytes();
         let change = Change {
             front: &|push| {
-                plan.argv(&mut |word| {
-                    push(match word {
+                plan.argv(&mut |argument| {
+                    push(match argument {
                         Argument::Added(string) => string.as_ptr() as usize,
                         Argument::Callers(address) => address,
                     });
@@ -206,7 +209,7 @@ impl Start {
                 plan.settings(&is_set, &mut |setting| push(setting.as_ptr() as usize));
             },
         };
-        self.stack.change(&self.handoff, &change).ok_or(Refusal::BadImage(ImageFault::Corrupt))
+        self.stack.change(&change).ok_or(Refusal::BadImage(ImageFault::Corrupt))
     }
 
     /// What /proc shall show: the emulator's memory, and the guest's own arguments, as for a native
@@ -215,12 +218,12 @@ impl Start {
         let end =
             |strings: &[Cell<usize>], before| strings.last().map_or(before, |last| self.stack.string_end(last.get()));
         let arg_start = plan.invocation.argv0;
-        let arg_end = end(self.handoff.argv, arg_start);
+        let arg_end = end(self.stack.handoff().argv, arg_start);
         Description {
             arg_start,
             arg_end,
             env_start: arg_end,
-            env_end: end(self.handoff.envp, arg_end),
+            env_end: end(self.stack.handoff().envp, arg_end),
             start_code: loaded.code().0,
             end_code: loaded.code().1,
             start_data: loaded.data().0,

@@ -7,14 +7,11 @@ use dispatch_core::record::Extent;
 
 use crate::sys::{self, Place, Protection};
 
-/// The payload. No reference ever covers all of it: it is incomplete if the file was cut short, and
-/// the pages of its programs move. There is one value of this type; moving a program consumes it.
+/// The payload of a file that may have been cut short.
 pub struct Payload {
     start: usize,
     /// Length, in bytes.
     len: usize,
-    /// How many bytes at the start have references to them.
-    read: usize,
 }
 
 impl Payload {
@@ -35,29 +32,42 @@ impl Payload {
             Some((start, usize::try_from(last.filesz).ok()?))
         };
         let (start, len) = find().unwrap_or((base, 0));
-        Payload { start, len, read: 0 }
+        Payload { start, len }
     }
 
+    /// The same, if its last byte exists. If a file was cut short, the kernel maps more pages than
+    /// the file has, and access to those is a bus error.
+    pub fn whole(self) -> Option<WholePayload> {
+        let Payload { start, len } = self;
+        let last = start.wrapping_add(len).wrapping_sub(1);
+        (len == 0 || sys::is_readable(last as *const u8)).then_some(WholePayload { start, len, read: 0 })
+    }
+}
+
+/// A payload whose every byte exists. No reference ever covers all of it, because the pages of its
+/// programs move. There is one value of this type; moving a program consumes it.
+pub struct WholePayload {
+    start: usize,
+    /// Length, in bytes.
+    len: usize,
+    /// How many bytes at the start have references to them.
+    read: usize,
+}
+
+impl WholePayload {
     /// Length, in bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether the last byte exists. If a file was cut short, the kernel maps more pages than the
-    /// file has, and access to those is a bus error.
-    pub fn is_whole(&self) -> bool {
-        let last = self.start.wrapping_add(self.len).wrapping_sub(1);
-        self.len == 0 || sys::is_readable(last as *const u8)
-    }
-
-    /// The first `len` bytes of a complete payload, or all if it has fewer.
+    /// The first `len` bytes, or all if it has fewer.
     #[inline(never)]
     pub fn first(&mut self, len: usize) -> &'static [u8] {
         let len = len.min(self.len);
         self.read = self.read.max(len);
-        // SAFETY: the kernel mapped this many bytes there, read-only. They stay until no code of
-        // this file runs any more: `body` moves none of them, and `Remains::clear_out` is called
-        // last.
+        // SAFETY: the file has this many bytes there, and the kernel mapped them, readable and not
+        // writable. They stay until no code of this file runs any more: `body` moves none of them,
+        // and `Remains::clear_out` is called last.
         unsafe { core::slice::from_raw_parts(self.start as *const u8, len) }
     }
 
@@ -90,7 +100,8 @@ impl Remains {
     /// Unmaps the rest, or reserves its addresses.
     ///
     /// # Safety
-    /// No reference to it is used afterwards.
+    /// Nothing reads it afterwards. The callers' slices of it still exist, but no caller is returned
+    /// to.
     pub unsafe fn clear_out(self) {
         let Remains { start, len, reserve } = self;
         if reserve {

@@ -14,18 +14,21 @@ use crate::{cpu, sys};
 pub struct Stack {
     /// [`SPARE`] words, then the kernel's.
     words: &'static [Cell<usize>],
+    /// The parts of the kernel's words.
+    handoff: Handoff<'static>,
     /// The address of the highest string, `AT_EXECFN`; 0 if there is none.
     last_string: usize,
     base: usize,
 }
 
 impl Stack {
-    /// Takes the stack at `sp`. This file, the program of the process, is mapped at `base`.
+    /// Takes the stack at `sp`. This file, the program of the process, is mapped at `base`. `None` if
+    /// it is no stack that a kernel writes.
     ///
     /// # Safety
     /// `sp` is the stack pointer at the start of the process, and nothing else uses the [`SPARE`]
     /// words below it.
-    pub unsafe fn at(sp: *const usize, base: usize) -> Self {
+    pub unsafe fn at(sp: *const usize, base: usize) -> Option<Self> {
         let word = |index: usize| {
             // SAFETY: exec(2) ends the block with AT_NULL, and the loops below stop there.
             unsafe { sp.wrapping_add(index).read() }
@@ -48,7 +51,9 @@ impl Stack {
         // SAFETY: the kernel's words have been read, and by the contract the ones below belong to
         // this stack. It lives as long as the process, and from now on it is accessed through these
         // cells only.
-        Stack { words: unsafe { core::slice::from_raw_parts(first, len) }, last_string, base }
+        let words = unsafe { core::slice::from_raw_parts(first, len) };
+        let handoff = Handoff::read(words.get(SPARE..)?)?;
+        Some(Stack { words, handoff, last_string, base })
     }
 
     /// Where this file is mapped.
@@ -57,14 +62,15 @@ impl Stack {
     }
 
     /// The kernel's initial stack.
-    pub fn handoff(&self) -> Option<Handoff<'static>> {
-        Handoff::read(self.words.get(SPARE..)?)
+    pub fn handoff(&self) -> &Handoff<'static> {
+        &self.handoff
     }
 
-    /// Changes the kernel's initial stack to the one for a program.
-    pub fn change(&self, handoff: &Handoff<'_>, change: &Change<'_>) -> Option<Changed> {
-        let parts = change.make(self.words, SPARE, handoff)?;
-        Some(Changed { first: self.words.as_ptr().cast(), parts, words: self.words.len() })
+    /// Changes the kernel's initial stack to the one for a program. The words that `handoff` refers
+    /// to are invalid afterwards.
+    pub fn change(&self, change: &Change<'_>) -> Option<ProgramStack> {
+        let parts = change.make(self.words, SPARE, &self.handoff)?;
+        Some(ProgramStack { first: self.words.as_ptr().cast(), parts, words: self.words.len() })
     }
 
     /// The string at one of the addresses in argv or envp; empty if the kernel has put no string
@@ -86,14 +92,14 @@ impl Stack {
 }
 
 /// A stack that a program can start with.
-pub struct Changed {
+pub struct ProgramStack {
     first: *const usize,
     parts: Parts,
     /// Number of words, counted from `first`.
     words: usize,
 }
 
-impl Changed {
+impl ProgramStack {
     /// The stack pointer: the address of argc.
     pub fn sp(&self) -> *const usize {
         self.first.wrapping_add(self.parts.argc)
@@ -109,7 +115,7 @@ impl Changed {
 
     /// Starts a program in this process, and unmaps or reserves what `remains` of the payload.
     pub fn enter(&self, loaded: &Loaded, remains: Remains) -> ! {
-        // SAFETY: no code that reads the payload runs after this.
+        // SAFETY: this function does not return, and reads nothing of the payload from here on.
         unsafe { remains.clear_out() };
         // SAFETY: `Change::make` built and aligned this initial stack, and the program is
         // completely mapped.

@@ -74,7 +74,7 @@ pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     let stack = unsafe { Stack::at(sp, base) };
     // SAFETY: `base` is this file's, by this function's contract, and this is the only call.
     let payload = unsafe { Payload::of_file(base) };
-    crate::main(stack, payload, buffers)
+    crate::main(stack.as_ref(), payload, buffers)
 }
 
 /// A panic would be a bug; the lints forbid its causes.

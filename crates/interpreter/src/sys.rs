@@ -131,7 +131,7 @@ impl Buffers {
 pub type Path = [u8; PATH_MAX];
 
 /// Files and environment, accessed through the kernel.
-pub struct Kernel<'s> {
+pub struct SystemCalls<'s> {
     /// The stack, which holds the strings.
     pub stack: &'s Stack,
     /// Addresses of the environment.
@@ -140,7 +140,7 @@ pub struct Kernel<'s> {
     pub path: Option<&'static mut Path>,
 }
 
-impl World for Kernel<'_> {
+impl World for SystemCalls<'_> {
     type File = Fd;
 
     fn open(&mut self, path: &CStr) -> Result<Fd> {

@@ -40,8 +40,8 @@ pub const VERSION: u32 = 1;
 /// Architectures, no two of which accept the same ELF header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchTable {
-    /// The architectures, in the order of the JSON.
-    pub architectures: Vec<Architecture>,
+    /// In the order of the JSON.
+    architectures: Vec<Architecture>,
     /// The same architectures as JSON.
     rows: Vec<Map<String, Value>>,
 }
@@ -121,6 +121,11 @@ impl ArchTable {
             _ => {}
         }
         Error::at(json, path, fault)
+    }
+
+    /// The architectures, in the order of the JSON.
+    pub fn architectures(&self) -> &[Architecture] {
+        &self.architectures
     }
 
     /// The table as JSON, which [`ArchTable::parse`] reads.

@@ -44,7 +44,7 @@ fn rows_of_another_table_replace_or_are_added() {
     let one_row = |row: &str| format!(r#"{{"version": 1, "architectures": [{row}]}}"#);
     let rows = &GOOD[GOOD.find(r#"{"name": "two""#).unwrap()..GOOD.rfind("\n]}").unwrap()];
     let replaced = table.clone().merge(&one_row(&rows.replace("/bin/two", "/opt/two"))).unwrap();
-    assert_eq!(replaced.architectures.len(), 2);
+    assert_eq!(replaced.architectures().len(), 2);
     assert_eq!(replaced.find("two").unwrap().emulators, ["/opt/two"]);
     let third = rows.replace(r#""two""#, r#""three""#).replace(r#""number": 7"#, r#""number": 8"#);
     assert_eq!(table.clone().merge(&one_row(&third)).unwrap().architectures.len(), 3);
@@ -58,7 +58,7 @@ fn rows_of_another_table_replace_or_are_added() {
 #[test]
 fn fields_have_the_values_of_the_json() {
     let table = ArchTable::parse(GOOD).unwrap();
-    let [one, two] = &table.architectures[..] else { panic!("{table:?}") };
+    let [one, two] = table.architectures() else { panic!("{table:?}") };
     assert_eq!((one.class, one.data), (Class::Elf32, Data::Big));
     assert_eq!((two.class, two.data), (Class::Elf64, Data::Little));
     assert_eq!((one.flags, two.flags), (Some(Flags { mask: 0xe020, value: 0x20 }), None));
@@ -351,8 +351,8 @@ fn the_compiled_table_says_what_the_json_says() {
     for table in [ArchTable::builtin(), ArchTable::parse(GOOD).unwrap()] {
         let compiled = table.compile();
         let rows: Vec<_> = Table::read(&compiled).unwrap().rows().map(Result::unwrap).collect();
-        assert_eq!(rows.len(), table.architectures.len());
-        for (architecture, row) in table.architectures.iter().zip(rows) {
+        assert_eq!(rows.len(), table.architectures().len());
+        for (architecture, row) in table.architectures().iter().zip(rows) {
             let strings = |list: dispatch_core::bytes::Strings<'_>| -> Vec<String> {
                 list.iter().map(|string| string.to_str().unwrap().to_owned()).collect()
             };
@@ -376,8 +376,8 @@ fn the_compiled_table_says_what_the_json_says() {
 fn equal_bytes_are_compiled_once() {
     let table = ArchTable::builtin();
     let mut twice = table.clone();
-    twice.architectures.extend(table.architectures.iter().cloned());
-    let records = table.architectures.len() * <dispatch_core::table::RowRecord as dispatch_core::record::Field>::SIZE;
+    twice.architectures.extend(table.architectures().iter().cloned());
+    let records = table.architectures().len() * <dispatch_core::table::RowRecord as dispatch_core::record::Field>::SIZE;
     assert_eq!(twice.compile().len(), table.compile().len() + records);
 }
 
@@ -392,7 +392,7 @@ fn a_table_cut_short_is_read_as_corrupt_or_not_at_all() {
 
 #[test]
 fn the_probe_is_a_small_static_program() {
-    for architecture in ArchTable::builtin().architectures {
+    for architecture in ArchTable::builtin().architectures() {
         let name = &architecture.name;
         let probe = architecture.probe_elf();
         let elf = goblin::elf::Elf::parse(&probe).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -420,11 +420,11 @@ fn the_probe_is_taken_by_its_own_entry_only() {
     let table = ArchTable::builtin();
     let compiled = table.compile();
     let reader = Table::read(&compiled).unwrap();
-    for architecture in &table.architectures {
+    for architecture in table.architectures() {
         let probe = architecture.probe_elf();
         let row = reader.choose(&Guest::identify(&probe).unwrap()).unwrap();
         assert_eq!(row.name.to_str().unwrap(), architecture.name);
-        let rules = table.architectures.iter().flat_map(super::architecture::Architecture::rules);
+        let rules = table.architectures().iter().flat_map(super::architecture::Architecture::rules);
         let takers: Vec<String> = rules.filter(|entry| entry.rule.accepts(&probe)).map(|entry| entry.name).collect();
         assert_eq!(takers, [format!("qemu-{}", architecture.name)]);
     }

@@ -248,7 +248,7 @@ mod tests {
         let given = Assignment { version: Some(version("7.2")), asked: Some(asked), ..Assignment::default() };
         let compiled = table.compile_with(&[("aarch64", given.clone())]);
         let read = Table::read(&compiled).unwrap();
-        assert_eq!(read.rows().count(), table.architectures.len());
+        assert_eq!(read.rows().count(), table.architectures().len());
         let row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
         let Identity { size, inode, seconds, nanoseconds } = file;
         for (other, model, options) in [
@@ -299,7 +299,7 @@ mod tests {
             assert_eq!(with(fields).unwrap().find("aarch64").unwrap().is_tuned(), tuned, "{fields}");
         }
         let table = ArchTable::builtin();
-        let tuned = table.architectures.iter().filter(|row| row.is_tuned()).map(|row| row.name.as_str());
+        let tuned = table.architectures().iter().filter(|row| row.is_tuned()).map(|row| row.name.as_str());
         assert_eq!(tuned.collect::<Vec<_>>(), ["aarch64", "riscv64"]);
     }
 

@@ -198,7 +198,7 @@ fn rules_differ_from_qemus_only_where_it_is_intended() {
     let oracle: Vec<Theirs> = serde_json::from_str(ORACLE).expect("the oracle is well formed");
     let table = ArchTable::builtin();
     let mut ours_left: BTreeMap<String, Rule> = table
-        .architectures
+        .architectures()
         .iter()
         .flat_map(dispatch_table::Architecture::rules)
         .map(|entry| (entry.name, entry.rule))
@@ -207,7 +207,7 @@ fn rules_differ_from_qemus_only_where_it_is_intended() {
 
     for theirs in &oracle {
         let Theirs { name, qemu, .. } = theirs;
-        let architecture = table.architectures.iter().find(|a| format!("qemu-{}", a.name) == *qemu);
+        let architecture = table.architectures().iter().find(|a| format!("qemu-{}", a.name) == *qemu);
         let Some(architecture) = architecture else {
             wrong.push(format!("{name}: there is no architecture for {qemu}"));
             continue;

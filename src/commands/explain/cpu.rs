@@ -127,8 +127,8 @@ impl CpuQuestion<'_> {
     /// The hint for a model that the emulator refuses.
     fn refused(&self, model: &OsStr) -> Option<String> {
         let (path, _file) = match self.prepared.emulator {
-            Emulator::Embedded(resident) => {
-                let file = outside(&resident, self.image).ok()?;
+            Emulator::Embedded(embedded) => {
+                let file = outside(&embedded, self.image).ok()?;
                 (memfd::path(&file)?, Some(file))
             }
             Emulator::Mapped { .. } | Emulator::Executed { .. } => {

@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use dispatch_core::elf::HeaderFault;
 use dispatch_core::handoff::Invocation;
-use dispatch_core::pipeline::{self, Emulator, Head, Process, START, World, find_emulator, identify};
+use dispatch_core::pipeline::{self, Emulator, GuestFile, Head, Process, START, World, find_emulator};
 use dispatch_core::plan::Argument;
-use dispatch_core::privilege::{Ignored, Start};
+use dispatch_core::privilege::{Ignored, Privileges};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Osabi, Refusal};
-use dispatch_core::rule::WINDOW;
 use dispatch_core::{Guest, NAME, emulator_file};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
@@ -38,12 +38,13 @@ use crate::program::privilege;
 pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
     let program = Invoked::find(name, &[])?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
-    let mut start = [0; WINDOW];
+    let mut start = [0; START];
     let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
     let start = &start[..len];
-    let guest = Guest::identify(start);
+    let mut disk = Disk::default();
+    let guest = GuestFile::of(disk.adopt(program.file.try_clone().map_err(unreadable)?), start);
     let contents = match &guest {
-        Ok(guest) => contents::examine(guest, &program.file).map_err(unreadable)?,
+        Ok(file) => contents::examine(&file.guest, &program.file).map_err(unreadable)?,
         Err(_) => Contents::default(),
     };
     let mut scripts: Vec<Bytes> = program.scripts.iter().skip(1).map(Bytes::from).collect();
@@ -53,7 +54,7 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
     let mut explanation = Explanation {
         file: Bytes::from(program.scripts.first().unwrap_or(&program.path)),
         scripts,
-        header: guest.as_ref().ok().map(|guest| header(guest, &contents, table)),
+        header: guest.as_ref().ok().map(|file| header(&file.guest, &contents, table)),
         architecture: None,
         kernel: Kernel { unavailable: None, may_have_entries: false, entries: Vec::new() },
         privileged: false,
@@ -65,8 +66,7 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         how: None,
     };
     let registered = kernel(&mut explanation, start, table);
-    let guest = guest.ok().map(|guest| (guest, Guest::asks(start)));
-    let unplanned = plan(&mut explanation, &program, guest, &contents, (image, registered), table)?;
+    let unplanned = plan(&mut explanation, &program, (guest, &mut disk), &contents, (image, registered), table)?;
     explanation.verdict =
         Judge { explanation: &explanation, program: &program, contents: &contents, table }.verdict(unplanned, start);
     Ok(explanation)
@@ -75,7 +75,7 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
 fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
     let header = guest.header;
     let number = header.machine.0;
-    let ours = table.architectures.iter().flat_map(|row| &row.machine).find(|machine| machine.number == number);
+    let row = table.architectures().iter().flat_map(|row| &row.machine).find(|machine| machine.number == number);
     let known = Some(machine_to_str(number)).filter(|name| !name.contains("UNKNOWN")).map(|name| format!("EM_{name}"));
     Header {
         class: header.class.to_string(),
@@ -88,7 +88,7 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
         },
         kind: if header.kind == dispatch_core::elf::ET_EXEC { "executable" } else { "position-independent" },
         machine: number,
-        machine_name: ours.map(|machine| machine.name.clone()).or(known),
+        machine_name: row.map(|machine| machine.name.clone()).or(known),
         flags: header.flags,
         entry: header.entry,
         dynamic_linker: contents.linker.clone(),
@@ -107,17 +107,15 @@ fn question(explanation: &mut Explanation) -> bool {
     ours
 }
 
-/// Makes the plan, as the interpreter would, or says why there is none. `guest` comes with whether
-/// it is a question.
+/// Makes the plan, as the interpreter would, or says why there is none.
 fn plan(
     explanation: &mut Explanation,
     program: &Invoked,
-    guest: Option<(Guest, bool)>,
+    (guest, disk): (Result<GuestFile<'_, usize>, HeaderFault>, &mut Disk),
     contents: &Contents,
     (effective, registered): (&Effective, Option<Registered>),
     table: &ArchTable,
 ) -> Result<Option<Unplanned>, Failure> {
-    let (guest, asks) = guest.map_or((None, false), |(guest, asks)| (Some(guest), asks));
     let (image, unseen) = match registered {
         Some(Registered::Image(image)) => (Some(image), None),
         Some(Registered::Unseen(unseen)) => (None, Some(unseen)),
@@ -126,14 +124,15 @@ fn plan(
     // `unshare` makes its image from what the command has.
     let planned = unseen.as_ref().is_none_or(|unseen| unseen.private);
     // A registered interpreter uses what its image knows; `run` asks the emulator.
-    let image = match guest.filter(|_| planned && image.is_none()) {
-        Some(guest) => emulators::informed(effective, table, &guest)?,
-        None => image,
+    let image = match &guest {
+        Ok(file) if planned && image.is_none() => emulators::informed(effective, table, &file.guest)?,
+        _ => image,
     };
     let image = image.as_ref().unwrap_or(effective);
     let view = image.view()?;
-    let compiled = guest.and_then(|guest| view.table.choose(&guest).ok());
-    let row = compiled.and_then(|row| table.find(&row.name.to_string_lossy()));
+    let asks = guest.as_ref().is_ok_and(GuestFile::asks);
+    let chosen = guest.map_err(Refusal::BadHeader).and_then(|file| Ok((file, view.table.choose(&file.guest)?)));
+    let row = chosen.as_ref().ok().and_then(|(_, row)| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
     if row.is_some_and(|row| row.name == host::row().name) {
@@ -145,9 +144,9 @@ fn plan(
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let start = match row {
         Some(_) => privileges(explanation, &program.file).map_err(unreadable)?,
-        None => Start::Ordinary,
+        None => Privileges::Ordinary,
     };
-    if start == Start::Refused {
+    if start == Privileges::Refused {
         let reason =
             "it has to have capabilities that it cannot get here, and the kernel says `Operation not permitted`";
         let remedy = "start it where no bounding set forbids them, or remove them with setcap -r";
@@ -160,33 +159,30 @@ fn plan(
     }
 
     let argv0 = c_string(&program.argv0);
-    let secure = start == Start::Privileged;
+    let secure = start == Privileges::Privileged;
     // The kernel's path of the file, as the interpreter's `sys::path` gets it.
     let own_path = if secure { program.path.canonicalize().ok() } else { None };
     let path = c_string(own_path.as_ref().unwrap_or(&program.path).as_os_str());
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
     let process = Process { secure, host: host::host(), page: host::page() };
-    let (mut disk, mut start, mut head): (_, _, Head) = (Disk::default(), [0; START], [0; emulator_file::HEAD]);
-    let file = disk.adopt(program.file.try_clone().map_err(unreadable)?);
-    let prepared = identify(&mut disk, file, &mut start).and_then(|guest| {
-        let mut row = view.table.choose(&guest.guest)?;
-        let emulator = find_emulator(&mut disk, &view, &mut row, process, &mut head)?;
-        let plan = pipeline::plan(&mut disk, &guest, &row, &emulator, process, invocation);
-        Ok(Prepared { plan, emulator })
+    let mut head: Head = [0; emulator_file::HEAD];
+    let prepared = chosen.and_then(|(file, mut compiled)| {
+        let asked = view.table.asked(&compiled);
+        let emulator = find_emulator(disk, &view, &mut compiled, process, &mut head)?;
+        let plan = pipeline::plan(disk, &file, &compiled, &emulator, process, invocation);
+        Ok((Prepared { plan, emulator }, file.guest, compiled, asked))
     });
-    let chosen = prepared.as_ref().ok().map(|prepared| prepared.plan.emulator.to_bytes().to_vec());
-    explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, chosen.as_deref())).collect();
+    let found = prepared.as_ref().ok().map(|(prepared, ..)| prepared.plan.emulator.to_bytes().to_vec());
+    explanation.emulators = disk.tried.iter().map(|(path, outcome)| tried(path, outcome, found.as_deref())).collect();
     Ok(match prepared {
-        Ok(prepared) => {
+        Ok((prepared, guest, compiled, asked)) => {
             unseen.iter().for_each(|unseen| unseen.note(explanation, effective));
             explanation.plan = Some(describe(&prepared, &program.args));
-            if let (Some(guest), Some(mut compiled), Some(row)) = (guest, compiled, row) {
-                let asked = view.table.asked(&compiled);
+            if let Some(row) = row {
                 let known = match prepared.emulator {
                     Emulator::Embedded(_) => Identified::Embedded,
                     Emulator::Mapped { file, .. } | Emulator::Executed { file, .. } => {
                         let file = disk.identity(file).ok();
-                        file.and_then(|file| view.table.fit(&mut compiled, file).ok());
                         asked.map_or(Identified::Unknown, |asked| Identified::Asked {
                             version: asked.version,
                             same: file == Some(asked.file),
@@ -212,11 +208,11 @@ fn plan(
 ///
 /// # Errors
 /// The file cannot be looked at.
-fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
+fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Privileges> {
     let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
     let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.0.credentials);
-    let start = if credentials { own.start } else { plain.start };
-    if own.start != start {
+    let start = if credentials { own.privileges } else { plain.privileges };
+    if own.privileges != start {
         let note = "it is setuid or setgid, or has capabilities, which has no effect without flag C of the entry";
         explanation.notes.push(note.to_owned());
     }
@@ -231,26 +227,22 @@ fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Start> {
     log::info!(
         "{}",
         match start {
-            Start::Ordinary => "the start gains no privileges",
-            Start::Privileged => "the start gains privileges",
-            Start::Refused => "the start is refused, for capabilities that cannot be gained",
+            Privileges::Ordinary => "the start gains no privileges",
+            Privileges::Privileged => "the start gains privileges",
+            Privileges::Refused => "the start is refused, for capabilities that cannot be gained",
         }
     );
-    explanation.privileged = start == Start::Privileged;
+    explanation.privileged = start == Privileges::Privileged;
     Ok(start)
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
-    let message = refusal.to_string();
-    let (reason, mut remedy) = match refusal {
-        // Without a file there is nothing to check.
-        Refusal::SystemCall { subject, .. } if subject.is_empty() => (message.as_str(), "try again".to_owned()),
-        _ => {
-            // `what is wrong: what to do`.
-            let (reason, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
-            (reason, remedy.to_owned())
-        }
-    };
+    let mut reason = String::new();
+    refusal.say_reason(&mut |piece| reason.push_str(piece));
+    let mut remedy = refusal.remedy().to_string();
+    if remedy.is_empty() {
+        "try again".clone_into(&mut remedy);
+    }
     if let (Refusal::NoEmulator { .. }, Some(row)) = (refusal, row) {
         if let Some(found) = row.emulator_names().find_map(|name| which::which(name).ok()) {
             remedy += &format!(" ({} is in your PATH, where the kernel does not look)", Bytes::from(&found));
@@ -263,7 +255,7 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
             | Refusal::UnknownVariant { .. }
             | Refusal::ForeignSystem { .. }
     );
-    Unplanned { reason: reason.to_owned(), remedy, exit_code: refusal.exit_code(), by_header }
+    Unplanned { reason, remedy, exit_code: refusal.exit_code(), by_header }
 }
 
 fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {
@@ -272,18 +264,18 @@ fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> T
 }
 
 fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
-    let name = |word: Argument<'_, &[u8]>| match word {
+    let name = |argument: Argument<'_, &[u8]>| match argument {
         Argument::Added(string) => Bytes::of(string.to_bytes()),
         Argument::Callers(bytes) => Bytes::of(bytes),
     };
     let mut argv = Vec::new();
-    prepared.plan.argv(&mut |word| argv.push(name(word)));
+    prepared.plan.argv(&mut |argument| argv.push(name(argument)));
     argv.extend(arguments.iter().map(|argument| Bytes::of(argument.as_bytes())));
     let variables = environment();
     let variables: Vec<&[u8]> = variables.iter().map(Vec::as_slice).collect();
     let (mut kept, mut added) = (Vec::new(), Vec::new());
-    prepared.plan.environment(&variables, &|variable| variable, &mut |word| match word {
-        Argument::Added(_) => added.push(name(word)),
+    prepared.plan.environment(&variables, &|variable| variable, &mut |argument| match argument {
+        Argument::Added(_) => added.push(name(argument)),
         Argument::Callers(variable) => kept.push(variable),
     });
     let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));

@@ -136,9 +136,9 @@ impl Judge<'_> {
                 format!("{how}{}", if kept { "" } else { ", but with argv[0] lost, as the entry lacks flag P" })
             }
             [entry] if self.explanation.plan.is_some() => {
-                format!("by entry {}, which is not ours; the plan is what {NAME} would do", entry.name)
+                format!("by entry {}, which belongs to another tool; the plan is what {NAME} would do", entry.name)
             }
-            [entry] => format!("by entry {}, which is not ours", entry.name),
+            [entry] => format!("by entry {}, which belongs to another tool", entry.name),
             [..] => "by the entry that was registered last".to_owned(),
         };
         yes(reason, None)

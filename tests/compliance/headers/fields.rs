@@ -132,7 +132,7 @@ fn values(field: &Field, good: u64, size: usize, extent: Extent) -> Vec<u64> {
 /// Whether the table has `file` for a program of another row than `row`, which says nothing of this one.
 pub fn of_another_row(file: &[u8], row: &Architecture) -> bool {
     let table = ArchTable::builtin();
-    let rows = table.architectures.iter().filter(|other| other.name != row.name);
+    let rows = table.architectures().iter().filter(|other| other.name != row.name);
     rows.flat_map(Architecture::rules).any(|entry| entry.rule.accepts(file))
 }
 

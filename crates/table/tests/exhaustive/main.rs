@@ -120,10 +120,10 @@ fn programs(architecture: &Architecture) -> impl Iterator<Item = Vec<u8>> + '_ {
 #[test]
 fn programs_of_a_host_are_left_to_it() {
     let table = ArchTable::builtin();
-    let hosts: BTreeSet<&String> = table.architectures.iter().flat_map(|a| &a.native_on).collect();
+    let hosts: BTreeSet<&String> = table.architectures().iter().flat_map(|a| &a.native_on).collect();
     for host in hosts {
         let (native, foreign): (Vec<_>, Vec<_>) =
-            table.architectures.iter().partition(|architecture| architecture.native_on.contains(host));
+            table.architectures().iter().partition(|architecture| architecture.native_on.contains(host));
         let rules: Vec<_> = foreign.iter().flat_map(|architecture| architecture.rules()).collect();
         for header in native.iter().flat_map(|architecture| programs(architecture)) {
             let taken = rules.iter().find(|entry| entry.rule.accepts(&header));
@@ -152,7 +152,8 @@ fn programs_of_common_hosts_are_left_to_them() {
         let mut header = header(class, Data::Little, elf::ET_EXEC, Machine(machine));
         for osabi in 0..=u8::MAX {
             header[elf::ident::OSABI] = osabi;
-            for architecture in table.architectures.iter().filter(|a| !a.native_on.iter().any(|native| native == host))
+            for architecture in
+                table.architectures().iter().filter(|a| !a.native_on.iter().any(|native| native == host))
             {
                 let taken = architecture.rules().into_iter().find(|entry| entry.rule.accepts(&header));
                 assert!(taken.is_none(), "{host}: {} would take {header:02x?}", taken.unwrap().name);
@@ -166,7 +167,7 @@ fn programs_of_common_hosts_are_left_to_them() {
 fn this_very_program_is_known_and_native() {
     let file = std::fs::read(std::env::current_exe().expect("the test has a name")).expect("the test is readable");
     let table = ArchTable::builtin();
-    let rules = table.architectures.iter().flat_map(|a| a.rules().into_iter().map(move |entry| (a, entry)));
+    let rules = table.architectures().iter().flat_map(|a| a.rules().into_iter().map(move |entry| (a, entry)));
     let taken: Vec<_> = rules.filter(|(_, entry)| entry.rule.accepts(&file)).map(|(a, _)| a).collect();
     let [architecture] = taken[..] else { panic!("{} architectures take it", taken.len()) };
     assert!(architecture.native_on.contains(&architecture.name), "{}", architecture.name);

@@ -53,7 +53,7 @@ pub type Outcome = Result<u64, Disagreement>;
 
 impl Subject {
     pub fn of(table: &ArchTable) -> Self {
-        let each = || table.architectures.iter();
+        let each = || table.architectures().iter();
         let entries = |architecture: &Architecture| -> Vec<Entry> {
             let row = &architecture.name;
             let rules = architecture.rules().into_iter();
