@@ -27,15 +27,17 @@ fn main() {
     }
 }
 
-/// Builds the interpreter below `target_dir`, a directory of its own: features must not mix with those of the tool, and
-/// the outer cargo holds the lock of the outer directory.
+/// Builds the interpreter below `target_dir`. It needs a directory of its own, because its features
+/// must not be mixed with those of the command, and because the outer cargo holds the lock of the
+/// outer directory.
 fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
     let variable = |name| env::var(name).expect("cargo sets it");
     let target = variable("TARGET");
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        // The interpreter has no dependencies but those in this directory, so that there is nothing to fetch; and the outer cargo
-        // has settled Cargo.lock. Whether it was told to stay offline, or to keep the lock, is not passed on to here.
+        // The interpreter depends only on packages of this workspace, so there is nothing to fetch,
+        // and the outer cargo has checked Cargo.lock. The inner one cannot know whether the outer
+        // one was called with --offline or --locked.
         .args(["build", "--locked", "--offline"])
         .args(["--package", "dispatch-interpreter", "--profile", "interpreter", "--target", &target])
         .arg("--target-dir")
@@ -43,8 +45,8 @@ fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
         .current_dir(variable("CARGO_MANIFEST_DIR"))
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTFLAGS")
-        // Instead of the flags for the tool, which may include instrumentation. There is nothing to protect after relocation
-        // that would be worth the padding.
+        // These replace the flags for the command, which may include instrumentation. RELRO would
+        // add padding, and protect nothing worth protecting after relocation.
         .env(
             "CARGO_ENCODED_RUSTFLAGS",
             "-Ctarget-feature=+crt-static\u{1f}-Cforce-unwind-tables=no\u{1f}-Crelro-level=off",
