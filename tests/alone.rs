@@ -1,11 +1,12 @@
-//! The image where there is little or nothing else: no emulators, no /proc, no /dev.
+//! Tests of the image in systems with little or nothing else: no emulators, no /proc, no /dev.
 
 mod support;
 
 use serde_json::Value;
 use support::{Namespace, Observation, Scratch, need};
 
-/// A directory of the few commands that scripts need stands in for /usr/bin, so that no emulator is installed.
+/// A directory of the few commands that scripts need. It takes the place of /usr/bin, so that no
+/// emulator is installed.
 const NO_EMULATORS: &str = r"
     mkdir -p bin; for name in cat chroot cp cmp grep ls mkdir mv rm sed strace tail wc; do
         [ ! -x /usr/bin/$name ] || cp /usr/bin/$name bin/; done; cp /usr/sbin/chroot bin/
@@ -77,7 +78,7 @@ fn an_image_gives_its_emulators_to_the_next_one() {
     for (before, after) in first.iter().zip(&second).skip(1) {
         assert_eq!(before, after, "paths, versions, digests, models and addresses are what they were");
     }
-    // And that systemd does not look below this prefix.
+    // It also reports that systemd does not look below this prefix.
     let err: Vec<&str> = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d")).collect();
     assert!(err.len() == 3 && err[0].starts_with("binfmt-dispatch: arm: no emulator: "), "{seen}");
 }
@@ -98,20 +99,21 @@ fn installed_emulators_are_preferred_to_those_inside() {
     assert_eq!(paths, ["/usr/bin/qemu-aarch64-static", "/usr/bin/qemu-aarch64-static", &newer[1]]);
 }
 
-/// A root directory with nothing in it but the image, foreign programs and a `binfmt_misc`; `inside` runs the image there.
+/// A root directory that has only the image, foreign programs and a `binfmt_misc`. `inside` runs
+/// the image there.
 const ROOT: &str = r#"
     mkdir -p root/registry; /usr/bin/mount -t binfmt_misc binfmt_misc root/registry
     inside() { chroot root "$@"; }
     files() { ls root root/registry; }
 "#;
 
-/// Runs a script with an empty registry and such a directory.
+/// Runs a script with an empty registry and such a root directory.
 #[track_caller]
 fn run_with_root(scratch: &Scratch, script: &str) -> Observation {
     run(scratch, &format!("{ROOT}\n{script}"))
 }
 
-/// A directory for it, with two guests.
+/// A scratch directory for it, with two guests.
 fn with_root() -> Scratch {
     let scratch = Scratch::new();
     scratch.probe("root/arm64", "aarch64");
@@ -163,7 +165,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
     seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n7\n{left}"));
     let [installed, image] =
         ["installed.json", "image.json"].map(|name| programs(&std::fs::read_to_string(scratch.at(name)).unwrap()));
-    // With their models, though no emulator could be tried.
+    // They have their models, although no emulator could be tried.
     assert_eq!(installed[1..], image[1..]);
     assert_ne!(installed[1]["cpus"], serde_json::json!([]));
 }
@@ -172,7 +174,8 @@ fn without_proc_and_dev_an_image_installs_itself() {
 fn without_proc_another_file_at_its_path_is_not_the_image() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // As if it had been replaced by one of another build meanwhile: its interpreter is not the command's.
+    // This simulates that the file was replaced by one of another build: its interpreter is not the
+    // command's.
     let seen = run_with_root(
         &scratch,
         r"

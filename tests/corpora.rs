@@ -1,4 +1,5 @@
-//! The corpora of the fuzz targets (fuzz/corpus), run as ordinary tests: each input through its target's body.
+//! Runs the corpora of the fuzz targets (fuzz/corpus) as ordinary tests: each input goes through
+//! its target's body.
 
 #[path = "../fuzz/bodies/arch_table.rs"]
 mod arch_table;
@@ -22,11 +23,11 @@ use std::fs;
 use std::path::Path;
 
 const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz");
-/// Largest input, in bytes, and most inputs of a target.
+/// Largest input, in bytes, and largest number of inputs for a target.
 const LARGEST: u64 = 4096;
 const MOST: usize = 99;
 
-/// Runs the corpus of `target`; some of its inputs are taken, and some are not.
+/// Runs the corpus of `target`, and asserts that some of its inputs are accepted and some are not.
 fn run(target: &str, body: fn(&[u8]) -> bool) {
     let directory = Path::new(FUZZ).join("corpus").join(target);
     let (mut taken, mut refused, mut broken) = (0, 0, Vec::new());

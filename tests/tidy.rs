@@ -1,5 +1,6 @@
-//! Holds the architecture: which package and which module may name which, where `unsafe` and what depends on the CPU may stand, and
-//! that the architectures are described in arch-table.json only.
+//! Tests of the architecture of the code: which package and which module may use which, where
+//! `unsafe` and code that depends on the CPU may be, and that only arch-table.json describes guest
+//! architectures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +22,7 @@ struct Source {
 }
 
 impl Source {
-    /// Its lines of code with their numbers: no comments, and nothing of the tests at its end.
+    /// Its lines of code with their numbers, without comments and without the tests at its end.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = |line: &str| line.ends_with("mod tests {") && !line.starts_with(' ');
         let code = (1..).zip(self.text.lines()).take_while(move |(_, line)| !tests(line));
@@ -29,7 +30,8 @@ impl Source {
     }
 }
 
-/// The files that belong to the repository: those that git does not ignore, or without git all but `target`.
+/// The files that belong to the repository: those that git does not ignore. Without git, all files
+/// except those in `target`.
 fn files() -> Vec<String> {
     let listed = Command::new("git").args(["ls-files", "-z", "-co", "--exclude-standard"]).current_dir(ROOT).output();
     let mut names: Vec<String> = match listed {
@@ -64,7 +66,7 @@ fn sources() -> Vec<Source> {
     rust.map(|path| Source { text: fs::read_to_string(Path::new(ROOT).join(&path)).unwrap(), path }).collect()
 }
 
-/// Source files of what is shipped.
+/// Source files of the shipped packages.
 fn shipped() -> impl Iterator<Item = Source> {
     sources().into_iter().filter(|source| {
         let tests = source.path.contains("/tests/") || source.path.ends_with("/tests.rs");
@@ -72,7 +74,7 @@ fn shipped() -> impl Iterator<Item = Source> {
     })
 }
 
-/// Fails with every place, as `path:line: code`, where `wrong` says so.
+/// Fails and lists every place, as `path:line: code`, for which `wrong` returns true.
 fn forbid(sources: impl Iterator<Item = Source>, rule: &str, wrong: impl Fn(&Source, &str) -> bool) {
     let mut places = Vec::new();
     for source in sources {
@@ -87,7 +89,7 @@ fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
-/// The top-level modules of the command, each with those that it names.
+/// The top-level modules of the command, and the modules that each one uses.
 fn imports(sources: impl Iterator<Item = Source>) -> BTreeMap<String, BTreeSet<String>> {
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources {
@@ -97,7 +99,7 @@ fn imports(sources: impl Iterator<Item = Source>) -> BTreeMap<String, BTreeSet<S
         let named = code.split("crate::").skip(1).flat_map(heads).filter(|name| *name != module);
         modules.entry(module.clone()).or_default().extend(named.map(str::to_owned).collect::<Vec<_>>());
     }
-    // What is no module of its own stands in main.rs.
+    // Names that are not modules are defined in main.rs.
     let known: BTreeSet<String> = modules.keys().cloned().collect();
     let owner = |name: String| if known.contains(&name) { name } else { "main".to_owned() };
     modules.into_iter().map(|(module, names)| (module, names.into_iter().map(owner).collect())).collect()
@@ -127,7 +129,7 @@ fn heads(rest: &str) -> Vec<&str> {
     names
 }
 
-/// The modules that lead back to themselves.
+/// The modules that are part of a cycle.
 fn circles(mut imports: BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     loop {
         let named: BTreeSet<String> = imports.values().flatten().cloned().collect();
@@ -141,7 +143,8 @@ fn circles(mut imports: BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> 
     }
 }
 
-/// The names in the sections of this package's dependencies, of the kinds `kinds` (null is a normal one).
+/// The names in the dependency sections of this package that have one of the kinds `kinds` (null is
+/// an ordinary dependency).
 fn dependencies(package: &str, kinds: &[Value]) -> BTreeSet<String> {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
@@ -238,7 +241,8 @@ fn unsafe_stays_in_its_rooms() {
 
 #[test]
 fn arguments_come_from_main() {
-    // The standard library learns them from constructors, to which only glibc passes them.
+    // The standard library learns the arguments in a constructor, and only glibc passes them to
+    // constructors.
     forbid(shipped(), "take the arguments of `main`", |source, line| {
         source.path.starts_with("src/")
             && ["env::args", "try_parse()", "Cli::parse()"].iter().any(|it| line.contains(it))
@@ -265,7 +269,7 @@ fn architectures_are_described_in_the_table_only() {
         })
         .collect();
     forbid(shipped(), "this belongs into arch-table.json", |source, line| {
-        // The one place that knows the machine it runs on.
+        // This is the only place that names the host's architecture.
         let cpu = source.path.starts_with("crates/interpreter/src/cpu/");
         !cpu && words.iter().any(|word| line.contains(word.as_str()))
     });
@@ -276,7 +280,7 @@ fn no_file_has_its_path_in_the_interpreter() {
     let door =
         |source: &Source| ["crates/interpreter/", "crates/core/"].iter().any(|place| source.path.starts_with(place));
     forbid(shipped().filter(door), "the interpreter reads nothing but what the image names", |_, line| {
-        // By which a privileged guest's own path is found; and what a path begins with.
+        // /proc/self/fd leads to a privileged guest's own path; "/" begins a path.
         let known = ["*b\"/proc/self/./fd/\"", "UNKNOWN_PATH: &CStr = c\"/\"", "starts_with(b\"/\")"];
         line.contains("\"/") && !known.iter().any(|known| line.contains(known))
     });
@@ -315,7 +319,7 @@ fn files_can_be_read_in_one_sitting() {
 
 #[test]
 fn nothing_names_the_machine_it_was_written_on() {
-    // Put together here, so that this file does not name them either.
+    // The strings are built at run time, so that this file does not contain them either.
     let places = ["work", "root", "home"].map(|name| format!("/{name}/"));
     let named = |text: &str| places.iter().find(|place| text.contains(place.as_str())).cloned();
     let found: Vec<(PathBuf, String)> = (files().into_iter())
@@ -335,7 +339,7 @@ fn the_image_format_is_documented_field_by_field() {
     let records = definition.split("record! {").skip(1).map(|rest| rest.split("\n}").next().unwrap_or_default());
     let declared = records.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("pub "));
     let names = declared.map(|rest| rest.trim_start_matches("struct ").split([':', ' ']).next().unwrap_or_default());
-    // Extent is a word of its own there.
+    // The documentation describes `Extent` in prose.
     let missing: Vec<&str> = names
         .filter(|name| !["Extent", "offset"].contains(name))
         .filter(|name| !page.contains(&format!("`{name}`")))

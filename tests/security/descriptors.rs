@@ -1,5 +1,6 @@
-//! A caller who closes standard descriptors hopes that the program's own files get their numbers, so that what it says about
-//! its arguments is written into them.
+//! Attacks by closed standard descriptors. The attacker expects that a file which the program opens
+//! gets such a number, so that the program writes its complaints about the arguments into that
+//! file.
 
 use crate::lab::Directly::{Fails, Succeeds};
 use crate::lab::{Attack, Lab, attack};
@@ -24,7 +25,7 @@ fn complaints_written_into_the_programs_own_file() {
 #[test]
 fn no_file_of_the_program_is_a_standard_descriptor() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // The status is the number of the file's descriptor.
+    // The exit status is the number of the file's descriptor.
     let attacker = r#"
         for closed in '' '<&-' '>&-' '<&- >&-' '2>&-' '<&- 2>&-' '>&- 2>&-' '<&- >&- 2>&-'; do
             bash -c "exec ../victim append log text $closed" >/dev/null 2>&1 </dev/null
@@ -33,7 +34,7 @@ fn no_file_of_the_program_is_a_standard_descriptor() {
     for release in Release::ALL {
         let seen = Lab::ours(release).run("", attacker);
         let lines: Vec<&str> = seen.succeeded().out().lines().collect();
-        // Not a byte is written into it.
+        // Nothing is written into it.
         assert!(lines.len() == 8 && lines.iter().all(|line| *line == "3 0"), "{seen}");
     }
 }

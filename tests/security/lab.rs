@@ -1,50 +1,52 @@
-//! A directory with privileged programs and an attacker, an ordinary user, beside them.
+//! A directory with privileged programs, and an attacker, who is an ordinary user.
 
 use std::fmt;
 
 use crate::support::{Foreign, Namespace, Observation, Release, Row, Scratch, native, tool};
 
-/// Nothing of the kernel's is in /proc any more.
+/// Mounts an empty file system over /proc, so that the kernel shows nothing there.
 pub const NO_PROC: &str = "mount -t tmpfs none /proc";
 
-/// The architecture of the programs: what QEMU does with privileged ones is the same for all.
+/// The architecture of the programs. QEMU treats privileged programs of all architectures alike.
 pub const CPU: &str = "aarch64";
 
-/// The user who attacks.
+/// The attacker's user.
 pub const ATTACKER: u32 = 1000;
 
-/// What becomes of an attack on QEMU registered directly.
+/// The result of an attack on QEMU registered directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directly {
-    /// It does what the attacker wants.
+    /// The attack succeeds.
     Succeeds,
-    /// It does not, and why.
+    /// The attack fails, for this reason.
     Fails(&'static str),
 }
 
-/// One attack: a bash script of the attacker in a directory of his own. Beside that, as ../NAME, there are the privileged
-/// programs `victim` and `dynamic`, owned by root and set-user-ID, `plain` (the same without privileges), and for the attacker `evil` (what he
-/// wants to have run), `call`, `swap`, `debugger`. `victim` in it stands for "../victim >out 2>err".
+/// One attack: a bash script that the attacker runs in a directory of the attacker's own. Beside
+/// that directory, as ../NAME, there are the privileged programs `victim` and `dynamic`, owned by
+/// root and set-user-ID; `plain`, the same without privileges; and the attacker's tools `evil` (the
+/// program that the attacker wants to run with privileges), `call`, `swap` and `debugger`. In the
+/// script, `victim` stands for "../victim >out 2>err".
 #[derive(Clone, Copy, Debug)]
 pub struct Attack<'a> {
-    /// What it is called.
+    /// The name of the attack.
     pub name: &'a str,
-    /// What the script does.
+    /// The script.
     pub script: &'a str,
-    /// A bash condition: the harm is done.
+    /// A bash condition that is true if the attack has succeeded.
     pub harm: &'a str,
-    /// QEMU 7.2 and 10.0.
+    /// The expected results with QEMU 7.2 and 10.0.
     pub directly: [Directly; 2],
 }
 
-/// How an attack ended.
+/// The outcome of an attack.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its condition holds.
+    /// Whether the condition is true.
     pub harmed: bool,
-    /// What the last program wrote into `out`.
+    /// The content of `out`, written by the last program.
     pub out: String,
-    /// All of it.
+    /// The whole observation.
     pub seen: Observation,
 }
 
@@ -54,32 +56,32 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The directory, and what is registered.
+/// The directory, and the registry for it.
 pub struct Lab {
     /// The directory.
     pub scratch: Scratch,
-    /// What is registered: aarch64, with the flags POCF.
+    /// The registered entry: aarch64, with the flags POCF.
     pub namespace: Namespace,
 }
 
 impl Lab {
-    /// QEMU of `release` registered directly.
+    /// Registers QEMU of `release` directly.
     pub fn direct(release: Release) -> Self {
         Self::with(|scratch| direct(scratch, release.qemu(CPU).to_str().unwrap()))
     }
 
-    /// An image with the QEMU of `release` inside.
+    /// Registers an image with QEMU of `release` embedded.
     pub fn ours(release: Release) -> Self {
         let from = format!("{CPU}={}", release.qemu(CPU).display());
         Self::with(|scratch| Namespace::with_image(scratch, &["--from", &from]))
     }
 
-    /// What `namespace` registers.
+    /// A lab with the entries of `namespace`.
     pub fn with(namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
         Self::with_flags("POCF", namespace)
     }
 
-    /// The same with these flags.
+    /// The same lab with other flags.
     pub fn with_flags(flags: &str, namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
         let scratch = Scratch::new();
         let namespace = namespace(&scratch).flags(flags).mapped();
@@ -99,7 +101,8 @@ impl Lab {
         Lab { scratch, namespace }
     }
 
-    /// Runs `root` as root and then `attacker` as the attacker, in a directory of his own.
+    /// Runs the script `root` as root, and then `attacker` as the attacker, in a directory that
+    /// belongs to the attacker.
     #[track_caller]
     pub fn run(&self, root: &str, attacker: &str) -> Observation {
         self.scratch.write("attack", format!("{ATTACK}\n{attacker}"));
@@ -114,7 +117,7 @@ impl Lab {
         self.make_after("", attack)
     }
 
-    /// Makes an attack, after what root does.
+    /// Makes an attack, after root has run a script.
     #[track_caller]
     pub fn make_after(&self, root: &str, attack: &Attack<'_>) -> Outcome {
         let Attack { script, harm, .. } = attack;
@@ -126,8 +129,8 @@ impl Lab {
     }
 }
 
-/// Makes each attack both ways, with both versions. Through us it must fail, and the privileged program has to run as it does
-/// without an attack.
+/// Makes each attack both ways, with both versions of QEMU. Through an image it must fail, and the
+/// privileged program must run as it does without an attack.
 #[track_caller]
 pub fn attack<'a>(attacks: impl IntoIterator<Item = Attack<'a>>) {
     let mut wrong = Vec::new();
@@ -148,7 +151,8 @@ pub fn attack<'a>(attacks: impl IntoIterator<Item = Attack<'a>>) {
 }
 
 impl Outcome {
-    /// Whether the victim ran with its privileges, and nothing which steers an emulator reached it.
+    /// Whether the victim ran with its privileges, and without any variable that steers an
+    /// emulator.
     pub fn undisturbed(&self) -> bool {
         let ids = format!("\nuid {ATTACKER}\neuid 0\ngid {ATTACKER}\negid {ATTACKER}\n");
         let complete = self.out.starts_with("program the victim\n") && self.out.ends_with("end\n");
@@ -158,7 +162,7 @@ impl Outcome {
     }
 }
 
-/// `emulator` registered by itself.
+/// A namespace with `emulator` registered directly.
 pub fn direct(scratch: &Scratch, emulator: &str) -> Namespace {
     let table = scratch.write("table.json", Row::new(CPU, emulator).table());
     let table = ["--table", table.to_str().unwrap()];
@@ -166,7 +170,7 @@ pub fn direct(scratch: &Scratch, emulator: &str) -> Namespace {
     Namespace::directly(String::from_utf8(lines).unwrap())
 }
 
-/// With a dynamic linker where [`PREPARE`] puts one.
+/// The same, with a dynamic linker where [`PREPARE`] puts one.
 const DYNAMIC: &[&str] = &["-pie", "-fPIE", "-Wl,--dynamic-linker=/tmp/ld.so"];
 
 fn victim(name: &str, options: &[&str]) -> Vec<u8> {
@@ -175,7 +179,8 @@ fn victim(name: &str, options: &[&str]) -> Vec<u8> {
     std::fs::read(Foreign::Aarch64.build_as(name, source, &options)).unwrap()
 }
 
-/// Owners and modes; a /tmp in which an attacker may do as he likes, and everything else in /mnt.
+/// Sets owners and modes. Mounts a /tmp that the attacker may change, and makes everything else
+/// visible in /mnt.
 const PREPARE: &str = "set -e
 chmod 4755 victim dynamic
 mkdir -p attacker
@@ -191,11 +196,11 @@ cd attacker";
 /// Becomes the attacker.
 const BECOME: &str = "exec setpriv --reuid 1000 --regid 1000 --clear-groups env -i PATH=/usr/bin:/bin";
 
-/// What the attacker's scripts begin with.
+/// The beginning of the attacker's scripts.
 const ATTACK: &str = r#"
 ulimit -c 0
 victim() { ../victim "$@" >out 2>err </dev/null; }
 # Waits until a condition holds.
 until_true() { local i; for ((i = 0; i < 200; i++)); do eval "$1" && return; sleep 0.05; done; return 1; }
-# Who owns a file.
+# Prints the owner of a file.
 owner() { stat -c %u "$1" 2>/dev/null; }"#;

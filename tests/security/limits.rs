@@ -1,10 +1,11 @@
-//! Limits and states of the process that the caller chooses to make some step fail. Whatever fails, nothing weaker happens: a
-//! privileged program runs as it should, or not at all.
+//! Limits and states of the process that the caller chooses so that some step fails. Whatever
+//! fails, a privileged program runs as it should or not at all.
 
 use crate::lab::{ATTACKER, Lab};
 use crate::support::{Release, need};
 
-/// Resources as prlimit(1) calls them, and values of which the first stop the program and the last do not.
+/// Resources as prlimit(1) names them, and for each some values, from one that stops the program to
+/// one that does not.
 const LIMITS: [(&str, &[u64]); 8] = [
     (
         "as",
@@ -33,13 +34,13 @@ const LIMITS: [(&str, &[u64]); 8] = [
     ("cpu", &[1, 60]),
 ];
 
-/// What steers emulators, and shows by a file of root's if it is heeded.
+/// Variables that steer emulators. If an emulator honours them, root writes a file.
 const STEERING: &str = "QEMU_LOG=page QEMU_LOG_FILENAME=log QEMU_SET_ENV=INJECTED=1 QEMU_STRACE=1 QEMU_ANY=1";
 
 #[test]
 fn limits_stop_a_program_and_never_weaken_it() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // Through pipes: a limit on the size of files is not to cut off what is said.
+    // Output goes through pipes, so that a limit on the size of files does not cut it off.
     let mut attacker = String::new();
     for (name, values) in LIMITS {
         for value in values {
@@ -53,7 +54,7 @@ fn limits_stop_a_program_and_never_weaken_it() {
     for release in Release::ALL {
         let seen = Lab::ours(release).run("", &attacker);
         let mut runs: Vec<&str> = seen.out().split("=== ").skip(1).collect();
-        // Nothing else was written: no log, no core.
+        // No other file was written: no log, no core dump.
         let (last, files) = runs.pop().unwrap().split_once("done\n").unwrap();
         assert_eq!(files, "", "{seen}");
         runs.push(last);
@@ -69,7 +70,7 @@ fn limits_stop_a_program_and_never_weaken_it() {
         for (name, values) in LIMITS {
             let of = |value: &u64| verdicts.iter().find(|(limit, _)| *limit == format!("{name} {value}")).unwrap().1;
             assert_eq!(of(values.last().unwrap()), Verdict::AsUsual, "{name}: {seen}");
-            // The ones that bite.
+            // These limits stop a program.
             if ["as", "stack", "nofile"].contains(&name) {
                 assert_eq!(of(values.first().unwrap()), Verdict::NotAtAll, "{name}: {seen}");
             }
@@ -77,7 +78,7 @@ fn limits_stop_a_program_and_never_weaken_it() {
     }
 }
 
-/// What became of a privileged program.
+/// The outcome of a privileged program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     AsUsual,
@@ -101,7 +102,8 @@ fn judge(out: &str, err: &str) -> Verdict {
 #[test]
 fn states_of_the_caller_never_weaken_it() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // The lowest priority, other personalities, ignored and blocked signals, many descriptors, one less, other directories.
+    // The lowest priority, other personalities, ignored and blocked signals, many descriptors, one
+    // fewer, other directories.
     let attacker = format!(
         "export {STEERING}
         show() {{ \"$@\" >out 2>err </dev/null; echo \"=== $*\"; cat out; echo errors; cat err; echo done; rm out err; }}

@@ -1,4 +1,5 @@
-//! The variables by which a caller steers dynamic linkers and C libraries: the emulator's own, which is static, and the guest's.
+//! Variables that steer dynamic linkers and C libraries: the emulator's own, which is static, and
+//! the guest's.
 
 use crate::lab::Directly::{Fails, Succeeds};
 use crate::lab::{Attack, Lab, attack};
@@ -25,7 +26,7 @@ fn variables_for_libraries_do_not_reach_the_program() {
     attack(attacks.map(|(&(name, _, harm, directly), script)| Attack { name, script, harm, directly }));
 }
 
-/// Where the cross compiler's libraries are.
+/// The directory of the cross compiler's libraries.
 const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
 
 #[test]
@@ -46,7 +47,7 @@ fn no_library_of_the_callers_is_loaded() {
         lab.scratch.write("privileged", std::fs::read(&program).unwrap());
         lab.scratch.write("library.so", std::fs::read(&library).unwrap());
         let seen = lab.run("chmod 4755 ../privileged", attacker);
-        // The attack works where there is nothing to gain.
+        // The attack works on a program without privileges.
         let (unprivileged, privileged) = seen.out().split_at(seen.out().find("euid 0").unwrap_or(0));
         assert!(unprivileged.contains("library loaded\n"), "{seen}");
         assert_eq!(privileged, "euid 0\nend\n".repeat(3), "{seen}");

@@ -1,11 +1,12 @@
-//! Attacks on privileged programs. Each is first made on QEMU registered directly with flag C, where it must succeed if the
-//! table says that this version is vulnerable, so that the test is known to bite; then through an image, where it must fail
-//! and the program must run as if nobody had tried.
+//! Attacks on privileged programs. Each is first made on QEMU registered directly with flag C,
+//! where it must succeed if the table says that this version is vulnerable: that shows that the
+//! test would notice. Then it is made through an image, where it must fail, and the program must
+//! run as if there were no attack.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-// Standard descriptors that are closed.
+// Closed standard descriptors.
 mod descriptors;
 // Privileged programs and an attacker beside them.
 mod lab;
@@ -13,7 +14,7 @@ mod lab;
 mod limits;
 // Variables that steer dynamic linkers and C libraries.
 mod loader;
-// What a guest can find in its memory.
+// The guest's memory: it contains no secret.
 mod memory;
 // Programs whose names are options of QEMU.
 mod options;

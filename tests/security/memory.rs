@@ -1,5 +1,6 @@
-//! What a guest can find of ours in its memory. An emulator is no wall: a guest may read whatever its process can. So nothing is
-//! left there that is not in a public file.
+//! Remains of the interpreter in a guest's memory. An emulator does not isolate its guest: a guest
+//! may read the whole memory of its process. So everything that is left there must also be in a
+//! public file.
 
 use dispatch_core::image::{ImageHeader, ProgramRecord};
 use dispatch_core::record::Field;
@@ -14,7 +15,8 @@ const PAGE: usize = 4096;
 /// Largest memory that the interpreter may leave behind, in bytes.
 const LEFT_BEHIND: usize = 64 * 1024;
 
-/// Runs a program until it stops itself, and keeps its map and the pages that come from the image.
+/// Runs a program until it stops itself. Saves its memory map, and the pages that come from the
+/// image.
 const STOPPED: &str = r"
 setpriv --reuid 1000 --regid 1000 --clear-groups ../$program wait >out &
 until grep -q '^State:.T' /proc/$!/status; do sleep 0.02; done
@@ -33,7 +35,7 @@ struct Mapping {
     bytes: Vec<u8>,
 }
 
-/// Those of `program`, by address.
+/// The parts that come from the image in the memory of `program`, by address.
 fn mappings(lab: &Lab, program: &str) -> Vec<Mapping> {
     let seen = lab.run(&format!("rm -f pages.*; program={program}{STOPPED}"), "");
     let read = |name: &str| std::fs::read(lab.scratch.path().join("attacker").join(name)).unwrap();
@@ -68,15 +70,16 @@ fn nothing_is_left_that_is_not_in_a_public_file() {
         let start = payload + usize::try_from(body.offset).unwrap();
         let emulator = start..start + usize::try_from(body.len).unwrap();
 
-        // Of the payload the emulator and the table are there: no command, no other emulator.
+        // Of the payload, the emulator and the table are mapped, but not the command or another
+        // emulator.
         let (theirs, ours): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|mapping| emulator.contains(&mapping.offset));
         assert!(!theirs.is_empty());
         let table = payload + usize::try_from(header.table.offset + header.table.len).unwrap();
         let ends = ours.iter().map(|mapping| mapping.offset + mapping.bytes.len());
-        // The name of the emulator is behind the table.
+        // The name of the emulator follows the table.
         assert!(ends.max().unwrap() <= table.next_multiple_of(PAGE) + PAGE);
-        // And the interpreter, with nothing in it but its file and its own addresses.
+        // The interpreter is mapped too. It contains only bytes of its file, and its own addresses.
         let left: usize = ours.iter().map(|mapping| mapping.bytes.len()).sum();
         assert!((1..=LEFT_BEHIND).contains(&left), "{left} bytes");
         let low = ours.iter().map(|mapping| mapping.start).min().unwrap();

@@ -1,11 +1,12 @@
-//! Programs whose names are options of QEMU. A caller chooses the path; the emulator finds it where its options are, unless
-//! `--` stands before it.
+//! Programs with the names of QEMU's options. The caller chooses the path, and the emulator gets it
+//! where it expects options, unless `--` precedes it.
 
 use crate::lab::Directly::{Fails, Succeeds};
 use crate::lab::{Attack, CPU, Lab, attack, direct};
 use crate::support::{Release, need};
 
-/// Runs the victim by a symbolic link that is named like an option, as execve(2) and execvp(3) with an empty element in PATH allow.
+/// Runs the victim through a symbolic link named like an option. execve(2) allows such a path, and
+/// so does execvp(3) if PATH has an empty element.
 fn named(link: &str, victim: &str, arguments: &str) -> String {
     format!("ln -s ../{victim} ./{link}; umask 0; ../call {link} {arguments} >out 2>err </dev/null")
 }
@@ -13,10 +14,11 @@ fn named(link: &str, victim: &str, arguments: &str) -> String {
 /// Makes the attacker's dynamic linker.
 const PREFIX: &str = "mkdir -p prefix/tmp; cp ../evil prefix/tmp/ld.so\n";
 
-/// Code of the attacker's has run, with the privileges of the program.
+/// A bash condition: the attacker's code has run with the privileges of the program.
 pub const TAKEN_OVER: &str = "grep -q \"^program the attacker's\" out && grep -q '^euid 0' out";
 
-/// Option, victim, argv from argv\[0\] on, and the harm. QEMU registered directly takes argv\[0\] for the option's value.
+/// Option, victim, argv from argv\[0\] on, and the condition for success. QEMU registered directly
+/// takes argv\[0\] as the option's value.
 const NAMES: [(&str, &str, &str, &str); 7] = [
     ("-E", "victim", "INJECTED=1 x", "grep -q '^variable INJECTED=1' out"),
     ("-U", "victim", "PATH x", "grep -q '^program' out && ! grep -q '^variable PATH=' out"),
@@ -41,8 +43,9 @@ fn names_that_are_options() {
 #[test]
 fn names_that_would_be_options_without_the_dashes() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // A privileged program's path is the kernel's, and is no option anyway. An ordinary one's is the caller's; and since we pass
-    // argv[0] before the path, it is the arguments that would follow the option.
+    // The path of a privileged program comes from the kernel, so it cannot be an option. The path
+    // of an ordinary program comes from the caller. The interpreter passes argv[0] before the path,
+    // so the arguments would follow the option.
     let run = |link: &str, victim: &str, arguments: &str| {
         let start = named(link, victim, &format!("zero {arguments}"));
         format!("{start}; echo \"status $?\"; grep -v '^random' out; cat err; rm ./{link} out err\n")
@@ -60,13 +63,14 @@ fn names_that_would_be_options_without_the_dashes() {
                 "{name}: {seen}"
             );
             assert!(option.contains(&format!("\nargument zero\nargument {argument}\n")), "{name}: {seen}");
-            // And nothing is left, such as a log.
+            // Nothing is left behind, such as a log.
             assert_eq!(rest, format!("{option}prefix\n"), "{name}: {seen}");
         }
     }
 }
 
-/// Starts the victim, and asks whatever waits at `socket` for a debugger; the socket exists before anything listens to it.
+/// Starts the victim, and tries to debug it through `socket`. The socket exists before anything
+/// listens to it.
 pub fn with_debugger(start: &str) -> String {
     format!(
         "{start} >out 2>err </dev/null &
@@ -75,11 +79,11 @@ pub fn with_debugger(start: &str) -> String {
     )
 }
 
-/// It answered that the program is stopped.
+/// A bash condition: the emulator answered that the program is stopped.
 pub const DEBUGGED: &str = "grep -q 'T05' answer";
 
-/// A program by the name of a registered emulator that ends in this is no emulator with options to Debian's QEMU: what
-/// follows is the path, whatever it is called.
+/// If an emulator is registered by a name that ends in this, Debian's QEMU takes no options: the
+/// next argument is the path, whatever it looks like.
 const DEBIANS_NAME: &str = "aarch64-binfmt-P";
 
 #[test]

@@ -1,10 +1,12 @@
-//! An emulator that the attacker puts where one is expected: in a root directory of his own, or in a namespace of his own.
+//! Emulators that the attacker puts at an expected path, in a root directory or in a namespace of
+//! the attacker's own.
 
 use crate::lab::{CPU, Lab, direct};
 use crate::support::{Namespace, Observation, Release, native, need};
 
-/// A root directory that belongs to the attacker, with the victim in it, and his program wherever an emulator may be looked for.
-/// What is run there as the attacker writes to `out`.
+/// A root directory that belongs to the attacker. It has the victim, and the attacker's program at
+/// every path where an emulator may be looked for. A command that is run there as the attacker
+/// writes to `out`.
 fn jail(lab: &Lab, emulators: &[&str]) -> Observation {
     lab.scratch.write("planted", native("tests/security/programs/planted.c"));
     let plant: String = emulators
@@ -33,11 +35,11 @@ fn planted_in_a_root_directory() {
     for release in Release::ALL {
         let emulator = release.qemu(CPU);
         let emulator = emulator.to_str().unwrap();
-        // Without flag F the kernel looks for the emulator there.
+        // Without flag F the kernel looks for the emulator in that root directory.
         let lab = Lab::with_flags("POC", |scratch| direct(scratch, emulator));
         let seen = jail(&lab, &[emulator]);
         assert!(taken_over(&seen), "{seen}");
-        // What is registered with F is open already. All our lines have it.
+        // With flag F the kernel has the file open already. All generated lines have the flag.
         let seen = jail(&Lab::direct(release), &[emulator]);
         assert!(ran_with_privileges(&seen), "{seen}");
         let lab = Lab::ours(release);
@@ -71,8 +73,9 @@ fn every_generated_line_has_flag_f() {
 #[test]
 fn planted_in_a_namespace() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus, Kernel(6, 7));
-    // As root of a namespace of his own, the attacker puts his program over the emulator and over the image, and registers it
-    // himself. The kernel gives no privileges of ids that do not exist there, however that is registered.
+    // As root of a namespace, the attacker mounts a program over the emulator and over the image,
+    // and registers it. The kernel gives no privileges of ids that do not exist in the namespace,
+    // whatever is registered there.
     for release in Release::ALL {
         let emulator = release.qemu(CPU);
         for lab in [Lab::direct(release), Lab::ours(release)] {

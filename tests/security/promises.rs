@@ -1,4 +1,5 @@
-//! SECURITY.md names a test for each promise; all of them exist, and each rule is marked in the code.
+//! SECURITY.md names a test for each promise. These tests check that all of them exist, and that
+//! each rule is marked in the code.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -1,16 +1,18 @@
-//! A path that means another file from one moment to the next. The kernel gives the privileges of the file that it has
-//! opened; who opens the path again may get another one.
+//! Paths whose file is swapped from one moment to the next. The kernel gives the privileges of the
+//! file that it has opened. A process that opens the path again may get another file.
 
 use crate::lab::{Lab, NO_PROC};
 use crate::support::{Observation, Release, need};
 
-/// How often an attacker tries who must fail. Where it is possible, one of ten attempts succeeds.
+/// Number of attempts where the attack must fail. Where it is possible, one attempt in ten
+/// succeeds.
 const FEW: u32 = 60;
-/// The same, where he must succeed; the first success is the last attempt.
+/// Number of attempts where the attack must succeed. It ends with the first success.
 const MANY: u32 = 1000;
 
-/// Starts `start` up to `attempts` times while `link` is changed from the victim to the attacker's program and back, until
-/// that has the victim's privileges; says how often it was which of them, as whom.
+/// Runs `start` up to `attempts` times while `link` is switched between the victim and the
+/// attacker's program, until the attacker's program has the victim's privileges. Prints how often
+/// each program ran, and as which user.
 fn swapping(start: &str, attempts: u32) -> String {
     format!(
         "ln -s ../victim link; ln -s ../evil other; ../swap link other &
@@ -31,8 +33,8 @@ fn count(seen: &Observation, who: &str, euid: u32) -> u32 {
     line.map_or(0, |count| count.parse().unwrap_or_else(|_| panic!("{seen}")))
 }
 
-/// Directly, the attacker's program gets the victim's privileges with the versions that are `vulnerable`; through us with none,
-/// while each program runs as it should.
+/// Registered directly, the versions `vulnerable` give the victim's privileges to the attacker's
+/// program. Through an image it gets none, and each program runs as it should.
 fn swap(start: &str, vulnerable: [bool; 2]) {
     for (release, vulnerable) in Release::ALL.into_iter().zip(vulnerable) {
         let attempts = if vulnerable { MANY } else { FEW };
@@ -40,7 +42,7 @@ fn swap(start: &str, vulnerable: [bool; 2]) {
         assert_eq!(count(&direct, "attacker's", 0) > 0, vulnerable, "{release:?}: {direct}");
         let ours = Lab::ours(release).run("", &swapping(start, FEW));
         assert_eq!(count(&ours, "attacker's", 0), 0, "{release:?}: {ours}");
-        // Both have run, so there was something to confuse.
+        // Both programs have run, so the link was really switched.
         assert!(count(&ours, "attacker's", 1000) > 0 && count(&ours, "victim", 0) > 0, "{release:?}: {ours}");
         assert_eq!(count(&ours, "victim", 1000), 0, "{release:?}: {ours}");
     }
@@ -49,23 +51,23 @@ fn swap(start: &str, vulnerable: [bool; 2]) {
 #[test]
 fn between_exec_and_load() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // By descriptor there is nothing to confuse.
+    // The descriptor always names the same file.
     swap("./link", [false, false]);
-    // Without standard input the program's descriptor is 0, which QEMU before 10 takes for none.
+    // Without standard input the program's descriptor is 0, which QEMU before 10 takes as missing.
     swap("./link <&-", [true, false]);
 }
 
 #[test]
 fn when_the_program_starts_itself_again() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // QEMU's /proc/self/exe is the path that it was given.
+    // QEMU's /proc/self/exe is the path in its arguments.
     swap("./link again", [true, true]);
 }
 
 #[test]
 fn when_the_program_starts_itself_again_without_proc() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    // QEMU makes up /proc/self/exe where nothing tells us the program's own path.
+    // QEMU provides /proc/self/exe even if the interpreter cannot learn the program's own path.
     for release in Release::ALL {
         let direct = Lab::direct(release).run(NO_PROC, &swapping("./link again", MANY));
         assert!(count(&direct, "attacker's", 0) > 0, "{release:?}: {direct}");

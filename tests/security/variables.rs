@@ -1,5 +1,5 @@
-//! The variables by which a caller steers QEMU. `VARIABLES` knows all that the tested versions read, and a test looks into the
-//! emulators themselves for others.
+//! Variables that steer QEMU. `VARIABLES` lists all that the tested versions read. One test
+//! searches the emulators themselves for others.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,10 +9,10 @@ use crate::lab::{Attack, Directly, attack};
 use crate::options::{DEBUGGED, TAKEN_OVER, with_debugger};
 use crate::support::{Release, need};
 
-/// A variable, and what can be done with it.
+/// A variable, and its harm.
 struct Variable {
     name: &'static str,
-    /// What is set.
+    /// The assignment.
     settings: &'static str,
     /// See [`Attack`].
     harm: &'static str,
@@ -47,40 +47,41 @@ const fn neither(name: &'static str, settings: &'static str, harm: &'static str,
     Variable { name, settings, harm, directly: [Fails(why), Fails(why)] }
 }
 
-/// The program did not even begin.
+/// A bash condition: the program did not even begin.
 const STOPPED: &str = "! grep -q '^program' out";
-/// It was told something else than without the variable.
+/// A bash condition: standard error is not empty.
 const LOGGED: &str = "[[ -s err ]]";
 
 const VARIABLES: &[Variable] = &[
-    // Files that root writes where the attacker likes, through a symbolic link anywhere; with a mode that he chooses.
+    // Root writes files at a path that the attacker chooses, also through a symbolic link, and with
+    // a mode that the attacker chooses.
     succeeds("QEMU_LOG_FILENAME", "QEMU_LOG=page QEMU_LOG_FILENAME=log", "[[ $(owner log) = 0 ]]"),
     succeeds("QEMU_TRACE", "QEMU_TRACE=enable=*,file=log", "[[ $(owner log) = 0 ]]"),
     only_new("QEMU_PERFMAP", "QEMU_PERFMAP=1", "[[ $(owner /tmp/perf-*.map) = 0 ]]"),
     only_new("QEMU_JITDUMP", "QEMU_JITDUMP=1", "[[ $(owner jit-*.dump) = 0 ]]"),
     // Files that only root may read.
     succeeds("QEMU_TRACE", "QEMU_TRACE=events=../secret", "grep -q 'password-of-root' err"),
-    // Code of the attacker with the privileges of the program.
+    // The attacker's code runs with the privileges of the program.
     Variable {
         name: "QEMU_LD_PREFIX",
         settings: "QEMU_LD_PREFIX=prefix ../dynamic",
         harm: TAKEN_OVER,
         directly: [Succeeds, Succeeds],
     },
-    // What the program is told.
+    // The program gets false information.
     succeeds("QEMU_SET_ENV", "QEMU_SET_ENV=LD_PRELOAD=evil", "grep -q '^variable LD_PRELOAD=evil' out"),
     succeeds("QEMU_UNSET_ENV", "QEMU_UNSET_ENV=PATH", "! grep -q '^variable PATH=' out"),
     succeeds("QEMU_ARGV0", "QEMU_ARGV0=chosen", "grep -q '^argument chosen' out"),
     succeeds("QEMU_UNAME", "QEMU_UNAME=9.9", "grep -q '^release 9.9' out"),
-    // The random bytes of which stack protectors are made.
+    // The random bytes from which stack protectors are made.
     succeeds("QEMU_RAND_SEED", "QEMU_RAND_SEED=1", "grep -q '^random f5b165224a58b791df6af1d8303e61cd' out"),
-    // What the program does, for everybody to see, even if its file cannot be read.
+    // A record of the program's actions that everybody can read, even if its file cannot be read.
     succeeds("QEMU_STRACE", "QEMU_STRACE=1", "grep -q 'geteuid()' err"),
     succeeds("QEMU_LOG", "QEMU_LOG=in_asm", "grep -q '^IN:' err"),
     succeeds("QEMU_DFILTER", "QEMU_LOG=in_asm QEMU_DFILTER=0x400000+0x100000", "grep -q '^IN:' err"),
-    // Where it lies in memory.
+    // The program's address in memory.
     succeeds("QEMU_GUEST_BASE", "QEMU_LOG=page QEMU_GUEST_BASE=0x10000000", "grep -q 'guest_base  0x10000000' err"),
-    // It dies in the middle of its work, or does not begin.
+    // The program dies while it works, or does not begin.
     succeeds("QEMU_STACK_SIZE", "QEMU_STACK_SIZE=4096", STOPPED),
     succeeds("QEMU_CPU", "QEMU_CPU=none", STOPPED),
     succeeds("QEMU_VERSION", "QEMU_VERSION=1", STOPPED),
@@ -94,7 +95,7 @@ const VARIABLES: &[Variable] = &[
     },
     only_new("QEMU_TB_SIZE", "QEMU_TB_SIZE=none", STOPPED),
     only_new("QEMU_RTSIG_MAP", "QEMU_RTSIG_MAP=none", STOPPED),
-    // One instruction at a time: seen in the log.
+    // The program runs one instruction at a time, as the log shows.
     only_old(
         "QEMU_SINGLESTEP",
         "QEMU_LOG=in_asm QEMU_SINGLESTEP=1",
@@ -118,7 +119,8 @@ fn variables_that_steer_qemu() {
     attack(attacks.chain([Attack { name: "QEMU_GDB", script: &debugging, harm: DEBUGGED, directly: [Succeeds; 2] }]));
 }
 
-/// What begins like a variable in the emulators and is none: parts of messages, and names of numbers.
+/// Strings in the emulators that begin like a variable but are none: parts of messages, and names
+/// of numbers.
 const NO_VARIABLES: &[&str] = &["QEMU_", "QEMU_AES_", "QEMU_ERESTARTSYS", "QEMU_ESIGRETURN", "QEMU_IS_ALIGNED"];
 /// The same, as prefixes.
 const NO_VARIABLES_WITH: &[&str] = &["QEMU_IFLA", "QEMU_OPT_"];
