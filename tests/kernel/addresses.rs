@@ -1,4 +1,5 @@
-//! Addresses: a program can have those that it can have with QEMU registered directly, but for the last terabyte.
+//! Addresses: a program can have the same ones as with QEMU registered directly, except in the last
+//! terabyte.
 
 use std::path::PathBuf;
 
@@ -25,14 +26,14 @@ fn all_terabytes_but_the_last_are_a_programs() {
             let seen = both(release, &program.display().to_string());
             let lines: Vec<&str> = seen.succeeded().out().lines().collect();
             assert_eq!(lines.len(), 126, "{seen}");
-            // That it is a test at all: what is not mapped is not mapped.
+            // These calls show that the test works: memory that is not mapped is reported as such.
             let free = lines.iter().filter(|line| line.contains("msync:12 munlock:12 mprotect:12 mremap:14"));
             assert!(free.count() > 100, "{seen}");
         }
     }
 }
 
-/// The program with `ThreadSanitizer`, which not every cross compiler has a library for.
+/// The program with `ThreadSanitizer`, whose library some cross compilers lack.
 fn sanitized(foreign: Foreign) -> PathBuf {
     let library = foreign.thread_sanitizer();
     let library = library.to_str().expect("a plain name");
@@ -44,8 +45,8 @@ fn sanitized(foreign: Foreign) -> PathBuf {
 #[test]
 fn thread_sanitizer_finds_its_addresses() {
     need!(Namespace, BothQemus, CrossCompilers, Sanitizer);
-    // With others it does not run directly either: it does not know the addresses that this QEMU has for them. QEMU 7.2 takes
-    // seconds for each start.
+    // Other combinations do not run directly either: ThreadSanitizer does not know the addresses
+    // that such a QEMU gives it. QEMU 7.2 takes seconds for each start.
     for (foreign, release, starts) in [(Foreign::Riscv64, Release::Trixie, 5), (Foreign::Aarch64, Release::Bookworm, 1)]
     {
         let (program, root) = (sanitized(foreign), foreign.sanitizer());

@@ -1,4 +1,4 @@
-//! The image with all installed emulators, where there is nothing else: no emulator, no /proc, no /dev.
+//! The image with all installed emulators, in a system without emulators, /proc and /dev.
 
 use crate::probes;
 use crate::support::{Namespace, Scratch, TOOL, for_each, need};
@@ -63,7 +63,8 @@ fn five_hundred_programs_thirty_two_at_once() {
 fn a_setuid_program_is_where_nobody_knows() {
     need!(Namespace, Guests, Qemu, Root);
     let scratch = Scratch::new();
-    // Where the emulator's part of the image is mapped, by a program without privileges and twice by one with them.
+    // The address of the emulator's part of the image, from one start without privileges and two
+    // with privileges.
     let script = "cp $GUESTS/arm64/bin/busybox busybox
         where() {
             setpriv --reuid 1000 --regid 1000 --clear-groups ./busybox sleep 50 & PID=$!
@@ -78,15 +79,17 @@ fn a_setuid_program_is_where_nobody_knows() {
     let places = |line: &str| -> Vec<u64> {
         line.split_whitespace().map(|address| u64::from_str_radix(address, 16).unwrap()).collect()
     };
-    // Written with a seed, the image has prelinked emulators in these 4 GiB, of the 1 TiB in which the kernel chooses.
+    // An image that is written with a seed has its prelinked emulators in these 4 GiB of the 1 TiB
+    // in which the kernel chooses.
     let bases = 0x7f00_4000_0000..0x7f01_4000_0000;
     let prelinked = |line: &str| places(line).into_iter().find(|place| bases.contains(place));
     assert!(prelinked(plain).is_some() && prelinked(plain) == prelinked(again), "{seen}");
     assert!(prelinked(secure).is_none() && prelinked(other).is_none() && secure != other, "{seen}");
 }
 
-/// Starts a program of $ARCH, and prints where code is: what is generated, the emulator's, the interpreter's, and the table
-/// that is left of the image; then its virtual size, in KiB.
+/// Starts a program of $ARCH, and prints the addresses of code: the generated code, the emulator's,
+/// the interpreter's, and the table, which remains of the image. Then prints the virtual size, in
+/// KiB.
 const WHERE: &str = "where() {
         $GUESTS/$ARCH/bin/busybox sleep 50 & PID=$!
         for i in {1..200}; do grep -q rwxp /proc/$PID/maps && break; sleep 0.02; done
@@ -95,7 +98,7 @@ const WHERE: &str = "where() {
         kill $PID; wait $PID 2>/dev/null
     }";
 
-/// The addresses in a line of that, in order, and the size.
+/// The addresses in such a line, in ascending order, and the size.
 fn code(line: &str) -> ([std::ops::Range<u64>; 4], u64) {
     let (ranges, size) = line.rsplit_once(' ').unwrap();
     let mut ranges: Vec<_> = ranges
@@ -113,7 +116,7 @@ fn code(line: &str) -> ([std::ops::Range<u64>; 4], u64) {
 /// Starts of programs of two architectures, 16 of each.
 const STARTS: &str = "for ARCH in arm64 s390x; do for n in {1..16}; do where; done; done; true";
 
-/// Asserts that the code which is generated is near the emulator in all starts of the script.
+/// Asserts that the generated code is near the emulator in all starts of the script.
 #[track_caller]
 fn near(script: &str) {
     let seen = Namespace::full().run(&Scratch::new(), &format!("{WHERE}\n{script}"));
@@ -121,10 +124,10 @@ fn near(script: &str) {
     assert_eq!(places.len(), 32, "{seen}");
     for ([generated, emulator, ..], size) in &places {
         assert!(emulator.end - generated.start < 1 << 31, "{seen}");
-        // What is reserved is no more than the window in which the kernel chooses addresses.
+        // The reserved part is never larger than the window in which the kernel chooses addresses.
         assert!(*size < (1 << 30) + (1 << 22), "{seen}");
     }
-    // Not always in the same place.
+    // The address is not always the same.
     assert!(places[..16].iter().any(|(place, _)| place[0] != places[0].0[0]), "{seen}");
 }
 

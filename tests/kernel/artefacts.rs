@@ -1,4 +1,4 @@
-//! What the other tests use and takes long to make.
+//! Files that the other tests use, and that take long to make.
 
 use crate::support::{Foreign, Kind, Namespace, Release, Way, build, need};
 

@@ -1,12 +1,13 @@
-//! Whether the kernel marks a start as privileged (`AT_SECURE`), against what `explain` says beforehand: every rule of
-//! `dispatch_core::privilege` on a running kernel.
+//! Whether the kernel marks a start as privileged (`AT_SECURE`), compared with the prediction of
+//! `explain`: every rule of `dispatch_core::privilege` on a running kernel.
 
 use std::os::unix::fs::chown;
 
 use crate::support::{Kind, Namespace, Registry, Row, Scratch, TOOL, build, kernel_since, need};
 
-/// Functions for scripts. `try CALLER…` makes the caller explain $G and start it, and prints both outcomes: 0 or 1 as `AT_SECURE`,
-/// or `refused`. It is `env` that starts it: like a shell, and like the tool, it has only those capabilities that outlast an exec.
+/// Functions for scripts. `try CALLER…` has the caller explain $G and start it, and prints both
+/// results: `AT_SECURE` as 0 or 1, or `refused`. `env` starts $G: like a shell, and like the
+/// command, it has only the capabilities that outlast an exec.
 const TRY: &str = r#"
 explained() {
     out=$("$@" ./tool explain "$G" 2>&1)
@@ -32,20 +33,22 @@ user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
 G=./guest
 "#;
 
-/// Takes a program of ids that the namespace does not have.
+/// Selects a program whose ids the namespace does not have.
 const UNMAPPED: &str = "G=./unmapped";
 
-/// Where Linux before 6.16 does something else: with `no_new_privs` it takes effective ids away that are not the real ones, at
-/// the first exec, which is that of `env` or of the tool; and who becomes the real user again gains nothing.
+/// Cases in which Linux before 6.16 differs. With `no_new_privs` it resets effective ids that are
+/// not the real ones at the first exec, which is that of `env` or of the command. And a process
+/// that becomes the real user again gains nothing.
 const BEFORE_6_16: &[Case] = &[
     (":", "try setpriv --ruid 1000 --euid 60 --clear-groups --no-new-privs", "0", "0"),
     ("chown 1000:1000 guest; chmod 4755 guest", "try setpriv --ruid 1000 --euid 60 --clear-groups", "0", "1"),
 ];
 
-/// What is done with the program, as which caller it is started, and `AT_SECURE` with flag C and without it.
+/// Shell commands that prepare the program, the caller that starts it, and `AT_SECURE` with flag C
+/// and without it.
 type Case = (&'static str, &'static str, &'static str, &'static str);
 
-/// All of them, as Linux has them since 6.16.
+/// All cases, as in Linux since 6.16.
 const CASES: &[Case] = &[
     // Set-id bits.
     (":", "try user", "0", "0"),
@@ -57,13 +60,13 @@ const CASES: &[Case] = &[
     ("chown 60:60 guest; chmod 6755 guest", "try", "1", "0"),
     ("chmod 6755 guest", "try", "0", "0"),
     ("chown 0:27 guest; chmod 2755 guest", "try setpriv --reuid 1000 --regid 1000 --groups 27", "1", "0"),
-    // What takes them away.
+    // Conditions that prevent privileges.
     ("chmod 4755 guest", "try user --no-new-privs", "0", "0"),
     ("mkdir m; mount -t tmpfs -o nosuid none m; cp guest m; chmod 4755 m/guest; G=m/guest", "try user", "0", "0"),
     ("mkdir m; mount -t tmpfs -o suid none m; cp guest m; chmod 4755 m/guest; G=m/guest", "try user", "1", "0"),
     (UNMAPPED, "try user", "0", "0"),
     ("chmod 4755 guest", "try user unshare -U --map-user=1000", "0", "0"),
-    // Ids that differ before.
+    // Ids that already differ.
     (":", "try setpriv --ruid 1000 --euid 60 --clear-groups", "1", "1"),
     (":", "try setpriv --ruid 1000 --euid 60 --clear-groups --no-new-privs", "1", "1"),
     (":", "try setpriv --rgid 1000 --egid 60 --clear-groups", "1", "1"),
@@ -88,7 +91,7 @@ const CASES: &[Case] = &[
         "0",
         "0",
     ),
-    // Of other user namespaces.
+    // Other user namespaces.
     ("setcap -n 1000 cap_net_raw+ep guest", "try user", "0", "0"),
     ("setcap cap_net_raw+ep guest", "try user unshare -U --map-user=1000", "1", "0"),
     ("setcap cap_net_raw+ep guest", "try unshare -U --map-user=1000", "1", "0"),
@@ -102,7 +105,8 @@ const CASES: &[Case] = &[
     ("setcap cap_net_raw+ep guest", "try setpriv --securebits +noroot", "0", "0"),
 ];
 
-/// Every case in a namespace where an image, with the emulator inside or without, is registered with these flags.
+/// Runs every case in a namespace where an image, with or without embedded emulators, is registered
+/// with these flags.
 fn outcomes(flags: &str, inside: bool) -> Vec<String> {
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
@@ -128,7 +132,7 @@ fn outcomes(flags: &str, inside: bool) -> Vec<String> {
     lines
 }
 
-/// Compares what came of each case with what should have.
+/// Compares the results of each case with the expected ones.
 fn check(flags: &str, inside: bool) {
     let earlier = |case: &Case| BEFORE_6_16.iter().find(|other| (other.0, other.1) == (case.0, case.1));
     let expected = |case: &'static Case| {

@@ -1,4 +1,4 @@
-//! What is promised in numbers, and about the interpreter's file.
+//! Promises in numbers, and promises about the interpreter's file.
 
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
@@ -7,10 +7,12 @@ use crate::support::{Kind, Namespace, Row, Scratch, build, kernel_since, need};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
-/// System calls from the interpreter's first instruction to the prctl(2), with an emulator of four segments and bss: two of them
-/// are for a guest that is shorter than what is read at once, and a standard descriptor that is closed.
+/// System calls from the interpreter's first instruction to the prctl(2), with an emulator of four
+/// segments and bss. Two of them are there because the guest is shorter than the part that is read
+/// at once, and because a standard descriptor is closed.
 const SYSTEM_CALLS: usize = 17;
-/// How many more there are at most for an emulator that is aligned to more than a page: what is around it is unmapped.
+/// Most additional calls for an emulator that is aligned to more than a page: the memory around it
+/// is unmapped.
 const ALIGNING: usize = 2;
 /// `d_tag` of packed relative relocations (gABI chapter 5), which goblin does not know.
 const DT_RELR: u64 = 36;
@@ -19,7 +21,8 @@ const DT_RELRSZ: u64 = 35;
 /// Largest interpreter, in bytes.
 const SIZE: u64 = 32 * 1024;
 
-/// How many more there are where `AT_FLAGS` does not say that argv\[0\] is there, so that the kernel's release is asked for.
+/// Additional calls if `AT_FLAGS` does not say that argv\[0\] is there: the interpreter asks for
+/// the kernel's release.
 pub fn release_asked() -> usize {
     usize::from(!kernel_since(5, 12))
 }
@@ -41,7 +44,8 @@ fn the_version_of_an_emulator_by_its_path_costs_none() {
     assert_eq!(calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}])), calls(Kind::Pie, json!([])));
 }
 
-/// The names of the interpreter's system calls with an emulator that is opened by its path, and these `versions` in its row.
+/// The names of the interpreter's system calls with an emulator that is opened by its path, and
+/// with these `versions` in its row.
 #[track_caller]
 fn calls(kind: Kind, versions: serde_json::Value) -> Vec<String> {
     let scratch = Scratch::new();
@@ -50,7 +54,7 @@ fn calls(kind: Kind, versions: serde_json::Value) -> Vec<String> {
     let row = Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", versions.clone());
     let namespace = Namespace::with_table(&scratch, &row.table());
     let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";
-    // The last of ours is the prctl(2) that changes what /proc shows.
+    // The interpreter's last call is the prctl(2) that changes what /proc shows.
     let seen = namespace.run(&scratch, script);
     let mut lines: Vec<&str> = seen.out().lines().collect();
     let asked = lines.pop().is_some_and(|count| count != "0");
@@ -61,7 +65,8 @@ fn calls(kind: Kind, versions: serde_json::Value) -> Vec<String> {
 
 #[test]
 fn the_interpreter_is_small() {
-    // What goes into an image: the linker's section headers, behind the last segment, do not.
+    // This is the part that goes into an image. The linker's section headers, behind the last
+    // segment, do not.
     let elf = Elf::parse(INTERPRETER).unwrap();
     let segments = elf.program_headers.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
     let end = segments.map(|segment| segment.p_offset + segment.p_filesz).max().unwrap();
@@ -73,7 +78,7 @@ fn the_interpreter_needs_nothing_but_relative_relocations() {
     let elf = Elf::parse(INTERPRETER).unwrap();
     assert_eq!(elf.interpreter, None);
     assert_eq!(elf.libraries, [""; 0]);
-    // Ones in another form would be left undone.
+    // Relocations in another form would not be applied.
     assert_eq!((elf.dynrelas.len(), elf.dynrels.len(), elf.pltrelocs.len()), (0, 0, 0));
     let value = |tag| elf.dynamic.iter().flat_map(|dynamic| &dynamic.dyns).find(|entry| entry.d_tag == tag);
     let packed = [DT_RELR, DT_RELRSZ].map(|tag| value(tag).is_some_and(|entry| entry.d_val != 0));

@@ -1,4 +1,4 @@
-//! Emulators that travel in the image, as they see it themselves: moved out of the image, prelinked or not.
+//! Embedded emulators, as they see themselves: moved out of the image, prelinked or not.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -11,32 +11,34 @@ use crate::support::{Elf, Kind, Namespace, Observation, Report, Scratch, build, 
 
 /// System calls from the interpreter's first instruction to the jump, with a real emulator.
 const SYSTEM_CALLS: usize = 10;
-/// How many more there are for a guest that is shorter than what is read at once.
+/// Additional calls for a guest that is shorter than the part that is read at once.
 const SHORT: usize = 1;
-/// How many more there are at most for an emulator that is aligned to more than a page, which has one segment more; what is
-/// around it is unmapped unless it is prelinked.
+/// Most additional calls for an emulator that is aligned to more than a page. It has one segment
+/// more, and the memory around it is unmapped unless it is prelinked.
 const ALIGNING: usize = 5;
-/// How many more there are where a standard descriptor is closed, so that the guest has it and is moved.
+/// Additional calls if a standard descriptor is closed: the guest gets its number, and is moved.
 const MOVING: usize = 2;
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
 /// `p_flags` of a segment that is written to; its first byte.
 const PF_W: u8 = 2;
-/// What the emulator that reports asks for besides its file, in bytes, and then some.
+/// Memory that the reporting emulator needs besides its file, in bytes, with a margin.
 const OWN_DATA: u64 = 256 * 1024;
 /// Largest memory that the interpreter may leave behind, in bytes.
 const LEFT_BEHIND: u64 = 64 * 1024;
 
-/// A directory with a guest, and an image with an emulator of `kind` for it, written with `options`.
+/// A directory with a guest, and an image that is written with `options` and embeds an emulator of
+/// `kind` for it.
 fn bench(kind: Kind, options: &[&str]) -> (Scratch, Namespace) {
     let (scratch, _) = reporting(kind);
     let namespace = Namespace::embedding(&scratch, options);
-    // By its path it could not be found any more.
+    // After this it cannot be found by its path.
     std::fs::remove_file(scratch.at("emulator")).unwrap();
     (scratch, namespace)
 }
 
-/// Asserts that the emulator is as its file says, and was told so.
+/// Asserts that the emulator is in memory as its file says, and that its auxiliary vector says so
+/// too.
 #[track_caller]
 pub fn whole(report: &Report) {
     for fact in ["own-phdr", "own-phnum", "own-entry", "vdso", "random"] {
@@ -75,7 +77,8 @@ fn every_kind_is_as_its_file_says() {
             assert_eq!(first.number::<u64>("register.rsp") % 16, 0);
             assert_eq!(base(&first) % align, 0, "{kind:?}");
             let others = [2, 3].map(|i| base(&Report::of(&namespace.run(&scratch, &format!("cat report.{i}")))));
-            // Prelinked it is always in the same place, and without that where the kernel likes.
+            // A prelinked emulator is always at the same address, another one at an address that
+            // the kernel chooses.
             let fixed = kind == Kind::Fixed || options.is_empty();
             assert_eq!(others.iter().all(|&other| other == base(&first)), fixed, "{kind:?} {options:?}: {others:x?}");
         }
@@ -85,7 +88,8 @@ fn every_kind_is_as_its_file_says() {
 #[test]
 fn where_its_addresses_are_taken_it_goes_elsewhere() {
     need!(Namespace, Compiler);
-    // Without randomness the vDSO is at the same place every time: say that the emulator is prelinked for that.
+    // Without randomness the vDSO always has the same address. This claims that the emulator is
+    // prelinked for it.
     let (scratch, namespace) = bench(Kind::Pie, &[]);
     let script = "setarch -R ./guest";
     let before = Report::of(&namespace.run(&scratch, script));
@@ -152,11 +156,11 @@ fn few_system_calls_lead_to_a_real_one() {
     }
 }
 
-/// The system calls up to the last one of ours, after what /proc shows has been changed: it unmaps the payload, or maps
-/// nothing over it.
+/// Prints the system calls up to the interpreter's last one. That one follows the change of what
+/// /proc shows: it unmaps the payload, or maps inaccessible memory over it.
 const TO_THE_JUMP: &str = "awk 'NR > 1; /PR_SET_MM/ { last = 1 } last && /^m(un)?map/ { exit }' trace";
 
-/// Asserts that there are so many of them, `paths` of which look something up.
+/// Asserts the number of calls, and that `paths` of them look up a path.
 #[track_caller]
 fn counted(seen: &Observation, expected: RangeInclusive<usize>, paths: usize) {
     let calls: Vec<&str> = seen.succeeded().out().lines().collect();
@@ -180,7 +184,7 @@ fn few_system_calls_lead_to_it_with_privileges_too() {
         "chmod 4755 guest; chmod 777 .; strace -u nobody -qq -o trace ./guest >report
         grep '^aux.23 1$' report >secure || exit; {TO_THE_JUMP}"
     );
-    // One asks what the path of the program is.
+    // One call asks for the path of the program.
     let expected = SYSTEM_CALLS + SHORT + 1;
     counted(&namespace.flags("POCF").mapped().run(&scratch, &script), expected..=expected, 1);
 }
@@ -224,7 +228,7 @@ fn too_little_address_space_is_said() {
     for (kind, options) in [(Kind::Pie, &[][..]), (Kind::Pie, &["--no-prelink"]), (Kind::Fixed, &[])] {
         let (scratch, namespace) = bench(kind, options);
         let guest = scratch.at("guest");
-        // Enough for the kernel to map the image, which is its part, and not for the emulator besides.
+        // Enough for the kernel to map the image, but not enough for the emulator besides.
         let image = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024;
         let line = out_of_memory(&guest);
         namespace.run(&scratch, &format!("ulimit -v {}; exec {guest}", image + 2500)).refused(126, &line);
@@ -254,7 +258,8 @@ fn what_is_only_read_is_not_counted_as_memory_in_use() {
 #[test]
 fn a_kernel_without_memory_is_said() {
     need!(Namespace, Compiler, Strace);
-    // As with vm.overcommit_memory=2 when all has been promised. What is reserved is tried at the prelinked address first.
+    // This is like vm.overcommit_memory=2 when no memory is left to promise. Reserving is tried at
+    // the prelinked address first.
     let (scratch, namespace) = bench(Kind::Pie, &[]);
     let without = |call: &str, which: &str| {
         let script = format!("exec strace -qq -o trace -e inject={call}:error=ENOMEM:when={which} ./guest");
@@ -263,7 +268,7 @@ fn a_kernel_without_memory_is_said() {
     for (call, which) in [("mmap", "1+"), ("mremap", "1"), ("mprotect", "1"), ("mprotect", "2"), ("mprotect", "3")] {
         without(call, which).refused(126, &out_of_memory("./guest"));
     }
-    // What is around it, and then itself.
+    // The reservation around it fails first, and then its own.
     for which in ["1", "1..2"] {
         whole(&Report::of(&without("mmap", which)));
     }

@@ -1,4 +1,5 @@
-//! Emulators that have to be executed: by their row's wish, or because only execve(2) can start them.
+//! Emulators that must be executed, because their row says so or because only execve(2) can start
+//! them.
 
 use serde_json::json;
 
@@ -46,7 +47,7 @@ fn argv0_is_passed_in_place_only_to_a_mapped_emulator() {
         let argv = |argv0: &[&'static str]| [&[&*emulator, "--", "./guest"], argv0, &["one"]].concat();
         let seen = namespace.run(&scratch, "$CALL ./guest zero one");
         Report::of(&seen).argv(&argv(argv0)).is("aux.8", if argv0.is_empty() { "0" } else { "1" });
-        // A person's door always executes it.
+        // `run` always executes it.
         let seen = namespace.run(&scratch, &format!("{TOOL} --table table.json run ./guest one"));
         Report::of(&seen).argv(&argv(&[])).is("aux.8", "0");
     }
@@ -79,7 +80,8 @@ fn an_execute_only_program_is_refused_and_not_leaked() {
 #[test]
 fn a_program_without_a_path_of_its_own_is_refused() {
     need!(Namespace, Compiler);
-    // The file is deleted between the kernel's opening it and ours: only its descriptor names it.
+    // The file is deleted after the kernel has opened it and before the interpreter does, so only
+    // its descriptor names it.
     let (scratch, row) = reporting(Kind::Dynamic);
     let namespace = Namespace::with_table(&scratch, &row.table());
     let seen = namespace.run(&scratch, "exec 5<guest; rm guest; exec /dev/fd/5 one");

@@ -1,6 +1,7 @@
-//! Every system call that the interpreter makes, made to fail with every errno that it can give, wherever it is made: the
-//! guest runs as ever, or there is one line and the right exit code; never a signal, a process that hangs, or a guest that
-//! was started by half. Where privileges are involved, what takes the place of what has failed is never weaker.
+//! Makes every system call of the interpreter fail with every errno that it can give, wherever it
+//! is made. The guest runs as usual, or there is one line and the right exit code. There is never a
+//! signal, a hanging process or a guest that was started incompletely. If privileges are involved,
+//! the replacement for a failed step is never weaker.
 
 mod calls;
 mod injector;
@@ -14,7 +15,7 @@ use calls::{Call, FORBIDDEN, Role, TABLE, entry, nr, role};
 use injector::{Injection, Run};
 use scenarios::{Scenario, all};
 
-/// One fault after the other, then two at once.
+/// One fault at a time, then two at once.
 fn inject(name: &str, scenario: &Scenario) {
     let baseline = scenario.run(&[String::new()]).remove(0);
     scenario.judge(&baseline, &baseline, &[]);
@@ -30,7 +31,8 @@ fn inject(name: &str, scenario: &Scenario) {
     jobs.extend(numbers.into_iter().flat_map(everywhere));
     let runs = attempt(scenario, &baseline, &jobs, |_| &baseline.calls);
 
-    // What comes after the first fault may be made only because of it. One errno stands for all here.
+    // Calls after the first fault may be made only because of it. One errno stands for all errnos
+    // here.
     let first: BTreeMap<usize, &Run> = (jobs.iter().zip(&runs))
         .filter_map(|(job, run)| match job[..] {
             [Injection::Fails(index, errno)] if entry(roles[index]).errors[0] == errno => Some((index, run)),
@@ -54,7 +56,8 @@ fn inject(name: &str, scenario: &Scenario) {
     println!("{name}: {} calls, {} runs with a fault, {} with two", roles.len(), jobs.len(), pairs.len());
 }
 
-/// Runs the jobs and judges what comes of each; `calls_of` gives the calls that a job's numbers are about.
+/// Runs the jobs and judges their outcomes. `calls_of` gives the calls to which a job's numbers
+/// refer.
 fn attempt<'r>(
     scenario: &Scenario,
     baseline: &Run,

@@ -1,5 +1,5 @@
-//! The hand-over as the emulator sees it: argv, environment, auxiliary vector, registers, memory. The emulators here
-//! report; the guest is never read by them.
+//! The hand-over as the emulator sees it: argv, environment, auxiliary vector, registers, memory.
+//! The emulators in these tests only report; they never read the guest.
 
 use serde_json::json;
 
@@ -37,7 +37,8 @@ fn argv_follows_the_rows_convention() {
 
 #[test]
 fn without_flag_p_the_path_stands_in_for_argv0() {
-    // Older kernels do not say whether argv[0] is there, and the flag is taken for granted.
+    // Older kernels do not say whether argv[0] is there, so the interpreter assumes that the entry
+    // has the flag.
     need!(Namespace, Compiler, Kernel(5, 12));
     let (scratch, row) = reporting(Kind::Pie);
     let namespace = Namespace::with_table(&scratch, &row.table()).flags("OF");
@@ -70,7 +71,7 @@ fn the_rows_settings_are_made_unless_the_caller_made_them() {
     let row = row.with("environment", json!({"QEMU_A": "ours", "B": "ours", "C": "ours"}));
     let report = report(&scratch, &row, "env -i B= X=1 CC=2 C=theirs=x ./guest");
     assert_eq!(report.all("env"), ["QEMU_A=ours", "B=", "X=1", "CC=2", "C=theirs=x"]);
-    // What others see is what the caller gave.
+    // Other processes see the caller's arguments.
     report.is("proc-environ", r"B=\x00X=1\x00CC=2\x00C=theirs=x\x00");
 }
 
@@ -94,7 +95,7 @@ fn the_vector_describes_the_emulator_and_is_the_kernels_otherwise() {
         for number in [6, 16, 17, 11, 12, 13, 14, 23, 26] {
             report.is(&format!("aux.{number}"), report.get(&format!("native.aux.{number}")));
         }
-        // AT_MINSIGSTKSZ, which is there since Linux 5.14.
+        // AT_MINSIGSTKSZ exists since Linux 5.14.
         assert_eq!(report.all("aux.51"), report.all("native.aux.51"));
     }
 }
@@ -104,14 +105,15 @@ fn registers_and_stack_are_as_after_an_exec() {
     need!(Namespace, Compiler);
     for kind in [Kind::Pie, Kind::Fixed] {
         let (scratch, row) = reporting(kind);
-        // The block's size decides about its alignment: try all remainders.
+        // The alignment depends on the block's size, so all remainders are tried.
         for arguments in 0..4 {
             let report = report(&scratch, &row, &format!("./guest {}", "x ".repeat(arguments)));
             for name in "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 xmm".split(' ') {
                 report.is(&format!("register.{name}"), "0");
             }
             assert_eq!(report.number::<u64>("register.rsp") % 16, 0);
-            // Besides the result of the last computation: interrupts on, and the bit that is always set.
+            // Apart from the result of the last computation: interrupts on, and the bit that is
+            // always set.
             assert_eq!(report.number::<u64>("rflags") & !STATUS_FLAGS, 0x202);
             // The floating point units as psABI 3.4.1 has them.
             report.is("mxcsr", "8064").is("fcw", "895");
@@ -124,7 +126,7 @@ fn the_emulator_is_mapped_as_its_headers_say() {
     need!(Namespace, Compiler);
     for (kind, align) in [(Kind::Pie, 0x1000), (Kind::Fixed, 0x1000), (Kind::Aligned, 0x20_0000)] {
         let (scratch, row) = reporting(kind);
-        // Addresses are random: several chances to get the alignment wrong.
+        // Addresses are random, so several starts give several chances of a wrong alignment.
         for _ in 0..4 {
             let report = report(&scratch, &row, "./guest");
             report.is("bss-dirty-at-entry", "0").is("zeros-dirty", "0").is("data", "17 4711 42 12345");

@@ -1,4 +1,5 @@
-//! Registered files that are not what the tool writes: "we are broken", and nothing is run.
+//! Registered files that the command did not write. The interpreter says that binfmt-dispatch is
+//! broken, and runs nothing.
 
 use dispatch_core::image::{ImageHeader, ProgramRecord, checksum};
 use dispatch_core::record::Field;
@@ -9,7 +10,8 @@ use crate::support::{Elf, Namespace, Scratch, need, tool};
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
-/// Offsets in the payload: `ImageHeader`, and behind it `TableHeader` and the first `RowRecord` of dispatch-core.
+/// Offsets in the payload: `ImageHeader`, followed by `TableHeader` and the first `RowRecord` of
+/// dispatch-core.
 const LEN: usize = 24;
 /// Size of a page.
 const PAGE: usize = 4096;
@@ -36,14 +38,14 @@ fn namespace(scratch: &Scratch, image: &str) -> Namespace {
     Namespace::with_lines("with a damaged image", String::from_utf8(entry).unwrap())
 }
 
-/// Where the bodies begin in the file.
+/// The offset of the bodies in the file.
 fn meta(image: &Elf, payload: usize) -> usize {
     let header = ImageHeader::read(&image.0[payload..]).unwrap();
     let first = ProgramRecord::read(&image.0[payload + usize::try_from(header.programs.offset).unwrap()..]).unwrap();
     payload + usize::try_from(first.body.offset).unwrap()
 }
 
-/// A good image whose header is changed, and fits its checksum again.
+/// A good image with a changed header and the checksum that fits it.
 fn with_header(good: &Elf, payload: usize, change: impl FnOnce(&mut ImageHeader)) -> Vec<u8> {
     let mut header = ImageHeader::read(&good.0[payload..]).unwrap();
     change(&mut header);
@@ -120,7 +122,7 @@ fn every_field_of_the_header_is_looked_at() {
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let (good, payload) = image(&scratch);
-    // Every word of it once; tests of the reader change every byte.
+    // Every word is changed once. Tests of the reader change every byte.
     for at in (0..ImageHeader::SIZE).step_by(8) {
         let mut bad = good.clone();
         bad.0[payload + at] ^= 0x10;

@@ -1,9 +1,11 @@
-//! What concerns a whole machine: its registry from the first registration to the last entry's removal, a kernel without
-//! `binfmt_misc`, one that has the same registry for all, and one that promises no more memory than it has.
+//! Tests that concern a whole machine: its registry from the first registration to the removal of
+//! the last entry, a kernel without `binfmt_misc`, one with the same registry for all, and one that
+//! promises no more memory than it has.
 
 use crate::support::{Namespace, Scratch, kernel_since, need};
 
-/// What the script below prints: `register`, the entries, `status`, the programs and `explain`, and that nothing is left.
+/// The expected output of the script below: `register`, the entries, `status`, the programs and
+/// `explain`, and in the end no entries.
 const REGISTERED: &str = "\
 ARCHITECTURE RESULT
 aarch64 ok
@@ -71,7 +73,7 @@ fn a_registry_of_ones_own_is_there_or_it_is_said_that_there_is_none() {
     }
 }
 
-/// Takes `binfmt_misc` out of the kernel, for as long as the script runs.
+/// Removes `binfmt_misc` from the kernel while the script runs.
 const WITHOUT_BINFMT_MISC: &str = r"
 back() {
     busybox insmod /binfmt_misc.ko
@@ -103,7 +105,8 @@ fn a_kernel_without_binfmt_misc_is_told_and_run_needs_none() {
 #[test]
 fn without_dev_programs_are_registered_and_run() {
     need!(Namespace, Guests, Qemu);
-    // The emulator and the probe are files in memory, whose descriptors have no names in /dev/fd then.
+    // The emulator and the probe are files in memory. Without /dev their descriptors have no names
+    // in /dev/fd.
     let script = "$TOOL image --no-site --seed 0 -o image s390x || exit
         mount -t tmpfs none /dev
         ./image run $GUESTS/s390x/bin/busybox uname -m

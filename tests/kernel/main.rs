@@ -1,5 +1,6 @@
-//! Tests on a real kernel: a private `binfmt_misc`, real foreign programs, and emulators that tell how they were started.
-//! What QEMU does when it is registered directly is the measure, wherever there is such a thing.
+//! Tests on a real kernel: a private `binfmt_misc`, real foreign programs, and emulators that
+//! report how they were started. Where possible, the result must be the same as with QEMU
+//! registered directly.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,9 +9,9 @@ mod support;
 mod addresses;
 // The image where there is nothing else: no emulator, no /proc, no /dev.
 mod alone;
-// What takes long to make.
+// Files that take long to make.
 mod artefacts;
-// Which starts the kernel marks as privileged.
+// Starts that the kernel marks as privileged.
 mod at_secure;
 // Promises in numbers.
 mod counts;
@@ -36,11 +37,11 @@ mod models;
 mod privileges;
 // The smallest program of every architecture.
 mod probes;
-// What a process inherits, and what others see of it.
+// The inherited state of a process, and its appearance to others.
 mod processes;
 // Foreign programs, started in every way.
 mod programs;
-// Programs that are not run, and what is said then.
+// Programs that are refused, and the messages.
 mod refusals;
 // Small stacks.
 mod stacks;

@@ -1,18 +1,20 @@
-//! Strict accounting of memory, `vm.overcommit_memory=2`, on which QEMU registered directly is the measure: no more is needed,
-//! and where there is too little, somebody says so.
+//! Strict accounting of memory, `vm.overcommit_memory=2`. A program needs no more than with QEMU
+//! registered directly, and if there is too little, a message says so.
 
 use crate::support::{Kind, Namespace, Observation, Scratch, need, reporting};
 
-/// How much more may be needed than directly, in KiB: the kernel counts what is promised in lots of so much.
+/// Memory that may be needed beyond what QEMU registered directly needs, in KiB: the kernel counts
+/// promised memory in units of this size.
 fn lot() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").expect("/proc is mounted");
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
     total.expect("the kernel tells it").parse::<u64>().expect("a number") / 256
 }
 
-/// Functions for scripts, which set $program. `promise KIB` lets the kernel promise so much more than it has by now, runs a program, and prints
-/// what came of it: runs, line (ours, about memory), words (somebody else's), or silence. `least` finds the least with which
-/// the program runs, to 128 KiB.
+/// Functions for scripts, which set $program. `promise KIB` lets the kernel promise so much more
+/// memory than it has promised already, runs a program, and prints the outcome: runs; line, the
+/// interpreter's message about memory; words, another message; or silence. `least` finds the
+/// smallest amount with which the program runs, to 128 KiB.
 const FUNCTIONS: &str = r#"
 cd /proc/sys/vm
 trap 'echo 0 >overcommit_memory; echo 50 >overcommit_ratio' EXIT
@@ -58,7 +60,7 @@ least() {
 }
 "#;
 
-/// What `least` found.
+/// The amount that `least` found.
 #[track_caller]
 fn least(seen: &Observation) -> u64 {
     let line = seen.out().lines().find_map(|line| line.strip_prefix("least "));
@@ -70,7 +72,7 @@ fn what_suffices_directly_suffices() {
     need!(Namespace, Guests, Qemu, Disposable);
     let functions = format!("program=$GUESTS/arm64/bin/busybox\n{FUNCTIONS}");
     let direct = least(&Namespace::direct().run(&Scratch::new(), &format!("{functions}\nleast")));
-    // At last, as it is commonly set.
+    // The last start has the limit set in the usual way, by the ratio.
     let enough = direct + lot();
     let script = format!(
         "{functions}\nleast
@@ -86,8 +88,9 @@ fn what_suffices_directly_suffices() {
 #[test]
 fn less_than_the_emulator_needs_is_told() {
     need!(Namespace, Compiler, Disposable);
-    // Ever less: the emulator does not get its data, and in the end the kernel does not even start the interpreter, so that
-    // the shell says why. The emulator that reports has more data than is in a lot, unlike QEMU.
+    // The amount shrinks: first the emulator does not get its data, and in the end the kernel does
+    // not even start the interpreter, so that the shell reports the reason. Unlike QEMU, the
+    // reporting emulator has more data than the kernel's unit.
     let (scratch, _) = reporting(Kind::Pie);
     let script = format!(
         "program=$PWD/guest\n{FUNCTIONS}

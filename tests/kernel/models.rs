@@ -10,7 +10,7 @@ use crate::support::{
 /// `pr_type` of the property in these tests.
 const PROPERTY: u32 = 0xc000_8002;
 
-/// The file of an emulator that says its version when it is asked.
+/// The file of an emulator that prints its version when asked.
 const EMULATOR: &str = "emulator-7.2.22";
 
 /// A row with a usual model, and a larger one for programs that need bit "b" or "d".
@@ -25,7 +25,7 @@ fn probe() -> Vec<u8> {
     ArchTable::builtin().find("aarch64").unwrap().probe_elf()
 }
 
-/// A guest, and a namespace in which that row is for it.
+/// A guest, and a namespace with that row for it.
 fn bench() -> (Scratch, Namespace) {
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
@@ -57,7 +57,8 @@ fn the_callers_wins() {
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU=mine ./guest"), "-B 0");
     assert_eq!(given(&namespace, &scratch, "QEMU_CPU= ./guest"), "-B 0");
     assert_eq!(given(&namespace, &scratch, "QEMU_CPUS=mine ./guest"), "-cpu usual,x=on -B 0");
-    // It reaches the emulator, and nothing of ours gets into the environment that the guest's children inherit.
+    // The model reaches the emulator, and no variable of the interpreter's gets into the
+    // environment that the guest's children inherit.
     let report = Report::of(&namespace.run(&scratch, "env -i QEMU_CPU=mine ./guest"));
     assert_eq!(report.all("env"), ["QEMU_CPU=mine"]);
     assert_eq!(Report::of(&namespace.run(&scratch, "env -i ./guest")).all("env"), [""; 0]);
@@ -88,9 +89,10 @@ fn a_program_that_needs_more_gets_the_larger_one() {
         scratch.write("guest", guest_with_property(probe(), kind, value));
         assert_eq!(given(&namespace, &scratch, "./guest"), format!("-cpu {model} -B 0"), "{value:#b}");
     }
-    // Notes that lead nowhere say nothing: cut short, of another name, of another size, outside the file.
+    // Broken notes count as missing: cut short, of another name, of another size, outside the file.
     let good = guest_with_property(probe(), PROPERTY, 0b1111);
-    // e_phnum 2: the header is followed by PT_GNU_PROPERTY, whose offset, size are at 8 and 32, and PT_LOAD.
+    // e_phnum is 2: PT_GNU_PROPERTY, with its offset at 8 and its size at 32, and PT_LOAD follow
+    // the header.
     let (header, note) = (64, 64 + 2 * 56);
     for (at, bytes) in [
         (note + 12, &b"gnu\0"[..]),
@@ -117,14 +119,14 @@ fn a_privileged_program_gets_the_tables_whatever_its_caller_says() {
     scratch.probe("guest", "aarch64");
     scratch.write("table.json", row(&scratch.at("emulator")).table());
     let from = format!("aarch64={}", scratch.at("emulator"));
-    // The tuning is for all versions, and so counts inside as well.
+    // The row's model is for all versions, so it also counts for an embedded emulator.
     let namespace = Namespace::with_image(&scratch, &["--table", &scratch.at("table.json"), "--from", &from]);
     let script = "chmod 4755 guest; QEMU_CPU=mine exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest";
     assert_eq!(given(&namespace.flags("POCF").mapped(), &scratch, script), "-cpu usual,x=on -B 0");
 }
 
-/// A namespace where the row of the emulator that is opened by its path, which says that it is version 7.2.22, has a model
-/// for that version; `change` makes another row of it.
+/// A namespace whose row has a model for version 7.2.22. The row's emulator is opened by its path,
+/// and says that it has this version. `change` changes the row.
 fn by_path(scratch: &Scratch, kind: Kind, change: impl FnOnce(Row) -> Row) -> Namespace {
     scratch.write(EMULATOR, build(kind));
     scratch.probe("guest", "aarch64");
@@ -146,7 +148,7 @@ fn the_version_of_an_emulator_by_its_path_decides() {
     }
 }
 
-/// What the emulator is given after `change`, of the file at its path.
+/// The emulator's arguments after `change` has changed the file at its path.
 fn after(change: &str) -> String {
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
@@ -160,16 +162,16 @@ fn another_file_at_its_path_is_given_what_all_versions_are() {
         "touch emulator-7.2.22",
         "touch -d '@1234567890.5' emulator-7.2.22",
         "printf x >>emulator-7.2.22",
-        // All of its bytes and its times are the same.
+        // All bytes and all times are the same.
         "cp -p emulator-7.2.22 other && mv other emulator-7.2.22",
         "cp -p emulator-7.2.22 other && rm emulator-7.2.22 && mv other emulator-7.2.22",
         "cp -p emulator-7.2.22 other && ln -sf other emulator-7.2.22",
-        // Changed in place, so that only the time differs.
+        // The file is changed in place, so that only the time differs.
         "printf x | dd of=emulator-7.2.22 bs=1 seek=$(($(stat -c %s emulator-7.2.22) - 1)) conv=notrunc status=none",
     ] {
         assert_eq!(after(change), "-cpu any -B 0", "{change}");
     }
-    // By other names the file is the same.
+    // The file is the same under other names.
     for change in [
         "mv emulator-7.2.22 other && ln -s other emulator-7.2.22",
         "ln emulator-7.2.22 other && chmod 711 emulator-7.2.22",
@@ -250,7 +252,7 @@ fn it_is_explained_why_the_model_holds() {
     let out = seen.succeeded().out();
     assert!(out.contains(&format!("{emulator}  7.2.22")), "{seen}");
     assert!(out.contains("  asked  aarch64, by its path\n") && out.contains("\"embedded\": false"), "{seen}");
-    // It was not there when the image was written.
+    // The emulator did not exist when the image was written.
     scratch.write(
         "later.json",
         std::fs::read_to_string(scratch.at("table.json")).unwrap().replace("/emulator-7.2.22", "/later"),
@@ -261,8 +263,8 @@ fn it_is_explained_why_the_model_holds() {
     assert_eq!(explain("cp emulator-7.2.22 later;"), expected.replace("again\n", "again, without --seed\n"));
 }
 
-/// Writes an image with the installed QEMU for aarch64, which has `fields` in its row, and shows what it makes of a
-/// program that says it needs bit "b".
+/// Writes an image with the installed QEMU for aarch64 and `fields` in its row. Shows how it starts
+/// a program whose note says that it needs bit "b".
 fn shown(scratch: &Scratch, fields: &serde_json::Value, contents: &str, script: &str) -> Observation {
     let property = json!({"type": "0xc0008002", "bits": ["a", "b"], "required": true});
     let mut row = json!({"name": "aarch64", "property": property, "versions": []});
@@ -326,7 +328,7 @@ fn by_its_path_too() {
     let scratch = Scratch::new();
     let seen = shown(&scratch, &since("max"), "--no-emulators", explain);
     assert!(seen.succeeded().out().contains(" -cpu max -0 ./guest -- ./guest\n"), "{seen}");
-    // Refused, it is left out, and other models are left to other tables.
+    // A model that the emulator refuses is left out.
     let scratch = Scratch::new();
     let seen = shown(&scratch, &since("no-such-model"), "--no-emulators", explain);
     assert!(seen.code() == 0 && !seen.out().contains("-cpu"), "{seen}");

@@ -1,5 +1,6 @@
-//! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist: with flag C they run where the emulator
-//! is embedded in the image and are refused where it is opened by a path; without it they run unprivileged.
+//! Programs that gain privileges, in a namespace where the ids 0 to 65535 exist. With flag C they
+//! run if the emulator is embedded, and are refused if it is opened by a path. Without the flag
+//! they run unprivileged.
 
 use crate::embedded::whole;
 use crate::support::{Kind, Namespace, Report, Scratch, build, need, reporting};
@@ -25,7 +26,7 @@ fn privileged_programs_are_refused() {
         let script = format!("chown {uid}:{gid} guest; chmod {mode} guest; exec {AS_USER} ./guest");
         namespace.run(&scratch, &script).refused(126, line);
     }
-    // The refusal does not depend on what the caller can take away or add.
+    // The refusal does not depend on anything that the caller can remove or add.
     let script = format!("chmod 4755 guest; rm emulator; QEMU_LD_PREFIX=/ exec {AS_USER} ./guest");
     namespace.run(&scratch, &script).refused(126, line);
 }
@@ -36,7 +37,8 @@ fn with_flag_c_others_run_as_ever() {
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
     for script in [
-        // No privileges in the file; none to gain; none allowed.
+        // The file gives no privileges, gives none that the caller lacks, or is started by a
+        // process that may not gain any.
         format!("exec {AS_USER} ./guest"),
         "chmod 4755 guest; ./guest".to_owned(),
         format!("chmod 4755 guest; exec {AS_USER} --no-new-privs ./guest"),

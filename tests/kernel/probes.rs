@@ -6,7 +6,8 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::support::{Namespace, Scratch, need};
 
-/// How many architectures Debian 12's qemu-user-static emulates that are foreign to an x86-64 machine.
+/// Number of foreign architectures for an x86-64 machine that Debian 12's qemu-user-static
+/// emulates.
 const FOREIGN: usize = 31;
 
 /// The rows whose emulator is installed, and whether this machine's kernel may run them by itself.
@@ -18,7 +19,8 @@ fn rows() -> Vec<(Architecture, bool)> {
     rows.map(|row| (row.clone(), row.native_on.contains(&host))).collect()
 }
 
-/// The names of those that it may not run by itself; all that should be there are.
+/// The names of the rows that the host may not run by itself. Asserts that all expected ones are
+/// there.
 pub fn foreign() -> Vec<String> {
     let names: Vec<String> = rows().into_iter().filter(|(_, native)| !native).map(|(row, _)| row.name).collect();
     assert!(names.len() >= FOREIGN, "emulators are missing: run ci/setup; there are only those of {names:?}");
@@ -54,7 +56,8 @@ fn what_may_be_native_runs_without_registration() {
 #[test]
 fn position_independent_probes_are_registered_too() {
     need!(Namespace);
-    // e_type ET_DYN in the byte order of each, and too short for a header: only that the rules accept it matters.
+    // e_type ET_DYN in the byte order of each, in a file that is too short for a header: the test
+    // is only about the rules.
     let scratch = Scratch::new();
     let table = ArchTable::builtin();
     let host = table.find(std::env::consts::ARCH).unwrap().name.clone();

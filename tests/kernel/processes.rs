@@ -1,9 +1,10 @@
-//! What a process inherits and what others see of it: as if the kernel had started the program by itself.
+//! The inherited state of a process, and its appearance to others: as if the kernel had started the
+//! program itself.
 
 use crate::programs::{each, times};
 use crate::support::{Namespace, Scratch, both, for_each, guests, need};
 
-/// Starts a foreign shell that waits, shows what the host sees of it by `look`, and lets it end.
+/// Starts a foreign shell that waits, shows with `look` how the host sees it, and lets it end.
 fn while_waiting(look: &str) -> String {
     format!(
         "mkfifo up go; env -i A=1 $BB sh -c 'echo >up; read line <go' one 'two words' & PID=$!; read line <up
@@ -73,7 +74,8 @@ fn others_see_the_programs_own_command_line() {
         format!("{}|\n{}\n", all.join("|"), all.join(" "))
     });
     ours.printed(&expected);
-    // The difference: without us the emulator is seen, and the program's path where its name should be.
+    // The difference: with QEMU registered directly others see the emulator, and the program's path
+    // in place of its name.
     let direct = Namespace::direct().run(&Scratch::new(), &script);
     assert!(direct.succeeded().out().starts_with("/usr/bin/qemu-aarch64"), "{direct}");
 }

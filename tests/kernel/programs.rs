@@ -1,5 +1,5 @@
-//! Real foreign programs, started in every way that programs are started. Each case runs through us and with QEMU
-//! registered directly.
+//! Real foreign programs, started in every way that programs are started. Each case runs through
+//! binfmt-dispatch and with QEMU registered directly.
 
 use crate::support::{Namespace, Observation, Scratch, both, both_with_argv0, for_each, guests, need};
 
@@ -62,7 +62,7 @@ fn argv0_is_the_callers() {
 #[test]
 fn odd_names_are_kept() {
     need!(Namespace, Guests, Qemu);
-    // Busybox complains about applets by these names, and by that shows what it was called.
+    // Busybox complains that it has no applets with these names, and thereby shows its argv[0].
     let seen = each_with_argv0(
         "for name in 'with space' -E -L '--' '*' $'new\\nline' 'ünïcode'; do
             cp $BB \"./$name\"; \"./$name\" argument; echo $?
@@ -116,7 +116,7 @@ fn the_environment_is_the_callers() {
 #[test]
 fn scripts_may_name_foreign_programs() {
     need!(Namespace, Guests, Qemu);
-    // The path in a `#!` line and the script's own are what the shell shows as $0 and its arguments.
+    // The shell shows the path in a `#!` line as $0, and the script's own path among its arguments.
     let seen = each(
         "ln -s $BB sh; ln -s $BB cat
         printf '#!sh\necho $0 \"$@\"\n' >plain; printf '#!sh -u\necho $0 $-\n' >option
@@ -147,7 +147,7 @@ fn two_hundred_programs_one_after_the_other() {
 #[test]
 fn thirty_two_programs_at_once() {
     need!(Namespace, Guests, Qemu);
-    // All of them are there before any may go on.
+    // All processes must exist before any may go on.
     let seen = both(
         "mkfifo go; set -- $ARCHITECTURES
         for i in {1..32}; do

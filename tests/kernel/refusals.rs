@@ -1,4 +1,5 @@
-//! What is not run: one line that names it, the documented exit code, nothing on standard output.
+//! Programs that are refused: one line that names the program, the documented exit code, nothing on
+//! standard output.
 
 use crate::support::{Elf, Kind, Namespace, Report, Row, Scratch, build, guests, need};
 
@@ -77,7 +78,7 @@ fn a_line_is_written_at_once_and_stays_one_line() {
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
-    // Escaped, each of these 250 bytes takes four.
+    // Each of these 250 bytes takes four when it is escaped.
     let script = r"name=$(printf '\x01%.0s' {1..250}); mkdir $name; mv guest $name/$name; ./$name/$name";
     let seen = Namespace::ours().run(&scratch, script);
     assert!(seen.code() == 126 && seen.err().ends_with('\n') && seen.err().lines().count() == 1, "{seen}");
@@ -90,7 +91,7 @@ fn the_exit_code_stands_where_nobody_reads_the_line() {
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
-    // A pipe without a reader; a full device; none at all.
+    // Standard error is a pipe without a reader, a full device, or closed.
     let script = "mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; ./guest 2>&4; echo $?; ./guest 2>/dev/full; echo $?
         ./guest 2>&-; echo $?";
     Namespace::ours().run(&scratch, script).printed("126\n126\n126\n");
@@ -102,7 +103,7 @@ fn a_missing_emulator() {
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let remedy = "or the table's other places: install qemu-user-static";
-    // Not there, and below something that is no directory.
+    // The path does not exist, or is below a file that is no directory.
     for emulator in [scratch.at("nothing"), scratch.at("guest/emulator")] {
         let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &emulator).table());
         let line = format!("./guest: no emulator for aarch64 at {emulator} {remedy}");
@@ -205,7 +206,7 @@ fn too_little_address_space() {
         "{guest}: cannot map the emulator {path}: out of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)"
     );
     let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
-    // Enough for the kernel to map the image, which is its part, and not for the emulator besides.
+    // Enough for the kernel to map the image, but not enough for the emulator besides.
     let limit = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024 + 600;
     for kind in [Kind::Pie, Kind::Fixed] {
         scratch.write("emulator", build(kind));
@@ -216,7 +217,8 @@ fn too_little_address_space() {
 #[test]
 fn addresses_that_are_taken() {
     need!(Namespace, Compiler);
-    // Without randomness the kernel's own mapping, the vDSO, is at the same place every time: put the emulator there.
+    // Without randomness the kernel's own mapping, the vDSO, always has the same address. The
+    // emulator is put there.
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let fixed = Elf(build(Kind::Fixed));

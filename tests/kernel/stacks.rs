@@ -1,9 +1,10 @@
-//! Small stacks: the emulator's stack is made of the kernel's, so a program runs with as little as with QEMU registered
-//! directly.
+//! Small stacks. The emulator's stack is made from the kernel's, so a program needs no more than
+//! with QEMU registered directly.
 
 use crate::support::{Release, Scratch, Way, guests, need};
 
-/// Starts busybox with $1 KiB of stack and $2 arguments of one letter, without other random addresses than QEMU's own.
+/// Starts busybox with $1 KiB of stack and $2 arguments of one letter. Only QEMU's own addresses
+/// are random.
 const START: &str = r#"start() {
     arguments=()
     for ((i = 0; i < $2; i++)); do arguments[i]=a; done
@@ -12,7 +13,8 @@ const START: &str = r#"start() {
 }
 "#;
 
-/// More than nine tenths of the 128 KiB that the kernel takes for arguments and their addresses when there is little stack.
+/// More than nine tenths of the 128 KiB that the kernel accepts for arguments and their addresses
+/// when the stack is small.
 const MANY: usize = 12_000;
 
 #[test]

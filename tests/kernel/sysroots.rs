@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, build, dynamic_guest, need};
 
-/// Where the guest's dynamic linker is said to be; it never exists.
+/// The path of the guest's dynamic linker; it never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
 
 fn guest(linker: &str) -> Vec<u8> {
@@ -13,7 +13,8 @@ fn guest(linker: &str) -> Vec<u8> {
     dynamic_guest(table.find("aarch64").unwrap().probe_elf(), linker)
 }
 
-/// Runs `script` where the row has the sysroots `none`, `first` and `second`; the last two have the linker.
+/// Runs `script` with a row that has the sysroots `none`, `first` and `second`. The last two
+/// contain the linker.
 fn run(scratch: &Scratch, script: &str) -> Observation {
     scratch.write("emulator", build(Kind::Pie));
     scratch.write(format!("first{LINKER}"), "");
@@ -57,7 +58,7 @@ fn programs_that_need_none_get_none() {
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     chosen(&scratch, "./guest", None);
-    // A dynamic linker that is there, and a relative one.
+    // A dynamic linker that exists, and a relative path of one.
     scratch.write("guest", guest("/bin/sh"));
     chosen(&scratch, "mkdir -p first/bin; touch first/bin/sh; ./guest", None);
     scratch.write("guest", guest("ld.so"));

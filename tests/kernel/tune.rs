@@ -29,7 +29,7 @@ fn results(scratch: &Scratch) -> Value {
     serde_json::from_slice(&fs::read(scratch.at("json")).unwrap()).unwrap()
 }
 
-/// How many samples each of the contestants has of a workload.
+/// Number of samples that each contestant has of a workload.
 fn counts(results: &Value, workload: &str) -> Vec<usize> {
     let rows = results["workloads"].as_array().unwrap();
     let row = rows.iter().find(|row| row["name"] == workload).unwrap_or_else(|| panic!("{workload}\n{results:#}"));
@@ -57,7 +57,7 @@ fn every_model_has_its_turn_in_every_round() {
     for workload in ["starts", "sha256"] {
         assert_eq!(counts(&results, workload), [2, 2, 2], "{workload}");
     }
-    // All of that was in a file system of its own.
+    // All of that happened in a file system of its own.
     assert_eq!(fs::read_dir(scratch.at("root/tmp")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(scratch.at("root")).unwrap().count(), 5);
 }
@@ -105,7 +105,7 @@ fn the_fastest_model_is_in_the_next_image() {
         assert!(out.contains(part), "{part}\n{seen}");
     }
 
-    // What cannot be written is told before anything is measured.
+    // A file that cannot be written is reported before anything is measured.
     let seen = run(&format!("mount -t tmpfs -o ro none /etc && {tune}"));
     assert_eq!((seen.code(), seen.out()), (1, ""), "{seen}");
     assert!(seen.err().starts_with("binfmt-dispatch: /etc/binfmt-dispatch/tune.json: cannot write: "), "{seen}");

@@ -1,36 +1,36 @@
-//! Every system call that the interpreter makes, what it is for, and what comes of its failing. A call that is not here
-//! fails the tests.
+//! Every system call that the interpreter makes, its purpose, and the outcome if it fails. A call
+//! that is not in the table fails the tests.
 
 use Outcome::{Lost, Nothing, Refused, Runs, WithoutSysroot};
 use nix::errno::Errno;
 
-/// A call that was made, as inject.c tells it.
+/// A call that was made, as inject.c reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Its number.
     pub nr: i64,
-    /// What it was given.
+    /// Its arguments.
     pub arguments: [i64; 6],
-    /// What came of it; `None` if it does not return.
+    /// Its result; `None` if it does not return.
     pub result: Option<i64>,
 }
 
-/// What comes of a call's failing.
+/// The outcome if a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The guest runs as if nothing had happened.
     Runs,
-    /// It runs; the emulator is not told of the sysroot.
+    /// The guest runs; the emulator gets no sysroot.
     WithoutSysroot,
-    /// It is refused with this exit code, in one line that contains this.
+    /// The guest is refused with this exit code, in one line that contains this text.
     Refused(i32, &'static str),
-    /// It is refused already, and the line is lost.
+    /// The guest has already been refused, and the line is lost.
     Lost,
-    /// It does not fail.
+    /// The call cannot fail.
     Nothing,
 }
 
-/// What a call is for.
+/// The purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// `uname`: whether the kernel is one that sets `AT_FLAGS`.
@@ -41,7 +41,8 @@ pub enum Role {
     Payload,
     /// `pread64`: the guest's first bytes.
     GuestStart,
-    /// `pread64`: its program headers and the name of its dynamic linker, where they are far into the file.
+    /// `pread64`: the guest's program headers and the name of its dynamic linker, if they are far
+    /// into the file.
     GuestHeaders,
     /// `faccessat`: whether a dynamic linker is there.
     Linker,
@@ -51,11 +52,13 @@ pub enum Role {
     EmulatorLength,
     /// `pread64`: the emulator's headers.
     EmulatorHeaders,
-    /// `mmap`: room at the addresses that the emulator was prelinked for, first with and then without all around it.
+    /// `mmap`: reserves the addresses that the emulator was prelinked for, first with and then
+    /// without those around them.
     Prelinked,
-    /// `mmap`: room for the emulator.
+    /// `mmap`: reserves addresses for the emulator.
     Room,
-    /// `munmap`: what is left of the room once the emulator is aligned in it; and of room in the wrong place.
+    /// `munmap`: the reserved addresses that an aligned emulator does not use; and addresses in the
+    /// wrong place.
     Slack,
     /// `mmap`: a segment of the emulator, or the memory after it.
     Segment,
@@ -77,9 +80,9 @@ pub enum Role {
     Heap,
     /// `prctl`: what /proc shows.
     Describe,
-    /// `munmap`: the payload; or `mmap` over it, so that nothing comes there.
+    /// `munmap`: the payload; or `mmap` over it, so that its addresses stay reserved.
     ClearOut,
-    /// `rt_sigprocmask`: no death by a pipe that nobody reads.
+    /// `rt_sigprocmask`: blocks SIGPIPE, which a pipe without a reader would cause.
     HoldBack,
     /// `write`: the line.
     Line,
@@ -87,21 +90,22 @@ pub enum Role {
     Exit,
 }
 
-/// What the tests know of a role.
+/// The table's row for a role.
 pub struct Entry {
     /// The role.
     pub role: Role,
-    /// Errors of the system call, as its manual page has them, and ENOSYS and EPERM, which seccomp filters give.
+    /// Errors of the system call, as its manual page lists them, and ENOSYS and EPERM, which
+    /// seccomp filters return.
     pub errors: &'static [Errno],
-    /// What comes of them.
+    /// The usual outcome.
     pub outcome: Outcome,
-    /// Those of which something else comes.
+    /// The errors with another outcome.
     pub except: &'static [(Errno, Outcome)],
-    /// Why the guest may run all the same.
+    /// The reason why the guest may still run.
     pub because: &'static str,
 }
 
-/// What seccomp filters answer to a call that they forbid.
+/// The errors that seccomp filters return for a call that they forbid.
 pub const FORBIDDEN: [Errno; 2] = [Errno::ENOSYS, Errno::EPERM];
 
 macro_rules! errors {
@@ -178,33 +182,33 @@ pub const TABLE: &[Entry] = &[
     Entry { role: Role::Exit, errors: &[], outcome: Nothing, except: &[], because: "it cannot fail, exit_group(2)" },
 ];
 
-/// What is known of `role`.
+/// The row for `role`.
 pub fn entry(role: Role) -> &'static Entry {
     TABLE.iter().find(|entry| entry.role == role).expect("every role is in the table")
 }
 
 impl Entry {
-    /// What comes of `errno`.
+    /// The outcome of `errno`.
     pub fn outcome_of(&self, errno: Errno) -> Outcome {
         self.except.iter().find(|(found, _)| *found == errno).map_or(self.outcome, |(_, outcome)| *outcome)
     }
 }
 
-/// How much of a guest and of an emulator is read, in bytes.
+/// Number of bytes that are read at once of a guest, and of an emulator.
 const GUEST_HEAD: i64 = 1024;
 const EMULATOR_HEAD: i64 = 4096;
 const MAP_FIXED: i64 = 0x10;
 const MAP_FIXED_NOREPLACE: i64 = 0x10_0000;
 const PR_SET_MM: i64 = 35;
 
-/// The role of the last of `calls`, given what came before it; `None` if the table does not have it. `prelinked` says
-/// whether the emulator is embedded in the image and has a place to go to.
+/// The role of the last of `calls`, given the calls before it; `None` if the table does not have
+/// it. `prelinked` says whether the emulator is embedded in the image and has an address to go to.
 pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     let (call, before) = calls.split_last()?;
     let [a, _, c, d, ..] = call.arguments;
     let made = |nr| before.iter().filter(move |call: &&Call| call.nr == nr);
     let guest = calls.iter().find(|call| call.nr == nr::PREAD64).map(|call| call.arguments[0]);
-    // With an emulator that is executed: it has been opened and closed again.
+    // An emulator that is executed has been opened and closed before.
     let closed = made(nr::CLOSE).any(|close| made(nr::OPENAT).any(|open| open.result == Some(close.arguments[0])));
     let end = c + d;
     Some(match call.nr {

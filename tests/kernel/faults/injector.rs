@@ -1,4 +1,4 @@
-//! What inject.c is told, and what it tells.
+//! The input and output of inject.c.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::calls::{Call, FORBIDDEN, nr};
 
-/// What is done to one run.
+/// The fault in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injection {
     /// The call of this number, from 0, fails.
@@ -20,7 +20,8 @@ pub enum Injection {
 }
 
 impl Injection {
-    /// The errno that it gives the call of this index; `None` if it leaves it alone, or does something else to it.
+    /// The errno that the call of this index gets; `None` if the call is left alone, or changed in
+    /// another way.
     pub fn errno(&self, index: usize, call: &Call) -> Option<Errno> {
         match *self {
             Injection::Fails(at, errno) => (at == index).then_some(errno),
@@ -29,10 +30,11 @@ impl Injection {
         }
     }
 
-    /// As a word of a job; `calls` are those of a run that is the same up to there.
+    /// The fault as a word of a job. `calls` are those of a run that is the same up to the fault.
     pub fn word(&self, calls: &[Call]) -> String {
         match *self {
-            // A close(2) that fails has closed all the same, but for the errors that say that there was no such call.
+            // A close(2) that fails has closed the descriptor all the same, unless the error says
+            // that there was no such call.
             Injection::Fails(index, errno) if calls[index].nr == nr::CLOSE && !FORBIDDEN.contains(&errno) => {
                 format!("{index}~{}", -(errno as i64))
             }
@@ -44,18 +46,18 @@ impl Injection {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// With an exit code.
     Exit(i32),
     /// By a signal.
     Signal(i32),
-    /// Not at all.
+    /// It did not end.
     Hang,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The job.
@@ -73,7 +75,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The runs that `text` tells of.
+    /// The runs that `text` reports.
     pub fn read_all(text: &str) -> Vec<Run> {
         text.split_inclusive('\n').fold(Vec::new(), |mut runs, line| {
             let (word, rest) = line.trim_end_matches('\n').split_once(' ').unwrap_or((line.trim_end(), ""));
@@ -108,7 +110,7 @@ fn call(text: &str) -> Call {
     Call { nr: *nr, arguments: arguments.try_into().expect("six of them"), result: *result }
 }
 
-/// Bytes out of text in which those that cannot be shown are written `\xHH`; here they are ASCII.
+/// The bytes of a text that writes unprintable ones as `\xHH`; here they are ASCII.
 fn unescape(text: &str) -> String {
     let mut parts = text.split("\\x");
     let mut plain = parts.next().unwrap_or_default().to_owned();

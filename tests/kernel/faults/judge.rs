@@ -1,4 +1,4 @@
-//! Whether what came of a run is what should have come of it.
+//! Compares the result of a run with the expected one.
 
 use super::calls::Outcome::{Lost, Nothing, Refused, Runs, WithoutSysroot};
 use super::calls::{Call, FORBIDDEN, Outcome, Role, entry, nr};
@@ -9,19 +9,19 @@ use crate::support::Report;
 /// `AT_SECURE`, and the ids: `AT_UID`, `AT_EUID`, `AT_GID`, `AT_EGID`.
 const CREDENTIALS: [&str; 5] = ["aux.23", "aux.11", "aux.12", "aux.13", "aux.14"];
 const MAP_FIXED_NOREPLACE: i64 = 0x10_0000;
-/// An address where nothing is.
+/// An address where nothing is mapped.
 const ELSEWHERE: i64 = 0x1234_0000_0000;
-/// How much a call does that does a part of what it is asked for.
+/// The number of bytes for a call that does only a part of its work.
 const PART: i64 = 7;
 
-/// Ways for the call to do something else than what it is asked for, without failing.
+/// Ways in which the call may do something else than requested, without failing.
 pub fn partly(index: usize, call: &Call, role: Role) -> Vec<Injection> {
     match role {
         // The end of the file, and fewer bytes than there are.
         Role::GuestStart | Role::GuestHeaders | Role::EmulatorHeaders | Role::Line => {
             vec![Injection::Returns(index, 0), Injection::With(index, 2, PART)]
         }
-        // Kernels before 4.17 take the address for a wish.
+        // Kernels before 4.17 take the address as a hint.
         Role::Prelinked | Role::Room if call.arguments[3] & MAP_FIXED_NOREPLACE != 0 => {
             vec![Injection::With(index, 0, ELSEWHERE)]
         }
@@ -30,10 +30,10 @@ pub fn partly(index: usize, call: &Call, role: Role) -> Vec<Injection> {
     }
 }
 
-/// What comes of that.
+/// The outcome of that.
 fn outcome_of_part(role: Role, call: &Call, injection: Injection) -> Outcome {
     match (role, injection) {
-        // What has been read before that is all there is.
+        // The interpreter takes the bytes that it has read as the whole file.
         (Role::GuestStart, Injection::Returns(..)) if call.arguments[3] > 0 => Runs,
         (Role::GuestStart, Injection::Returns(..)) => Refused(126, "not an ELF file"),
         (Role::GuestHeaders, Injection::Returns(..)) => WithoutSysroot,
@@ -45,7 +45,8 @@ fn outcome_of_part(role: Role, call: &Call, injection: Injection) -> Outcome {
 }
 
 impl Scenario {
-    /// Asserts that the run went as the table says, given what was done to it; `baseline` is the one without any fault.
+    /// Asserts that the run went as the table says, given its fault. `baseline` is the run without
+    /// any fault.
     #[track_caller]
     pub fn judge(&self, baseline: &Run, run: &Run, injections: &[Injection]) {
         self.keeps_the_rules(run);
@@ -70,15 +71,16 @@ impl Scenario {
         self.compare(baseline, run, outcome == WithoutSysroot);
     }
 
-    /// What is promised of every run.
+    /// Promises for every run.
     #[track_caller]
     fn keeps_the_rules(&self, run: &Run) {
         self.roles(run);
         if self.secure {
-            // Security rule 1: with AT_SECURE set, the emulator comes from the image, and not by a path.
+            // Security rule 1: with AT_SECURE set, the emulator comes from the image, and not from
+            // a path.
             let path = run.calls.iter().any(|call| [nr::OPENAT, nr::EXECVE].contains(&call.nr));
             assert!(!path, "a privileged guest's emulator by a path\n{run}");
-            // Its addresses are not those that everybody knows, unless it has no others.
+            // The emulator is not at the address that is publicly known, unless it has no other.
             let known = run.calls.iter().any(|call| {
                 call.nr == nr::MMAP && call.arguments[3] & MAP_FIXED_NOREPLACE != 0 && call.arguments[0] >= 1 << 32
             });
@@ -86,7 +88,7 @@ impl Scenario {
         }
     }
 
-    /// What should come of the run, and whether the line of a refusal is lost.
+    /// The expected outcome of the run, and whether the line of a refusal is lost.
     fn expected(&self, run: &Run, injections: &[Injection]) -> (Outcome, bool) {
         let roles = self.roles(run);
         let (mut injected, mut lost) = (Runs, false);
@@ -97,7 +99,7 @@ impl Scenario {
                         outcome_of_part(*role, call, injection)
                     }
                     _ => match injection.errno(index, call) {
-                        // Another one may be there.
+                        // Another path of the row may have an emulator.
                         Some(errno) if *role == Role::Emulator && roles.get(index + 1) == Some(role) => {
                             let outcome = entry(*role).outcome_of(errno);
                             assert!(matches!(outcome, Refused(127, _)), "passed over silently\n{run}");
@@ -125,20 +127,21 @@ impl Scenario {
     #[track_caller]
     fn compare(&self, baseline: &Run, run: &Run, perhaps_without_sysroot: bool) {
         let [expected, found] = [baseline, run].map(|run| Report::read(&run.stdout, run.to_string()));
-        // A descriptor that was not closed is still there.
+        // A descriptor that was not closed is still open.
         let unclosed = run
             .calls
             .iter()
             .any(|call| call.nr == nr::CLOSE && FORBIDDEN.iter().any(|errno| call.result == Some(-(*errno as i64))));
-        // Then / stands for the guest's own path, which is behind the dashes.
+        // Then / takes the place of the guest's own path, which follows the dashes.
         let pathless = run.calls.iter().any(|call| call.nr == nr::READLINKAT && call.result.is_none_or(|len| len < 0));
         let executed = run.calls.iter().any(|call| call.nr == nr::EXECVE);
         let differs = |key: &str| match key {
             "descriptors" => unclosed,
             "proc-comm" => false,
-            // A dynamic linker has been there before.
+            // The emulator's dynamic linker has run before.
             "rflags" => executed,
-            // Addresses are others each time, and /proc shows others when the kernel was not told.
+            // Addresses differ from run to run, and /proc shows others when the kernel was not
+            // told.
             "register.rsp" | "base" => true,
             _ if key.starts_with("register.") => executed,
             _ => key.starts_with("proc-") || key.starts_with("aux.") && !CREDENTIALS.contains(&key),

@@ -1,4 +1,4 @@
-//! The ways in which the interpreter is started: together they make every call of the table.
+//! The ways in which the interpreter is started. Together they make every call of the table.
 
 use serde_json::json;
 
@@ -7,28 +7,28 @@ use crate::support::{Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, reporti
 
 /// A dynamic linker that never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
-/// Where the headers of a guest are that has them far into its file.
+/// The offset of the headers of a guest that has them far into its file.
 const FAR: usize = 0x1_0000;
 
-/// A way of being started.
+/// A way to start the interpreter.
 pub struct Scenario {
     scratch: Scratch,
     namespace: Namespace,
-    /// What a shell does first.
+    /// Shell commands that run first.
     setup: String,
-    /// As whom the program is started.
+    /// A command that changes the user who starts the program.
     user: u32,
-    /// What is started, with argv.
+    /// The program, with argv.
     program: &'static str,
     /// Words in front of each job.
     prefix: &'static str,
-    /// Whether it is the command, and not a guest.
+    /// Whether the program is the command, and not a guest.
     pub command: bool,
-    /// Whether the emulator is inside, and prelinked.
+    /// Whether the emulator is embedded and prelinked.
     pub prelinked: bool,
     /// Whether `AT_SECURE` is set.
     pub secure: bool,
-    /// With which code and words it is refused without any fault; `None` if it runs.
+    /// Exit code and text of the refusal that occurs without any fault; `None` if the guest runs.
     pub refused: Option<(i32, &'static str)>,
 }
 
@@ -48,14 +48,14 @@ impl Scenario {
         }
     }
 
-    /// An emulator out of the image, which was written with `options`.
+    /// An embedded emulator, in an image that is written with `options`.
     fn inside(kind: Kind, options: &[&str]) -> Self {
         let (scratch, _) = reporting(kind);
         let namespace = Namespace::embedding(&scratch, options);
         Scenario { prelinked: kind != Kind::Fixed && options.is_empty(), ..Self::new(scratch, namespace) }
     }
 
-    /// An emulator by its path, with what `change` makes of its row.
+    /// An emulator that is opened by its path, with a row that `change` changes.
     fn path(kind: Kind, change: impl FnOnce(&Scratch, Row) -> Row) -> Self {
         let (scratch, row) = reporting(kind);
         let row = change(&scratch, row);
@@ -63,14 +63,14 @@ impl Scenario {
         Self::new(scratch, namespace)
     }
 
-    /// For a guest that becomes another user's, by an ordinary one.
+    /// For a guest that an ordinary user starts and that becomes another user's.
     fn privileged(self) -> Self {
         let setup = "chmod 4755 guest; export OTHER=1 QEMU_ANY=1 QEMU_LD_PREFIX=/".to_owned();
         let namespace = self.namespace.flags("POCF").mapped();
         Scenario { namespace, setup, user: 1000, prelinked: false, secure: true, ..self }
     }
 
-    /// For a guest with a dynamic linker that only a sysroot has.
+    /// For a guest whose dynamic linker is only below a sysroot.
     fn dynamic(far: bool) -> Self {
         let scenario = Self::path(Kind::Pie, |scratch, row| {
             scratch.write(format!("root{LINKER}"), "");
@@ -96,7 +96,7 @@ impl Scenario {
         Scenario { prefix: "<&- ", ..self }
     }
 
-    /// What comes of these jobs, each in a process of its own.
+    /// The results of these jobs, each in a process of its own.
     pub fn run(&self, jobs: &[String]) -> Vec<Run> {
         let lines: String = jobs.iter().map(|job| format!("{}{job}\n", self.prefix)).collect();
         self.scratch.write("jobs", lines);
@@ -107,13 +107,13 @@ impl Scenario {
         runs
     }
 
-    /// The argument by which the emulator is told of a sysroot, if it is.
+    /// The argument that passes a sysroot to the emulator, if there is one.
     pub fn sysroot(&self) -> String {
         self.scratch.at("root")
     }
 }
 
-/// All of them, by name.
+/// All scenarios, by name.
 pub mod all {
     use super::*;
 
