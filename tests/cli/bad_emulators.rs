@@ -1,4 +1,4 @@
-//! Emulators that are not there, or cannot be used.
+//! Emulators that do not exist, or cannot be used.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Namespace, Scratch, need, probe};
 use crate::table::aarch64;
 
-/// What both commands say when the emulator of aarch64 is `e` of the test's directory.
+/// Asserts the message of both commands if the emulator of aarch64 is `e` in the test's directory.
 #[track_caller]
 fn both(scratch: &Scratch, code: i32, problem: &str, remedy: &str) {
     let emulator = scratch.at("e");

@@ -1,4 +1,5 @@
-//! Files that are no programs, or that nobody can run: one line, the thing to do, and the documented exit code.
+//! Files that are no programs or that cannot be run: one line, the remedy, and the documented exit
+//! code.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +21,7 @@ fn changed(changes: &[(usize, &[u8])]) -> Vec<u8> {
     file
 }
 
-/// What `explain` and `run` say of a file.
+/// Asserts the output of `explain` and of `run` for a file.
 #[track_caller]
 fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
     let scratch = Scratch::new();
@@ -32,7 +33,8 @@ fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
     assert!(*verdict == json!({"runs": false, "exit_code": code, "reason": problem, "remedy": remedy}), "{json}");
 }
 
-/// What only `explain` knows: the emulator, or nobody, would say so later.
+/// Asserts a problem that only `explain` reports. Without it the emulator, or nothing, would report
+/// it later.
 #[track_caller]
 fn explained(file: &[u8], problem: &str, remedy: &str) {
     let scratch = Scratch::new();
@@ -128,7 +130,7 @@ fn damage_behind_the_header() {
     let again = "get the file again";
     explained(&changed(&[(56, b"\xff\xff")]), "its 65535 program headers are not inside the file", again);
     explained(&changed(&[(32, &[0xff; 8])]), "its 1 program headers are not inside the file", again);
-    // The header is looked at first.
+    // The header is checked first.
     let unknown = changed(&[(56, b"\x00"), (18, b"\x0f\x27")]);
     both(&unknown, 127, "no emulator is known for ELF machine 9999", "see binfmt-dispatch list");
     explained(&changed(&[(56, b"\x00")]), "it has no program headers", again);
@@ -154,7 +156,7 @@ fn files_that_are_no_programs() {
     scratch.tool(["run", "./p"]).refused(126, &format!("./p: not an ELF file: {INCOMPLETE}"));
 }
 
-/// What both commands say of a path that cannot be opened.
+/// Asserts the message of both commands for a path that cannot be opened.
 #[track_caller]
 fn unopened(scratch: &Scratch, name: &str, code: i32, error: &str) {
     for command in ["explain", "run", "--explain"] {

@@ -1,4 +1,4 @@
-//! `explain` on programs with which nothing is wrong.
+//! `explain` on programs that can run.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::support::{Namespace, Scratch, need, probe, segment};
 use crate::table::aarch64;
 
-/// The probe of a 64-bit little-endian row with a dynamic linker, whose name stands at the end of the file.
+/// The probe of a 64-bit little-endian row with a dynamic linker, whose name is at the end of the
+/// file.
 pub fn dynamic(row: &str, linker: &str, at_least: usize) -> Vec<u8> {
     let mut file = probe(row)[..64].to_vec();
     file[56] = 2; // e_phnum
@@ -43,7 +44,7 @@ fn a_static_program() {
 ",
     )
     .exited(1);
-    // The option does as the command, wherever the others stand.
+    // The option does the same as the command, wherever the other options are.
     for arguments in [
         [&option, &table, "--explain", "./p"],
         ["--explain", "./p", &option, &table],
@@ -110,7 +111,8 @@ fn an_entry_of_ours_takes_it() {
     assert!(!run.out().contains(note), "{run}");
 }
 
-/// A directory with a question to an interpreter, which is the result too, and a table by which cat is its emulator.
+/// A directory with a question to an interpreter, whose file is returned, and a table in which cat
+/// is its emulator.
 fn with_question() -> (Scratch, Vec<u8>) {
     let scratch = Scratch::new();
     let mut question = probe("aarch64");

@@ -1,4 +1,4 @@
-//! `generate`: what it prints is what the kernel takes.
+//! `generate`: the kernel accepts what it prints.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Namespace, Observation, Scratch, need};
 use crate::table::aarch64;
 
-/// Registers every line of the file `lines`, and shows what is there then.
+/// Registers every line of the file `lines`, and shows the resulting entries.
 const REGISTER: &str = r#"
     set -e
     while IFS= read -r line; do
@@ -87,7 +87,7 @@ fn hosts_keep_their_own_programs() {
         );
         run.exited(1);
     }
-    // Whoever names it knows of a machine that cannot run it.
+    // A user who names an architecture knows of a machine that cannot run it.
     assert_eq!(entries(&scratch.tool(["generate", "--host", "x86_64", "i386"])), 2);
     scratch.tool(["generate", "--host", "z80"]).refused(2, "unknown architecture z80: see `binfmt-dispatch list`");
 }

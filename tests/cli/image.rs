@@ -1,4 +1,4 @@
-//! `image`: whole or not at all.
+//! `image`: a file is written completely or not at all.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ fn bare(scratch: &Scratch, name: &str) -> Observation {
     scratch.tool([&BARE[..], &["-o", name]].concat())
 }
 
-/// Writes an image with `emulator` inside, under the table's usual name for it.
+/// Writes an image that embeds `emulator`, under the table's usual name for it.
 fn with(scratch: &Scratch, emulator: &str, options: &[&str]) -> Observation {
     let from = format!("aarch64={emulator}");
     scratch.tool([&["image", "--seed", "1", "-o", "i", "--from", &from], options].concat())
@@ -51,14 +51,15 @@ fn an_emulator_may_fill_its_last_page() {
     let len = 0x1000u64.to_le_bytes();
     scratch.write("e", changed(emulator, &[(PHDR + P_FILESZ, &len), (PHDR + P_MEMSZ, &len)]));
     with(&scratch, "e", &[]).exited(0);
-    // The image is complete to its own interpreter, which starts the command.
+    // The image's own interpreter accepts it as complete, and starts the command.
     scratch.shell("./i --version").exited(0);
 }
 
-/// A program with a second segment, which is like the first but for some words of its program header.
+/// A program with a second segment, which equals the first except for some words of its program
+/// header.
 fn two_segments(words: &[(usize, u64)]) -> Vec<u8> {
     let mut file = program();
-    // The segment header after the first one, where the code was: it is never run.
+    // The second program header takes the place of the code, which is never run.
     let second = file[PHDR..PHDR + PHENT].to_vec();
     file.resize(0x2000, 0);
     file[PHDR + PHENT..PHDR + 2 * PHENT].copy_from_slice(&second);
@@ -154,7 +155,7 @@ fn an_image_writes_the_next_one() {
     for name in ["second", "third"] {
         scratch.run(scratch.at(name), ["--version"]).printed(version.out());
     }
-    // Nothing is added from one to the next, but for the path that it came from.
+    // No image adds anything to the one before, except the path of its origin.
     let len = |name: &str| fs::metadata(scratch.path().join(name)).unwrap().len();
     assert_eq!(len("second"), len("third"));
     assert!(fs::read(scratch.path().join("third")).unwrap() == fs::read(scratch.path().join("fourth")).unwrap());
@@ -199,7 +200,7 @@ fn emulators_that_cannot_be_inside_are_refused() {
         scratch.write("bad", emulator);
         let line = format!("bad: cannot be embedded, as it {problem}: leave it out, or get a static one");
         with(&scratch, "bad", &[]).refused(1, &line);
-        // Nor after a good one, when much has been written.
+        // The same holds after a good one, when much has been written.
         with(&scratch, "good", &["--from", "arm=bad"]).refused(1, &line);
         assert_eq!(
             (names(&scratch), fs::read(scratch.path().join("i")).unwrap()),

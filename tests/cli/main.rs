@@ -1,19 +1,19 @@
-//! The command line, as a person meets it: what is printed, and the exit code. Nothing here is registered outside a
-//! private namespace.
+//! The command line as a person uses it: the output, and the exit code. Nothing here is registered
+//! outside a private namespace.
 
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
 
-// Emulators that are not there, or cannot be used.
+// Emulators that do not exist, or cannot be used.
 mod bad_emulators;
-// Files that are no programs, or that nobody can run.
+// Files that are no programs, or that cannot be run.
 mod bad_programs;
-// `explain` on programs with which nothing is wrong.
+// `explain` on programs that can run.
 mod explain;
 // `generate`, and the kernel's answer to its lines.
 mod generate;
-// `image`: whole or not at all.
+// `image`: a file is written completely or not at all.
 mod image;
 // `list`: columns, names and JSON.
 mod list;
@@ -21,11 +21,11 @@ mod list;
 mod names;
 // Options and failures that all commands share.
 mod options;
-// `run`: the guest finds everything as it was.
+// `run`: the guest finds descriptors and environment unchanged.
 mod run;
-// Scripts, by what their first line leads to.
+// Scripts: the program to which their first line leads.
 mod scripts;
-// `tune`, as far as nothing is measured.
+// `tune`, without measurements.
 mod tune;
-// `-v`: what each command looks at and does.
+// `-v`: the steps of each command.
 mod verbose;

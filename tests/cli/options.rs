@@ -1,4 +1,4 @@
-//! What holds for every command.
+//! Options and failures that all commands share.
 
 use crate::support::Scratch;
 
@@ -55,12 +55,12 @@ fn output_that_cannot_be_written() {
         run.refused(1, "standard output cannot be written: no space left on device");
         let run = scratch.shell(&format!("$TOOL {command} >&-"));
         run.refused(1, "standard output cannot be written: bad file number");
-        // A reader that has seen enough is no failure.
+        // A reader that closes the pipe early is no failure.
         scratch.shell(&format!("set -o pipefail; trap '' PIPE; $TOOL {command} | true; [ $? -le 1 ]")).succeeded();
     }
 }
 
-/// A table that is wrong.
+/// An invalid table.
 #[track_caller]
 fn bad_table(table: &str, expected: &str) {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! `run`: the guest finds everything as it was.
+//! `run`: the guest finds descriptors and environment unchanged.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -85,7 +85,8 @@ fn closed_descriptors_stay_closed() {
     let [option, table] = aarch64(&scratch, "/bin/ls", json!({}));
     let tool = format!("$TOOL {option} {table} run ./p /proc/self/fd");
     for redirections in ["<&-", "<&- 2>&-", "7</dev/null", "2>&- 7</dev/null"] {
-        // Whatever else these tests were started with is the same in both; the listing has the directory itself open.
+        // Descriptors that the tests were started with are the same in both listings. Each listing
+        // also has the directory itself open.
         let direct = scratch.shell(&format!("ls /proc/self/fd >direct {redirections}; cat direct"));
         scratch.shell(&format!("{tool} >ours {redirections}; tail -n +4 ours")).printed(direct.out());
     }

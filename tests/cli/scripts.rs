@@ -1,4 +1,4 @@
-//! Scripts: what their first line leads to is what counts.
+//! Scripts: the program to which their first line leads decides.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Row, Scratch};
 
-/// Writes the table `table`: aarch64 with `emulator`, which learns no argv\[0\], is exec'ed, and finds no libraries unless
-/// `changes` say otherwise. The result is the option that names the table.
+/// Writes the table `table`. In it `emulator`, for aarch64, is executed, is not told argv\[0\], and
+/// has no sysroot, unless `changes` say otherwise. Returns the option that names the table.
 pub fn aarch64(scratch: &Scratch, emulator: &str, changes: Value) -> [String; 2] {
     let row = Row::new("aarch64", emulator);
     let row = row.with("sysroots", json!([])).with("argv0", json!("none")).with("strategy", json!("exec"));

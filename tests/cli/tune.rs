@@ -1,4 +1,4 @@
-//! `tune`, as far as nothing is measured.
+//! `tune`, without measurements.
 
 use crate::support::Scratch;
 

@@ -1,4 +1,4 @@
-//! `-v`: what each command looks at and does, and nothing of the libraries' own.
+//! `-v`: the steps of each command, and no messages of the libraries.
 
 use dispatch_table::ArchTable;
 use serde_json::json;
@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::support::{Namespace, Observation, Scratch, need};
 use crate::table::aarch64;
 
-/// Asserts that standard error is lines of ours, and that these are among them.
+/// Asserts that all lines on standard error begin as the command's do, and that these are among
+/// them.
 #[track_caller]
 fn says(run: &Observation, code: i32, expected: &[&str]) {
     run.exited(code);
@@ -24,12 +25,12 @@ fn says(run: &Observation, code: i32, expected: &[&str]) {
     }
 }
 
-/// A directory with a program of aarch64, and a table by which cat is its emulator, and is mapped.
+/// A directory with a program of aarch64, and a table in which cat is its emulator, and is mapped.
 fn with_cat() -> Scratch {
     let scratch = Scratch::new();
     scratch.probe("p", "aarch64");
     let [_, table] = aarch64(&scratch, "/bin/cat", json!({}));
-    // The other rows have none, so that there is not much to say.
+    // The other rows have no emulators, so that there are few messages.
     let mut rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&table).unwrap()).unwrap();
     let rows = rows["architectures"].as_array_mut().unwrap();
     for row in ArchTable::builtin().architectures().iter().filter(|row| row.name != "aarch64") {
@@ -65,7 +66,7 @@ fn explain() {
             ],
         );
     }
-    // A program of this machine has notes, which goblin would tell of.
+    // A program of this machine has notes, about which goblin would write messages.
     says(
         &Namespace::empty().tool(&scratch, ["-vv", "explain", "ls"]),
         0,
@@ -122,7 +123,7 @@ fn image() {
             &format!("{image}: written"),
         ],
     );
-    // Nobody has named another, so that none is looked for or asked.
+    // Only named architectures are looked for, and only their emulators are asked.
     assert!(!run.err().contains("riscv64"), "{run}");
 }
 
@@ -147,7 +148,7 @@ fn install_from_an_image() {
             "aarch64: its probe ran",
         ],
     );
-    // What is said to be inside is not said to be elsewhere, or nowhere.
+    // An emulator that is reported as embedded is not also reported as missing or as a file.
     let elsewhere = |line: &str| line.contains("no emulator") || line.contains(emulator.to_str().unwrap());
     assert!(!run.err().lines().any(elsewhere), "{run}");
 }

@@ -1,11 +1,11 @@
-//! After a boot the entries are those that `install` registered, whatever other snippets there are: shown by systemd's
-//! own systemd-binfmt, which is what reads them.
+//! After a boot the entries are those that `install` registered, whatever other snippets there are.
+//! systemd's own systemd-binfmt reads the snippets.
 
 use crate::run;
 use crate::support::{Scratch, need, saying};
 
-/// In this namespace only, /usr and /etc can be written to, /opt too, and have no snippets. `boot` does what a boot does;
-/// `theirs` writes a snippet with Debian 12's rule for arm64.
+/// In this namespace only, /usr, /etc and /opt are writable, and have no snippets. `boot` does the
+/// same as a boot; `theirs` writes a snippet with Debian 12's rule for arm64.
 const PRELUDE: &str = r#"
     mkdir usr usr.work etc etc.work opt
     mount -t overlay overlay -o lowerdir=/usr,upperdir=usr,workdir=usr.work,userxattr /usr || exit 1
@@ -19,7 +19,8 @@ const PRELUDE: &str = r#"
     install() { $TOOL install aarch64 --from aarch64=$EMULATOR --seed 1 "$@" >/dev/null || exit 3; }
 "#;
 
-/// What a script prints, with emulators that say "ours" and "theirs", and then what it says on standard error.
+/// Runs a script with emulators that print "ours" and "theirs". Compares its standard output,
+/// followed by its standard error, with `expected`.
 #[track_caller]
 fn expect(script: &str, expected: &str) {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! What is installed: into a root, below a prefix, upgraded, removed.
+//! The installed files: in another root, below a prefix, upgraded, removed.
 
 use std::fs;
 
@@ -171,7 +171,7 @@ fn what_an_upgrade_leaves_out_goes_on() {
     );
     let line = "binfmt-dispatch: warning: qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: not part of this installation: \
                 the earlier one stays in use for them until the next boot";
-    // Each time: this prefix is not where systemd looks.
+    // Each run says so: systemd does not look below this prefix.
     let lines = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d"));
     assert_eq!(lines.collect::<Vec<_>>(), [line], "{seen}");
     let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered image differs from the one on disk: \

@@ -1,4 +1,4 @@
-//! Runs that are interrupted: what they take back, and what the next one ends.
+//! Interrupted runs: the changes that they undo, and those that the next run completes.
 
 use crate::run;
 use crate::support::{Scratch, hanging, need, saying};

@@ -1,19 +1,22 @@
-//! `install` and `uninstall` are killed before every single one of their system calls. Each time programs run as they did
-//! before or as they do afterwards, and the next run leaves what it would have left without that, and nothing else.
+//! `install` and `uninstall` are killed before each one of their system calls. Each time programs
+//! run as before or as after, and the next run leaves exactly what it would have left without the
+//! interruption.
 //!
-//! A signal that can be held back comes before every call too, of those runs where that makes a difference. Programs that
-//! they start themselves (emulators, and the probes of the new entries) are not killed. How often a run asks whether one
-//! of those has ended depends on time, so these calls are not as many in each run.
+//! In runs where it makes a difference, a signal that can be blocked also comes before every call.
+//! The programs that a run starts (emulators, and the probes of the new entries) are not killed.
+//! The number of calls that ask whether one of them has ended depends on time, so it varies from
+//! run to run.
 
 use std::process::Command;
 
 use crate::run;
 use crate::support::{Scratch, TOOL, artefact, killer, need, saying};
 
-/// `each NAME SIGNAL COMMAND ALLOWED NEXT AFTER` runs a command again and again, each time ended before a later call, with
-/// what `prepare` makes before. ALLOWED is what programs may say then, NEXT is the next run, and AFTER what they say after
-/// that: `nothing`, or what the emulators in the installation say. One line is printed for what is wrong, and one that ends
-/// in the number of calls.
+/// `each NAME SIGNAL COMMAND ALLOWED NEXT AFTER` runs a command again and again, in the state that
+/// `prepare` makes. Each time the command is ended before a later call. ALLOWED is the output that
+/// programs may have then, NEXT is the next run, and AFTER their output after that: `nothing`, or
+/// that of the installed emulators. One line is printed for each fault, and at the end one with the
+/// number of calls.
 const PRELUDE: &str = r#"
     shopt -s extglob; umask 077
     # No disk has to be waited for.
@@ -61,7 +64,8 @@ const PRELUDE: &str = r#"
     done
 "#;
 
-/// Runs a script that calls `each`, of which every run has so many calls at least.
+/// Runs a script that calls `each`, and asserts the number of runs and the least number of calls in
+/// each.
 #[track_caller]
 fn expect(script: &str, runs: usize, calls: u32) {
     let scratch = Scratch::new();
@@ -70,7 +74,7 @@ fn expect(script: &str, runs: usize, calls: u32) {
     for (word, status) in [("one", 0), ("two", 0), ("theirs", 0), ("broken", 1)] {
         scratch.write(word, std::fs::read(saying(word, status)).unwrap());
     }
-    // Every run reads the tool, to put it into the image.
+    // Every run reads the command's file, to put it into the image.
     let stripped = artefact("stripped", |path| {
         let done = Command::new("strip").args(["-o", path, TOOL]).status().expect("binutils come with gcc");
         assert!(done.success());

@@ -10,7 +10,7 @@ use crate::support::{Scratch, need};
 fn many_at_once_wait_for_each_other() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // Into another root, below a prefix, and with entries; the first ones make the directories.
+    // Into another root, below a prefix, and with entries. The first runs make the directories.
     let seen = run(
         &scratch,
         r#"

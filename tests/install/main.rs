@@ -1,14 +1,14 @@
-//! `install` and `uninstall` with a real kernel, in private namespaces. The emulators are those that this machine has
-//! installed; nothing outside of the scratch directory changes.
+//! `install` and `uninstall` on a real kernel, in private namespaces. The emulators are those
+//! installed on this machine. Nothing outside the scratch directory changes.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 // After a boot the entries are those that were registered.
 mod boot;
-// What is installed: into a root, below a prefix, upgraded, removed.
+// The installed files: in another root, below a prefix, upgraded, removed.
 mod files;
-// Runs that are interrupted: what they take back, and what the next one ends.
+// Interrupted runs.
 mod interrupted;
 // Runs that are killed before each of their system calls.
 mod killed;
@@ -16,20 +16,21 @@ mod killed;
 mod load;
 // Entries of others, whatever their names are.
 mod others;
-// What an installation leaves alone, and what it takes away.
+// Files that an installation leaves alone, and files that it removes.
 mod stays;
 // The tables of a site, which are compiled into what is installed.
 mod tables;
 
 use support::{Namespace, Observation, Scratch};
 
-/// Variables of the scripts: architectures whose emulators go into the images, and a place in the scratch directory.
+/// Variables of the scripts: the architectures whose emulators go into the images, and a prefix in
+/// the scratch directory.
 const VARIABLES: &str = r#"set -u; ROWS="aarch64 s390x" PREFIX=$PWD/prefix"#;
 
-/// How long a script may take, in seconds: some install hundreds of times.
+/// Time limit of a script, in seconds; some install hundreds of times.
 const PATIENCE: u32 = 600;
 
-/// Runs a script with an empty registry in the scratch directory; it has to exit with 0.
+/// Runs a script with an empty registry in the scratch directory. Asserts that it exits with 0.
 #[track_caller]
 fn run(scratch: &Scratch, script: &str) -> Observation {
     let seen = Namespace::empty().within(PATIENCE).run(scratch, &format!("{VARIABLES}\n{script}"));

@@ -1,10 +1,10 @@
-//! Entries of others, whatever their names are, come out of every command as they were.
+//! No command changes others' entries, whatever their names are.
 
 use crate::run;
 use crate::support::{Scratch, need, saying};
 
-/// Functions of the scripts: `state` shows the registry in the kernel's order, which is that of age; `stranger` registers
-/// an entry for alpha's programs that is not ours.
+/// Functions of the scripts. `state` shows the registry in the kernel's order, which is that of
+/// age. `stranger` registers another's entry for alpha's programs.
 const PRELUDE: &str = r#"
     state() { ls -U $REGISTRY; for entry in $REGISTRY/*; do case $entry in */register) ;; *) cat $entry ;; esac; done; }
     stranger() { printf '%s' ":$1:M:18:\\x26\\x90::$PWD/theirs:" >$REGISTRY/register || exit 2; }
@@ -13,7 +13,7 @@ const PRELUDE: &str = r#"
     $TOOL image alpha --from alpha=$EMULATOR --seed 1 -o i || exit 1
 "#;
 
-/// What a script prints, with emulators that say "ours" and "theirs".
+/// Runs a script with emulators that print "ours" and "theirs", and compares its output.
 #[track_caller]
 fn expect(script: &str, expected: &str) {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! What an installation leaves alone, and what it takes away.
+//! Files that an installation leaves alone, and files that it removes.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn what_is_somebody_elses_stays() {
         fs::remove_file(path).unwrap();
     }
     fs::remove_dir_all(scratch.at("r")).unwrap();
-    // Half of it cannot be written: nothing is there afterwards.
+    // If a part cannot be written, nothing is written.
     scratch.tool(["install", "--root", "r", "--from", "aarch64=/etc/passwd"]).exited(1);
     assert!(!scratch.path().join("r").exists());
     install(&["-n"]).exited(0);
@@ -33,7 +33,7 @@ fn what_is_somebody_elses_stays() {
 fn what_killed_runs_left_goes_and_nothing_else() {
     let scratch = Scratch::new();
     let at = |name: &str| format!("prefix/{name}");
-    // As on a file system where a file has a name from the beginning.
+    // Such files remain on a file system where a file has a name from the beginning.
     let left = ["libexec/binfmt-dispatch/.binfmt-dispatch-aB3xyz", "lib/binfmt.d/.binfmt-dispatch-000000"].map(at);
     let others = [
         "libexec/binfmt-dispatch/.binfmt-dispatch-aB3xy",

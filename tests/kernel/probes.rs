@@ -1,4 +1,5 @@
-//! The smallest program of every architecture runs: the kernel's rules, the table and the emulators fit together.
+//! The smallest program of every architecture runs: the kernel's rules, the table and the emulators
+//! agree.
 
 use std::path::Path;
 

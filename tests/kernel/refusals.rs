@@ -41,7 +41,8 @@ fn programs_for_other_systems_and_machines_stay_unstarted() {
     need!(Namespace);
     let scratch = Scratch::new();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
-    // FreeBSD, an object file, a core dump, no such machine, 32-bit: the kernel says "exec format error" by itself.
+    // FreeBSD, an object file, a core dump, no such machine, 32-bit: the kernel itself says "exec
+    // format error".
     for (offset, value) in [(7, 9), (E_TYPE, 1), (E_TYPE, 4), (E_MACHINE + 1, 0x7f), (4, 1), (5, 3), (6, 0)] {
         scratch.write("guest", probe.clone().with(offset, &[value]).0);
         let seen = Namespace::ours().run(&scratch, "./guest");

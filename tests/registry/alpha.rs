@@ -1,5 +1,6 @@
-//! A table of alpha alone, an image made from it, and scripts that use them in namespaces which `unshare` makes. No emulator
-//! is needed: alpha's is /bin/false here, which exists, and fails every probe.
+//! A table of alpha alone, an image made from it, and scripts that use them in namespaces of
+//! `unshare`. No emulator is needed: alpha's is /bin/false here, which exists and fails every
+//! probe.
 
 use crate::support::{Need, Observation, REGISTRY, Row, Scratch, TOOL};
 
@@ -38,8 +39,9 @@ impl Alpha {
         self.unshare(&["sh", "-c", &format!("TOOL='{TOOL}' REGISTRY='{REGISTRY}'\n{PRELUDE}\n{script}")])
     }
 
-    /// The same, where nothing is registered any more. What the script prints, and then what it says on standard error, is
-    /// `expected`, line by line; a line of `expected` may be a part of what is printed.
+    /// The same in a namespace with an empty registry. `expected` is compared line by line with
+    /// standard output, followed by standard error. A line of `expected` may be a part of the
+    /// printed line.
     #[track_caller]
     pub fn expect(&self, script: &str, expected: &[&str]) {
         let seen = self.run(&format!("tool unregister >/dev/null\n{script}"));

@@ -1,4 +1,4 @@
-//! `register` and `unregister`: from nothing to entries of ours and back.
+//! `register` and `unregister`, from an empty registry to the image's entries and back.
 
 use crate::alpha::Alpha;
 use crate::support::need;

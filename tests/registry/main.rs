@@ -5,15 +5,15 @@ mod support;
 
 mod alpha;
 
-// From nothing to entries of ours and back.
+// From an empty registry to the image's entries and back.
 mod entries;
-// Entries that are not ours are left alone.
+// Others' entries are left alone.
 mod others;
-// Whose an entry is, as its interpreter answers.
+// The owner of an entry, from its interpreter's answer.
 mod ownership;
-// What `status` shows, and when its answer is no.
+// The output of `status`, and the cases in which the check fails.
 mod status;
-// What `explain` says where the image cannot be seen.
+// The output of `explain` if the image cannot be seen.
 mod unseen;
 // A private registry for one command.
 mod unshare;

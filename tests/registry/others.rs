@@ -1,9 +1,9 @@
-//! Entries that are not ours, beside `register` and `unregister`.
+//! Others' entries, beside `register` and `unregister`.
 
 use crate::alpha::Alpha;
 use crate::support::need;
 
-/// Somebody else's entry by the name of ours, turned off.
+/// Another's entry with the name of an image's, disabled.
 const FOREIGN: &str = r"
     printf '%s' ':qemu-alpha:M:18:\x26\x90::/bin/true:O' >$REGISTRY/register
     echo 0 >$ENTRY
@@ -29,7 +29,7 @@ fn entries_of_others_are_left_alone() {
 #[test]
 fn what_makes_room_for_nothing_that_works_is_never_touched() {
     need!(Namespace);
-    // Down to the mask that it was registered without.
+    // The entry is the same, including the mask that it was registered without.
     let entry = ["disabled", "interpreter /bin/true", "flags: O", "offset 18", "magic 2690"];
     for (broken, report) in [("", "alpha: not registered"), ("chmod -x image", "qemu-alpha: the kernel cannot open /")]
     {

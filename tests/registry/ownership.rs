@@ -1,10 +1,11 @@
-//! Whose an entry is, when the path that it was registered with does not tell: the interpreter itself is asked.
+//! The owner of an entry whose registered path does not show it: the interpreter itself is asked.
 
 use serde_json::Value;
 
 use crate::support::{Namespace, Observation, Scratch, need, probe};
 
-/// Prints the lines of `status` about what is registered and about files, without columns that depend on the machine.
+/// Prints the lines of `status` about entries and files, without columns that depend on the
+/// machine.
 const PRELUDE: &str = r#"
     unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *embedded in the image$||'; }
     status() { $TOOL status "$@" | grep -e abled -e 'registered image' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
@@ -17,7 +18,7 @@ pub fn run(scratch: &Scratch, script: &str) -> Observation {
     run_in(&Namespace::empty(), scratch, script)
 }
 
-/// The same where `namespace` registers something, or has more users.
+/// The same in `namespace`, which registers something or has more users.
 #[track_caller]
 pub fn run_in(namespace: &Namespace, scratch: &Scratch, script: &str) -> Observation {
     for (name, seed) in [("one", "1"), ("two", "2")] {
@@ -82,8 +83,8 @@ fn a_replaced_file_differs() {
 fn another_mount_namespace_has_another_file_at_the_path() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // A container registers its own file, at a path where here is nothing, an emulator, or another image; and an emulator
-    // at a path where here is an image.
+    // A container registers its own file at a path where the host has nothing, an emulator, or
+    // another image. It also registers an emulator at a path where the host has an image.
     let seen = run(
         &scratch,
         r#"
@@ -116,8 +117,9 @@ fn another_mount_namespace_has_another_file_at_the_path() {
     assert!(seen.err().ends_with(&refused), "{seen}");
 }
 
-/// Kills `register` when it has made a temporary entry, first the one that is tried and then one that has the programs.
-/// `enter` runs a command where the image is at HERE, in another mount namespace.
+/// Kills `register` after it has made a temporary entry: first the one on trial, then the one that
+/// has taken over the programs. `enter` runs a command in another mount namespace, where the image
+/// is at HERE.
 const KILLED: &str = r#"
     mkdir here there; cp one there/image; HERE=$PWD/here/image; TEMPORARY=binfmt-dispatch.temporary.qemu-aarch64
     TRIAL=binfmt-dispatch.trial.qemu-aarch64
@@ -172,7 +174,8 @@ fn what_a_killed_run_left_is_known_without_its_file() {
 fn what_cannot_be_asked_is_judged_by_its_path() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // Turned off; behind a newer entry; all off; with a rule that looks where the mark would be.
+    // The entry is disabled; is behind a newer entry; the whole registry is disabled; the entry's
+    // rule compares the bytes of the mark.
     let seen = run(
         &scratch,
         r"
@@ -215,7 +218,8 @@ fn an_emulator_runs_the_question_and_is_not_ours() {
 fn an_interpreter_that_fails_is_ours_if_it_says_so() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // Nothing at the path; what would wait for input; what fails; an image that is cut short, which complains.
+    // Nothing is at the path; the program there would wait for input; it fails; it is an image that
+    // is cut short, and prints a message.
     let seen = run(
         &scratch,
         r"
@@ -262,7 +266,7 @@ fn an_ordinary_user_learns_it_too() {
 fn a_question_costs_nobody_anything() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // To anybody else the question is a program that ends at once.
+    // To every other interpreter the question is a program that ends at once.
     let mut question = probe("aarch64");
     question[8..16].copy_from_slice(b"bd-ident");
     scratch.write("question", &question);
@@ -279,7 +283,7 @@ fn a_question_costs_nobody_anything() {
 fn an_interpreter_that_hangs_is_waited_for_once() {
     need!(Namespace, Qemu);
     let scratch = Scratch::new();
-    // yes(1) never ends, and is waited for for ten seconds.
+    // yes(1) never ends. The command waits ten seconds for it.
     let seen = run(
         &scratch,
         r#"

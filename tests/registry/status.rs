@@ -1,4 +1,4 @@
-//! `status`: what it shows, and when its answer is no.
+//! `status`: its output, and the cases in which the check fails.
 
 use crate::alpha::Alpha;
 use crate::support::need;

@@ -1,11 +1,11 @@
-//! What `explain` says where the image cannot be seen.
+//! The output of `explain` if the image cannot be seen.
 
 use serde_json::Value;
 
 use crate::ownership::{run, run_in};
 use crate::support::{Namespace, Row, Scratch, need};
 
-/// What `explain` says of aarch64 where the image cannot be seen, for this reason.
+/// The output of `explain` for aarch64 if the image cannot be seen for this reason.
 fn unseen(why: &str) -> String {
     format!(
         "  note        the emulator, its arguments and its environment cannot be seen from here: {why}\n  \

@@ -31,7 +31,8 @@ fn this_machine_is_never_captured() {
     need!(Namespace);
     let made = Alpha::new();
     made.run("true").printed("");
-    // As if somebody had mixed rows up: alpha's has this machine's numbers, and this machine's row has others.
+    // Simulates mixed-up rows: alpha's row has this machine's numbers, and this machine's row has
+    // others.
     let [own, alpha] = [std::env::consts::ARCH, "alpha"].map(|name| Row::new(name, "/bin/false"));
     let numbers = ["machine", "class", "data"];
     let alpha = numbers.into_iter().fold(alpha, |alpha, field| alpha.with(field, own.get(field).clone()));

@@ -1,4 +1,5 @@
-//! ELF files made or damaged for the tests: 64-bit, little-endian (System V gABI, chapters 4 and 5).
+//! ELF files that are made or damaged for the tests: 64-bit, little-endian (System V gABI, chapters
+//! 4 and 5).
 
 use dispatch_core::elf::{PF_R, PF_X, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
 
@@ -39,7 +40,8 @@ impl Elf {
     }
 }
 
-/// The probe of a 64-bit little-endian row, with the dynamic linker `linker` added in front of its code's segment.
+/// The probe of a 64-bit little-endian row, with a segment for the dynamic linker `linker` in front
+/// of its code's segment.
 pub fn dynamic_guest(probe: Vec<u8>, linker: &str) -> Vec<u8> {
     guest_with(probe, PT_INTERP, &[linker.as_bytes(), b"\0"].concat())
 }
@@ -63,7 +65,7 @@ pub fn segment(kind: u32, offset: usize, len: usize) -> ProgramHeader {
     }
 }
 
-/// The probe with a segment of type `kind`, which is `content`, added in front of its code's segment.
+/// The probe with a segment of type `kind` and these contents in front of its code's segment.
 fn guest_with(probe: Vec<u8>, kind: u32, content: &[u8]) -> Vec<u8> {
     let start = HEADER + 2 * PROGRAM_HEADER;
     let code = (start + content.len()).next_multiple_of(8);

@@ -7,14 +7,14 @@ use std::sync::Mutex;
 
 use super::{Need, Registry};
 
-/// How the emulator that reports (emulators/report.c) is linked.
+/// The way in which the reporting emulator (emulators/report.c) is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Position independent, static: what Debian's emulators are.
+    /// Position independent and static, like Debian's emulators.
     Pie,
     /// Static, at addresses of its own.
     Fixed,
-    /// Static and position independent, with segments that want to be aligned to 2 MiB.
+    /// Static and position independent, with segments that are aligned to 2 MiB.
     Aligned,
     /// With a dynamic linker.
     Dynamic,
@@ -58,13 +58,13 @@ pub fn saying(word: &str, status: u8) -> PathBuf {
     compiled(&format!("say-{word}"), "tests/support/emulators/say.c", &options)
 }
 
-/// An emulator that says its version, and nothing else, ever.
+/// An emulator that only prints its version, whatever its arguments are.
 #[track_caller]
 pub fn hanging() -> PathBuf {
     compiled("hang", "tests/support/emulators/hang.c", &["-static"])
 }
 
-/// The program that calls execve(2) with exactly what it is given.
+/// The program that calls execve(2) with exactly its arguments.
 #[track_caller]
 pub fn caller() -> PathBuf {
     compiled("call", "tests/support/callers/call.c", &["-static"])
@@ -95,7 +95,7 @@ pub fn compiled(name: &str, source: &str, options: &[&str]) -> PathBuf {
     artefact(name, |path| compile("gcc", source, options, path))
 }
 
-/// Runs `compiler`, which has to succeed.
+/// Runs `compiler`, and asserts that it succeeds.
 pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
     let mut gcc = Command::new(compiler);
     gcc.args(["-O1", "-Wall", "-o", output]).args(options).arg(source).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -106,11 +106,11 @@ pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
 /// The file `name` that `make` writes, made once by each test process.
 pub fn artefact(name: &str, make: impl FnOnce(&str)) -> PathBuf {
     static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    // A failed making leaves nothing behind that could mislead the others.
+    // A failed `make` leaves nothing behind that could mislead other tests.
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let path = made.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // A virtual machine has those that the host has just made.
+        // A virtual machine uses the files that the host has just made.
         if Registry::of_tests() == Registry::Own && path.exists() {
             return path;
         }

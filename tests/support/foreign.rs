@@ -52,7 +52,8 @@ impl Foreign {
         }
     }
 
-    /// A program out of the C file `source` (a path in the repository), static, made once by each test process.
+    /// A static program built from the C file `source` (a path in the repository), once in each
+    /// test process.
     #[track_caller]
     pub fn build(self, source: &str) -> PathBuf {
         let name = source.trim_end_matches(".c").replace('/', "-");
@@ -66,7 +67,8 @@ impl Foreign {
         artefact(&format!("{name}-{}", self.name()), |path| compile(self.compiler(), source, options, path))
     }
 
-    /// A root directory with the library of `ThreadSanitizer` and what it needs, which ci/setup fetches for some.
+    /// A root directory with the library of `ThreadSanitizer` and its dependencies, which ci/setup
+    /// fetches for some.
     pub fn sanitizer(self) -> PathBuf {
         let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sanitizer");
         let directory = std::env::var_os("BINFMT_DISPATCH_SANITIZER").map_or(fallback, PathBuf::from);

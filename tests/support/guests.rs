@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Need, Registry};
 
-/// What Debian calls the architectures, and what `uname -m` says there.
+/// Debian's names of the architectures, and the output of `uname -m` there.
 const ARCHITECTURES: [(&str, &str); 8] = [
     ("arm64", "aarch64"),
     ("armhf", "armv7l"),
@@ -16,8 +16,8 @@ const ARCHITECTURES: [(&str, &str); 8] = [
     ("s390x", "s390x"),
 ];
 
-/// Debian's names of those that run on a disposable machine, a virtual one where each start takes long: 64-bit, 32-bit and
-/// big-endian.
+/// Debian's names of the architectures whose programs run on a disposable machine. That is a
+/// virtual machine where each start takes long. They are 64-bit, 32-bit and big-endian.
 const FEW: [&str; 3] = ["arm64", "armhf", "s390x"];
 
 /// A foreign program.
@@ -25,7 +25,7 @@ const FEW: [&str; 3] = ["arm64", "armhf", "s390x"];
 pub struct Guest {
     /// Debian's name of its architecture.
     pub debian: &'static str,
-    /// What it says its machine is.
+    /// Its output of `uname -m`.
     pub machine: &'static str,
     /// The file.
     pub busybox: PathBuf,
@@ -44,7 +44,7 @@ pub fn guests() -> Vec<Guest> {
     present()
 }
 
-/// The foreign program for what Debian calls `debian`.
+/// The foreign program for the architecture that Debian calls `debian`.
 #[track_caller]
 pub fn guest(debian: &str) -> Guest {
     guests().into_iter().find(|guest| guest.debian == debian).expect("an architecture of the list")

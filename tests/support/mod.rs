@@ -1,8 +1,9 @@
-//! What the tests of the command and on a real kernel stand on: a directory for each test, private namespaces with their
-//! own `binfmt_misc`, what came of a run, real foreign programs, and emulators that tell how they were started. Nothing here
-//! touches the machine's own registry, unless the machine is disposable.
+//! Shared by the tests of the command and those on a real kernel: a directory for each test,
+//! private namespaces with their own `binfmt_misc`, observations of runs, real foreign programs,
+//! and emulators that report how they were started. Nothing here touches the machine's own
+//! registry, unless the machine is disposable.
 
-// Each kind of tests uses a part of it.
+// Each suite uses only a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod elf;

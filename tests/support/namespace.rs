@@ -1,4 +1,5 @@
-//! Private user and mount namespaces with a `binfmt_misc` of their own; or a mount namespace only, on a disposable machine.
+//! Private user and mount namespaces with their own `binfmt_misc`. On a disposable machine only a
+//! mount namespace.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -12,8 +13,9 @@ use super::observation::PATIENCE;
 use super::registry::{kernel_since, patience};
 use super::{Need, Observation, Registry, Scratch, TOOL, guests, tool};
 
-/// Enters with `unshare`, registers the lines of file $1, each with one write, and becomes a shell that runs $2 with the other
-/// arguments. Its descriptors are 0, 1 and 2 only, whatever the tests were started with.
+/// Enters the namespace with `unshare`, registers each line of file $1 with one write, and executes
+/// a shell that runs $2 with the remaining arguments. Its descriptors are 0, 1 and 2 only, whatever
+/// descriptors the tests have.
 const ENTER: &str = r#"
 trap 'echo "namespace: not set up" >&2; exit 99' ERR
 for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"; done
@@ -22,7 +24,8 @@ while IFS= read -r line; do printf '%s\n' "$line" >/proc/sys/fs/binfmt_misc/regi
 exec bash -c "$2" bash "${@:3}"
 "#;
 
-/// Runs [`ENTER`] where the ids 0 to 65535 are mapped to themselves, which takes a process that stays outside.
+/// Runs [`ENTER`] with the ids 0 to 65535 mapped to themselves, which takes a process outside the
+/// namespace.
 const ENTER_MAPPED: &str = r#"
 set -e
 mkfifo "$1/unshared" "$1/mapped"
@@ -35,13 +38,14 @@ mkfifo "$1/unshared" "$1/mapped"
 exec unshare --user --mount bash -c 'echo $$ >"$1/unshared"; read -r _ <"$1/mapped"; shift; exec bash "$@"' bash "$@"
 "#;
 
-/// Runs [`ENTER`] where the machine's own registry is mounted, which the kernel does not mount twice in the same place.
+/// Runs [`ENTER`] with the machine's own registry. The kernel does not mount it twice in the same
+/// place.
 const ENTER_OWN: &str = r#"umount /proc/sys/fs/binfmt_misc && exec bash "$@""#;
 
-/// Where the registry is mounted in a namespace.
+/// The mount point of the registry in a namespace.
 pub const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What is registered in a namespace, and as whom its programs run.
+/// The entries in a namespace, and the user whose programs run there.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     name: &'static str,
@@ -57,7 +61,7 @@ impl Namespace {
         Self::with_lines("nothing registered", String::new())
     }
 
-    /// Every foreign architecture registered with the dispatcher, which opens emulators by their paths.
+    /// Every foreign architecture, registered with an image that opens emulators by their paths.
     pub fn ours() -> Self {
         static LINES: OnceLock<String> = OnceLock::new();
         let make = || {
@@ -69,7 +73,7 @@ impl Namespace {
         Self::with_lines("through binfmt-dispatch", LINES.get_or_init(make).clone())
     }
 
-    /// Every foreign architecture registered with an image that has all installed emulators inside.
+    /// Every foreign architecture, registered with an image that embeds all installed emulators.
     #[track_caller]
     pub fn full() -> Self {
         Need::Qemu.is_stated();
@@ -83,26 +87,28 @@ impl Namespace {
         Self::with_lines("through an image with all emulators", LINES.get_or_init(make).clone())
     }
 
-    /// Every foreign architecture registered with the image that `image` writes with these arguments.
+    /// Every foreign architecture, registered with the image that `image` writes with these
+    /// arguments.
     pub fn with_image(scratch: &Scratch, arguments: &[&str]) -> Self {
         let image = scratch.at("image");
         tool(&[&["image", "--seed", "0", "-o", &image], arguments].concat());
         Self::of_image(&image)
     }
 
-    /// Every foreign architecture registered with an image, written with `options`, in which the file `emulator` is embedded
-    /// for aarch64.
+    /// Every foreign architecture, registered with an image that is written with `options` and
+    /// embeds the file `emulator` for aarch64.
     pub fn embedding(scratch: &Scratch, options: &[&str]) -> Self {
         let from = format!("aarch64={}", scratch.at("emulator"));
         Self::with_image(scratch, &[&["--from", &from], options].concat())
     }
 
-    /// Every foreign architecture registered with the file `image`.
+    /// Every foreign architecture, registered with the file `image`.
     pub fn of_image(image: &str) -> Self {
         Self::with_lines("with emulators inside", lines(&["--interpreter", image]))
     }
 
-    /// Every foreign architecture whose QEMU is installed registered with that, by the same rules and flags.
+    /// Every foreign architecture whose QEMU is installed, with that QEMU registered directly, by
+    /// the same rules and flags.
     #[track_caller]
     pub fn direct() -> Self {
         Need::Qemu.is_stated();
@@ -115,7 +121,8 @@ impl Namespace {
         Self::directly(lines(&[&["--direct"], &names[..]].concat()))
     }
 
-    /// The dispatcher with rows of `table` (JSON) in place of the built-in ones, and emulators by their paths.
+    /// An image with rows of `table` (JSON) in place of the built-in ones; it opens emulators by
+    /// their paths.
     pub fn with_table(scratch: &Scratch, table: &str) -> Self {
         scratch.write("table.json", table);
         let (table, image) = (scratch.at("table.json"), scratch.at("image"));
@@ -123,7 +130,7 @@ impl Namespace {
         Self::with_lines("with a table of its own", lines(&["--table", &table, "--interpreter", &image]))
     }
 
-    /// These lines for the kernel, which register QEMU itself.
+    /// These lines for the kernel, which register QEMU directly.
     pub fn directly(lines: String) -> Self {
         Namespace { direct: true, ..Self::with_lines("QEMU registered directly", lines) }
     }
@@ -146,28 +153,29 @@ impl Namespace {
         self
     }
 
-    /// With so many seconds for a script.
+    /// The same with this time limit for a script, in seconds.
     pub fn within(mut self, seconds: u32) -> Self {
         self.patience = seconds;
         self
     }
 
-    /// Runs a bash script in a fresh namespace, in the scratch directory. Its variables: TOOL, the tool; REGISTRY, where
-    /// `binfmt_misc` is mounted; GUESTS, the directory of the foreign programs; ARCHITECTURES, theirs; CALL, a program that
-    /// calls execve(2) exactly; INJECT, one that makes the interpreter's system calls fail.
+    /// Runs a bash script in a new namespace, in the scratch directory. Its variables: TOOL, the
+    /// command; REGISTRY, the mount point of `binfmt_misc`; GUESTS, the directory of the foreign
+    /// programs; ARCHITECTURES, their architectures; CALL, a program that calls execve(2) with
+    /// exactly its arguments; INJECT, one that makes the interpreter's system calls fail.
     #[track_caller]
     pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {
         self.enter::<&str>(scratch, script, &[])
     }
 
-    /// Runs the tool in a fresh namespace.
+    /// Runs the command in a new namespace.
     #[track_caller]
     pub fn tool<S: AsRef<OsStr>>(&self, scratch: &Scratch, arguments: impl IntoIterator<Item = S>) -> Observation {
         self.enter(scratch, r#"exec "$TOOL" "$@""#, &arguments.into_iter().collect::<Vec<S>>())
     }
 
-    /// The lines, with flags that this kernel makes use of. QEMU takes flag P to be there if `AT_FLAGS` says so, which it does
-    /// since Linux 5.12.
+    /// The lines, with only those flags that this kernel makes use of. QEMU relies on flag P only
+    /// if `AT_FLAGS` says so, as it does since Linux 5.12.
     fn known_lines(&self) -> String {
         let known = !self.direct || kernel_since(5, 12);
         let line =
@@ -226,14 +234,14 @@ fn variables(script: &str) -> String {
     values.map(|(name, value)| format!("{name}='{value}'")).join(" ")
 }
 
-/// Lines for the kernel, for what `arguments` choose.
+/// Lines for the kernel, for the architectures that `arguments` choose.
 fn lines(arguments: &[&str]) -> String {
     let output = tool(&[&["generate", "--format", "register"], arguments].concat());
     String::from_utf8(output).expect("lines are ASCII")
 }
 
-/// Runs a script through us and with QEMU registered directly, asserts that nobody can tell the difference, and
-/// returns what came of it. Both runs find the same empty directory.
+/// Runs a script through binfmt-dispatch and with QEMU registered directly, asserts that the
+/// results are the same, and returns one. Both runs find the same empty directory.
 #[track_caller]
 pub fn both(script: &str) -> Observation {
     let scratch = Scratch::new();
@@ -244,7 +252,8 @@ pub fn both(script: &str) -> Observation {
     ours
 }
 
-/// The same of what depends on argv\[0\], which QEMU learns only from Linux 5.12 and newer: with older kernels, through us alone.
+/// The same for scripts that depend on argv\[0\]. QEMU learns it from Linux 5.12 on. With older
+/// kernels the script runs through binfmt-dispatch only.
 #[track_caller]
 pub fn both_with_argv0(script: &str) -> Observation {
     if kernel_since(5, 12) { both(script) } else { Namespace::ours().run(&Scratch::new(), script) }

@@ -1,4 +1,4 @@
-//! What came of running something; shown whole when an assertion about it fails.
+//! The result of a command. If an assertion about it fails, all of it is shown.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -9,28 +9,28 @@ use serde_json::Value;
 
 use super::registry::patience;
 
-/// How long a program or a script may take, in seconds, unless the test says otherwise.
+/// Time limit of a program or a script, in seconds, unless the test sets another.
 pub const PATIENCE: u32 = 120;
 
 /// The outcome of one program or script.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// What was registered where it ran.
+    /// The entries that were registered.
     pub namespace: &'static str,
     /// The script, or the program with its arguments.
     pub command: String,
     /// Its directory.
     pub cwd: PathBuf,
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: Vec<u8>,
 }
 
 impl Observation {
-    /// Runs `command` to its end, for [`PATIENCE`] at most.
+    /// Runs `command` to its end, with the time limit [`PATIENCE`].
     pub fn of(command: &Command) -> Self {
         let mut timed = Command::new("timeout");
         timed.args(["--kill-after=5", &patience(PATIENCE)]).arg(command.get_program()).args(command.get_args());
@@ -47,7 +47,7 @@ impl Observation {
         Self::new("nothing of the test", format!("{command:?}"), cwd.to_owned(), output)
     }
 
-    /// What came of `command`.
+    /// The result of `command`.
     pub fn new(namespace: &'static str, command: String, cwd: PathBuf, output: Output) -> Self {
         let Output { status, stdout, stderr } = output;
         Observation { namespace, command, cwd, status, stdout, stderr }
@@ -96,21 +96,22 @@ impl Observation {
         self.succeeded().wrote(expected)
     }
 
-    /// Asserts exactly this output, however it ended.
+    /// Asserts exactly this output, with any exit status.
     #[track_caller]
     pub fn wrote(&self, expected: &str) -> &Self {
         assert!(self.out() == expected, "expected stdout:\n{expected}\n{self}");
         self
     }
 
-    /// Asserts that standard output has a line that is `line`, blanks at its ends aside.
+    /// Asserts that standard output has the line `line`, apart from blanks at its ends.
     #[track_caller]
     pub fn has(&self, line: &str) -> &Self {
         assert!(self.out().lines().any(|found| found.trim() == line), "expected the line:\n{line}\n{self}");
         self
     }
 
-    /// Asserts that standard output has so many lines, and that each begins as its counterpart in `expected`.
+    /// Asserts the number of lines on standard output, and that each begins as its counterpart in
+    /// `expected`.
     #[track_caller]
     pub fn lines_begin(&self, expected: &[&str]) -> &Self {
         let lines: Vec<&str> = self.out().lines().collect();
@@ -133,7 +134,7 @@ impl Observation {
         self.exited(code)
     }
 
-    /// Asserts that it was refused with this code and this one line, and printed nothing.
+    /// Asserts a refusal with this code and this one line, and an empty standard output.
     #[track_caller]
     pub fn refused(&self, code: i32, line: &str) -> &Self {
         let expected = format!("binfmt-dispatch: {line}\n");
@@ -142,7 +143,7 @@ impl Observation {
         self
     }
 
-    /// Asserts that nobody can tell this outcome from the other one.
+    /// Asserts that this result equals the other one.
     #[track_caller]
     pub fn agrees_with(&self, other: &Observation) {
         let alike = self.code() == other.code() && self.stdout == other.stdout && self.stderr == other.stderr;

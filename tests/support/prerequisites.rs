@@ -1,5 +1,5 @@
-//! What a test needs beyond a kernel and a shell. Where it is missing the test is skipped, and says so; with
-//! `BINFMT_DISPATCH_TESTS_MUST_RUN=1`, as in CI, that is a failure.
+//! The needs of a test, beyond a kernel and a shell. Where one is missing the test is skipped, with
+//! a message. With `BINFMT_DISPATCH_TESTS_MUST_RUN=1`, as in CI, that is a failure.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -12,10 +12,10 @@ use dispatch_table::ArchTable;
 use super::registry::no_own_registry;
 use super::{Foreign, Registry, Release, guests, kernel_since};
 
-/// What registers the snippets of binfmt.d at boot.
+/// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 
-/// Words of scripts, and what the scripts need then.
+/// Words that may occur in scripts, and the needs of a script that contains them.
 const IN_SCRIPTS: [(&str, Need); 7] = [
     ("$GUESTS", Need::Guests),
     ("$ARCHITECTURES", Need::Guests),
@@ -26,16 +26,16 @@ const IN_SCRIPTS: [(&str, Need); 7] = [
     ("$CALL", Need::Compiler),
 ];
 
-/// Something that `ci/setup` installs or the machine has to allow.
+/// A need: something that `ci/setup` installs, or that the machine must allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A user namespace with its own `binfmt_misc`, or the registry of a disposable machine.
     Namespace,
-    /// A disposable machine: the test changes what is the same for all of its programs.
+    /// A disposable machine: the test changes a state that all programs of the machine share.
     Disposable,
     /// Linux of this version, or newer.
     Kernel(u32, u32),
-    /// Many ids in it: root.
+    /// Many ids in the namespace, which takes root.
     Root,
     /// The foreign programs.
     Guests,
@@ -57,8 +57,8 @@ pub enum Need {
     Systemd,
 }
 
-/// `need!(Namespace, Guests);` is the first line of a test: where something of that is missing, the test ends there, and says
-/// that it was skipped.
+/// `need!(Namespace, Guests);` is the first line of a test. If one of these is missing, the test
+/// ends there, and prints that it was skipped.
 macro_rules! need {
     ($($need:ident $(($($value:expr),+))?),+ $(,)?) => {
         fn here() {}
@@ -71,14 +71,15 @@ macro_rules! need {
 pub(crate) use need;
 
 thread_local! {
-    /// What the test in this thread has said that it needs.
+    /// The needs that the test in this thread has stated.
     static STATED: Cell<&'static [Need]> = const { Cell::new(&[]) };
 }
 
 /// Whether everything in `needs` is here, for [`need`]. `place` is the path of an item in the test.
 ///
 /// # Panics
-/// It is not, and tests must run; or `place` is no test, as only a test can be left out as a whole.
+/// Something is missing, and tests must run; or `place` is no test, because only a whole test can
+/// be skipped.
 #[track_caller]
 pub fn have(place: &str, needs: &[Need]) -> bool {
     let test = place.split_once("::").map_or(place, |(_crate, path)| path).trim_end_matches("::here");
@@ -89,20 +90,20 @@ pub fn have(place: &str, needs: &[Need]) -> bool {
     let Some((need, missing)) = needs.iter().find_map(|need| Some((need, need.missing()?))) else { return true };
     let must_run = std::env::var_os("BINFMT_DISPATCH_TESTS_MUST_RUN").is_some_and(|value| value == "1");
     assert!(!must_run || need.depends_on_the_machine(), "{missing}");
-    // Past libtest, which shows what passing tests print to nobody.
+    // This bypasses libtest, which hides the output of passing tests.
     let _ = writeln!(io::stdout(), "skipped: {test}: {missing}");
     false
 }
 
 impl Need {
-    /// Asserts that the test has said so. Everything that helps tests and has needs calls this, so that a test that does
-    /// not say what it needs fails on every machine.
+    /// Asserts that the test has stated this need. Every helper that has needs calls this, so that
+    /// a test without the statement fails on every machine.
     #[track_caller]
     pub fn is_stated(self) {
         assert!(STATED.get().contains(&self), "the test relies on {self:?}, and has to say need!({self:?})");
     }
 
-    /// Asserts the same of what a script calls.
+    /// Asserts the same for the programs that a script calls.
     #[track_caller]
     pub fn are_stated_for(script: &str) {
         for (word, need) in IN_SCRIPTS {
@@ -112,7 +113,7 @@ impl Need {
         }
     }
 
-    /// Whether nothing can be installed for it: other machines are there to run the test.
+    /// Whether nothing can be installed for it: the test needs another machine.
     fn depends_on_the_machine(self) -> bool {
         match self {
             Need::Disposable => Registry::of_tests() == Registry::Private,

@@ -1,5 +1,5 @@
-//! Which registry the tests change: a private one, which Linux has since 6.7 for each user namespace; or, on older kernels,
-//! that of the whole machine, which has to be disposable.
+//! The registry that the tests change. Since Linux 6.7 it is a private one for each user namespace.
+//! On older kernels it is that of the whole machine, which must be disposable.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,16 @@ use super::REGISTRY;
 
 /// The variable that is `own` where the tests may have the machine's own registry.
 const VARIABLE: &str = "BINFMT_DISPATCH_TESTS_REGISTRY";
-/// The word on the kernel's command line that says so too. No mistaken variable empties the registry of a machine in use.
+/// The word on the kernel's command line that is also required, so that a mistaken variable cannot
+/// empty the registry of a machine in use.
 const MARKER: &str = "binfmt_dispatch.disposable";
 
-/// Whose registry it is.
+/// The owner of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registry {
-    /// A user namespace's: each script has a new one.
+    /// A user namespace. Each script has a new one.
     Private,
-    /// The machine's: scripts have it one after the other, and find it empty.
+    /// The machine. Scripts use its registry one after the other, and find it empty.
     Own,
 }
 
@@ -40,7 +41,8 @@ impl Registry {
         })
     }
 
-    /// Waits until no other test uses it, and empties it. The result keeps others away, and empties it again at its end.
+    /// Waits until no other test uses the registry, and empties it. The result keeps other tests
+    /// away, and empties the registry when it is dropped.
     pub fn turn(self) -> Option<Turn> {
         static TURN: Mutex<()> = Mutex::new(());
         (self == Registry::Own).then(|| {
@@ -51,13 +53,14 @@ impl Registry {
     }
 }
 
-/// How long something may take that takes `seconds` at most elsewhere: virtual machines without KVM are slow.
+/// The time limit, in seconds, for something that takes `seconds` at most on other machines:
+/// virtual machines without KVM are slow.
 pub fn patience(seconds: u32) -> String {
     let times = if Registry::of_tests() == Registry::Own { 10 } else { 1 };
     (seconds * times).to_string()
 }
 
-/// Why the tests cannot have the machine's own registry, if they cannot.
+/// The reason why the tests cannot use the machine's own registry, if there is one.
 pub fn no_own_registry() -> Option<String> {
     let there = Path::new(REGISTRY).join("register").exists();
     (!there).then(|| format!("no binfmt_misc at {REGISTRY}: mount it"))
@@ -75,7 +78,8 @@ impl Drop for Turn {
     }
 }
 
-/// Removes all entries. Each is removed by its file, as `-1` written to `status` would remove what is registered meanwhile.
+/// Removes all entries, each by its own file. Writing `-1` to `status` would also remove entries
+/// that are registered meanwhile.
 fn empty() {
     for file in fs::read_dir(REGISTRY).expect("a registry is mounted") {
         let path = file.expect("it can be listed").path();

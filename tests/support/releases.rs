@@ -1,4 +1,4 @@
-//! The emulators of two Debian releases, which ci/setup fetches: what differs from one to the other shows.
+//! The emulators of two Debian releases, which ci/setup fetches. The tests compare them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 
 use super::{Namespace, Need, artefact, tool};
 
-/// How QEMU comes to run a program.
+/// The way in which QEMU comes to run a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It is registered itself.
+    /// QEMU is registered directly.
     Direct,
-    /// Out of a registered image.
+    /// QEMU is embedded in a registered image.
     Ours,
 }
 
-/// What is registered: the architectures that programs are built for, and one whose rules look at `e_flags`.
+/// The registered architectures: those for which programs are built, and one whose rules compare
+/// `e_flags`.
 const ARCHITECTURES: [&str; 5] = ["aarch64", "arm", "s390x", "riscv64", "mips"];
 
 /// A Debian release whose static QEMU is here.
@@ -48,14 +49,14 @@ impl Release {
         }
     }
 
-    /// The QEMU for what QEMU calls `cpu`.
+    /// The QEMU for the target that QEMU calls `cpu`.
     #[track_caller]
     pub fn qemu(self, cpu: &str) -> PathBuf {
         Need::BothQemus.is_stated();
         self.path(cpu)
     }
 
-    /// Where that should be.
+    /// Its expected path.
     pub fn path(self, cpu: &str) -> PathBuf {
         let suffix = match self {
             Release::Bookworm => "-static",
@@ -107,7 +108,7 @@ impl Release {
         })
     }
 
-    /// A registered image with these emulators inside.
+    /// A registered image with these emulators embedded.
     fn image(self) -> PathBuf {
         artefact(&format!("image-with-qemu-of-{}", self.name()), |path| {
             let from = ARCHITECTURES.map(|name| format!("{name}={}", self.qemu(name).display()));

@@ -1,4 +1,4 @@
-//! What emulators/report.c tells.
+//! The output of emulators/report.c.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -37,7 +37,8 @@ impl Report {
         self.lines.keys().map(String::as_str)
     }
 
-    /// All values of `key`. Control characters, backslashes, and bytes outside ASCII are written `\xHH`.
+    /// All values of `key`. Control characters, backslashes, and bytes outside ASCII are written as
+    /// `\xHH`.
     pub fn all(&self, key: &str) -> &[String] {
         self.lines.get(key).map_or(&[], Vec::as_slice)
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Kind, Scratch, build};
 
-/// A directory with an emulator that reports, a guest for it, and the row that brings them together.
+/// A directory with an emulator that reports and a guest for it, and the row that connects them.
 #[track_caller]
 pub fn reporting(kind: Kind) -> (Scratch, Row) {
     let scratch = Scratch::new();

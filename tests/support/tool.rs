@@ -5,7 +5,7 @@ use std::process::Command;
 /// The built binfmt-dispatch.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 
-/// What the tool prints when called with `arguments`, which must succeed.
+/// The output of the command with `arguments`, which must succeed.
 #[track_caller]
 pub fn tool(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(TOOL).args(arguments).output().expect("the tool is built");
