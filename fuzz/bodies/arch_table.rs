@@ -1,4 +1,5 @@
-//! A table as JSON, given anything: refused in one line, or what it is compiled into says the same.
+//! Any bytes as a table in JSON: it is refused in one line, or the compiled table has the same
+//! content.
 
 use std::sync::OnceLock;
 
@@ -6,14 +7,14 @@ use dispatch_core::table::Identity;
 use dispatch_core::{Rule, Table};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, Error, TableFault};
 
-/// The emulator that was asked.
+/// The emulator that is said to have been asked for its version.
 const FILE: Identity = Identity { size: 1, inode: 2, seconds: 3, nanoseconds: 4 };
 
-/// Whether it is a table by itself or with the built-in one.
+/// Returns whether it is a table, by itself or together with the built-in one.
 pub fn run(bytes: &[u8]) -> bool {
     let Ok(json) = std::str::from_utf8(bytes) else { return false };
     let alone = ArchTable::parse(json);
-    // What is no JSON is none for both.
+    // Input that is not JSON is refused together with the built-in table, too.
     if matches!(alone, Err(Error { fault: TableFault::NoJson(_), .. })) {
         return check(alone);
     }

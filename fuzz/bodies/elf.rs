@@ -1,4 +1,5 @@
-//! Our reading of ELF headers and goblin's: they agree on what is one, and on every field.
+//! The project's reader of ELF headers and goblin's: they accept the same headers, and read the
+//! same fields.
 
 use dispatch_core::bytes::slice;
 use dispatch_core::elf::{Class, Data, EV_CURRENT, Header, HeaderFault, Machine};
@@ -6,7 +7,7 @@ use goblin::container::{Container, Ctx};
 use goblin::elf::header::{EI_DATA, EI_OSABI, EI_VERSION, ELFDATA2MSB};
 use goblin::elf::{Elf, ProgramHeader};
 
-/// Whether both read a program.
+/// Returns whether both accept the program.
 pub fn run(bytes: &[u8]) -> bool {
     let ours = Header::parse(bytes);
     let theirs = Elf::parse_header(bytes).ok().filter(|header| differences(header).is_ok());
@@ -28,7 +29,7 @@ pub fn run(bytes: &[u8]) -> bool {
         phnum: theirs.e_phnum,
     };
     assert_eq!(ours, expected);
-    // A table that is not all there is none for either, and goblin does not look for one that is empty.
+    // An incomplete table counts as missing for either. goblin does not look for an empty one.
     let Some(table) = slice(bytes, ours.phoff, ours.program_headers_size()) else { return true };
     let theirs = ProgramHeader::parse(bytes, theirs.e_phoff as usize, theirs.e_phnum.into(), ctx).expect("it is there");
     let ours: Vec<_> = ours.program_headers(table).collect();
@@ -41,7 +42,8 @@ pub fn run(bytes: &[u8]) -> bool {
     true
 }
 
-/// What goblin lets pass and we refuse, as QEMU's loader does: all that is known to differ.
+/// All known differences: headers that goblin accepts, and that the project refuses as QEMU's
+/// loader does.
 fn differences(header: &goblin::elf::Header) -> Result<(), HeaderFault> {
     let class = Class::from_ident(header.e_ident[4]).expect("goblin has looked at it");
     let version = header.e_ident[EI_VERSION];

@@ -1,13 +1,14 @@
-//! An emulator's headers, given anything: refused, or what `EmulatorFile` promises to the loader holds.
+//! Any bytes as an emulator's headers: they are refused, or the promises of `EmulatorFile` to the
+//! loader hold.
 
 use dispatch_core::elf::{Class, Data, Machine, PF_W, PF_X};
 use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host, MAX_SPAN};
 
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
-/// Bytes of the file that are not in the input.
+/// Length of the part of the file that is not in the input, in bytes.
 const REST: u64 = 1 << 24;
 
-/// Whether it can be mapped.
+/// Returns whether the emulator can be mapped.
 pub fn run(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     let pages = [0x1000, 0x1_0000];
@@ -32,7 +33,8 @@ fn check(head: &[u8], file_len: u64, page: u64) -> bool {
         let end = mapping.address + mapping.file_len + mapping.fresh_len;
         assert!(aligned(mapping.address) && aligned(mapping.file_len) && aligned(mapping.fresh_len));
         assert!(aligned(mapping.offset) && reached <= mapping.address && end <= program.high());
-        // No page of the file's part lies behind the end of the file, where touching it would be a bus error.
+        // No page of a segment's part from the file is behind the end of the file, where touching
+        // it would be a bus error.
         assert!(mapping.file_len == 0 || mapping.offset + mapping.file_len < file_len + page);
         let (zero, len) = mapping.zero;
         assert!(len < page && (len == 0 || mapping.flags & PF_W != 0));

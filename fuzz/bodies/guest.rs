@@ -1,5 +1,5 @@
-//! A foreign program, given anything: its header is read or refused, the table's choice is the one that the kernel's
-//! rules make, and the plan never opens a path for a privileged guest.
+//! Any bytes as a foreign program: its header is read or refused, the table's choice agrees with
+//! the kernel's rules, and the plan never opens a path for a privileged guest.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -15,9 +15,9 @@ use dispatch_core::{Guest, Refusal, Row, Rule, Table};
 use dispatch_table::{ArchTable, Asked, Assignment};
 
 const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
-/// How much of a program the interpreter reads at once, in bytes.
+/// Number of bytes of a program that the interpreter reads at once.
 const READ: usize = 1024;
-/// A row with a larger model, so that programs are asked what they need.
+/// A row with a larger model, so that the notes of programs are read.
 const MODELS: &str = r#"{"version": 1, "architectures": [{"name": "aarch64",
     "property": {"type": "0xc0000000", "bits": ["one", "two"], "required": true},
     "versions": [{"since": "7.0", "cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}]}]}"#;
@@ -32,7 +32,7 @@ fn table() -> &'static [u8] {
     })
 }
 
-/// The kernel's rules, with the rows that they are for.
+/// The kernel's rules, each with its row.
 fn rules() -> &'static [(Row<'static>, Rule)] {
     static RULES: OnceLock<Vec<(Row<'static>, Rule)>> = OnceLock::new();
     RULES.get_or_init(|| {
@@ -41,7 +41,7 @@ fn rules() -> &'static [(Row<'static>, Rule)] {
     })
 }
 
-/// Whether a row of the table takes it.
+/// Returns whether a row of the table accepts the program.
 pub fn run(bytes: &[u8]) -> bool {
     let table = Table::read(table()).expect("the compiler's own");
     let chosen = Guest::identify(&bytes[..bytes.len().min(READ)]).map_err(Refusal::BadHeader).and_then(|guest| {
@@ -54,7 +54,8 @@ pub fn run(bytes: &[u8]) -> bool {
         let _ = guest.property(bytes, 0xc000_0000);
         table.choose(&guest)
     });
-    // The kernel would pass on exactly what has a row, but for headers that are wrong in what it does not look at.
+    // The kernel would pass on exactly the headers that have a row, except those with errors in
+    // fields that no rule compares.
     let rows: Vec<Row<'_>> = rules().iter().filter(|(_, rule)| rule.accepts(bytes)).map(|(row, _)| *row).collect();
     match chosen {
         Ok(row) => assert_eq!(rows, [row]),
@@ -99,7 +100,7 @@ enum File {
     Emulator,
 }
 
-/// The guest, an emulator by every path, and a dynamic linker below every sysroot.
+/// The guest, an emulator at every path, and a dynamic linker below every sysroot.
 struct Disk<'g> {
     guest: &'g [u8],
     opened: usize,

@@ -1,5 +1,5 @@
-//! The reader of images, given anything: it refuses or reads, within the bounds of docs/image-format.md, and never
-//! panics.
+//! Any bytes as an image: the reader refuses it or reads it, within the bounds of
+//! docs/image-format.md, and never panics.
 
 use dispatch_core::elf::Machine;
 use dispatch_core::emulator_file::MAX_SPAN;
@@ -7,15 +7,15 @@ use dispatch_core::image::{Embedded, Image, ImageHeader, ProgramRecord, checksum
 use dispatch_core::record::Field;
 use dispatch_core::table::TABLE_MAGIC;
 
-/// `EM_X86_64`, so that inputs that are right in all else get past the header.
+/// `EM_X86_64`, so that otherwise correct inputs get past the header.
 const HOST: Machine = Machine(62);
 /// Page size of this host, in bytes.
 const PAGE: u64 = 0x1000;
 
-/// Whether it is an image, once its checksum is right.
+/// Returns whether it is an image, after its checksum has been corrected.
 pub fn run(bytes: &[u8]) -> bool {
     read(bytes);
-    // Few inputs have the right checksum by chance; with it, the rest of the reader is reached.
+    // Few inputs have the right checksum by chance. With it, the rest of the reader is reached.
     let mut bytes = bytes.to_vec();
     let sum = ImageHeader::SIZE - u64::SIZE;
     if bytes.len() < ImageHeader::SIZE {
@@ -23,7 +23,7 @@ pub fn run(bytes: &[u8]) -> bool {
     }
     let right = checksum(&bytes[..sum]).to_le_bytes();
     bytes[sum..ImageHeader::SIZE].copy_from_slice(&right);
-    // And few have the magic of a table where the header says that it is.
+    // Few have the magic of a table at the offset in the header.
     let table = ImageHeader::read(&bytes).and_then(|header| usize::try_from(header.table.offset).ok());
     let end = table.and_then(|start| start.checked_add(TABLE_MAGIC.len()));
     if let Some(magic) = table.zip(end).and_then(|(start, end)| bytes.get_mut(start.max(ImageHeader::SIZE)..end)) {
@@ -49,7 +49,7 @@ fn read(bytes: &[u8]) -> bool {
     true
 }
 
-/// What the interpreter relies on when it moves a program in.
+/// The properties on which the interpreter relies when it moves a program.
 fn check(program: &Embedded<'_>, header: &ImageHeader) {
     let ProgramRecord { relocatable, low, high, align, base, entry, phdr, body, .. } = *program.record();
     let end = low + body.len;
@@ -61,6 +61,6 @@ fn check(program: &Embedded<'_>, header: &ImageHeader) {
         assert!(reached <= part.address && part.address + part.len <= high && part.flags & 3 != 3);
         reached = part.address + part.len;
     }
-    // Also behind the body, where a writable segment goes on.
+    // This also holds behind the body, where a writable segment continues.
     program.words().for_each(|word| assert!(low <= word.address && word.address + 8 <= high));
 }

@@ -1,5 +1,5 @@
-//! Lines for `register`, and what the kernel shows of an entry, given anything: what is understood of either comes back
-//! the same from the other.
+//! Any bytes as a line for `register`, or as the kernel's text of an entry: if one is understood,
+//! it can be converted to the other and back without loss.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use binfmt_misc::{Entry, RegisterLine, grammar};
 /// Longest line that the kernel reads, in bytes.
 const LONGEST: usize = 1920;
 
-/// Whether it is a line or the text of an entry.
+/// Returns whether it is a line or the text of an entry.
 pub fn run(bytes: &[u8]) -> bool {
     let line = grammar::parse(bytes);
     if let Ok(line) = &line {
@@ -36,7 +36,7 @@ fn check(line: &RegisterLine) {
     assert!(shown.is_some_and(|entry| line.describes(&entry)), "{line}");
 }
 
-/// What the kernel shows of an entry that the line makes (`fs/binfmt_misc.c`, `entry_status`).
+/// The kernel's text of the entry that the line makes (`fs/binfmt_misc.c`, `entry_status`).
 fn shown(line: &RegisterLine) -> Vec<u8> {
     let mut text = b"enabled\ninterpreter ".to_vec();
     text.extend(line.interpreter().as_os_str().as_encoded_bytes());
@@ -52,7 +52,7 @@ fn shown(line: &RegisterLine) -> Vec<u8> {
             text.extend(format!("offset 0\nmagic {}\nmask {}\n", hex(rule.magic()), hex(rule.mask())).bytes());
         }
         None => {
-            // The extension stands in the fourth field.
+            // The extension is in the fourth field.
             let written = line.bytes();
             let field = written.split(|byte| *byte == written[0]).nth(4).expect("a line has seven fields");
             text.extend([b"extension .", field, b"\n"].concat());

@@ -1,5 +1,5 @@
-//! The initial stack: any words are told apart or refused, and out of any arguments, environment and auxiliary vector
-//! comes a block that says what it should, as a model in plain words has it.
+//! The initial stack. Any words are parsed or refused. From any arguments, environment and
+//! auxiliary vector comes a block that equals the one of a simple model.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -11,9 +11,9 @@ use dispatch_core::initial_stack::{Change, Patch, SPARE};
 use dispatch_core::plan::{Argument, Cpu, Plan, WITH_CALLERS_CPU, variable_name};
 use dispatch_core::table::{Argv0, Strategy};
 
-/// Where the caller's strings begin; each has an address of its own, in steps of one.
+/// The first address of the caller's strings. Each has its own address, one after the other.
 const CALLERS: usize = 0x1000;
-/// Where those of the table and the plan are; each has one when it is first seen.
+/// The first address of the strings of the table and the plan. Each gets one when it is first seen.
 const OURS: usize = 0x7fff_0000;
 const OPTIONS: [&[u8]; 3] = [b"", b"-cpu\0max\0", b"-E\0\0--\0"];
 const SETTINGS: [&[u8]; 3] = [b"", b"QEMU_CPU=max\0", b"A=1\0QEMU_A=2\0A\0=\0"];
@@ -22,12 +22,12 @@ const SYSROOTS: [Option<&CStr>; 2] = [None, Some(c"/usr/other")];
 const CONVENTIONS: [Argv0; 3] = [Argv0::DashZero, Argv0::Auxv, Argv0::None];
 const STRATEGIES: [Strategy; 2] = [Strategy::Map, Strategy::Exec];
 
-/// Whether a guest would be started.
+/// Returns whether a guest would be started.
 pub fn run(bytes: &[u8]) -> bool {
     let words = |bytes: &[u8]| -> Vec<usize> {
         bytes.chunks_exact(8).map(|word| usize::from_le_bytes(word.try_into().expect("eight bytes"))).collect()
     };
-    // As words, and with the numbers that a fuzzer finds more easily.
+    // The input as words, and with the numbers that a fuzzer finds more easily.
     for words in [words(bytes), bytes.iter().map(|byte| usize::from(*byte)).collect()] {
         let cells = cells(&words);
         if let Some(Handoff { argv, envp, auxv }) = Handoff::read(&cells) {
@@ -47,7 +47,7 @@ fn numbers(cells: &[Cell<usize>]) -> Vec<usize> {
     cells.iter().map(Cell::get).collect()
 }
 
-/// What an input stands for: one thing a line, its kind the first letter.
+/// The meaning of an input. Each line is one item; its first letter is the kind.
 #[derive(Debug, Default)]
 struct Scene {
     /// `a`: arguments as the kernel passes them on.
@@ -56,7 +56,7 @@ struct Scene {
     envp: Vec<Vec<u8>>,
     /// `x`: entries of the auxiliary vector: a byte for the type, and the value, little-endian.
     auxv: Vec<usize>,
-    /// `c`: a number that chooses among what a row may say.
+    /// `c`: a number that chooses among the possible values of a row.
     choice: usize,
 }
 
@@ -99,7 +99,7 @@ impl Scene {
         let (options, settings) = (list(OPTIONS[choose(3)]), list(SETTINGS[choose(3)]));
         let (sysroot, argv0, strategy) = (SYSROOTS[choose(2)], CONVENTIONS[choose(3)], STRATEGIES[choose(2)]);
         let (cpu, callers_argv0, odd) = (CPUS[choose(3)], choose(2) == 1, choose(2));
-        // As below a stack pointer that is a multiple of 16, or not, which no kernel has.
+        // The words below a stack pointer that is a multiple of 16, or, as with no kernel, is not.
         let words = cells(&[&vec![usize::MAX; SPARE + odd][..], &kernels].concat());
         let handoff = Handoff::read(&words[SPARE + odd..]).expect("as a kernel writes it");
         assert_eq!((numbers(handoff.argv), numbers(handoff.envp)), (argv, envp));
@@ -118,7 +118,7 @@ impl Scene {
         true
     }
 
-    /// argv and environment as they should be.
+    /// The expected argv and environment.
     fn model(
         &self,
         plan: &Plan<'static, usize>,
@@ -152,7 +152,7 @@ impl Scene {
         (argv, [environment, kept].concat())
     }
 
-    /// Makes the change, and compares what came of it.
+    /// Makes the change, and compares the result.
     fn check(
         &self,
         plan: &Plan<'static, usize>,
@@ -211,7 +211,7 @@ impl Scene {
             };
             assert_eq!(new, [old[0], expected]);
         }
-        // With fewer words to spare than it took, it is noticed.
+        // With fewer spare words than needed, the change is refused.
         let took = argc.saturating_sub(parts.argc);
         if took > 1 {
             let fewer = cells(&before[argc - took + 2..]);

@@ -1,4 +1,4 @@
-//! The reader of compiled tables, given anything: it refuses or reads, and at most one row is chosen.
+//! Any bytes as a compiled table: the reader refuses it or reads it, and at most one row is chosen.
 
 use dispatch_core::elf::{Class, Data, Header, Machine};
 use dispatch_core::image::ImageFault;
@@ -6,13 +6,14 @@ use dispatch_core::record::Field;
 use dispatch_core::table::{Identity, Row, TABLE_MAGIC, Table, TableHeader};
 use dispatch_core::{Guest, Refusal, Rule};
 
-/// Most `EI_OSABI` values of a row for which its rules are derived: the writer's, which are distinct, are fewer.
+/// Largest number of `EI_OSABI` values of a row for which the test derives rules. The writer's are
+/// distinct, and so are fewer.
 const OSABI: usize = 256;
 
-/// A file that no input is likely to have.
+/// A file that an input is unlikely to have.
 const NOBODYS: Identity = Identity { size: 0x5eed, inode: 0x5eed, seconds: 0x5eed, nanoseconds: 0x5eed };
 
-/// Whether it is a table whose rows can all be read.
+/// Returns whether it is a table whose rows can all be read.
 pub fn run(bytes: &[u8]) -> bool {
     // Few inputs begin with the magic by chance.
     let mut bytes = bytes.to_vec();
@@ -55,7 +56,7 @@ fn choose(table: &Table<'_>, osabi: &[u8], machine: Machine, class: Class, data:
             Err(refusal) => {
                 let fits = table.rows().take_while(std::result::Result::is_ok).flatten().any(|row| row.accepts(&guest));
                 assert!(!fits, "{refusal}");
-                // A row of no OSABI is for nobody, and the message has none to name.
+                // A row without OSABI values accepts nothing, and the message has none to name.
                 let bad = table.rows().any(|row| row.is_err());
                 let empty = table.rows().flatten().any(|row| row.osabi.is_empty());
                 let corrupt = matches!(refusal, Refusal::BadImage(ImageFault::Corrupt));

@@ -1,22 +1,24 @@
-//! The cases. A new one is an entry here.
+//! The cases. A new case is one more entry here.
 
 /// One way to start programs.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Its name, a file's name too.
+    /// Its name, which is also a file's name.
     pub name: &'static str,
-    /// How many reports come of it, through us.
+    /// The number of reports, through binfmt-dispatch.
     pub reports: usize,
     /// Its exit code.
     pub code: i32,
-    /// What standard error has in it; if empty, nothing at all.
+    /// A part of standard error; if empty, standard error must be empty.
     pub err: &'static str,
-    /// Fields with their values, as one of the reports has to have them: that the case is what it is meant to be.
+    /// Fields with values that one of the reports must have. They show that the case tests what it
+    /// is meant to test.
     pub facts: &'static [(&'static str, &'static str)],
-    /// Bash, in an empty directory but for `guest`. Its variables: HOST, starts programs in ways that a shell cannot
-    /// (host.c); BUSYBOX, a foreign one; OTHER, a guest of another architecture; `AS_USER`, what
-    /// makes an ordinary user, in front of another program that drops what capabilities setpriv leaves: env; DYNAMIC, the
-    /// guest with a dynamic linker, which is below SYSROOT.
+    /// A bash script in a directory that has only `guest`. Its variables: HOST, a program that
+    /// starts others in ways that a shell cannot (host.c); BUSYBOX, a foreign busybox; OTHER, a
+    /// guest of another architecture; `AS_USER`, a command prefix that becomes an ordinary user,
+    /// and runs `env` to drop the capabilities that setpriv leaves; DYNAMIC, the guest with a
+    /// dynamic linker, which is below SYSROOT.
     pub body: &'static str,
 }
 
@@ -24,12 +26,12 @@ const fn case(name: &'static str, body: &'static str) -> Case {
     Case { name, reports: 1, code: 0, err: "", facts: &[], body }
 }
 
-/// One with several reports.
+/// A case with several reports.
 const fn reports(reports: usize, name: &'static str, body: &'static str) -> Case {
     Case { name, reports, code: 0, err: "", facts: &[], body }
 }
 
-/// One in which nothing can be started.
+/// A case in which no program can be started.
 const fn fails(name: &'static str, code: i32, err: &'static str, body: &'static str) -> Case {
     Case { name, reports: 0, code, err, facts: &[], body }
 }
@@ -99,7 +101,7 @@ const CASES: &[Case] = &[
     case("limits", "ulimit -c 0 -t 99 -f 100000 -l 7 -i 50 -q 1000 -x 5; ./guest"),
     case("no-random-addresses", "setarch -R ./guest").with(&[("personality", "40000")]),
     case("umask", "umask 027; ./guest").with(&[("umask", "27")]),
-    // From whatever the tests run with to the lowest.
+    // From the priority of the tests to the lowest one.
     case("nice", "nice -n 39 ./guest").with(&[("nice", "19")]),
     case("directory-deleted", "mkdir sub; cd sub; rmdir ../sub; $OLDPWD/guest").with(&[("cwd", "error 2")]),
     // Programs that start programs.
@@ -120,7 +122,7 @@ const CASES: &[Case] = &[
     reports(2, "threads", "ACTION=threads ./guest").with(&[("result", "8000")]),
     reports(2, "fork", "ACTION=fork ./guest").with(&[("result", "4950")]),
     case("strace", "strace -f -qq -o /dev/null ./guest one"),
-    // Dynamic programs, whose libraries this machine has below $SYSROOT only.
+    // Dynamic programs, whose libraries are only below $SYSROOT on this machine.
     case("dynamic", "cp $DYNAMIC guest; LOOK=/lib ./guest one && grep -qx \"look $SYSROOT/lib\" $REPORT/report"),
     case(
         "dynamic-prefix",

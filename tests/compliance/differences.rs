@@ -1,11 +1,12 @@
-//! Every known difference, each with its reason. One that is not here fails the tests, and so does one that is no more.
+//! All known differences, each with its reason. An unlisted difference fails the tests, and so does
+//! a listed one that does not show.
 
 use std::fmt;
 
 use crate::seen::Found;
 use crate::support::{Foreign, Release};
 
-/// What a difference is worth.
+/// The value of a difference for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Better than with QEMU registered directly.
@@ -31,20 +32,20 @@ impl fmt::Display for Kind {
 pub struct Difference {
     /// The fields, each of which has to differ.
     pub fields: &'static [&'static str],
-    /// The cases, in each of which it has to show; if there are none, it may show in any.
+    /// The cases. It must show in each of them; if the list is empty, it may show in any.
     pub cases: &'static [&'static str],
-    /// For programs of which architectures.
+    /// The architectures of the programs.
     pub on: &'static [Foreign],
-    /// Through which QEMU.
+    /// The versions of QEMU.
     pub with: &'static [Release],
-    /// What it is worth.
+    /// Its value for the user.
     pub kind: Kind,
-    /// Why.
+    /// The reason for it.
     pub reason: &'static str,
 }
 
 impl Difference {
-    /// Whether it is this one.
+    /// Whether `found` is this difference.
     pub fn covers(&self, found: &Found) -> bool {
         self.fields.contains(&found.field.as_str()) && (self.cases.is_empty() || self.cases.contains(&found.case))
     }
@@ -74,7 +75,7 @@ impl Difference {
 const BOTH: &[Release] = &Release::ALL;
 const ALL: &[Foreign] = &Foreign::ALL;
 
-/// Between QEMU registered directly and through us.
+/// Differences between QEMU registered directly and binfmt-dispatch.
 pub const DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["aux.16", "aux.26"],
@@ -122,7 +123,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Unavoidable,
-        reason: "AT_FLAGS, of the process and not of the program: the bit that tells QEMU of argv[0] is cleared, because it gets that by `-0`, which all its versions understand.",
+        reason: "AT_FLAGS of the process, not of the program. The bit that tells QEMU about argv[0] is cleared, because QEMU gets argv[0] by `-0`, which all its versions understand.",
     },
     Difference {
         fields: &["host.aux.2"],
@@ -139,7 +140,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "AT_EXECFD, of the process: the program's descriptor is moved to 3 or above, since QEMU before 10 takes 0 for none, and what a privileged program opens first would get the number.",
+        reason: "AT_EXECFD of the process. The program's descriptor is moved to 3 or above, because QEMU before 10 takes 0 as missing, and because the first file that a privileged program opens would get the number.",
     },
     Difference {
         fields: &["host.aux.2"],
@@ -163,7 +164,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The program gets the arguments that it was called with. Registered directly, QEMU takes its path for an option of its own, and what follows for the option's value and the program.",
+        reason: "The program gets the arguments that it was called with. Registered directly, QEMU takes the program's path as one of its own options, and the next arguments as the option's value and the program.",
     },
     Difference {
         fields: &["aux.31", "proc.exe"],
@@ -171,7 +172,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The same: the program knows its own path, and not an argument for it.",
+        reason: "The same: the program knows its own path. Directly, it gets an argument instead.",
     },
     Difference {
         fields: &["env"],
@@ -179,7 +180,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The same: QEMU sets a variable out of the arguments.",
+        reason: "The same: QEMU takes an argument as a variable to set.",
     },
     Difference {
         fields: &["out", "reports"],
@@ -187,7 +188,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The same: QEMU says its version instead of running the program.",
+        reason: "The same: QEMU prints its version instead of running the program.",
     },
     Difference {
         fields: &["aux.31"],
@@ -211,7 +212,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Improvement,
-        reason: "The path of a privileged program is the kernel's. What the caller wrote may mean another file a moment later, which QEMU would start with privileges in place of `/proc/self/exe`.",
+        reason: "The path of a privileged program is the kernel's. The caller's path may name another file a moment later, which QEMU would start with privileges in place of `/proc/self/exe`.",
     },
     Difference {
         fields: &["env", "release"],
@@ -227,7 +228,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: &[Release::Bookworm],
         kind: Kind::Improvement,
-        reason: "What was closed stays closed. QEMU 7.2 takes the program's descriptor 0 for none, opens the program's path anew, and leaves the program itself open as its standard input.",
+        reason: "Closed descriptors stay closed. QEMU 7.2 takes the program's descriptor 0 as missing, opens the program's path again, and leaves the program itself open as its standard input.",
     },
     Difference {
         fields: &["code", "reports"],
@@ -235,7 +236,7 @@ pub const DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: &[Release::Bookworm],
         kind: Kind::Improvement,
-        reason: "The program runs. QEMU 7.2 takes descriptor 0 for none, and cannot open a program that may not be read.",
+        reason: "The program runs. QEMU 7.2 takes descriptor 0 as missing, and cannot open a program that may not be read.",
     },
     Difference {
         fields: &["code", "err", "reports"],
@@ -247,7 +248,7 @@ pub const DIFFERENCES: &[Difference] = &[
     },
 ];
 
-/// Between QEMU 7.2 and QEMU 10.0, both through us.
+/// Differences between QEMU 7.2 and QEMU 10.0, both through binfmt-dispatch.
 pub const QEMU_DIFFERENCES: &[Difference] = &[
     Difference {
         fields: &["aux.16"],
@@ -255,7 +256,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "AT_HWCAP: the newer one emulates more of the CPU, or tells more of it.",
+        reason: "AT_HWCAP: the newer one emulates or reports more features of the CPU.",
     },
     Difference {
         fields: &["aux.26"],
@@ -279,7 +280,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "/proc/cpuinfo: the newer one shows the emulated CPU, the older one the host's, but for a few architectures.",
+        reason: "/proc/cpuinfo: the newer one shows the emulated CPU; the older one shows the host's, except for a few architectures.",
     },
     Difference {
         fields: &["env"],
@@ -287,7 +288,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "The older one hands the environment over in reverse order.",
+        reason: "The older one passes the environment in reverse order.",
     },
     Difference {
         fields: &["host.environ"],
@@ -295,7 +296,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "What a foreign shell hands on is in the order in which it got it.",
+        reason: "A foreign shell passes the environment on in the order in which it got it.",
     },
     Difference {
         fields: &["descriptor"],
@@ -303,7 +304,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "O_LARGEFILE among the flags of a descriptor: the newer one tells of it.",
+        reason: "O_LARGEFILE among the flags of a descriptor: only the newer one reports it.",
     },
     Difference {
         fields: &["proc.status.SigCgt", "host.status.SigCgt"],
@@ -319,7 +320,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "What is ignored the older one catches and drops; the newer one leaves it ignored.",
+        reason: "The older one catches ignored signals and drops them; the newer one leaves them ignored.",
     },
     Difference {
         fields: &["signal-blocked"],
@@ -335,7 +336,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "For a file that has no path any more the older one fails, the newer one tells what the kernel tells.",
+        reason: "If the file has no path any more, the older one fails; the newer one reports the same as the kernel.",
     },
     Difference {
         fields: &["err"],
@@ -343,7 +344,7 @@ pub const QEMU_DIFFERENCES: &[Difference] = &[
         on: ALL,
         with: BOTH,
         kind: Kind::Qemu,
-        reason: "The name in front of their messages: Debian calls the older one `qemu-<cpu>-static`.",
+        reason: "The name in front of the messages: Debian calls the older one `qemu-<cpu>-static`.",
     },
     Difference {
         fields: &["host.exe"],

@@ -1,6 +1,7 @@
-//! Every field of the ELF header: nobody can tell by a program's header whether QEMU is registered directly or we are, but for
-//! what `headers/known.rs` tells. Each header is tried with the table's rules, and with an entry for any file, so that QEMU's
-//! loader and our interpreter judge what the rules keep from them as well.
+//! Every field of the ELF header. A program must behave the same with QEMU registered directly and
+//! through binfmt-dispatch, except for the differences in `headers/known.rs`. Each header is tried
+//! with the table's rules, and with an entry for any file, so that QEMU's loader and the
+//! interpreter also judge the headers that the rules do not accept.
 
 mod fields;
 pub mod known;
@@ -22,7 +23,7 @@ struct Outcome {
     err: String,
 }
 
-/// Runs each FILE.guest; a program of Debian's does nothing, successfully.
+/// Runs each FILE.guest. A real program of Debian's does nothing, and succeeds.
 const SCRIPT: &str = r#"
 ulimit -c 0
 for file in *.guest; do
@@ -31,10 +32,11 @@ for file in *.guest; do
 done
 "#;
 
-/// What $CALL ends with when it could not execute the program.
+/// The exit code of $CALL if it cannot execute the program.
 const NOT_EXECUTED: &str = "90";
 
-/// Tries all headers of the architecture `name`, with both QEMUs, and looks for differences that are not told.
+/// Tries all headers of the architecture `name` with both versions of QEMU, and looks for unlisted
+/// differences.
 pub fn check(name: &'static str) {
     let table = ArchTable::builtin();
     let row = table.find(name).expect("a row of the table");
@@ -84,7 +86,7 @@ fn outcomes(scratch: &Scratch, release: Release, way: Way, entry: Entry, name: &
     seen.succeeded().out().lines().map(line).collect()
 }
 
-/// Both ways for one architecture, QEMU, and entry.
+/// The results of both ways for one architecture, QEMU and entry.
 struct Judge<'o> {
     row: &'o Architecture,
     entry: Entry,
@@ -93,7 +95,8 @@ struct Judge<'o> {
 }
 
 impl Judge<'_> {
-    /// Differences that are not told, or not as told, and entries of [`KNOWN`] for which there is none.
+    /// Unlisted differences, differences that do not match the list, and entries of [`KNOWN`] that
+    /// do not show.
     fn problems(&self, cases: &[Changed]) -> Vec<String> {
         let known = KNOWN.iter().filter(|known| known.entries.contains(&self.entry) && known.is_of(&self.row.name));
         let known: Vec<&Known> = known.collect();
@@ -118,7 +121,7 @@ impl Judge<'_> {
     }
 }
 
-/// Whether it is a refusal of ours.
+/// Whether it is a refusal by binfmt-dispatch.
 fn one_line(Outcome { err, .. }: &Outcome) -> bool {
     err.starts_with("binfmt-dispatch: ./") && !err.contains('\t')
 }
@@ -128,7 +131,7 @@ fn dies(Outcome { ending, err }: &Outcome) -> bool {
     !["runs", "ENOEXEC"].contains(&ending.as_str()) && !err.starts_with("binfmt-dispatch: ")
 }
 
-/// Where things are in memory differs between any two processes.
+/// Removes hexadecimal digits, because addresses differ between any two processes.
 fn without_numbers(err: &str) -> String {
     err.chars().filter(|character| !character.is_ascii_hexdigit()).collect()
 }

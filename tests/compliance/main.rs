@@ -1,6 +1,6 @@
-//! Compliance: nobody can tell a program that was started through us from one that QEMU, registered directly, was
-//! started for, but for the differences in `differences.rs`. A foreign program reports what it sees of itself, and an
-//! observer what others see of it.
+//! Compliance: a program that is started through binfmt-dispatch behaves as with QEMU registered
+//! directly, except for the differences in `differences.rs`. A foreign program reports what it sees
+//! of itself, and an observer reports what others see of it.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -13,7 +13,7 @@ mod differences;
 mod headers;
 // Runs the cases of one architecture.
 mod run;
-// What is seen of a case, and how two of these differ.
+// The reports of a case, and their comparison.
 mod seen;
 
 use crate::differences::{DIFFERENCES, Difference, Kind, QEMU_DIFFERENCES};
@@ -70,7 +70,8 @@ fn headers_of_one_whose_rules_look_at_flags() {
     headers::check("mips");
 }
 
-/// Runs all cases for `foreign`, through us and directly, with both QEMUs, and looks for differences that are not told.
+/// Runs all cases for `foreign`, through binfmt-dispatch and directly, with both versions of QEMU,
+/// and looks for unlisted differences.
 fn check(foreign: Foreign) {
     // The paths are the same in all runs.
     let scratch = Scratch::new();
@@ -91,7 +92,7 @@ fn check(foreign: Foreign) {
     assert!(problems.is_empty(), "{}: {} problems\n{}", foreign.name(), problems.len(), problems.join("\n"));
 }
 
-/// Differences that `table` does not tell of, and entries of it for which nothing differs.
+/// Differences that `table` does not list, and entries of `table` that do not show.
 fn told(names: [&str; 2], runs: [&[Seen]; 2], table: &[Difference], with: Release, foreign: Foreign) -> Vec<String> {
     let found: Vec<Found> = runs[0].iter().zip(runs[1]).flat_map(|(left, right)| compare(left, right)).collect();
     let known: Vec<&Difference> =

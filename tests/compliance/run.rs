@@ -8,8 +8,8 @@ use crate::cases::{self, Case};
 use crate::seen::Seen;
 use crate::support::{Foreign, Release, Scratch, Way, compiled, guest};
 
-/// What the cases stand on: `run NAME FUNCTION` starts one, in a directory of its own with the program in it, and keeps
-/// what came of it in reports/NAME.
+/// The common part of the cases. `run NAME FUNCTION` starts one in a directory of its own that has
+/// the program, and collects its reports in reports/NAME.
 const PRELUDE: &str = r#"
 TOP=$PWD
 AS_USER="setpriv --reuid 1000 --regid 1000 --clear-groups"
@@ -28,7 +28,7 @@ run() {
 }
 "#;
 
-/// What is seen of all cases.
+/// The reports of all cases.
 pub fn run(scratch: &Scratch, release: Release, way: Way, foreign: Foreign) -> Vec<Seen> {
     let cases = cases::all();
     let seen = release.registered(way).flags("POCF").mapped().run(scratch, &script(&cases, foreign));
@@ -57,7 +57,7 @@ fn script(cases: &[Case], foreign: Foreign) -> String {
     script
 }
 
-/// Where the cross compilers' libraries are, which the table has too.
+/// The directory of the cross compilers' libraries, which is also in the table.
 fn sysroot(foreign: Foreign) -> String {
     let table = ArchTable::builtin();
     let row = table.find(foreign.name()).expect("a row of the table");

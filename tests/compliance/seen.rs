@@ -1,4 +1,4 @@
-//! What is seen of a case, and how two of these differ.
+//! The reports of a case, and their comparison.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,17 +14,17 @@ struct Report {
     fields: BTreeMap<String, Vec<String>>,
 }
 
-/// All that is seen of one case.
+/// All reports of one case.
 #[derive(Debug)]
 pub struct Seen {
     case: Case,
     reports: Vec<Report>,
-    /// How many of them are the observer's.
+    /// The number of the observer's reports.
     looked_at: usize,
     outcome: Report,
 }
 
-/// A field with two values.
+/// A field with two different values.
 #[derive(Debug)]
 pub struct Found {
     /// The case's name.
@@ -47,7 +47,7 @@ impl fmt::Display for Found {
 }
 
 impl Seen {
-    /// Out of the directory of a case.
+    /// Reads the reports in the directory of a case.
     pub fn read(directory: &Path, case: Case) -> Self {
         let read = |name: &str| {
             let bytes = fs::read(directory.join(name)).unwrap_or_else(|error| panic!("{}: {name}: {error}", case.name));
@@ -69,7 +69,7 @@ impl Seen {
         std::iter::once(&self.outcome).chain(&self.reports)
     }
 
-    /// How it did not come to what its case says.
+    /// The reason why the case did not go as it should, if there is one.
     pub fn problem(&self) -> Option<String> {
         let Seen { case, reports, looked_at, outcome } = self;
         let err = outcome.fields["err"].join("\n");
@@ -87,7 +87,7 @@ impl Seen {
             let values: Vec<String> = self.all().map(|report| value(report, field)).collect();
             return Some(format!("{}: {field} should be {expected}: {values:?}", case.name));
         }
-        // What others see of its arguments is what it sees itself, unless the case is about that.
+        // Others see the same arguments as the program itself, unless the case is about that.
         if case.facts.iter().any(|(field, _)| *field == "host.cmdline") {
             return None;
         }
@@ -112,11 +112,11 @@ fn parse(text: &str) -> Vec<Report> {
     reports
 }
 
-/// Where two runs of the same case differ.
+/// The differences between two runs of the same case.
 pub fn compare(left: &Seen, right: &Seen) -> Vec<Found> {
     assert_eq!(left.case.name, right.case.name);
     let mut found = Vec::new();
-    // More reports on one side show as a difference of their number.
+    // More reports on one side show as a different number of reports.
     for (one, other) in left.all().zip(right.all()) {
         let mut fields: Vec<&String> = one.fields.keys().chain(other.fields.keys()).collect();
         fields.sort();

@@ -1,4 +1,4 @@
-//! The image that is drawn: with two emulators that tell how they were started.
+//! The image for the diagrams, with two emulators that report how they were started.
 
 use dispatch_core::elf::PT_LOAD;
 use dispatch_core::image::{Image, ImageHeader, ProgramRecord};
@@ -8,17 +8,17 @@ use crate::support::{Elf, Kind, Scratch, build, tool};
 
 /// Page size of `x86_64`, in bytes.
 const PAGE: u64 = 4096;
-/// Where the words of a program header are: `p_offset`, `p_filesz`, in bytes.
+/// Offsets of the words of a program header: `p_offset`, `p_filesz`, in bytes.
 const OFFSET: usize = 8;
 const FILESZ: usize = 32;
 
 /// An image that has just been written.
 pub struct Example {
-    /// Where it is, with all that belongs to it.
+    /// Its directory, with all related files.
     pub scratch: Scratch,
     /// Its bytes.
     pub file: Elf,
-    /// Where in it the payload begins, in bytes.
+    /// The offset of the payload, in bytes.
     pub payload: u64,
     /// The payload's header.
     pub header: ImageHeader,
@@ -32,7 +32,7 @@ impl Example {
         let scratch = Scratch::new();
         let emulator = build(Kind::Pie);
         scratch.write("qemu-aarch64", &emulator);
-        // Another file, or it would be the same program for both.
+        // This is another file, because one file would be stored as one program for both.
         scratch.write("qemu-s390x", [&emulator[..], b"\n"].concat());
         let from = |name: &str| format!("{name}={}", scratch.at(&format!("qemu-{name}")));
         let sources = [from("aarch64"), from("s390x")];

@@ -1,4 +1,5 @@
-//! docs/hand-over.svg: the memory of one process, as the kernel made it and as the emulator finds it.
+//! docs/hand-over.svg: the memory of one process, as made by the kernel and as found by the
+//! emulator.
 
 use std::collections::BTreeSet;
 
@@ -22,10 +23,11 @@ const WIDTH: u32 = 760;
 const TOP: u32 = 74;
 const COLUMN: u32 = 300;
 const COLUMNS: [u32; 2] = [16, WIDTH - 16 - COLUMN];
-/// Height of what is there, and of what is free.
+/// Height of a used part, and of a free one.
 const ROW: u32 = 38;
 const FREE: u32 = 14;
-/// Once in some sixty starts the kernel maps the image below the emulator's base, and nothing is reserved.
+/// In about one of sixty starts the kernel maps the image below the emulator's base, and nothing is
+/// reserved.
 const TRIES: usize = 5;
 
 /// The process of one start: the parts of its memory before and after.
@@ -48,7 +50,7 @@ fn start(example: &Example) -> [Vec<Part>; 2] {
     panic!("in {TRIES} starts the emulator was never below the image, at its base");
 }
 
-/// Heights: where each address that begins or ends a part is drawn.
+/// The height at which each address that begins or ends a part is drawn.
 struct Scale(Vec<(u64, u32)>);
 
 impl Scale {
@@ -78,7 +80,7 @@ impl Scale {
 /// A part's colour and label.
 fn label(example: &Example, part: &Part, after: Option<&[Part]>) -> (&'static str, String) {
     let name = |number| example.name(number);
-    // The addresses that the interpreter and the emulator begin at.
+    // The first addresses of the interpreter and of the emulator.
     let place = |what| after.and_then(|parts| parts.iter().find(|part| part.what == what)).map(|part| part.start);
     match (part.what, after.is_some()) {
         (What::Stack, false) => ("data", "stack: arguments, environment, auxv".to_owned()),
@@ -129,7 +131,7 @@ fn svg(example: &Example, columns: &[Vec<Part>; 2]) -> String {
     svg.end()
 }
 
-/// From the emulator in the payload to where it runs.
+/// A line from the emulator in the payload to its place in memory.
 fn arrow(svg: &mut Svg, scale: &Scale, columns: &[Vec<Part>; 2]) {
     let middle = |parts: &[Part]| {
         let part = parts.iter().find(|part| part.what == What::Program(1)).expect("the emulator is there");

@@ -1,4 +1,4 @@
-//! docs/image-layout.svg: the parts of an image in their order, as its header tells.
+//! docs/image-layout.svg: the parts of an image in their order, as its header describes them.
 
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::image::{ImageHeader, OriginRecord, ProgramRecord, SegmentRecord, WordRecord};
@@ -21,7 +21,7 @@ const FILLS: [Fill<'_>; 4] = [
 const WIDTH: u32 = 760;
 const TOP: u32 = 74;
 const ROW: u32 = 40;
-/// The columns: where they begin, and how wide they are.
+/// The columns: their positions and widths.
 const COLUMNS: [(u32, u32); 3] = [(16, 180), (262, 240), (568, 176)];
 
 /// A part of a column.
@@ -37,7 +37,7 @@ fn part(at: u64, class: &'static str, name: impl Into<String>, note: impl Into<S
     Part { at, class, name: name.into(), note: note.into() }
 }
 
-/// The whole file: what is in front of the payload, and the payload.
+/// The whole file: the part in front of the payload, and the payload.
 fn file(example: &Example) -> Vec<Part> {
     let kib = example.payload / 1024;
     assert_eq!(kib * 1024, example.payload);
@@ -75,7 +75,7 @@ fn payload(example: &Example) -> Vec<Part> {
     parts
 }
 
-/// An emulator's body with what is behind it in memory.
+/// An emulator's body, with the memory behind it.
 fn body(example: &Example, number: usize) -> Vec<Part> {
     let record = &example.programs[number].1;
     let segments = example.part(record.segments).chunks_exact(SegmentRecord::SIZE);
@@ -102,7 +102,7 @@ fn body(example: &Example, number: usize) -> Vec<Part> {
     parts
 }
 
-/// Draws a column, the parts of which begin at `top`; returns where each ends.
+/// Draws a column whose parts begin at `top`. Returns the end of each part.
 fn column(svg: &mut Svg, (x, width): (u32, u32), heading: &str, parts: &[Part], row: u32) -> Vec<u32> {
     let top = TOP;
     svg.add(format_args!(r#"<text x="{x}" y="{}">{heading}</text>"#, top - 12));
@@ -121,7 +121,7 @@ fn column(svg: &mut Svg, (x, width): (u32, u32), heading: &str, parts: &[Part], 
     ends
 }
 
-/// Lines from a part to the column that shows what is in it.
+/// Lines from a part to the column that shows its contents.
 fn zoom(svg: &mut Svg, from: (u32, u32), part: (u32, u32), to: u32, whole: (u32, u32)) {
     let x = from.0 + from.1;
     for (y, end) in [(part.0, whole.0), (part.1, whole.1)] {
@@ -137,7 +137,7 @@ fn svg(example: &Example) -> String {
     let whole = payload.len() as u32 * ROW;
     let mut svg = Svg::new(TITLE, WIDTH, TOP + whole + 44, &FILLS);
     let [first, second, third] = COLUMNS;
-    // As high as the payload's column, whose parts it has.
+    // The height of the payload's column, which has these parts.
     let files = column(&mut svg, first, "file", &file, whole / 2);
     let payloads = column(&mut svg, second, "payload", &payload, ROW);
     let row = whole / body.len().max(5) as u32;

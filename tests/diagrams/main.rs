@@ -1,15 +1,16 @@
-//! The diagrams in docs/: drawn from an image that is written here, and from a process that was handed over here. These tests
-//! fail when the files in docs/ are not what is drawn. `BINFMT_DISPATCH_DIAGRAMS=docs` has them written anew instead.
+//! The diagrams in docs/, drawn from an image that the test writes, and from a process that it
+//! starts. These tests fail if the files in docs/ differ from the drawing.
+//! `BINFMT_DISPATCH_DIAGRAMS=docs` writes the files instead.
 
 #[path = "../../benches/drawing/mod.rs"]
 mod drawing;
-// The image that is drawn.
+// The image for the diagrams.
 mod example;
 // docs/hand-over.svg.
 mod hand_over;
 // docs/image-layout.svg.
 mod layout;
-// What /proc/PID/maps shows, as parts.
+// The contents of /proc/PID/maps, as parts.
 mod maps;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,8 +1,8 @@
-//! What the parts of a process's memory are, out of its /proc/PID/maps.
+//! The parts of a process's memory, from its /proc/PID/maps.
 
 use crate::example::Example;
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     Interpreter,
@@ -10,7 +10,7 @@ pub enum What {
     Meta,
     /// A program of the image, by its number.
     Program(usize),
-    /// Kept free of everything.
+    /// Reserved addresses.
     Reserved,
     Stack,
 }
@@ -23,7 +23,7 @@ pub struct Part {
     pub end: u64,
 }
 
-/// The parts in ascending order. What the kernel and the emulator's C library add is left out.
+/// The parts in ascending order. Mappings by the kernel and the emulator's C library are left out.
 pub fn parts(example: &Example, maps: &str) -> Vec<Part> {
     let image = example.scratch.at("image");
     let mut parts: Vec<Part> = Vec::new();
@@ -46,7 +46,7 @@ pub fn parts(example: &Example, maps: &str) -> Vec<Part> {
     parts
 }
 
-/// Adds a mapping of the image from `offset` on, which may be of several parts.
+/// Adds a mapping of the image from `offset` on, which may contain several parts.
 fn of_image(parts: &mut Vec<Part>, example: &Example, (start, end): (u64, u64), offset: u64) {
     for address in (start..end).step_by(example.header.page as usize) {
         let offset = offset + (address - start);
@@ -59,7 +59,7 @@ fn of_image(parts: &mut Vec<Part>, example: &Example, (start, end): (u64, u64), 
     }
 }
 
-/// Adds a part, or to the last one if it is of the same kind.
+/// Adds a part, or extends the last one if it is of the same kind.
 fn add(parts: &mut Vec<Part>, what: What, start: u64, end: u64) {
     match parts.last_mut() {
         Some(last) if last.what == what && last.end == start => last.end = end,

@@ -1,11 +1,13 @@
-//! The fields of the ELF header, and the values that they are tried with (System V gABI, chapter 4).
+//! The fields of the ELF header, and the values with which they are tried (System V gABI, chapter
+//! 4).
 
 use dispatch_core::Guest;
 use dispatch_core::elf::{Class, Data};
 use dispatch_core::guest::QUESTION;
 use dispatch_table::{ArchTable, Architecture};
 
-/// Offset and size of a field, in bytes, in each class, and its values besides those that every field is tried with.
+/// Offset and size of a field, in bytes, for each class; and values to try besides those for every
+/// field.
 struct Field {
     name: &'static str,
     class_32: (usize, usize),
@@ -22,7 +24,7 @@ const fn field(
     Field { name, class_32, class_64, values }
 }
 
-/// A field that is where it is in both classes.
+/// A field at the same offset in both classes.
 const fn same(name: &'static str, place: (usize, usize), values: &'static [u64]) -> Field {
     field(name, place, place, values)
 }
@@ -31,12 +33,12 @@ const FIELDS: &[Field] = &[
     same("EI_CLASS", (4, 1), &[3]),
     same("EI_DATA", (5, 1), &[3]),
     same("EI_VERSION", (6, 1), &[3]),
-    // NetBSD, Linux, Solaris, FreeBSD, OpenBSD, ARM's two; what is between them.
+    // NetBSD, Linux, Solaris, FreeBSD, OpenBSD, ARM's two, and a value in between.
     same("EI_OSABI", (7, 1), &[2, 3, 4, 6, 9, 12, 63, 64, 65, 97]),
     same("EI_ABIVERSION", (8, 1), &[2]),
-    // The second is AppImage's: its type 2 begins one byte before.
+    // The second value is AppImage's; its type 2 begins one byte earlier.
     same("EI_PAD", (9, 7), &[0x02_49, 0x49_02_00_00_00_00_00]),
-    // In a byte order that is not the program's it is nothing special.
+    // The mark has no meaning in the byte order that is not the program's.
     same(MARK, (8, 8), &[u64::from_le_bytes(QUESTION), u64::from_be_bytes(QUESTION)]),
     // Objects, core dumps, what systems and processors may define.
     same("e_type", (16, 2), &[3, 4, 5, 0xfe00, 0xfeff, 0xff00]),
@@ -54,28 +56,29 @@ const FIELDS: &[Field] = &[
     field("e_shstrndx", (50, 2), (62, 2), &[100, 0xff00]),
 ];
 
-/// What is said of the program headers: where nonsense leads QEMU depends on what is in its memory.
+/// Fields about the program headers. With wrong values QEMU's behaviour depends on the contents of
+/// its memory.
 pub const PROGRAM_HEADERS: [&str; 2] = ["e_phoff", "e_phnum"];
-/// Both fields at once, where the mark of a question to the interpreter is.
+/// Two fields together, which contain the mark of a question to the interpreter.
 pub const MARK: &str = "EI_ABIVERSION+EI_PAD";
 /// The pseudo field of files that are cut short.
 pub const LENGTH: &str = "length";
 /// Lengths of such files, in bytes.
 const LENGTHS: &[usize] = &[0, 1, 3, 4, 5, 15, 16, 17, 20, 24, 39, 40, 51, 52, 53, 63, 64, 65, 84, 100];
 
-/// How many values are tried.
+/// The number of values to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All, and the file cut short.
+    /// All values, and files that are cut short.
     All,
-    /// For a large program: only the ends and the neighbours of what it has.
+    /// For a large program: only the ends and the neighbours of the program's own value.
     Few,
 }
 pub use Extent::{All as ALL, Few as FEW};
 
 /// A program with one field changed.
 pub struct Changed {
-    /// A file's name too.
+    /// Its name, which is also a file's name.
     pub name: String,
     /// The field.
     pub field: &'static str,
@@ -84,7 +87,7 @@ pub struct Changed {
     pub file: Vec<u8>,
 }
 
-/// `file` with every field changed to every value; once as it is.
+/// `file` with every field changed to every value, and once unchanged.
 pub fn changed(name: &str, file: &[u8], extent: Extent) -> Vec<Changed> {
     let header = Guest::identify(file).expect("it is a program").header;
     let mut all = vec![Changed { name: name.to_owned(), field: "", value: 0, file: file.to_vec() }];
@@ -110,7 +113,8 @@ pub fn changed(name: &str, file: &[u8], extent: Extent) -> Vec<Changed> {
     all
 }
 
-/// The values that a field of `size` bytes is tried with, which has `good`: the ends, the neighbours, its sign, its own.
+/// The values to try for a field of `size` bytes whose right value is `good`: the ends, the
+/// neighbours, the sign bit, and the field's own list.
 fn values(field: &Field, good: u64, size: usize, extent: Extent) -> Vec<u64> {
     let most = u64::MAX >> (64 - 8 * size);
     let mut values = vec![0, most, good.wrapping_sub(1), good.wrapping_add(1)];
@@ -118,7 +122,7 @@ fn values(field: &Field, good: u64, size: usize, extent: Extent) -> Vec<u64> {
         values.extend([1, most >> 1, (most >> 1) + 1, good ^ 1]);
         values.extend(field.values);
     }
-    // Flags mean most by their single bits.
+    // Flags mostly have a meaning for each bit.
     if extent == Extent::All && field.name == "e_flags" {
         values.extend((0..32).map(|bit| good ^ 1 << bit));
     }
@@ -129,7 +133,8 @@ fn values(field: &Field, good: u64, size: usize, extent: Extent) -> Vec<u64> {
     values
 }
 
-/// Whether the table has `file` for a program of another row than `row`, which says nothing of this one.
+/// Whether the table accepts `file` for another row than `row`. Such a file says nothing about this
+/// row.
 pub fn of_another_row(file: &[u8], row: &Architecture) -> bool {
     let table = ArchTable::builtin();
     let rows = table.architectures().iter().filter(|other| other.name != row.name);

@@ -1,4 +1,4 @@
-//! The known differences in what an ELF header does. What is not here must not differ, and what is here has to.
+//! The known differences caused by an ELF header. Anything else must not differ, and these must.
 
 use dispatch_core::guest::QUESTION;
 use dispatch_table::Architecture;
@@ -6,10 +6,11 @@ use dispatch_table::Architecture;
 use super::fields::{Changed, LENGTH, MARK, bytes};
 use crate::differences::Kind;
 
-/// What is registered.
+/// The registered entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The table's rules: with QEMU as with us, the kernel keeps from it what is for something else.
+    /// The table's rules. The kernel does not pass on files for something else, to QEMU or to the
+    /// interpreter.
     Rules,
     /// An entry for any file.
     Any,
@@ -23,15 +24,15 @@ pub struct Known {
     pub values: &'static str,
     /// Their values.
     pub takes: fn(&Architecture, u64) -> bool,
-    /// For programs of which architectures; if there are none, of all.
+    /// The architectures whose programs show it; an empty list means all.
     pub of: &'static [&'static str],
-    /// With which entries.
+    /// The entries with which it shows.
     pub entries: &'static [Entry],
-    /// How the program ends with QEMU registered directly, and through us.
+    /// How the program ends with QEMU registered directly, and through binfmt-dispatch.
     pub endings: [&'static str; 2],
-    /// What it is worth.
+    /// Its value for the user.
     pub kind: Kind,
-    /// Why.
+    /// The reason for it.
     pub reason: &'static str,
 }
 
@@ -41,7 +42,7 @@ impl Known {
         self.of.is_empty() || self.of.contains(&name)
     }
 
-    /// Whether it is told for this header, of a program of `row`.
+    /// Whether it is about this header of a program of `row`.
     pub fn covers(&self, case: &Changed, row: &Architecture) -> bool {
         self.fields.contains(&case.field) && (self.takes)(row, case.value)
     }
@@ -62,7 +63,7 @@ impl Known {
 const BOTH: &[Entry] = &[Entry::Rules, Entry::Any];
 const ANY: &[Entry] = &[Entry::Any];
 
-/// All of them, the same with both QEMUs.
+/// All known differences. They are the same with both versions of QEMU.
 pub const KNOWN: &[Known] = &[
     Known {
         fields: &["e_ehsize", "e_phentsize"],
@@ -72,7 +73,7 @@ pub const KNOWN: &[Known] = &[
         entries: BOTH,
         endings: ["255", "126"],
         kind: Kind::Improvement,
-        reason: "Neither runs it. Through us one line says what the field has and should have, with the exit code that shells give for a program that cannot be run.",
+        reason: "Neither runs it. binfmt-dispatch prints one line with the value of the field and the right value, and exits with the code that shells use for a program that cannot be run.",
     },
     Known {
         fields: &[LENGTH],
@@ -132,7 +133,7 @@ pub const KNOWN: &[Known] = &[
         entries: ANY,
         endings: ["runs", "126"],
         kind: Kind::Improvement,
-        reason: "A program for FreeBSD or Solaris is not started as if it were for Linux. QEMU does not look at the field, and nor do the entries of its own script; the table's rules leave such a file to the kernel.",
+        reason: "A program for FreeBSD or Solaris is not started as if it were for Linux. Neither QEMU nor the entries of its own script check the field. The table's rules leave such a file to the kernel.",
     },
     Known {
         fields: &["e_flags"],
@@ -142,7 +143,7 @@ pub const KNOWN: &[Known] = &[
         entries: ANY,
         endings: ["runs", "127"],
         kind: Kind::Improvement,
-        reason: "A program for O64 or EABI is not started as if it were for o32. QEMU starts it, Linux on MIPS does not; the table's rules leave it to the kernel.",
+        reason: "A program for O64 or EABI is not started as if it were for o32. QEMU starts it; Linux on MIPS does not. The table's rules leave it to the kernel.",
     },
     Known {
         fields: &[MARK],
@@ -152,6 +153,6 @@ pub const KNOWN: &[Known] = &[
         entries: BOTH,
         endings: ["runs", "0"],
         kind: Kind::Unavoidable,
-        reason: "The mark of a question to the interpreter, which answers with its version and the image's identity instead of running the program: how else could it be known which file the kernel has open? No other tool writes it.",
+        reason: "This is the mark of a question to the interpreter. The interpreter answers with its version and the image's identity, and does not run the program. There is no other way to learn which file the kernel has open. No other tool writes the mark.",
     },
 ];
