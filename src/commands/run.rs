@@ -110,8 +110,8 @@ fn emulate(
         Emulator::Embedded(embedded) => {
             let program = outside(&embedded, image)?;
             match memfd::path(&program) {
-                // Executing the descriptor fails with ENOENT where the security module TOMOYO is on and
-                // there is no /dev/fd, as in Debian's 5.10: TOMOYO looks up /dev/fd/N.
+                // Executing the descriptor fails with ENOENT if the security module TOMOYO is on
+                // and there is no /dev/fd, as in Debian's 5.10: TOMOYO looks up /dev/fd/N.
                 Some(path) => execve(&c_string(path.as_os_str()), &argv, &envp),
                 None => execveat(&program, c"", &argv, &envp, AtFlags::AT_EMPTY_PATH),
             }

@@ -183,7 +183,7 @@ impl LaidOut {
     }
 
     fn write(&mut self, address: u64, value: u64) {
-        // Only for addresses that is_writable has found inside.
+        // Called only for addresses that is_writable has found in the body.
         let offset = (address - self.low) as usize;
         self.body[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }

@@ -247,8 +247,8 @@ impl Writer<'_> {
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
         self.put(body.offset, &program.body).map_err(|error| Failure::io(Doing::Write, self.path, error))?;
         self.next = (body.offset + body.len).next_multiple_of(host::page());
-        // The interpreter has the kernel read a string at the payload's last byte, to see whether it
-        // is there. The string has to end there, too.
+        // The interpreter has the kernel read a string at the payload's last byte, to see whether
+        // it is there. So the string must end there.
         if program.body.last() != Some(&0) {
             self.next += host::page();
         }

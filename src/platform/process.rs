@@ -53,8 +53,8 @@ pub fn random() -> io::Result<u64> {
 /// Whether `signal` was ignored when this program was started, as nohup(1) has it.
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: changes nothing without a new action, and writes the present one to where there is
-    // room for it.
+    // SAFETY: changes nothing without a new action, and writes the present one to `action`, which
+    // is large enough.
     let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
     result == 0 && {
         // SAFETY: written by the call, which has succeeded.

@@ -16,8 +16,8 @@ use nix::unistd::{AccessFlags, access};
 use crate::failure::{self, Failure};
 use crate::platform::files;
 
-/// How many `#!` lines are followed (fs/exec.c, `exec_binprm`: five rewrites, of which ours is
-/// one).
+/// Number of `#!` lines that are followed (fs/exec.c, `exec_binprm`: five rewrites, of which
+/// binfmt-dispatch's is one).
 const MAX_SCRIPTS: usize = 4;
 
 /// A program as execve(2) gets it.

@@ -1,6 +1,6 @@
 //! Which entries of the registry belong to binfmt-dispatch, and may be changed.
 //!
-//! An entry is ours, which means that of binfmt-dispatch, if it has a name from the table and its
+//! An entry belongs to binfmt-dispatch ("ours" in the code) if it has a name from the table and its
 //! interpreter says so (question.rs). QEMU's packages use the same names; this is on purpose, since
 //! other tools look for them. If the interpreter cannot be asked, the file at its path decides,
 //! although the kernel may have another file open.
@@ -30,7 +30,7 @@ pub struct RegisteredRow<'t> {
     pub described: EntryRule,
     /// The registered entry of this name.
     pub registered: Option<Entry>,
-    /// Whether the registered entry is ours.
+    /// Whether the registered entry belongs to binfmt-dispatch.
     pub ours: bool,
     /// Its interpreter's answer.
     pub identity: Option<Identity>,
@@ -84,8 +84,8 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
 }
 
 /// The temporary entries that interrupted runs left in `entries`, in which `known` was found.
-/// Entries with such names that are not ours are left out. `ask` is as for [`look_up`]: for the run
-/// that made the entry, its path may have meant another file.
+/// Entries with such names that belong to others are left out. `ask` is as for [`look_up`]: for the
+/// run that made the entry, its path may have meant another file.
 pub fn leftovers(
     known: &[RegisteredRow<'_>],
     entries: &[Entry],

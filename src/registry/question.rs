@@ -36,8 +36,8 @@ pub struct Identity {
 /// How an entry's interpreter reacted to the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It is ours. Without an identity, it printed an error as binfmt-dispatch instead of
-    /// answering, as a damaged image does.
+    /// It is binfmt-dispatch. Without an identity, it printed an error instead of answering, as a
+    /// damaged image does.
     Ours(Option<Identity>),
     /// It ran the question as a program, so it is other software.
     Nothing,
@@ -110,7 +110,7 @@ impl<'a> Asker<'a> {
     fn question(&self, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
         let mut program = architecture.probe_elf();
         program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
-        // Without the program's descriptor, an interpreter of ours would act as the command.
+        // Without the program's descriptor, the interpreter would act as the command.
         let program = self.fitted(program, entry, architecture).filter(|_| entry.flags.open_binary)?;
         Guest::asks(&program).then_some(program)
     }

@@ -37,9 +37,9 @@ pub struct Goal<'r, 't> {
 /// Which existing entries are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replace {
-    /// Those of ours that differ.
+    /// Entries of binfmt-dispatch that differ.
     Different,
-    /// All that are ours, since the file has changed.
+    /// All entries of binfmt-dispatch, since the file has changed.
     Ours,
     /// All, whoever registered them.
     All,
@@ -52,9 +52,9 @@ pub struct Changes<'t> {
     pub items: Vec<Item<'t>>,
     /// Architectures left out, none of them asked for by name.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
-    /// Entries that are ours.
+    /// Entries of binfmt-dispatch.
     ours: Vec<Entry>,
-    /// Entries that are not.
+    /// Other entries.
     foreign: Vec<Entry>,
 }
 
@@ -151,8 +151,8 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
     let lasting = entries.iter().filter(|entry| !is_left(entry)).cloned();
     let (ours, foreign): (Vec<Entry>, Vec<Entry>) = lasting.partition(|entry| is_ours(&known, entry));
 
-    // An entry of ours shows that the architecture was not native when it was made; it would now
-    // run the probe itself.
+    // An entry of binfmt-dispatch shows that the architecture was not native when the entry was
+    // made. The entry would now run the probe itself.
     let all_ours = || ours.iter().chain(left.iter().map(|left| &left.entry));
     let emulated = |program: &[u8]| all_ours().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {

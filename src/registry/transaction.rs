@@ -1,10 +1,10 @@
 //! Changes of the registry: all or none. At every moment there is an entry for the programs.
 //!
-//! Whether a new entry works is tried before it gets any program but a marked one. An entry cannot
-//! be overwritten, and its name is taken until it is removed; so what replaces it is registered
-//! under a temporary name first. The newest entry wins: from then on the new one runs the programs,
-//! and the old one can make room. A run that is interrupted leaves temporary entries, all of them
-//! ours; [`Leftover`] is how the next run ends the change.
+//! A new entry is tried before it gets any program but a marked one. An entry cannot be
+//! overwritten, and its name is taken until it is removed. So its replacement is first registered
+//! under a temporary name. The newest entry wins: from then on the new one runs the programs, and
+//! the old one can be removed. A run that is interrupted leaves temporary entries, all of them of
+//! binfmt-dispatch; [`Leftover`] is how the next run ends the change.
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -67,7 +67,7 @@ pub fn on_trial<T>(
         Some(rule) => Rule::new(0, &marked(rule.magic(), mark), &marked(rule.mask(), &[0xff; 7])).map(Matcher::Rule),
         None => None,
     };
-    // Without a rule there is nothing to be added to it; entries of ours all have one.
+    // Without a rule there is nothing to add a mark to. All entries of binfmt-dispatch have one.
     let Some(matcher) = matcher else { return Ok(run(program)) };
     let name = trial(line.name());
     let trial = RegisterLine::new(&name, matcher, line.interpreter(), line.flags());
@@ -183,8 +183,8 @@ impl Begun<'_> {
     }
 }
 
-/// Brings an entry back that made room. It becomes the newest, and the kernel opens its interpreter
-/// anew: both are lost without a trace when an entry is removed.
+/// Restores an entry that was removed. It becomes the newest, and the kernel opens its interpreter
+/// again: nothing else remains of an entry's place and file when it is removed.
 fn restore(registry: &Registry, entry: &Entry) -> Result<(), Failure> {
     registry.register(&line_of(entry)?)?;
     if entry.enabled { Ok(()) } else { registry.disable(&entry.name) }
@@ -266,7 +266,7 @@ fn is_numbered(name: &OsStr, plain: &OsStr) -> bool {
     }
 }
 
-/// A temporary entry of ours that a run left when it was interrupted.
+/// A temporary entry of binfmt-dispatch that an interrupted run left.
 #[derive(Clone, Debug)]
 pub struct Leftover {
     /// The entry.

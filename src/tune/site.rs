@@ -39,8 +39,8 @@ pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Versio
     replace(path, text.as_bytes())
 }
 
-/// `versions` with the model `cpu` for the releases of which `version` is one, in front of all.
-/// What is said of the model stays.
+/// `versions` with the model `cpu` in front, for the series of releases that contains `version`.
+/// Notes about the model are kept.
 fn with_model(versions: &[Value], version: &Version, cpu: &str) -> Value {
     let (since, before) = version.series();
     let mut first = versions.iter().find(|entry| entry["cpu"] == cpu).cloned().unwrap_or_else(|| json!({"cpu": cpu}));

@@ -1,4 +1,5 @@
-//! Entries of the kernel's registry: `register`, `unregister`, `status` and `unshare` in private namespaces.
+//! Entries of the kernel's registry: `register`, `unregister`, `status` and `unshare`, in private
+//! namespaces.
 
 #[path = "../support/mod.rs"]
 mod support;

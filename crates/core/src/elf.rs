@@ -37,7 +37,7 @@ pub const PT_LOAD: u32 = 1;
 pub const PT_INTERP: u32 = 3;
 /// `p_type` of the note that holds GNU properties.
 pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
-/// `p_type` of the segment that carries the stack's permissions.
+/// `p_type` of the segment whose flags are the stack's permissions.
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 /// `p_flags`: executable.
 pub const PF_X: u32 = 1;
@@ -206,7 +206,7 @@ impl Fields<'_> {
     }
 }
 
-/// What is wrong with an ELF header.
+/// The fault of an ELF header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
     /// The file does not begin with `\x7fELF`.

@@ -91,11 +91,10 @@ impl<'a> Handoff<'a> {
         self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
     }
 
-    /// The guest's path and argv\[0\], from argv as `binfmt_misc` rewrote it: `[interpreter, path,
-    /// argv0, args…]` with flag P (`argv0_kept`), and `[interpreter, path, args…]` without. Without
-    /// flag P, and if the caller's argv is empty, the path stands in for argv\[0\]; Linux passes on
-    /// an empty argv before 5.18 (dcd46d897adb). Also returns the number of arguments in front of
-    /// the guest's own.
+    /// The guest's path and argv\[0\], and the number of arguments in front of the guest's own.
+    /// With flag P (`argv0_kept`) `binfmt_misc` passes `[interpreter, path, argv0, args…]`, without
+    /// it `[interpreter, path, args…]`. The path takes the place of argv\[0\] without flag P, and
+    /// if the caller's argv is empty, which Linux passes on before 5.18 (dcd46d897adb).
     pub fn invocation(&self, argv0_kept: bool) -> Option<(Invocation<usize>, usize)> {
         match self.argv {
             [_, path, argv0, ..] if argv0_kept => Some((Invocation { path: path.get(), argv0: argv0.get() }, 3)),
@@ -123,7 +122,8 @@ pub fn sets_argv0_flag(release: &[u8]) -> bool {
     is_since(release, (5, 12))
 }
 
-/// Whether a kernel of this release (`uname -r`) is the `first` or newer. An unreadable release counts as new.
+/// Whether a kernel of this release (`uname -r`) is the `first` or newer. A release that cannot be
+/// read counts as new.
 pub fn is_since(release: &[u8], first: (u32, u32)) -> bool {
     let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(|digits| {
         digits

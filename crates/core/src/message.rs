@@ -1,7 +1,7 @@
 //! Messages without `core::fmt`: its machinery alone would take a quarter of the interpreter's
 //! size.
 //!
-//! What a message is made of implements [`Say`]; for the command every one of them is also a
+//! The parts of a message implement [`Say`]. For the command each of them is also a
 //! [`Display`](core::fmt::Display), by the same code.
 
 use core::ffi::CStr;

@@ -4,8 +4,8 @@
 //! state that the guest would inherit (signal dispositions, an rseq area, descriptors, the
 //! environment).
 //!
-//! Start with `dispatch`, which is the whole pipeline. `#[inline(never)]` is used where it makes this
-//! file smaller.
+//! Start with `dispatch`, which is the whole pipeline. `#[inline(never)]` is used where it makes
+//! the file smaller.
 // No input may cause a panic.
 #![deny(
     clippy::unwrap_used,
@@ -52,7 +52,7 @@ struct Start<'s> {
     execfd: Fd,
 }
 
-/// What ends a start in this process: it becomes another program, or there is a refusal.
+/// The end of a start in this process: it becomes another program, or there is a refusal.
 type Never = Result<Infallible, Refusal<'static>>;
 
 /// Becomes the guest's emulator, or the command. Returns only with a refusal.
@@ -212,8 +212,8 @@ impl Start<'_> {
         self.stack.change(&change).ok_or(Refusal::BadImage(ImageFault::Corrupt))
     }
 
-    /// What /proc shall show: the emulator's memory, and the guest's own arguments, as for a native
-    /// program.
+    /// The contents of /proc after the hand-over: the emulator's memory, and the guest's own
+    /// arguments, as for a native program.
     fn description(&self, plan: &Plan<'static, usize>, loaded: &Loaded) -> Description {
         let end =
             |strings: &[Cell<usize>], before| strings.last().map_or(before, |last| self.stack.string_end(last.get()));

@@ -44,7 +44,7 @@ pub enum TableFault {
     Value {
         /// The value, or its beginning, as JSON.
         value: String,
-        /// What is allowed.
+        /// The allowed values.
         allowed: &'static str,
     },
     /// A key is unknown.
@@ -58,7 +58,7 @@ pub enum TableFault {
     Missing {
         /// The key.
         key: String,
-        /// What its value may be.
+        /// The allowed values of the key.
         allowed: &'static str,
     },
     /// An object has a key twice.

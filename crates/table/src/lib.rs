@@ -2,7 +2,8 @@
 //! reads.
 //!
 //! ```text
-//! arch-table.json -> Architecture (json) -> checked (check) -> ArchTable -> bytes (compile) -> dispatch_core::Table
+//! arch-table.json -> Architecture (json) -> checked (check) -> ArchTable
+//!     -> bytes (compile) -> dispatch_core::Table
 //! ```
 //!
 //! An [`ArchTable`] has passed every check, so compiling it and deriving the kernel's rules cannot

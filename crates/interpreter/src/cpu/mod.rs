@@ -7,7 +7,8 @@
 //! * `syscall`, `exit`, `enter`;
 //! * the symbol `_start`, which reserves `SPARE` words below the stack pointer and calls
 //!   `start::relocate` and `start::begin`;
-//! * the symbols `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`, which the compiler calls.
+//! * the symbols `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp` and `strlen`, which the compiler
+//!   calls.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
