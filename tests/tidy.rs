@@ -89,20 +89,33 @@ fn has_word(line: &str, word: &str) -> bool {
     line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
 }
 
-/// The top-level modules of the command, and the modules that each one uses.
-fn imports(sources: impl Iterator<Item = Source>) -> BTreeMap<String, BTreeSet<String>> {
+/// The top-level modules of the package in `directory`, and the modules that each one uses.
+fn imports(directory: &str, sources: impl Iterator<Item = Source>) -> BTreeMap<String, BTreeSet<String>> {
     let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut exported: BTreeMap<String, String> = BTreeMap::new();
     for source in sources {
-        let Some(path) = source.path.strip_prefix("src/") else { continue };
+        let Some(path) = source.path.strip_prefix(directory) else { continue };
         let module = path.split(['/', '.']).next().unwrap_or_default().to_owned();
         let code: String = source.code().map(|(_, line)| line).collect();
+        if path == "lib.rs" {
+            for path in code.split("pub use ").skip(1) {
+                let Some((module, names)) = path.split_once("::") else { continue };
+                exported.extend(heads(names).into_iter().map(|name| (name.to_owned(), module.to_owned())));
+            }
+        }
         let named = code.split("crate::").skip(1).flat_map(heads).filter(|name| *name != module);
         modules.entry(module.clone()).or_default().extend(named.map(str::to_owned).collect::<Vec<_>>());
     }
-    // Names that are not modules are defined in main.rs.
+    // Other names are defined in the root.
     let known: BTreeSet<String> = modules.keys().cloned().collect();
-    let owner = |name: String| if known.contains(&name) { name } else { "main".to_owned() };
-    modules.into_iter().map(|(module, names)| (module, names.into_iter().map(owner).collect())).collect()
+    let owner = |name: String| match exported.get(&name) {
+        Some(module) => module.clone(),
+        None if known.contains(&name) => name,
+        None => "main".to_owned(),
+    };
+    let owned =
+        |module: &str, names: BTreeSet<String>| names.into_iter().map(owner).filter(|name| name != module).collect();
+    modules.into_iter().map(|(module, names)| (module.clone(), owned(&module, names))).collect()
 }
 
 /// The first names of a path, or of each path in braces.
@@ -180,7 +193,7 @@ fn packages_name_only_those_below_them() {
 }
 
 #[test]
-fn modules_of_the_command_name_only_those_below_them() {
+fn modules_name_only_those_below_them() {
     let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
     let invented = || {
         vec![
@@ -192,16 +205,34 @@ fn modules_of_the_command_name_only_those_below_them() {
             source("src/low.rs", "#[cfg(test)]\nmod tests {\n    use crate::a;\n}"),
         ]
     };
-    let names = imports(invented().into_iter());
+    let names = imports("src/", invented().into_iter());
     assert_eq!(names["cli"], ["a", "low"].map(str::to_owned).into());
     assert_eq!(circles(names), ["a", "b"].map(str::to_owned).into());
     let through_main = [source("src/main.rs", "use crate::a;"), source("src/a.rs", "use crate::NAME;")];
-    assert_eq!(circles(imports(through_main.into_iter())).len(), 2);
+    assert_eq!(circles(imports("src/", through_main.into_iter())).len(), 2);
 
-    let names = imports(shipped());
+    let reexported = [
+        source("src/lib.rs", "pub use a::{A, B};\npub use b::C;"),
+        source("src/a.rs", "use crate::C;"),
+        source("src/b.rs", "use crate::A;"),
+    ];
+    assert_eq!(circles(imports("src/", reexported.into_iter())), ["a", "b"].map(str::to_owned).into());
+
+    let names = imports("src/", shipped());
     assert!(names["commands"].contains("image"), "{names:?}");
-    let found = circles(names);
-    assert!(found.is_empty(), "these lead back to themselves: {found:?}");
+    for directory in [
+        "src/",
+        "crates/core/src/",
+        "crates/interpreter/src/",
+        "crates/table/src/",
+        "crates/binfmt-misc/src/",
+        "xtask/src/",
+    ] {
+        let names = imports(directory, sources().into_iter().filter(|source| !source.path.ends_with("tests.rs")));
+        assert!(!names.is_empty(), "{directory} has no sources");
+        let found = circles(names);
+        assert!(found.is_empty(), "in {directory}, these lead back to themselves: {found:?}");
+    }
 }
 
 #[test]

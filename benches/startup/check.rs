@@ -10,7 +10,7 @@ const ENOUGH_PROGRAM_ROUNDS: usize = 20;
 /// directly.
 const LIMITS: [(&str, f64); 3] = [("path", 1.05), ("image", 1.02), ("prelinked", 1.0)];
 /// Most CPU time that a prelinked emulator may take for the start of this architecture.
-const STRICT: (&str, f64) = ("aarch64", 0.85);
+const STRICT: (&str, f64) = ("aarch64", 0.70);
 /// How much the other emulators in the image may slow one down or, by chance, speed it up.
 const PAYLOAD: f64 = 0.02;
 

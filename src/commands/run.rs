@@ -48,16 +48,23 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     let file = program.file.try_clone().map_err(|error| Failure::io(Doing::Read, &program.path, error))?;
     let file = disk.adopt(file);
     let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
-    let own = is_own(&image.view()?.table.choose(&guest.guest).map_err(refused)?);
+    let view = image.view()?;
+    let row = view.table.choose(&guest.guest).map_err(refused)?;
     if let Some(Obstacle { problem, remedy }) = program.obstacle() {
         let message = format!("{problem}: {remedy}");
         return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
     }
-    if own {
+    if is_own(&row) {
         return Err(execute(&program));
     }
-    let informed = emulators::informed(image, table, &guest.guest)?;
-    match emulate(&program, &guest, &mut disk, informed.as_ref().unwrap_or(image))? {}
+    match emulators::informed(&view, table, &row) {
+        // The same row, in the table that knows the emulator's version.
+        Some(informed) => {
+            let row = informed.view()?.table.choose(&guest.guest).map_err(refused)?;
+            match emulate(&program, &guest, row, &mut disk, &informed)? {}
+        }
+        None => match emulate(&program, &guest, row, &mut disk, image)? {},
+    }
 }
 
 /// Whether a row's programs are for this machine.
@@ -76,21 +83,22 @@ fn execute(program: &Invoked) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-/// Executes the emulator of `guest`, which is what `program` named.
-fn emulate(
+/// Executes the emulator of `guest`, which is the file that `program` names. `row` is its row in
+/// `image`.
+fn emulate<'i>(
     program: &Invoked,
     guest: &GuestFile<'_, usize>,
+    mut row: Row<'i>,
     disk: &mut Disk,
-    image: &Effective,
+    image: &'i Effective,
 ) -> Result<Infallible, Failure> {
     let (path, argv0) = (c_string(program.path.as_os_str()), c_string(&program.argv0));
     let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
     let process = Process { secure: false, host: host::host(), page: host::page() };
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
-    let image_view = image.view()?;
-    let mut row = image_view.table.choose(&guest.guest).map_err(refused)?;
+    let view = image.view()?;
     let mut head: Head = [0; emulator_file::HEAD];
-    let emulator = find_emulator(disk, &image_view, &mut row, process, &mut head).map_err(refused)?;
+    let emulator = find_emulator(disk, &view, &mut row, process, &mut head).map_err(refused)?;
     let plan = plan(disk, guest, &row, &emulator, process, invocation).by_exec();
 
     let owned = |argument: Argument<'_, &[u8]>| match argument {

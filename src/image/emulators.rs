@@ -7,9 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use dispatch_core::Guest;
-use dispatch_core::image::{COMMAND, Embedded};
-use dispatch_core::table::{Identity, Strategy};
+use dispatch_core::image::{COMMAND, Embedded, Image};
+use dispatch_core::table::{Identity, Row, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
 use nix::sys::memfd::MFdFlags;
 
@@ -268,25 +267,21 @@ pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
     same.then_some((probed, asked))
 }
 
-/// `image`, completed by asking the emulator of `guest`, which is opened by its path; `None` if
-/// there is nothing to ask.
-///
-/// # Errors
-/// [`Failure::DamagedImage`].
-pub fn informed(image: &Effective, table: &ArchTable, guest: &Guest) -> Result<Option<Effective>, Failure> {
-    let view = image.view()?;
-    let row = view.table.choose(guest).ok().filter(|row| row.program == COMMAND);
-    let architecture = row.and_then(|row| table.find(row.name.to_str().ok()?)).filter(|found| found.is_tuned());
-    let (Some(row), Some(architecture)) = (row, architecture) else { return Ok(None) };
-    if view.table.asked(&row).is_some_and(|asked| host::emulator(architecture).and_then(identity) == Some(asked.file)) {
-        return Ok(None);
+/// The table of `image`, completed by asking the emulator of `row`, which is opened by its path;
+/// `None` if there is nothing to ask.
+pub fn informed(image: &Image<'_>, table: &ArchTable, row: &Row<'_>) -> Option<Effective> {
+    if row.program != COMMAND {
+        return None;
     }
-    let informed = ask(architecture).map(|(probed, asked)| {
+    let architecture = table.find(row.name.to_str().ok()?).filter(|found| found.is_tuned())?;
+    if image.table.asked(row).is_some_and(|asked| host::emulator(architecture).and_then(identity) == Some(asked.file)) {
+        return None;
+    }
+    ask(architecture).map(|(probed, asked)| {
         probed.warning.iter().for_each(|warning| log::info!("{warning}"));
         let given = Assignment { asked: Some(asked), ..probed.assignment() };
         Effective::Table(table.compile_with(&[(&architecture.name, given)]))
-    });
-    Ok(informed)
+    })
 }
 
 /// The version that an emulator reports: the text after "version" in the first line of `--version`,

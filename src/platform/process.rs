@@ -5,15 +5,14 @@ use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use nix::fcntl::AtFlags;
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::execveat;
 
 /// The path by which the kernel was told to start this process (`AT_EXECFN`).
 pub fn started_by() -> Option<PathBuf> {
@@ -30,11 +29,14 @@ pub fn started_by() -> Option<PathBuf> {
 /// own program.
 pub fn executes(command: &mut Command, program: File) {
     let execute = move || {
-        let Err(errno) = execveat(&program, c"", &[c"program"], &[] as &[&CStr], AtFlags::AT_EMPTY_PATH);
-        Err(errno.into())
+        let argv = [c"program".as_ptr(), std::ptr::null()];
+        let envp = [std::ptr::null::<c_char>()];
+        // SAFETY: reads two arrays of strings, each ended by a null, which exist until it returns.
+        unsafe { libc::fexecve(program.as_raw_fd(), argv.as_ptr(), envp.as_ptr()) };
+        Err(io::Error::last_os_error())
     };
-    // SAFETY: between fork and exec the closure makes one system call, which is allowed even if other
-    // threads hold locks (fork(2)).
+    // SAFETY: between fork and exec the closure makes one system call and allocates nothing, so it
+    // does not matter which locks other threads hold (fork(2)).
     unsafe { command.pre_exec(execute) };
 }
 

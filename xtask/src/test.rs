@@ -20,12 +20,17 @@ const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Number of tests and checks that passed or failed.
+/// Number of tests and checks that passed, failed, or were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Score {
     passed: usize,
     failed: usize,
+    skipped: usize,
 }
+
+/// Begins a line, or what follows the name of a test, if the test was skipped
+/// (tests/support/prerequisites.rs). The test runner counts it as passed.
+const SKIPPED: &str = "skipped: ";
 
 /// Runs all tests and checks.
 pub fn run(_: &Args) -> Result<ExitCode> {
@@ -50,7 +55,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
     let bench = ["--rounds", "10", "--program-rounds", "2", "--work-rounds", "1", "--seconds", "30"];
     score.check("ci/bench", script("ci/bench").args(bench))?;
-    println!("{} passed, {} failed", score.passed, score.failed);
+    println!("{} passed, {} failed, {} skipped", score.passed, score.failed, score.skipped);
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -92,16 +97,19 @@ impl Score {
         for line in BufReader::new(File::from(read)).split(b'\n') {
             let line = line?;
             shown.write_all(&[&line[..], b"\n"].concat())?;
-            if let Some(Score { passed, failed }) = Score::of_result(&String::from_utf8_lossy(&line)) {
-                sum = Score { passed: sum.passed + passed, failed: sum.failed + failed };
+            let line = String::from_utf8_lossy(&line);
+            if let Some(Score { passed, failed, .. }) = Score::of_result(&line) {
+                sum = Score { passed: sum.passed + passed, failed: sum.failed + failed, ..sum };
             }
+            sum.skipped += usize::from(line.starts_with(SKIPPED) || line.contains(&format!(" ... {SKIPPED}")));
         }
         // A test program that does not compile, or dies, prints no summary line.
         if !finish(child)?.success() && sum.failed == 0 {
             sum.failed = 1;
         }
-        self.passed += sum.passed;
+        self.passed += sum.passed.saturating_sub(sum.skipped);
         self.failed += sum.failed;
+        self.skipped += sum.skipped;
         Ok(())
     }
 
@@ -110,7 +118,7 @@ impl Score {
         let mut parts = line.strip_prefix("test result: ")?.split("; ");
         let count = |part: &str, what: &str| part.strip_suffix(what)?.rsplit(' ').next()?.parse().ok();
         let passed = count(parts.next()?, " passed")?;
-        Some(Score { passed, failed: count(parts.next()?, " failed")? })
+        Some(Score { passed, failed: count(parts.next()?, " failed")?, skipped: 0 })
     }
 }
 
@@ -127,7 +135,7 @@ mod tests {
     #[test]
     fn results_are_counted() {
         let line = "test result: FAILED. 41 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s";
-        assert_eq!(Score::of_result(line), Some(Score { passed: 41, failed: 2 }));
+        assert_eq!(Score::of_result(line), Some(Score { passed: 41, failed: 2, skipped: 0 }));
         let line = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(Score::of_result(line), Some(Score::default()));
         for line in ["", "test result: ok.", "test a ... ok", "test result: ok. x passed; 0 failed; "] {
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn tests_that_fail_or_do_not_compile_are_failures() {
         let sum = |script: &str| {
-            let mut score = Score { passed: 1, failed: 0 };
+            let mut score = Score { passed: 1, ..Score::default() };
             let mut shown = Vec::new();
             score.tests(&mut shell(script), &mut shown).unwrap();
             assert!(script.starts_with("exit") || shown.starts_with(b"test result: ok. "), "{shown:?}");
@@ -146,6 +154,8 @@ mod tests {
         };
         let line = |passed, failed| format!("echo 'test result: ok. {passed} passed; {failed} failed; ';");
         assert_eq!(sum(&format!("{} {}", line(2, 0), line(3, 0))), (6, 0));
+        let skipped = "echo 'test a ... skipped: a: no b'; echo 'skipped: c: no d'; echo 'test e: skipped: f';";
+        assert_eq!(sum(&format!("{skipped} {}", line(3, 0))), (2, 0));
         assert_eq!(sum(&format!("{} exit 101", line(2, 4))), (3, 4));
         assert_eq!(sum(&format!("{} exit 101", line(2, 0))), (3, 1));
         assert_eq!(sum("exit 101"), (1, 1));
@@ -157,6 +167,6 @@ mod tests {
         score.check("one", &mut shell(&format!("((${MUST_RUN} == 1))"))).unwrap();
         score.check("two", &mut shell("exit 1")).unwrap();
         score.check("three", &mut Command::new("/nowhere/missing")).unwrap();
-        assert_eq!(score, Score { passed: 1, failed: 2 });
+        assert_eq!(score, Score { passed: 1, failed: 2, skipped: 0 });
     }
 }

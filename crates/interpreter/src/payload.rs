@@ -65,9 +65,10 @@ impl WholePayload {
     pub fn first(&mut self, len: usize) -> &'static [u8] {
         let len = len.min(self.len);
         self.read = self.read.max(len);
-        // SAFETY: the file has this many bytes there, and the kernel mapped them, readable and not
-        // writable. They stay until no code of this file runs any more: `body` moves none of them,
-        // and `Remains::clear_out` is called last.
+        // SAFETY: the file has this many bytes there, and the kernel mapped them. Nothing writes to
+        // them: in an image they are not writable, and without an image they are this program's own
+        // constants, which `relocate` has finished. They stay until no code of this file runs any
+        // more: `body` moves none of them, and `Remains::clear_out` is called last.
         unsafe { core::slice::from_raw_parts(self.start as *const u8, len) }
     }
 

@@ -1,5 +1,6 @@
 //! The first Rust code of the process: self-relocation, then the pipeline.
 
+use crate::dispatch;
 use crate::payload::Payload;
 use crate::stack::Stack;
 use crate::sys::Buffers;
@@ -11,7 +12,7 @@ const DT_RELR: usize = 36;
 
 /// `Elf64_Dyn`.
 #[repr(C)]
-pub struct Dyn {
+struct Dyn {
     tag: usize,
     value: usize,
 }
@@ -23,7 +24,9 @@ pub struct Dyn {
 ///
 /// # Safety
 /// Called once, by `_start`, with the address of the ELF header and of the dynamic section.
-pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
+// SAFETY: no other function of this program has this name.
+#[unsafe(export_name = "dispatch_relocate")]
+unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
     let (mut relr, mut size) = (core::ptr::null::<usize>(), 0usize);
     loop {
         // SAFETY: the dynamic section ends with DT_NULL, where this loop stops.
@@ -64,7 +67,9 @@ pub unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
 /// # Safety
 /// Called once, by `_start`, with the stack pointer at the start of the process, below which
 /// `SPARE` words are reserved, and the address of the ELF header.
-pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
+// SAFETY: as above.
+#[unsafe(export_name = "dispatch_begin")]
+unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     /// Not on the stack, whose size limit the caller sets.
     static mut BUFFERS: Buffers = Buffers::EMPTY;
     let buffers = &raw mut BUFFERS;
@@ -74,7 +79,7 @@ pub unsafe extern "C" fn begin(sp: *const usize, base: usize) -> ! {
     let stack = unsafe { Stack::at(sp, base) };
     // SAFETY: `base` is this file's, by this function's contract, and this is the only call.
     let payload = unsafe { Payload::of_file(base) };
-    crate::main(stack.as_ref(), payload, buffers)
+    dispatch::main(stack.as_ref(), payload, buffers)
 }
 
 /// A panic would be a bug; the lints forbid its causes.

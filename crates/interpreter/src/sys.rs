@@ -1,15 +1,12 @@
 //! The system calls in use, with precise types. Errors are the kernel's errno.
 
-use core::cell::Cell;
 use core::ffi::CStr;
 
 use dispatch_core::emulator_file::HEAD;
-use dispatch_core::pipeline::{Head, World};
-use dispatch_core::plan::variable_name;
+use dispatch_core::pipeline::Head;
 use dispatch_core::table::Identity;
 
 use crate::cpu::{self, nr};
-use crate::stack::Stack;
 
 /// An open descriptor. It can be copied freely; `close` is called explicitly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +93,7 @@ pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
 
 /// Security rule 6: this opens only emulators, by the paths in the image's table, and a guest to be
 /// executed, for comparison. There is no configuration file.
-fn open(path: &CStr) -> Result<Fd> {
+pub fn open(path: &CStr) -> Result<Fd> {
     // SAFETY: reads `path`, which ends with NUL.
     let fd = unsafe { call(nr::OPENAT, [AT_FDCWD, path.as_ptr() as usize, O_CLOEXEC, 0, 0, 0]) }?;
     Ok(Fd(fd as i32))
@@ -130,64 +127,39 @@ impl Buffers {
 /// A buffer for a path.
 pub type Path = [u8; PATH_MAX];
 
-/// Files and environment, accessed through the kernel.
-pub struct SystemCalls<'s> {
-    /// The stack, which holds the strings.
-    pub stack: &'s Stack,
-    /// Addresses of the environment.
-    pub environment: &'static [Cell<usize>],
-    /// Buffer for the paths that are tried; `None` once it holds one that is needed later.
-    pub path: Option<&'static mut Path>,
+/// Reads into `buffer` at `offset` of the file, and returns the bytes read.
+pub fn read_at(fd: Fd, buffer: &mut [u8], offset: u64) -> Result<&[u8]> {
+    let mut len = 0usize;
+    // A file system may return less than requested.
+    while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        let at = (offset as usize).saturating_add(len);
+        // SAFETY: writes to `rest`.
+        match unsafe { call(nr::PREAD64, [fd.0 as usize, rest.as_mut_ptr() as usize, rest.len(), at, 0, 0]) } {
+            Ok(0) => break,
+            Ok(read) => len = len.saturating_add(read),
+            Err(EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(buffer.get(..len).unwrap_or_default())
 }
 
-impl World for SystemCalls<'_> {
-    type File = Fd;
+/// The identity and length of the file.
+pub fn identity(fd: Fd) -> Result<Identity> {
+    let words = stat(fd)?;
+    let word = |index| words.get(index).copied().unwrap_or_default() as u64;
+    Ok(Identity {
+        size: word(cpu::STAT_SIZE),
+        inode: word(cpu::STAT_INO),
+        seconds: word(cpu::STAT_MTIME),
+        nanoseconds: word(cpu::STAT_MTIME_NSEC),
+    })
+}
 
-    fn open(&mut self, path: &CStr) -> Result<Fd> {
-        open(path)
-    }
-
-    fn read_at<'b>(&mut self, fd: Fd, buffer: &'b mut [u8], offset: u64) -> Result<&'b [u8]> {
-        let mut len = 0usize;
-        // A file system may return less than requested.
-        while let Some(rest) = buffer.get_mut(len..).filter(|rest| !rest.is_empty()) {
-            let at = (offset as usize).saturating_add(len);
-            // SAFETY: writes to `rest`.
-            match unsafe { call(nr::PREAD64, [fd.0 as usize, rest.as_mut_ptr() as usize, rest.len(), at, 0, 0]) } {
-                Ok(0) => break,
-                Ok(read) => len = len.saturating_add(read),
-                Err(EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(buffer.get(..len).unwrap_or_default())
-    }
-
-    fn identity(&mut self, fd: Fd) -> Result<Identity> {
-        let words = stat(fd)?;
-        let word = |index| words.get(index).copied().unwrap_or_default() as u64;
-        Ok(Identity {
-            size: word(cpu::STAT_SIZE),
-            inode: word(cpu::STAT_INO),
-            seconds: word(cpu::STAT_MTIME),
-            nanoseconds: word(cpu::STAT_MTIME_NSEC),
-        })
-    }
-
-    fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
-        let (root, path) = (root.to_bytes(), path.to_bytes_with_nul());
-        let Some(joined) = &mut self.path else { return false };
-        let Some((to_root, rest)) = joined.split_at_mut_checked(root.len()) else { return false };
-        let Some(to_path) = rest.get_mut(..path.len()) else { return false };
-        to_root.copy_from_slice(root);
-        to_path.copy_from_slice(path);
-        // SAFETY: reads `joined` up to the NUL of `path`.
-        unsafe { call(nr::FACCESSAT, [AT_FDCWD, joined.as_ptr() as usize, 0, 0, 0, 0]) }.is_ok()
-    }
-
-    fn env_is_set(&mut self, name: &[u8]) -> bool {
-        self.environment.iter().any(|address| variable_name(self.stack.string(address.get()).to_bytes()) == name)
-    }
+/// Whether a file exists at `path`.
+pub fn exists(path: &CStr) -> bool {
+    // SAFETY: reads `path`, which ends with NUL.
+    unsafe { call(nr::FACCESSAT, [AT_FDCWD, path.as_ptr() as usize, 0, 0, 0, 0]) }.is_ok()
 }
 
 /// Moves the descriptor to 3 or above if it is a standard one, which is then closed, as it was for
@@ -202,9 +174,9 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
     Ok(Fd(moved as i32))
 }
 
-/// Puts the path of the file behind `fd`, as the kernel knows it now, into `room`, a buffer of
-/// zeros. `None` if /proc is not mounted.
-pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
+/// Puts the path of the file behind `fd`, as the kernel knows it now, into `buffer`, which
+/// is all zeros. `None` if /proc is not mounted.
+pub fn path(fd: Fd, buffer: &'static mut Path) -> Option<&'static CStr> {
     // Last digit first, so that the first digit ends in the lowest byte.
     let mut digits = 0u128;
     let mut rest = fd.0.unsigned_abs();
@@ -219,11 +191,11 @@ pub fn path(fd: Fd, room: &'static mut Path) -> Option<&'static CStr> {
     let link = (&raw const link) as usize;
     // One byte is kept for the NUL. Linux opens no longer name, so a name that is cut off names
     // nothing.
-    let most = room.len().saturating_sub(1);
-    // SAFETY: reads `link`, whose last byte is NUL, and writes to `room`.
-    unsafe { call(nr::READLINKAT, [AT_FDCWD, link, room.as_mut_ptr() as usize, most, 0, 0]) }.ok()?;
+    let most = buffer.len().saturating_sub(1);
+    // SAFETY: reads `link`, whose last byte is NUL, and writes to `buffer`.
+    unsafe { call(nr::READLINKAT, [AT_FDCWD, link, buffer.as_mut_ptr() as usize, most, 0, 0]) }.ok()?;
     // The rest of the buffer is still zero.
-    CStr::from_bytes_until_nul(room).ok()
+    CStr::from_bytes_until_nul(buffer).ok()
 }
 
 /// Passes the kernel's release, as `uname -r` prints it, to `judge`, followed by NUL bytes. Passes

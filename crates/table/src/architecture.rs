@@ -1,13 +1,11 @@
 //! One architecture, as arch-table.json describes it, and the values derived from it.
 
-use dispatch_core::elf::{Class, Data, Machine};
-use dispatch_core::rule::RowRule;
+use dispatch_core::elf::{Class, Data};
 use dispatch_core::table::{Argv0, Strategy};
-use dispatch_core::{Rule, Table};
 use serde::Deserialize;
 
-use crate::compile::Assignment;
-use crate::{Property, Tuning, compile, json, probe};
+use crate::fields;
+use crate::tuning::{CpuChoice, Property, Tuning, Version};
 
 /// Prefix of an architecture in an OCI platform ("linux/arm64").
 pub(crate) const OCI_SYSTEM: &str = "linux/";
@@ -23,16 +21,16 @@ pub struct Architecture {
     /// Accepted `e_machine` values; the probe has the first.
     pub machine: Vec<MachineNumber>,
     /// Accepted `EI_CLASS`.
-    #[serde(deserialize_with = "json::class")]
+    #[serde(deserialize_with = "fields::class")]
     pub class: Class,
     /// Accepted `EI_DATA`.
-    #[serde(deserialize_with = "json::data")]
+    #[serde(deserialize_with = "fields::data")]
     pub data: Data,
     /// Required value of `e_flags`; `None` if they are not compared.
     #[serde(default)]
     pub flags: Option<Flags>,
     /// Accepted `EI_OSABI` values; the probe has the first.
-    #[serde(default = "json::default_osabi")]
+    #[serde(default = "fields::default_osabi")]
     pub osabi: Vec<u8>,
     /// The emulator: file names in order of preference, and absolute paths in the order in which
     /// they are tried.
@@ -53,17 +51,17 @@ pub struct Architecture {
     #[serde(default)]
     pub property: Option<Property>,
     /// Settings for the emulator, name and value, in the order of the JSON.
-    #[serde(deserialize_with = "json::environment")]
+    #[serde(deserialize_with = "fields::environment")]
     pub environment: Vec<(String, String)>,
     /// Directories that may hold the guest's libraries; absolute.
     pub sysroots: Vec<String>,
     /// Names of the architectures whose kernels may run such programs natively.
     pub native_on: Vec<String>,
     /// How the emulator learns the guest's argv\[0\].
-    #[serde(deserialize_with = "json::argv0")]
+    #[serde(deserialize_with = "fields::argv0")]
     pub argv0: Argv0,
     /// How the process becomes the emulator.
-    #[serde(default = "json::default_strategy", deserialize_with = "json::strategy")]
+    #[serde(default = "fields::default_strategy", deserialize_with = "fields::strategy")]
     pub strategy: Strategy,
     /// A program that exits successfully at once.
     pub probe: Probe,
@@ -86,10 +84,10 @@ pub struct MachineNumber {
 #[serde(deny_unknown_fields)]
 pub struct Flags {
     /// Bits to compare; not 0.
-    #[serde(deserialize_with = "json::hex_number")]
+    #[serde(deserialize_with = "fields::hex_number")]
     pub mask: u32,
     /// Value of these bits; no bits outside the mask.
-    #[serde(deserialize_with = "json::hex_number")]
+    #[serde(deserialize_with = "fields::hex_number")]
     pub value: u32,
 }
 
@@ -98,20 +96,11 @@ pub struct Flags {
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// Position-independent machine code, in the order of the bytes in the file; 1 to 64 bytes.
-    #[serde(deserialize_with = "json::hex_bytes")]
+    #[serde(deserialize_with = "fields::hex_bytes")]
     pub code: Vec<u8>,
     /// `e_flags` that the emulator accepts.
-    #[serde(deserialize_with = "json::hex_number")]
+    #[serde(deserialize_with = "fields::hex_number")]
     pub flags: u32,
-}
-
-/// An entry of `binfmt_misc`: a name and a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryRule {
-    /// Name of the entry, unique in the table.
-    pub name: String,
-    /// Magic and mask.
-    pub rule: Rule,
 }
 
 impl Architecture {
@@ -130,36 +119,31 @@ impl Architecture {
         self.emulators.iter().map(String::as_str).filter(|emulator| emulator.starts_with('/'))
     }
 
-    /// A complete static program of about 100 bytes that exits with status 0. If it runs,
-    /// everything from the kernel's entry to the emulator works.
-    pub fn probe_elf(&self) -> Vec<u8> {
-        probe::elf(self)
+    /// The choice for an emulator of `version`: the first of the row's tunings for it. The row's
+    /// own `cpu` replaces its models.
+    pub fn tuned(&self, version: Option<&Version>) -> CpuChoice<'_> {
+        let tuning = self.versions.iter().find(|tuning| tuning.is_for(version));
+        let tuned = tuning.map_or(CpuChoice::default(), |tuning| CpuChoice {
+            cpu: tuning.cpu.as_deref(),
+            larger_cpu: tuning.larger_cpu.as_deref(),
+            options: &tuning.options,
+            lacks: self.property.as_ref().map_or(0, |property| property.mask(&tuning.lacks)),
+        });
+        match self.cpu.as_deref() {
+            Some(cpu) => CpuChoice { cpu: Some(cpu), larger_cpu: None, lacks: 0, ..tuned },
+            None => tuned,
+        }
     }
 
-    /// The kernel's entries for this architecture: one for each machine number and each block of
-    /// `EI_OSABI` values.
-    ///
-    /// The first is called `qemu-<name>`, the name that other tools look for. The others have a
-    /// suffix: `-em<e_machine>`, `-osabi<lowest value>`, numbers in decimal.
-    pub fn rules(&self) -> Vec<EntryRule> {
-        // Derived from the compiled form, so that kernel and interpreter use the same row.
-        let compiled = compile::compile(std::slice::from_ref(self), |_| Assignment::default());
-        let rows = Table::read(&compiled).map(|table| table.rows());
-        let derived: Vec<RowRule> = rows.into_iter().flatten().flatten().flat_map(|row| Rule::of_row(&row)).collect();
-        let Some(&RowRule { machine: first_machine, osabi: first_osabi, .. }) = derived.first() else {
-            return Vec::new();
-        };
-        let entry = |RowRule { rule, machine, osabi }| {
-            let Machine(number) = machine;
-            let mut name = format!("qemu-{}", self.name);
-            if machine != first_machine {
-                name += &format!("-em{number}");
-            }
-            if osabi != first_osabi {
-                name += &format!("-osabi{}", osabi.value);
-            }
-            EntryRule { name, rule }
-        };
-        derived.into_iter().map(entry).collect()
+    /// Whether the choice depends on the emulator's version.
+    pub fn is_tuned(&self) -> bool {
+        let by_version = |tuning: &Tuning| tuning.since.is_some() || tuning.before.is_some();
+        let gives = |tuning: &Tuning| !tuning.options.is_empty() || self.cpu.is_none() && tuning.cpu.is_some();
+        self.versions.iter().any(by_version) && self.versions.iter().any(gives)
+    }
+
+    /// The tunings that have `cpu` as their model.
+    pub fn with_model<'t>(&'t self, cpu: &str) -> impl Iterator<Item = &'t Tuning> {
+        self.versions.iter().filter(move |tuning| tuning.cpu.as_deref() == Some(cpu))
     }
 }

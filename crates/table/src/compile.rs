@@ -6,7 +6,8 @@ use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{AskedRecord, Identity, RowRecord, TABLE_MAGIC, TableHeader};
 
-use crate::{Architecture, CpuChoice, Flags, Version};
+use crate::architecture::{Architecture, Flags};
+use crate::tuning::{CpuChoice, Version};
 
 /// The bytes behind the records. Equal ones, such as empty lists, are stored once.
 struct Pool {

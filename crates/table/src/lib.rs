@@ -13,7 +13,9 @@
 mod architecture;
 mod check;
 mod compile;
+mod entries;
 mod error;
+mod fields;
 mod json;
 mod keys;
 mod place;
@@ -27,16 +29,15 @@ use serde_json::{Map, Value, json};
 use check::Faulty;
 use place::Path;
 
-pub use architecture::{Architecture, EntryRule, Flags, MachineNumber, Probe};
+pub use architecture::{Architecture, Flags, MachineNumber, Probe};
 pub use compile::{Asked, Assignment};
+pub use entries::EntryRule;
 pub use error::{Error, TableFault};
+pub use json::VERSION;
 pub use tuning::{CpuChoice, Property, Tuning, Version};
 
 /// The built-in table: arch-table.json.
 pub const BUILTIN: &str = include_str!("../../../arch-table.json");
-
-/// The only version of the JSON's layout.
-pub const VERSION: u32 = 1;
 
 /// Architectures, no two of which accept the same ELF header.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use dispatch_core::elf::{self, Class, Data};
 
-use crate::Architecture;
+use crate::architecture::Architecture;
 
 /// Address of the mapping: the largest page size of any emulated Linux, and Linux's default
 /// `vm.mmap_min_addr`.
@@ -44,8 +44,16 @@ impl Writer {
     }
 }
 
+impl Architecture {
+    /// A complete static program of about 100 bytes that exits with status 0. If it runs,
+    /// everything from the kernel's entry to the emulator works.
+    pub fn probe_elf(&self) -> Vec<u8> {
+        elf(self)
+    }
+}
+
 /// The probe: a static `ET_EXEC` file, mapped whole and readable and executable at [`BASE`].
-pub fn elf(architecture: &Architecture) -> Vec<u8> {
+fn elf(architecture: &Architecture) -> Vec<u8> {
     let &Architecture { class, data, .. } = architecture;
     let (header_size, segment_size) = (class.header_size(), class.program_header_size());
     let code_offset = u64::from(header_size + segment_size);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Unexpected};
 
-use crate::{Architecture, json};
+use crate::fields;
 
 /// A version, by its leading numbers: "7.2.22 (Debian …)" is 7.2.22.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +80,7 @@ pub struct Tuning {
 
 impl Tuning {
     /// Whether it is for emulators of `version`; `None` is an unknown version.
-    fn is_for(&self, version: Option<&Version>) -> bool {
+    pub(crate) fn is_for(&self, version: Option<&Version>) -> bool {
         match version {
             None => self.since.is_none() && self.before.is_none(),
             Some(version) => {
@@ -96,7 +96,7 @@ impl Tuning {
 #[serde(deny_unknown_fields)]
 pub struct Property {
     /// `pr_type`.
-    #[serde(rename = "type", deserialize_with = "json::hex_number")]
+    #[serde(rename = "type", deserialize_with = "fields::hex_number")]
     pub kind: u32,
     /// Names of its bits, lowest first.
     pub bits: Vec<String>,
@@ -128,36 +128,6 @@ pub struct CpuChoice<'t> {
     pub options: &'t [String],
     /// Bits of the row's property that `cpu` lacks.
     pub lacks: u32,
-}
-
-impl Architecture {
-    /// The choice for an emulator of `version`: the first of the row's tunings for it. The row's
-    /// own `cpu` replaces its models.
-    pub fn tuned(&self, version: Option<&Version>) -> CpuChoice<'_> {
-        let tuning = self.versions.iter().find(|tuning| tuning.is_for(version));
-        let tuned = tuning.map_or(CpuChoice::default(), |tuning| CpuChoice {
-            cpu: tuning.cpu.as_deref(),
-            larger_cpu: tuning.larger_cpu.as_deref(),
-            options: &tuning.options,
-            lacks: self.property.as_ref().map_or(0, |property| property.mask(&tuning.lacks)),
-        });
-        match self.cpu.as_deref() {
-            Some(cpu) => CpuChoice { cpu: Some(cpu), larger_cpu: None, lacks: 0, ..tuned },
-            None => tuned,
-        }
-    }
-
-    /// Whether the choice depends on the emulator's version.
-    pub fn is_tuned(&self) -> bool {
-        let by_version = |tuning: &Tuning| tuning.since.is_some() || tuning.before.is_some();
-        let gives = |tuning: &Tuning| !tuning.options.is_empty() || self.cpu.is_none() && tuning.cpu.is_some();
-        self.versions.iter().any(by_version) && self.versions.iter().any(gives)
-    }
-
-    /// The tunings that have `cpu` as their model.
-    pub fn with_model<'t>(&'t self, cpu: &str) -> impl Iterator<Item = &'t Tuning> {
-        self.versions.iter().filter(move |tuning| tuning.cpu.as_deref() == Some(cpu))
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use dispatch_core::elf::HeaderFault;
@@ -25,7 +24,7 @@ use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verd
 use crate::failure::{Doing, Failure};
 use crate::image::{Effective, emulators};
 use crate::output::json::Bytes;
-use crate::platform::host;
+use crate::platform::{files, host};
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
 use crate::program::invoked::{Invoked, c_string};
@@ -39,7 +38,7 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
     let program = Invoked::find(name, &[])?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
-    let len = program.file.read_at(&mut start, 0).map_err(unreadable)?;
+    let len = files::read_full(&program.file, &mut start, 0).map_err(unreadable)?;
     let start = &start[..len];
     let mut disk = Disk::default();
     let guest = GuestFile::of(disk.adopt(program.file.try_clone().map_err(unreadable)?), start);
@@ -125,7 +124,11 @@ fn plan(
     let planned = unseen.as_ref().is_none_or(|unseen| unseen.private);
     // A registered interpreter uses what its image knows; `run` asks the emulator.
     let image = match &guest {
-        Ok(file) if planned && image.is_none() => emulators::informed(effective, table, &file.guest)?,
+        Ok(file) if planned && image.is_none() => {
+            let view = effective.view()?;
+            let row = view.table.choose(&file.guest).ok();
+            row.and_then(|row| emulators::informed(&view, table, &row))
+        }
         _ => image,
     };
     let image = image.as_ref().unwrap_or(effective);

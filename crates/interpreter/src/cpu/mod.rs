@@ -6,7 +6,7 @@
 //!   these fields, in words;
 //! * `syscall`, `exit`, `enter`;
 //! * the symbol `_start`, which reserves `SPARE` words below the stack pointer and calls
-//!   `start::relocate` and `start::begin`;
+//!   `dispatch_relocate` and `dispatch_begin` (start.rs);
 //! * the symbols `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp` and `strlen`, which the compiler
 //!   calls.
 

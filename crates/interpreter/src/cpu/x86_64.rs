@@ -86,6 +86,8 @@ global_asm!(
     ".pushsection .text.start,\"ax\",@progbits",
     ".hidden __ehdr_start",
     ".hidden _DYNAMIC",
+    ".hidden dispatch_relocate",
+    ".hidden dispatch_begin",
     ".globl _start",
     ".type _start,@function",
     "_start:",
@@ -95,16 +97,14 @@ global_asm!(
     "and rsp, -16",
     "lea rdi, [rip + __ehdr_start]",
     "lea rsi, [rip + _DYNAMIC]",
-    "call {relocate}",
+    "call dispatch_relocate",
     "mov rdi, rbx",
     "lea rsi, [rip + __ehdr_start]",
-    "call {begin}",
+    "call dispatch_begin",
     "ud2",
     ".size _start, . - _start",
     ".popsection",
     spare = const SPARE * size_of::<usize>(),
-    relocate = sym crate::start::relocate,
-    begin = sym crate::start::begin,
 );
 
 // The entry address is passed in memory just below the new stack pointer, so that no register has
