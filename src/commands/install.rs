@@ -38,7 +38,7 @@ pub struct Args {
     pub contents: Contents,
     #[command(flatten)]
     pub place: Place,
-    /// Let set-user-ID programs and file capabilities never take effect
+    /// Ignore the set-ID bits and file capabilities of all programs
     #[arg(long)]
     no_credentials: bool,
     /// Do not register with the running kernel; implied by --root

@@ -104,7 +104,7 @@ fn conclude(
     }
     for (architecture, reason) in &changes.skipped {
         let reason = match reason {
-            Skipped::Native => "left out: runs without",
+            Skipped::Native => "left out: this machine runs such programs natively",
             Skipped::NoEmulator => "left out: no emulator",
         };
         columns.push([architecture.name.clone(), reason.to_owned(), String::new()]);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use dispatch_core::NAME;
 
-use super::{Doing, Failure, MEMFD_SETTING, show, text};
+use super::{Doing, Failure, MEMFD_SETTING, ProbeFault, show, text};
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +78,9 @@ impl fmt::Display for Failure {
             Failure::EntryExists { entry } => {
                 write!(f, "{}: was registered by another process meanwhile: see `{NAME} status`", show(entry))
             }
-            Failure::NotRegistered { entry } => write!(f, "{}: is not registered", show(entry)),
+            Failure::NotRegistered { entry } => {
+                write!(f, "{}: is not registered: see `{NAME} status`", show(entry))
+            }
             Failure::EntryTaken { entry, interpreter } => write!(
                 f,
                 "{}: is registered for {}: remove that package, or use `--replace`",
@@ -132,8 +134,12 @@ impl fmt::Display for Failure {
             Failure::ProbeFailed { architecture, fault, kept: true } => {
                 write!(f, "{architecture}: registered before, but its probe {fault}: use `--replace`")
             }
-            Failure::ProbeFailed { architecture, fault, kept: false } => {
+            // This fault has a remedy already.
+            Failure::ProbeFailed { architecture, fault: fault @ ProbeFault::Forbidden, kept: false } => {
                 write!(f, "{architecture}: not registered, as its probe {fault}")
+            }
+            Failure::ProbeFailed { architecture, fault, kept: false } => {
+                write!(f, "{architecture}: not registered, as its probe {fault}: check the emulator")
             }
             Failure::KernelTooOld { release } => write!(
                 f,
@@ -151,7 +157,7 @@ impl fmt::Display for Failure {
             Failure::Namespace { step, error } => {
                 write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error))
             }
-            Failure::CommandNotFound { command } => write!(f, "{}: no such command", show(command)),
+            Failure::CommandNotFound { command } => write!(f, "{}: no such command: check the path", show(command)),
             Failure::CommandRefused { command, error } => {
                 write!(f, "{}: cannot be executed: {}", show(command), text(error))
             }

@@ -11,7 +11,7 @@ use crate::output::Columns;
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
     name: String,
-    /// The file it was read from, or its path.
+    /// The file that it was read from, or its path.
     path: String,
     embedded: bool,
     version: String,

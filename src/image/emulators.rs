@@ -1,4 +1,4 @@
-//! The emulators to embed: where they are found, and what they say about themselves.
+//! The emulators to embed: finds them, and asks them for their versions.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,7 +24,7 @@ pub struct Source<'t> {
     pub architecture: &'t Architecture,
     /// Its file; for one from an image, the file that it was read from when that image was written.
     pub path: PathBuf,
-    /// The program of an image, if it comes from one.
+    /// The program of an image, if the emulator is taken from one.
     pub from_image: Option<FromImage>,
 }
 
@@ -42,7 +42,7 @@ impl<'t> Source<'t> {
         Source { architecture, path, from_image: None }
     }
 
-    /// The emulator that `image` has for `architecture`, if it has one.
+    /// The emulator for `architecture` that `image` embeds, if there is one.
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
@@ -101,7 +101,7 @@ impl EmulatorPlace {
     /// Reads `PATH` or `ARCH=PATH`.
     ///
     /// # Errors
-    /// The path is not a directory, and has no architecture in front.
+    /// The path is not a directory, and no architecture precedes it.
     pub fn parse(text: &OsStr) -> Result<Self, String> {
         let bytes = text.as_bytes();
         if let Some(equals) = bytes.iter().position(|byte| *byte == b'=') {
@@ -179,7 +179,7 @@ pub fn outside(embedded: &Embedded<'_>, image: &Effective) -> Result<File, Failu
         .map_err(|error| Failure::io(Doing::Make, name, error))
 }
 
-/// What probing an emulator has shown, when an image is written or when the emulator is about to
+/// The result of probing an emulator, when an image is written or when the emulator is about to
 /// run.
 #[derive(Clone, Debug)]
 pub struct Probed {
@@ -192,12 +192,12 @@ pub struct Probed {
 }
 
 impl Probed {
-    /// The same in the form for the table, for an emulator that is opened by its path.
+    /// The result as the table stores it, for an emulator that is opened by its path.
     pub fn assignment(&self) -> Assignment {
         Assignment { version: self.version.parse().ok(), plain: self.plain, ..Assignment::default() }
     }
 
-    /// Warns of what it refuses.
+    /// Prints the warning, if there is one.
     pub fn warn(&self) {
         self.warning.iter().for_each(warn);
     }
@@ -227,7 +227,7 @@ fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>)
     if given.is_empty() {
         return (false, None);
     }
-    // Without a path it cannot be tried; the result from when its image was written still holds.
+    // Without a path it cannot be tried. The result from when its image was written is still valid.
     if let Some(program) = source.from_image.as_ref().filter(|_| !memfd::has_paths()) {
         return (program.program.cpus.is_empty(), None);
     }
@@ -252,13 +252,13 @@ fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(|metadata| disk::identity(&metadata))
 }
 
-/// Probes the emulator of `architecture` that is opened by its path, if there is one. The result
-/// holds for this very file.
+/// Probes the emulator of `architecture` that is opened by its path, if there is one. The result is
+/// valid for this file only.
 pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
     let path = host::emulator(architecture)?;
     let file = identity(path)?;
     let probed = examine(&Source::of_file(architecture, path.to_owned()));
-    // It may have been replaced meanwhile.
+    // The file may have been replaced meanwhile.
     let same = identity(path) == Some(file);
     if !same {
         log::info!("{}: replaced while it was asked", show(path.as_os_str()));

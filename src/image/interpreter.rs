@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use dispatch_core::elf::{Header, PF_R, PF_X, PT_LOAD, ProgramHeader};
 
-/// The interpreter, as build.rs built it.
+/// The interpreter that build.rs built.
 const LINKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
 
 /// Alignment of the payload in the file and in memory, in bytes: a multiple of every page size.
@@ -17,7 +17,7 @@ const PT_NOTE: u32 = 4;
 /// end.
 pub(super) const SECTIONS: [std::ops::Range<usize>; 2] = [40..48, 58..64];
 
-/// The interpreter without the sections, which no loader looks at.
+/// The interpreter without its sections, which no loader reads.
 pub(super) fn interpreter() -> &'static [u8] {
     static CUT: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let header = Header::parse(LINKED).expect("the interpreter is an ELF file");
@@ -62,7 +62,7 @@ pub(super) fn attached(len: u64) -> Vec<u8> {
     file
 }
 
-/// Where a payload begins in the file, in bytes.
+/// Offset of a payload in the file, in bytes.
 pub(super) fn payload_offset() -> u64 {
     (interpreter().len() as u64).next_multiple_of(ALIGN)
 }

@@ -9,13 +9,13 @@ use goblin::elf::{Elf, reloc};
 
 use crate::failure::ProgramFault;
 
-/// Most bytes by which a program in memory may exceed its file, holes between segments and bss in
-/// front of others.
+/// Most bytes by which a program in memory may exceed its file: holes between segments, and bss in
+/// front of other segments.
 const MAX_HOLES: u64 = 64 << 20;
 /// Most segments that a program may have, gaps between them included.
 pub const MAX_SEGMENTS: usize = 32;
-/// `d_tag` of relocations in the compact form, which add to what is there and so cannot be applied
-/// twice.
+/// `d_tag` of relocations in the compact form. They add to the values in place, so they cannot be
+/// applied twice.
 const DT_RELR: u64 = 36;
 /// Size of `Elf64_Dyn` and of `Elf64_Rela`, in bytes.
 const DYN: usize = 16;
@@ -28,7 +28,7 @@ pub struct LaidOut {
     pub relocatable: bool,
     /// Lowest address.
     pub low: u64,
-    /// One past the highest.
+    /// One past the highest address.
     pub high: u64,
     /// Alignment, in bytes.
     pub align: u64,
@@ -36,13 +36,13 @@ pub struct LaidOut {
     pub entry: u64,
     /// Address of the program headers.
     pub phdr: u64,
-    /// How many there are.
+    /// Number of program headers.
     pub phnum: u64,
     /// Memory from `low` on, in whole pages.
     pub body: Vec<u8>,
-    /// Permissions, within the body and behind it.
+    /// Segments with their permissions, within the body and behind it.
     pub segments: Vec<SegmentRecord>,
-    /// Words to restore if it is not at the address that it is prelinked for; empty before
+    /// Words to restore if the program is not at the address that it is prelinked for; empty before
     /// [`LaidOut::prelink`].
     pub words: Vec<WordRecord>,
     dynamic: Option<u64>,
@@ -110,8 +110,8 @@ impl LaidOut {
     /// removes them from the list that the program applies when it starts. Returns whether that was
     /// possible; if not, nothing has changed.
     ///
-    /// In a static position-independent file they come first, `DT_RELACOUNT` of them; what is left
-    /// (IRELATIVE) has to see the CPU that it runs on.
+    /// In a static position-independent file they are the first `DT_RELACOUNT` relocations. The
+    /// rest (IRELATIVE) depends on the CPU that runs the program.
     pub fn prelink(&mut self, base: u64) -> bool {
         let Some(plan) = self.relocations() else { return false };
         let shift = base.wrapping_sub(self.low);
@@ -207,7 +207,7 @@ fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|index| dispatch_core::bytes::array(bytes, index * 8).map_or(0, u64::from_le_bytes))
 }
 
-/// The relocation type that adds the load address (`R_*_RELATIVE`); 0 where it is not known, and so
+/// The relocation type that adds the load address (`R_*_RELATIVE`); 0 if it is not known; then
 /// nothing is prelinked.
 fn relative(machine: u16) -> u32 {
     let is_relative = |kind: &u32| reloc::r_to_str(*kind, machine).ends_with("_RELATIVE");

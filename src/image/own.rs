@@ -14,18 +14,18 @@ use crate::platform::process;
 /// The file that this process was started from, even if its path now names another file.
 const OWN: &str = "/proc/self/exe";
 
-/// A path of the file that this process was started from. Without a /proc it is the one that it was
-/// started by.
+/// A path of the file that this process was started from. Without a /proc, it is the path given to
+/// execve(2).
 fn own_file() -> PathBuf {
     let own = PathBuf::from(OWN);
     if own.exists() { own } else { process::started_by().unwrap_or(own) }
 }
 
-/// The image that this process was started from, if it was.
+/// The image that this process was started from; `None` if it was started from another file.
 pub fn own() -> Option<OpenImage> {
     let path = own_file();
     let image = OpenImage::open(&path).ok().flatten()?;
-    // The path by which it was started may name another file by now.
+    // The path given to execve(2) may name another file by now.
     (path == Path::new(OWN) || image.is_of_this_build()).then_some(image)
 }
 

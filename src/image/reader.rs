@@ -30,7 +30,7 @@ const P_OFFSET: usize = 8;
 pub struct OpenImage {
     path: PathBuf,
     file: File,
-    /// Where the payload begins in the file.
+    /// Offset of the payload in the file.
     start: u64,
     len: u64,
     header: ImageHeader,
@@ -40,7 +40,7 @@ pub struct OpenImage {
 /// One program of an image, for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgramInfo {
-    /// Its number.
+    /// Its number in the image.
     pub number: u32,
     /// Its file name.
     pub name: String,
@@ -70,7 +70,7 @@ pub enum Effective {
 }
 
 impl Effective {
-    /// As the interpreter sees it.
+    /// The image, or the table, as the interpreter sees it.
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
@@ -85,7 +85,7 @@ impl Effective {
 }
 
 impl OpenImage {
-    /// Opens the image at `path`; `None` if it is something else.
+    /// Opens the image at `path`; `None` if the file is not an image.
     ///
     /// # Errors
     /// [`Failure::Io`], and [`Failure::DamagedImage`] for a file that begins as an image.
@@ -116,7 +116,7 @@ impl OpenImage {
         Ok(Some(image))
     }
 
-    /// Whether its interpreter is the one embedded in this command.
+    /// Whether the image's interpreter is the one embedded in this command.
     pub(super) fn is_of_this_build(&self) -> bool {
         let expected = attached(self.len);
         read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
@@ -147,7 +147,7 @@ impl OpenImage {
         self.image().map_err(|fault| self.damaged(fault))
     }
 
-    /// Its identity, in hexadecimal digits: the same that its interpreter answers when it is asked.
+    /// Its identity, in hexadecimal digits, as its interpreter gives it when it is asked.
     pub fn identity(&self) -> String {
         Digits(&self.header.identity).to_string()
     }
@@ -189,7 +189,7 @@ impl OpenImage {
         programs.collect()
     }
 
-    /// The emulators by their paths that were asked for their versions.
+    /// The emulators opened by path that were asked for their versions.
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
@@ -227,7 +227,7 @@ impl OpenImage {
         self.elf(&self.view()?.program(number).map_err(|fault| self.damaged(fault))?)
     }
 
-    /// The same for a program whose record is known already.
+    /// The same for a program whose record was read already.
     ///
     /// # Errors
     /// As [`OpenImage::program_elf`].
@@ -245,8 +245,8 @@ fn rows<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = Row<'t>> + u
     table.rows().filter_map(Result::ok).filter(move |row| number != COMMAND && row.program == number)
 }
 
-/// Makes a file of a body: its words as they were linked, each segment where it is in memory, and
-/// no sections.
+/// Makes an ELF file out of a body: words as they were linked, each segment at its place in memory,
+/// and no sections.
 fn unlay(file: &mut [u8], program: &Embedded<'_>) -> Option<()> {
     let low = program.record().low;
     for word in program.words() {

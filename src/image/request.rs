@@ -54,7 +54,7 @@ pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<()
     replacement.finish()
 }
 
-/// Writes an image with these emulators to a file that is not yet in its place.
+/// Writes an image with these emulators to a temporary file, which the caller puts in place.
 ///
 /// # Errors
 /// As [`writer::write`].
@@ -124,7 +124,7 @@ impl Contents {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
-        // An emulator that is always executed is of no use in the image.
+        // An emulator that is always executed cannot be used from the image.
         let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());
         if sources.is_empty() && !by_path {
             let from = self.from.iter().map(PathBuf::from).collect();

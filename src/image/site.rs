@@ -1,4 +1,4 @@
-//! Tables of the site's own, whose rows go into an image.
+//! The site's own tables, whose rows go into an image.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ impl Site {
     /// `table` with the rows in the files `*.json` of `directory`, in the order of their names.
     ///
     /// # Errors
-    /// A file cannot be read, or is no table; the message names it, and the row.
+    /// A file cannot be read, or is not a table; the message names the file and the row.
     pub fn merged(self, mut table: ArchTable, directory: &Path) -> Result<ArchTable, Failure> {
         if self.no_site {
             return Ok(table);
@@ -47,7 +47,7 @@ impl Site {
 /// `table` with the rows in the file at `path`.
 ///
 /// # Errors
-/// It cannot be read, or is no table.
+/// The file cannot be read, or is not a table.
 pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     let json =
         std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;

@@ -22,7 +22,7 @@ use crate::platform::host;
 
 /// Most words to restore for one program.
 const MAX_WORDS: usize = 3;
-/// One past the highest address of programs on `x86_64`, but for those that ask for more
+/// One past the highest address of programs on `x86_64`, except those that ask for more
 /// (`arch/x86/include/asm/page_64.h`, `DEFAULT_MAP_WINDOW`).
 const TOP: u64 = 1 << 47;
 /// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
@@ -45,7 +45,7 @@ pub struct Content<'c> {
     /// Prelink for hosts with this many random bits in mapping addresses (`vm.mmap_rnd_bits`); do
     /// not prelink without.
     pub prelink: Option<u32>,
-    /// The seed for addresses.
+    /// The seed for the addresses of prelinked programs.
     pub seed: u64,
 }
 
@@ -63,11 +63,11 @@ struct Writer<'f> {
     file: &'f File,
     /// Its path, for messages.
     path: &'f Path,
-    /// Where the payload begins in the file.
+    /// Offset of the payload in the file.
     start: u64,
     /// Everything but the bodies, from the start of the payload.
     meta: Vec<u8>,
-    /// Where the next body goes, in bytes from the start of the payload.
+    /// Offset of the next body, in bytes from the start of the payload.
     next: u64,
     records: Vec<ProgramRecord>,
     origins: Vec<OriginRecord>,
@@ -76,7 +76,7 @@ struct Writer<'f> {
     identity: Sha256,
 }
 
-/// Where a program comes from.
+/// The origin of a program.
 struct Origin<'o> {
     name: &'o str,
     path: &'o str,
@@ -102,8 +102,8 @@ pub fn write(
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&assignments(content, &probed));
     let json = content.table.json();
-    // Name and path of each, where bytes that are not UTF-8 may become three, and a version of 100
-    // characters.
+    // Each has a name, a path and a version. Invalid UTF-8 may grow to three bytes per byte; a
+    // version has at most 100 characters.
     let most = |path: &Path| 6 * path.as_os_str().len() + 512;
     let strings: usize = content.emulators.iter().map(|source| most(&source.path)).sum();
     let strings = strings + most(Path::new(&content.command.path));
@@ -166,12 +166,12 @@ pub fn write(
     writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
     let meta = std::mem::take(&mut writer.meta);
     writer.put(0, &meta).map_err(failed)?;
-    // Otherwise a payload without bodies would not end at a page boundary.
+    // Without this, a payload without bodies would not end at a page boundary.
     file.set_len(writer.start + writer.next).map_err(failed)?;
     file.write_all_at(&attached(writer.next), 0).map_err(failed)
 }
 
-/// Probes the emulators that the rows get: each architecture's first one.
+/// Probes the emulators that the rows use: the first one of each architecture.
 fn assignments<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
     let mut all: Vec<(&str, Assignment)> = Vec::new();
     for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
@@ -190,8 +190,8 @@ fn assignments<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str,
 
 /// The address that program `number` is prelinked for; `None` to leave it as it is.
 fn base(content: &Content<'_>, number: u64) -> Option<u64> {
-    // SplitMix64: inputs that are close give results that are not. It is written out here because
-    // the same seed gives the same image with every version of this command.
+    // SplitMix64 turns similar inputs into unrelated results. It is written out here so that the
+    // same seed gives the same image with every version of this command.
     let mut mixed = content.seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -200,10 +200,10 @@ fn base(content: &Content<'_>, number: u64) -> Option<u64> {
     Some(bases.start + mixed % (bases.end - bases.start))
 }
 
-/// Where prelinked programs go: to the lower end of the window in which the kernel begins to map
-/// files. The image itself is nearly always in that window. At run time the addresses between the
-/// two are reserved (docs/image-format.md). They are no more than the window has, and the addresses
-/// below it stay free for guests.
+/// Addresses for prelinked programs, at the lower end of the window in which the kernel begins to
+/// map files. The image itself is nearly always in that window. At run time the addresses between
+/// the two are reserved (docs/image-format.md). They are never more than the window, and the
+/// addresses below it stay free for guests.
 fn bases(random_bits: u32) -> Range<u64> {
     let window = 1 << (random_bits + PAGE_BITS);
     let start = TOP - window + BELOW;

@@ -1,9 +1,9 @@
 //! Predicts what systemd-binfmt does with a snippet at each boot (binfmt.d(5)).
 //!
-//! It reads the files of all its directories in the order of their names; of files with the same
-//! name, only the one in the first directory. An entry replaces an earlier one of the same name,
-//! and the last entry that accepts a program wins. So a snippet has to sort after others with
-//! entries for the same programs, such as Debian's `qemu-aarch64.conf`.
+//! systemd reads the files of all its directories in the order of their names. Of files with the
+//! same name, it reads only the one in the first directory. An entry replaces an earlier one of the
+//! same name, and the last entry that accepts a program wins. So a snippet has to sort after others
+//! with entries for the same programs, such as Debian's `qemu-aarch64.conf`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -16,16 +16,15 @@ use super::place::Place;
 use crate::failure::{show, warn};
 use crate::registry::RegisterLine;
 
-/// Where systemd looks; of files with the same name, the one in the first directory counts
-/// (systemd's `CONF_PATHS`).
+/// The directories that systemd reads, the first one first (systemd's `CONF_PATHS`).
 const DIRECTORIES: [&str; 5] =
     ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d", "/lib/binfmt.d"];
 /// The suffix of the file names.
 const ENDING: &str = "conf";
-/// The characters that begin a comment line.
+/// The characters that start a comment line.
 const COMMENTS: [u8; 2] = *b"#;";
 
-/// Warns if the lines of the snippet will not be in force after the next boot, and says why.
+/// Warns if the lines of the snippet will not take effect at the next boot, with the reason.
 pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     let snippet = place.on_disk(&place.snippet());
     let (Some(own), Some(name)) = (snippet.parent(), snippet.file_name()) else { return };
@@ -38,7 +37,7 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
             show(path.as_os_str()),
             show(snippet.as_os_str()),
         )),
-        // It does not exist yet.
+        // The snippet does not exist yet.
         None if directories.contains(&real(own)) => {}
         None => warn(format_args!(
             "{}: systemd does not look there, so nothing is registered at boot: link it into /etc/binfmt.d",
@@ -65,7 +64,7 @@ fn real(path: &Path) -> PathBuf {
 /// The files that systemd reads, by name.
 fn files(directories: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
     let mut files = BTreeMap::new();
-    // An unreadable directory is no reason to warn; most machines lack some of them.
+    // No warning if a directory cannot be read: most machines lack some of them.
     for file in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
         let path = file.path();
         let hidden = file.file_name().as_encoded_bytes().starts_with(b".");
@@ -81,7 +80,7 @@ fn winning(path: &Path, lines: &[RegisterLine]) -> Option<RegisterLine> {
     let text = fs::read(path).ok()?;
     let entries = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let entries = entries.filter(|line| line.first().is_some_and(|byte| !COMMENTS.contains(byte)));
-    // The kernel may accept a line that is not understood, but it is unknown for which programs.
+    // The kernel may accept a line that this parser does not, but its programs are unknown.
     entries.filter_map(|line| grammar::parse(line).ok()).find(|entry| {
         let overlaps =
             |ours: &RegisterLine| ours.rule().zip(entry.rule()).is_some_and(|(ours, its)| ours.overlaps(its));

@@ -13,12 +13,12 @@ use super::place::Place;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::files::{self, Replacement};
 
-/// Files that are being put in place. Unless they are kept, they are removed again and the old
-/// files restored.
+/// Files that are being put in place. If this is dropped before [`Installation::keep`], the old
+/// files are restored.
 #[derive(Debug)]
 pub struct Installation {
     done: Vec<Step>,
-    /// Released when everything is kept or undone.
+    /// The lock, released when everything is kept or undone.
     lock: Option<Flock<File>>,
 }
 
@@ -26,7 +26,7 @@ pub struct Installation {
 enum Step {
     Directory(PathBuf),
     New(PathBuf),
-    /// The old file, which has another name as long as this lives.
+    /// The old file under a temporary name; dropping this removes that.
     Replaced {
         path: PathBuf,
         before: TempPath,
@@ -34,13 +34,13 @@ enum Step {
 }
 
 impl Installation {
-    /// Begins an installation, and removes the remains of interrupted ones. Without the registry's
-    /// lock, the prefix is made and locked.
+    /// Begins an installation, and removes files that interrupted ones left. Without the registry's
+    /// lock, makes the prefix and locks it.
     ///
     /// # Errors
     /// [`Failure::Io`].
     pub fn begin(place: &Place, locked: bool) -> Result<Self, Failure> {
-        // All users must be able to read the installed files from the first moment.
+        // All users must be able to read the installed files from the start.
         umask(Mode::S_IWGRP | Mode::S_IWOTH);
         let mut installation = Installation { done: Vec::new(), lock: None };
         while !locked && installation.lock.is_none() {
@@ -61,7 +61,7 @@ impl Installation {
         let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|directory| !directory.exists()).collect();
         for directory in missing.into_iter().rev().filter(|directory| !directory.as_os_str().is_empty()) {
             match fs::create_dir(directory) {
-                // Another run has just made it.
+                // Another run made it just now.
                 Err(_) if directory.is_dir() => continue,
                 made => made.map_err(|error| Failure::io(Doing::Make, directory, error))?,
             }
@@ -117,12 +117,12 @@ impl Installation {
     /// Restores the old state.
     pub fn take_back(&mut self) {
         if !self.done.is_empty() {
-            log::info!("{} changes of files are taken back", self.done.len());
+            log::info!("files changed back: {}", self.done.len());
         }
         for step in self.done.drain(..).rev() {
             match step {
                 Step::Directory(path) => match fs::remove_dir(&path) {
-                    // Another process has put a file there by now.
+                    // Another process has put a file there meanwhile.
                     Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
                     removed => report(Doing::Remove, &path, removed),
                 },
@@ -149,7 +149,7 @@ fn kept(path: &Path, name: &Path) -> io::Result<()> {
     }
 }
 
-/// Reports a failure of undoing or cleaning up. The caller gets the failure that led here.
+/// Reports a failure of undoing or cleaning up. The caller gets the original failure.
 fn report(doing: Doing, path: &Path, result: io::Result<()>) {
     if let Err(error) = result {
         Failure::io(doing, path, error).report();

@@ -1,4 +1,4 @@
-//! Where an installation is, and which files belong to it.
+//! The place of an installation, and the files that belong to it.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use crate::failure::{Doing, Failure};
 use crate::image::OpenImage;
 use crate::platform::files;
 
-/// The paths below the prefix. The image is outside every PATH, since only the kernel has to start
+/// The paths below the prefix. The image is in no directory of PATH, because only the kernel starts
 /// it.
 const IMAGE: &str = "libexec/binfmt-dispatch/binfmt-dispatch";
 const COMMAND: &str = "bin/binfmt-dispatch";
@@ -25,7 +25,7 @@ const EARLIER_SNIPPET: &str = "lib/binfmt.d/binfmt-dispatch.conf";
 /// The target of the link.
 pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 
-/// Where an installation is.
+/// The place of an installation.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
     /// Directory that contains bin, lib and libexec. systemd reads snippets below /usr and
@@ -52,12 +52,12 @@ impl Place {
         self.prefix.join(IMAGE)
     }
 
-    /// The path of the link, likewise.
+    /// The path of the link in the target system.
     pub fn command(&self) -> PathBuf {
         self.prefix.join(COMMAND)
     }
 
-    /// The path of the snippet for systemd, likewise.
+    /// The path of the snippet for systemd in the target system.
     pub fn snippet(&self) -> PathBuf {
         self.prefix.join(SNIPPET)
     }
@@ -67,21 +67,21 @@ impl Place {
         [self.image(), self.command(), self.snippet()].map(|path| self.on_disk(&path))
     }
 
-    /// The path of the snippet of earlier versions, likewise.
+    /// The path in the target system of the snippet that earlier versions wrote.
     pub fn earlier_snippet(&self) -> PathBuf {
         self.prefix.join(EARLIER_SNIPPET)
     }
 
-    /// Directories that can be removed if they contained a file of the installation and are empty
-    /// now, on this system.
+    /// Directories of the installation's files, on this system. They can be removed once they are
+    /// empty.
     pub fn directories(&self) -> Vec<PathBuf> {
         let files = [self.image(), self.snippet()];
         files.iter().filter_map(|file| file.parent()).map(|directory| self.on_disk(directory)).collect()
     }
 
-    /// Keeps other runs from changing files below the prefix as long as the lock lives; `None` if
-    /// the prefix does not exist. This is for runs without a registry: any user can lock a
-    /// directory, and root must not have to wait for that.
+    /// Locks the prefix, which keeps other runs from changing files below it; `None` if it does not
+    /// exist. Only runs without a registry use this: any user can lock a directory, and root must
+    /// not have to wait for other users.
     ///
     /// # Errors
     /// The prefix cannot be read.
@@ -95,7 +95,7 @@ impl Place {
             };
             let lock = Flock::lock(directory, FlockArg::LockExclusive);
             let lock = lock.map_err(|(_, errno)| failed(errno.into()))?;
-            // A run that failed meanwhile may have removed the prefix that it had made.
+            // A run that failed meanwhile may have removed the prefix again.
             let file = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
             let locked = lock.metadata().map(file).map_err(failed)?;
             if path.metadata().is_ok_and(|metadata| file(metadata) == locked) {
@@ -104,7 +104,7 @@ impl Place {
         }
     }
 
-    /// Files left by runs that were killed, on this system.
+    /// Files on this system that killed runs left.
     pub fn left(&self) -> Vec<PathBuf> {
         [self.image(), self.snippet()].iter().flat_map(|path| files::left_beside(&self.on_disk(path))).collect()
     }

@@ -1,4 +1,4 @@
-//! The entries as text: lines for the kernel, and the file that systemd-binfmt reads.
+//! The entries as text: as lines for the kernel, and as the file that systemd-binfmt reads.
 
 use dispatch_table::Architecture;
 

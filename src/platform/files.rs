@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> io::Result<File> {
         false => Err(io::Error::other("not a regular file")),
     };
     regular(path.metadata()?)?;
-    // It may have become something else meanwhile.
+    // The path may lead to another file by now.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     regular(file.metadata()?)?;
     Ok(file)
@@ -49,25 +49,25 @@ pub fn read_full(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usiz
 #[derive(Debug)]
 pub struct Replacement {
     file: File,
-    /// Its temporary name, where it needs one.
+    /// Its temporary name, if it needs one.
     name: Option<TempPath>,
     path: PathBuf,
 }
 
 impl Replacement {
-    /// Begins an executable file that is to be at `path`.
+    /// Begins an executable file for `path`.
     ///
     /// # Errors
     /// [`Failure::Io`]: nothing can be written there, or something other than a file is there.
     pub fn begin(path: &Path) -> Result<Self, Failure> {
         let failed = |error| Failure::io(Doing::Write, path, error);
-        // A rename would replace a device or a pipe by a file.
+        // The rename would replace a device or a pipe with a file.
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
             Ok(metadata) if !metadata.is_file() => return Err(failed(io::Error::other("not a regular file"))),
             _ => {}
         }
-        // The umask applies, as it should for a program that a person writes.
+        // The umask applies, as for any file that a person creates.
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o755);
         // A file without a name leaves nothing behind if this process is killed. Not every file
@@ -84,13 +84,13 @@ impl Replacement {
         Ok(Replacement { file, name, path: path.to_owned() })
     }
 
-    /// Where it is being written.
+    /// The path to write to until then.
     pub fn staged(&self) -> PathBuf {
         let named = self.name.as_ref().map(|name| name.to_path_buf());
         named.or_else(|| memfd::path(&self.file)).unwrap_or_default()
     }
 
-    /// Where it will be.
+    /// The final path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -125,28 +125,28 @@ impl Replacement {
 
 /// Prefix of the names of files that are being put in place or removed.
 const TEMPORARY: &str = ".binfmt-dispatch-";
-/// How many random letters and digits follow.
+/// Number of random letters and digits that follow the prefix.
 const RANDOM: usize = 6;
 
-/// Makes a temporary file beside `path`. Made here, because the library would word errors its own
-/// way.
+/// Makes a temporary file in the directory of `path`. `tempfile` would do it, but adds its own
+/// words to errors.
 pub fn beside<F>(path: &Path, make: impl FnMut(&Path) -> io::Result<F>) -> io::Result<NamedTempFile<F>> {
     tempfile::Builder::new().prefix(TEMPORARY).rand_bytes(RANDOM).make_in(directory(path), make)
 }
 
-/// The files beside `path` left by runs that were killed.
+/// Files in the directory of `path` that killed runs left.
 pub fn left_beside(path: &Path) -> Vec<PathBuf> {
     let named = |name: &OsStr| {
         let random = name.as_encoded_bytes().strip_prefix(TEMPORARY.as_bytes());
         random.is_some_and(|random| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric))
     };
-    // A directory that cannot be read was not written to either.
+    // If the directory cannot be read, nothing was written to it either.
     let files = fs::read_dir(directory(path)).into_iter().flatten().flatten();
     let left = files.filter(|file| named(&file.file_name()) && file.file_type().is_ok_and(|kind| kind.is_file()));
     left.map(|file| file.path()).collect()
 }
 
-/// Where a file is; a bare name has the empty path as its parent.
+/// The directory of `path`. The parent of a bare name is the empty path, which cannot be opened.
 fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

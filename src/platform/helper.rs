@@ -1,5 +1,4 @@
-//! Starts this program as a helper, with the command `helper`, for tasks that this process cannot
-//! do.
+//! Starts this program as a helper, with the command `helper`, for tasks that need another process.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

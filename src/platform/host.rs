@@ -1,5 +1,5 @@
 //! The machine that this program was built for, as the built-in table describes it. A site's table
-//! may change emulators, but not what this machine is.
+//! may change emulators, but not the description of this machine.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -31,7 +31,7 @@ pub fn may_be_native(architecture: &Architecture) -> bool {
     architecture.native_on.contains(&row().name)
 }
 
-/// Where the emulator of `architecture` is: the path that the interpreter will use.
+/// The path of the emulator of `architecture`, as the interpreter will find it.
 pub fn emulator(architecture: &Architecture) -> Option<&Path> {
     let found = installed(architecture);
     match found {
@@ -57,10 +57,10 @@ pub fn page() -> u64 {
 /// Random bits in the page numbers of mappings, unless configured otherwise (arch/x86/Kconfig,
 /// `ARCH_MMAP_RND_BITS_MIN`).
 pub const MMAP_RND_BITS: u32 = 28;
-/// The most that a kernel accepts.
+/// The largest number that the kernel accepts.
 const MAX_MMAP_RND_BITS: u32 = 32;
 
-/// The number on this host; only root can read it.
+/// The number of random bits on this host; only root can read it.
 pub fn mmap_rnd_bits() -> u32 {
     let setting = std::fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").ok();
     let bits = setting.and_then(|setting| setting.trim().parse().ok());

@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// `MFD_EXEC`, as in `<linux/memfd.h>`: without it `vm.memfd_noexec=1` takes the permission to
-/// execute.
+/// `MFD_EXEC`, as in `<linux/memfd.h>`: without it, `vm.memfd_noexec=1` makes the file not
+/// executable.
 const MFD_EXEC: MFdFlags = MFdFlags::from_bits_retain(0x10);
 
 /// An empty executable file.
 ///
 /// # Errors
-/// EACCES where `vm.memfd_noexec` forbids it, and the other errors of `memfd_create(2)`.
+/// EACCES if `vm.memfd_noexec` forbids it, and the other errors of `memfd_create(2)`.
 pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
     let made = match memfd_create(name, flags | MFD_EXEC) {
-        // Linux before 6.3 does not know the flag, nor the setting.
+        // Linux before 6.3 has neither the flag nor the setting.
         Err(Errno::EINVAL) => memfd_create(name, flags),
         made => made,
     };
@@ -36,13 +36,13 @@ pub fn holding(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// The text shown in place of a path.
+/// The text that messages show in place of a path.
 pub const SHOWN: &str = "a file in memory";
 
 /// The directory where open files have paths.
 pub const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// Whether open files have paths: whether there is a /proc.
+/// Whether open files have paths, which takes a /proc.
 pub fn has_paths() -> bool {
     Path::new(DESCRIPTORS).exists()
 }

@@ -1,8 +1,8 @@
 //! A user namespace with a `binfmt_misc` of its own (Linux 6.7 and newer, commit 21ca59b365c0).
 //!
 //! True before: the process has one thread. True after: it is root in a new user namespace, and in
-//! a mount namespace whose changes no other process sees. The registry there is new and empty, and
-//! the only one that applies to its programs; the host's entries are hidden for good.
+//! a mount namespace whose changes no other process sees. The registry there is new and empty. It
+//! alone applies to the process's programs; they cannot reach the host's entries any more.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,13 +19,13 @@ use crate::failure::{Doing, Failure};
 
 /// The first kernel with a `binfmt_misc` for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
-/// Settings that forbid user namespaces: name, file, the value that forbids, one that allows; and
-/// whether they are for root too.
+/// Settings that can forbid user namespaces: name, a forbidding value, an allowing value, and
+/// whether they apply to root too.
 const SETTINGS: [Setting; 3] = [
     Setting { name: "user.max_user_namespaces", forbidding: "0", allowing: "15000", for_root: true },
-    // Debian's and Ubuntu's kernels.
+    // Kernels of Debian and Ubuntu.
     Setting { name: "kernel.unprivileged_userns_clone", forbidding: "0", allowing: "1", for_root: false },
-    // Ubuntu 23.10 and newer: the namespace can be made, but gives no rights.
+    // Ubuntu 23.10 and newer: the namespace can be made, but gives no privileges.
     Setting { name: "kernel.apparmor_restrict_unprivileged_userns", forbidding: "1", allowing: "0", for_root: false },
 ];
 
@@ -45,7 +45,8 @@ struct Setting {
 /// The kernel or the system forbids it; the message names the setting.
 pub fn enter() -> Result<(), Failure> {
     let (uid, gid) = (geteuid(), getegid());
-    // It must exist before, since only a process outside may map more than one id.
+    // The helper must be started first: only a process outside the namespace may map more than one
+    // id.
     let mapper = if uid.is_root() { Mapper::start() } else { None };
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
@@ -60,7 +61,7 @@ pub fn enter() -> Result<(), Failure> {
         .map_err(|errno| explain("make the mounts private", errno.into()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("binfmt_misc"), REGISTRY, Some("binfmt_misc"), flags, nothing).map_err(|errno| match errno {
-        // The module is not loaded for a user namespace, and the directory comes with it.
+        // The directory comes with the module, which the kernel does not load for a user namespace.
         Errno::ENODEV | Errno::ENOENT => Failure::NoBinfmtMisc,
         // The file system exists, but not for user namespaces.
         Errno::EPERM => match release().filter(|release| parse_release(release).is_some_and(|r| r < FIRST_KERNEL)) {
@@ -73,7 +74,7 @@ pub fn enter() -> Result<(), Failure> {
     Ok(())
 }
 
-/// A process that stays outside until it is told to map the ids.
+/// A helper process outside the namespace, which maps the ids when it is told to.
 struct Mapper {
     child: Child,
 }
@@ -82,23 +83,25 @@ impl Mapper {
     fn start() -> Option<Self> {
         let mut command = helper::command("write-maps");
         command.arg(process::id().to_string());
-        // If it may not map ids, that is no failure: one id will do.
+        // A failure to map ids is not reported: a single id is mapped instead.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Some(Mapper { child: child.ok()? })
     }
 
-    /// Has it map the ids; returns whether it did.
+    /// Has the helper map the ids; returns whether it succeeded.
     fn map(mut self) -> bool {
         let told = self.child.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
         self.child.wait().is_ok_and(|status| told && status.success())
     }
 }
 
-/// The other side of [`enter`]: maps every id of this namespace to itself in that of process `pid`,
-/// once a line comes in on standard input. If standard input ends before, nothing is mapped.
+/// The helper's part of [`enter`]: waits for a line on standard input, then maps every id of this
+/// namespace to itself in the namespace of process `pid`. If standard input ends without a line,
+/// nothing is mapped.
 ///
 /// # Errors
-/// This process may not map ids, as in a container without `CAP_SETUID`; then one id has to do.
+/// This process may not map ids, as in a container without `CAP_SETUID`. The caller then maps one
+/// id.
 pub fn write_maps(pid: u32) -> Result<(), Failure> {
     let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
     for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {
@@ -109,7 +112,7 @@ pub fn write_maps(pid: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Maps each inner id to itself, for the lines "inside outside count" of a map.
+/// The map that maps each id to itself, made from a map with lines "inside outside count".
 fn identity(map: &str) -> String {
     let line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -126,7 +129,7 @@ fn map_own(uid_map: &str, gid_map: &str) -> io::Result<()> {
     fs::write("/proc/self/gid_map", gid_map)
 }
 
-/// The setting that made `step` fail, if one is known to.
+/// The failure of `step`, with the setting that caused it, if that can be determined.
 fn explain(step: &'static str, error: io::Error) -> Failure {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let refused = matches!(errno, Some(Errno::EPERM | Errno::EACCES | Errno::ENOSPC | Errno::EUSERS));
@@ -146,7 +149,7 @@ fn release() -> Option<String> {
     Some(release.trim().to_owned())
 }
 
-/// The first two numbers of a kernel release.
+/// Major and minor version of a kernel release.
 fn parse_release(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
     Some((numbers.next()??, numbers.next()??))

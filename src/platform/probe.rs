@@ -24,11 +24,11 @@ use crate::failure::ProbeFault;
 /// How long a probe may take: usually milliseconds, but more on a loaded machine that is itself
 /// emulated.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Time between two checks whether a program has ended; its CPU time is exact all the same.
+/// Time between two checks whether a program has ended. It does not affect the measured CPU time.
 const INTERVAL: Duration = Duration::from_millis(1);
-/// A device that is empty to read, and accepts all that is written.
+/// A device that reads as empty and discards what is written.
 const NULL: &str = "/dev/null";
-/// Most bytes that are read of a program's output.
+/// Largest part of a program's output that is read, in bytes.
 const LONGEST_LINE: u64 = 1000;
 
 /// Runs `program`, the bytes of a probe, like any program: by path, through the kernel.
@@ -40,12 +40,12 @@ pub fn run(program: &[u8]) -> Result<(), ProbeFault> {
     prove(&mut command)
 }
 
-/// The file called `name`, so that a bare name is not looked up in PATH.
+/// `name` as a path with a slash, so that a bare name is not looked up in PATH.
 fn as_path(name: &Path) -> PathBuf {
     Path::new(".").join(name)
 }
 
-/// Runs `program` with `emulator`, which is given `options` and calls itself `name`.
+/// Runs `program` with `emulator`, which gets `options`, and `name` as its argv\[0\].
 ///
 /// # Errors
 /// As [`run`].
@@ -75,8 +75,8 @@ fn named(program: &[u8]) -> io::Result<TempPath> {
     Ok(file.into_temp_path())
 }
 
-/// The first line that `emulator` prints when it is given `option`; `None` if it does not end well,
-/// or not in time.
+/// The first line that `emulator` prints with `option`; `None` if it fails, or does not end in
+/// time.
 pub fn says(emulator: &Path, option: &str) -> Option<String> {
     let mut command = Command::new(as_path(emulator));
     command.arg(option).env_clear().stdin(nothing().ok()?).stdout(Stdio::piped()).stderr(nothing().ok()?);
@@ -92,7 +92,8 @@ fn prepared(program: &[u8]) -> Result<File, ProbeFault> {
     })
 }
 
-/// Runs `program` as [`run`] does: how it ended, and the first line on its standard error.
+/// Runs `program` as [`run`] does, and returns its exit status and the first line on its standard
+/// error.
 ///
 /// # Errors
 /// It was not started, or did not end.
@@ -101,8 +102,8 @@ pub fn end(program: &[u8]) -> Result<(ExitStatus, String), ProbeFault> {
     end_of(&mut command)
 }
 
-/// A command that is the open file `program`. The file has to stay open if it comes back: its path
-/// leads to it.
+/// A command that executes the open file `program`. If the file is returned too, it has to stay
+/// open, because the command's path leads to it.
 fn started(program: File) -> (Command, Option<File>) {
     match memfd::path(&program) {
         Some(path) => (Command::new(path), Some(program)),
@@ -114,8 +115,7 @@ fn started(program: File) -> (Command, Option<File>) {
     }
 }
 
-/// A file that is empty to read and accepts all that is written: /dev/null, or else a file in
-/// memory.
+/// /dev/null, or an empty file in memory if that cannot be opened.
 fn nothing() -> io::Result<Stdio> {
     match File::options().read(true).write(true).open(NULL) {
         Ok(null) => Ok(null.into()),
@@ -141,22 +141,22 @@ fn prove(command: &mut Command) -> Result<(), ProbeFault> {
     if status.success() {
         return Ok(());
     }
-    // Without the name of this program.
+    // The name of this program in front is removed.
     let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
     Err(ProbeFault::Ended { status, said })
 }
 
-/// A file of `program`, in memory, since /tmp may be mounted noexec. Not close-on-exec: an
-/// interpreter that is not given the open file (flag O) opens its path once more.
+/// A file in memory with the bytes `program`, because /tmp may be mounted noexec. It is not
+/// close-on-exec: without flag O an interpreter opens the file by its path.
 fn in_memory(program: &[u8]) -> io::Result<File> {
     memfd::holding(c"probe", MFdFlags::empty(), program)
 }
 
-/// Waits for a program to end; `None` if it did not within `patience`, or a signal came that is
-/// held back, and was killed.
+/// Waits for a program to end. Kills it and returns `None` if it did not end within `patience`, or
+/// if a blocked signal is pending.
 ///
 /// # Errors
-/// It cannot be waited for.
+/// As waitpid(2).
 pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + patience;
     loop {
@@ -164,7 +164,7 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
             return Ok(Some(status));
         }
         if Instant::now() > deadline || SignalGuard::is_over() {
-            // It may have ended just now; then there is nothing to kill.
+            // This fails if the program has just ended; then there is nothing to kill.
             let _ = child.kill();
             let _ = child.wait();
             return Ok(None);
@@ -174,12 +174,12 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStat
 }
 
 /// The first line that a program wrote before it ended. Its children may still have the stream
-/// open; they are not waited for.
+/// open, but are not waited for.
 fn first_line(stream: Option<impl Read + AsFd>) -> String {
     let mut bytes = Vec::new();
     let waits = |stream: &_| fcntl(stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_err();
     if let Some(stream) = stream.filter(|stream| !waits(stream)) {
-        // Text that cannot be read is not shown.
+        // Output that cannot be read is left out.
         let _ = stream.take(LONGEST_LINE).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned()

@@ -16,10 +16,11 @@ use nix::sys::signal::{SigSet, Signal};
 
 /// The path by which the kernel was told to start this process (`AT_EXECFN`).
 pub fn started_by() -> Option<PathBuf> {
-    // SAFETY: reads the auxiliary vector that the C library has kept.
+    // SAFETY: only reads the auxiliary vector, which the C library has kept.
     let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
     (address != 0).then(|| {
-        // SAFETY: a string on the initial stack, which stays (getauxval(3)).
+        // SAFETY: AT_EXECFN points to a string on the initial stack, which stays valid
+        // (getauxval(3)).
         let path = unsafe { CStr::from_ptr(address as *const c_char) };
         PathBuf::from(OsStr::from_bytes(path.to_bytes()))
     })
@@ -46,30 +47,30 @@ pub fn executes(command: &mut Command, program: File) {
 /// As getrandom(2).
 pub fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
-    // SAFETY: writes into what is borrowed for the call, and not beyond.
+    // SAFETY: writes at most `bytes.len()` bytes to `bytes`, which is borrowed for the call.
     let len = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    // So few come at once, or not at all (getrandom(2)).
+    // getrandom(2) returns up to 256 bytes completely, or fails.
     if len == bytes.len() as isize { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether `signal` was ignored when this program was started, as nohup(1) has it.
+/// Whether `signal` was ignored when this program was started, as with nohup(1).
 pub fn is_ignored(signal: Signal) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: changes nothing without a new action, and writes the present one to `action`, which
-    // is large enough.
+    // SAFETY: without a new action nothing is changed; the current one is written to `action`,
+    // which has the right type.
     let result = unsafe { libc::sigaction(signal as c_int, std::ptr::null(), action.as_mut_ptr()) };
     result == 0 && {
-        // SAFETY: written by the call, which has succeeded.
+        // SAFETY: the call has succeeded, so it has written `action`.
         let action = unsafe { action.assume_init() };
         action.sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Whether `signal` has come and is held back.
+/// Whether `signal` is pending: it has arrived, and is blocked.
 pub fn is_pending(signal: Signal) -> bool {
     let mut pending = *SigSet::empty().as_ref();
-    // SAFETY: writes a set over a set.
+    // SAFETY: writes a signal set to `pending`, which is one.
     let result = unsafe { libc::sigpending(&raw mut pending) };
-    // SAFETY: reads a set, of which this is a signal's number.
+    // SAFETY: reads the initialized set `pending`; `signal` is a valid signal number.
     result == 0 && unsafe { libc::sigismember(&raw const pending, signal as c_int) } == 1
 }

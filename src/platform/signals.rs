@@ -1,15 +1,16 @@
-//! Signals that end this program, and when they may.
+//! Delays the signals that would end this program.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::process;
 
-/// The signals with which people and service managers end programs.
+/// The signals that people and service managers use to end programs.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// Blocks the signals that end this program, as long as it exists: between removal and registration
-/// there is no entry. Signals that came meanwhile act afterwards. A long step in between asks
-/// [`SignalGuard::is_over`], and undoes everything before this is dropped.
+/// While it exists, signals that would end this program are blocked, because between the removal
+/// and the registration of an entry there is none. Signals that arrive meanwhile take effect
+/// afterwards. Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes
+/// before this is dropped.
 #[derive(Debug)]
 pub struct SignalGuard {
     before: Option<SigSet>,
@@ -18,9 +19,10 @@ pub struct SignalGuard {
 impl SignalGuard {
     /// Blocks the signals from now on.
     pub fn begin() -> Self {
-        // One that is ignored would wait as well, and look like one that ends the program.
+        // An ignored signal would be pending too if it were blocked, and look like one that ends
+        // the program.
         let signals: SigSet = SIGNALS.into_iter().filter(|signal| !process::is_ignored(*signal)).collect();
-        // Fails for an invalid argument only.
+        // This fails only if an argument is invalid.
         SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
     }
 

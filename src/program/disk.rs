@@ -1,5 +1,5 @@
-//! The file system for the stages, through the standard library. It records which emulators were
-//! tried.
+//! Gives the stages access to the file system, through the standard library, and records which
+//! emulators were tried.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{File, Metadata};
@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use crate::failure::{show, text};
 use crate::platform::files;
 
-/// Reads files, and remembers which ones it was asked to open.
+/// Reads files, and records which ones it was asked to open.
 #[derive(Default)]
 pub struct Disk {
     files: Vec<File>,
@@ -25,7 +25,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Takes a file that is open already.
+    /// Wraps a file that is open already.
     pub fn adopt(&mut self, file: File) -> usize {
         self.files.push(file);
         self.files.len() - 1
@@ -47,7 +47,7 @@ pub fn identity(metadata: &Metadata) -> Identity {
 }
 
 fn errno(error: &io::Error) -> i32 {
-    // One of the standard library's own has none.
+    // Errors that the standard library makes up itself have no number.
     error.raw_os_error().unwrap_or(Errno::EIO as i32)
 }
 

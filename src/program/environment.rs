@@ -1,4 +1,4 @@
-//! The environment that a program gets.
+//! The environment that a started program gets.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 

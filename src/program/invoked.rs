@@ -1,4 +1,4 @@
-//! A program that a person names. It is found as a shell would find it, and scripts are followed to
+//! A program that a person names. It is looked up as a shell does it, and scripts are followed to
 //! their interpreters.
 
 use std::ffi::{CString, OsStr, OsString};
@@ -16,11 +16,11 @@ use nix::unistd::{AccessFlags, access};
 use crate::failure::{self, Failure};
 use crate::platform::files;
 
-/// Number of `#!` lines that are followed (fs/exec.c, `exec_binprm`: five rewrites, of which
-/// binfmt-dispatch's is one).
+/// Most `#!` lines that are followed (fs/exec.c, `exec_binprm`: five rewrites, and binfmt-dispatch
+/// uses one of them).
 const MAX_SCRIPTS: usize = 4;
 
-/// A program as execve(2) gets it.
+/// A program, with its arguments for execve(2).
 #[derive(Debug)]
 pub struct Invoked {
     /// The file that decides which emulator runs.
@@ -29,7 +29,7 @@ pub struct Invoked {
     pub path: PathBuf,
     /// argv\[0\].
     pub argv0: OsString,
-    /// argv\[1\] and on.
+    /// argv from argv\[1\] on.
     pub args: Vec<OsString>,
     /// The scripts that led to it, the first one first.
     pub scripts: Vec<PathBuf>,
@@ -82,7 +82,7 @@ impl Invoked {
     }
 }
 
-/// A word as a shell would need it. Bytes that a terminal should not see are shown as `\xHH`.
+/// `word`, quoted for a shell. Bytes that could control a terminal are written as `\xHH`.
 pub fn quote(bytes: &[u8]) -> String {
     let shown = Text(bytes).to_string();
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
@@ -90,8 +90,8 @@ pub fn quote(bytes: &[u8]) -> String {
     match shown.as_bytes() == bytes {
         true if !shown.is_empty() && shown.chars().all(plain) => shown,
         true => quoted(&shown),
-        // The one form in which a shell understands the escapes; backslashes of the name itself
-        // included.
+        // Only `$'…'` makes a shell understand the escapes, so backslashes in the name are escaped
+        // too.
         false => {
             let escaped: Vec<String> = bytes
                 .utf8_chunks()
@@ -142,16 +142,16 @@ fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
     let mut start = [0; WINDOW];
     let len = file.read_at(&mut start, 0).ok()?;
     let line = start[..len].strip_prefix(b"#!")?;
-    // Blanks are spaces and tabs only: a carriage return is part of the name.
+    // Only spaces and tabs separate words: a carriage return is part of the name.
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let whole = len < WINDOW || line.contains(&b'\n');
-    // The kernel takes a NUL for the end of a string.
+    // For the kernel, a NUL ends the string.
     let line = line.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
     let line = &line[line.iter().position(|byte| !blank(byte))?..];
     let (interpreter, option) = match line.iter().position(blank) {
         Some(end) => line.split_at(end),
         None if whole => (line, &b""[..]),
-        // Cut off, it would be the name of another file.
+        // A name that was cut off would be that of another file.
         None => return None,
     };
     let string = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
@@ -161,8 +161,8 @@ fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
     Some((string(interpreter).into(), option.map(string)))
 }
 
-/// A string for the kernel: one of the command line, of the environment, or the path of a file that
-/// exists.
+/// A string for the kernel. It comes from the command line or the environment, or is the path of an
+/// existing file, so it contains no NUL.
 pub fn c_string(string: &OsStr) -> CString {
     CString::new(string.as_bytes()).expect("what the kernel has given or taken has no NUL in it")
 }

@@ -1,4 +1,4 @@
-//! A program that a person names, and its properties for the kernel and the stages.
+//! A program that a person names, and the properties of it that the kernel and the stages use.
 
 pub mod disk;
 pub mod environment;

@@ -1,5 +1,5 @@
-//! Collects the input of the kernel's rule for privileges from this process and a file.
-//! [`dispatch_core::privilege`] decides.
+//! Collects the input for the kernel's privilege rules from this process and a file.
+//! [`dispatch_core::privilege`] applies the rules.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,25 +17,26 @@ use rustix::thread::{self, CapabilitiesSecureBits, CapabilitySet, CapabilitySets
 
 /// The extended attribute that holds a file's capabilities (capabilities(7)).
 const ATTRIBUTE: &str = "security.capability";
-/// Its longest form, in bytes: `VFS_CAP_REVISION_3`.
+/// Length of its longest form, in bytes: `VFS_CAP_REVISION_3`.
 const LONGEST: usize = 24;
-/// The id that stands for all that the user namespace does not have (/proc/sys/kernel/overflowuid).
+/// The id that the kernel shows for ids that the user namespace does not map
+/// (/proc/sys/kernel/overflowuid).
 const OVERFLOW: u32 = 65534;
 
 /// The privileges of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The decision of the kernel.
+    /// The privileges that the kernel gives.
     pub privileges: Privileges,
-    /// Why the file's set-id bits have no effect.
+    /// The reason if the file's set-ID bits have no effect.
     pub ignored: Option<Ignored>,
 }
 
-/// The privileges of a start by this process, where those of `file` count; without a file, none
-/// count. If a sandbox forbids a question, the answer is that privileges could be gained.
+/// The privileges of a program that this process starts, including those that `file` adds; `None`
+/// adds none. If a sandbox forbids a query, privileges are assumed to be possible.
 ///
 /// # Errors
-/// The file cannot be looked at.
+/// The file's metadata cannot be read.
 pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
     let groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
     let held = thread::capabilities(None).ok();
@@ -63,11 +64,11 @@ pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
 /// Capabilities, one bit each.
 struct Found {
     held: u64,
-    /// Those that the kernel knows.
+    /// The capabilities that the kernel knows.
     known: u64,
 }
 
-/// The capabilities for which `is_set` says so.
+/// All capabilities that the kernel knows, and those for which `is_set` returns true.
 fn every(is_set: impl Fn(CapabilitySet) -> rustix::io::Result<bool>) -> Found {
     let mut found = Found { held: 0, known: 0 };
     for bit in (0..u64::BITS).map(|number| 1 << number) {
@@ -81,7 +82,8 @@ fn every(is_set: impl Fn(CapabilitySet) -> rustix::io::Result<bool>) -> Found {
 fn look_at(file: &File, known: u64) -> io::Result<Credited> {
     let metadata = file.metadata()?;
     let mut attribute = [0; LONGEST];
-    // Without any, of another namespace (EOVERFLOW), or on a file system that has none.
+    // It fails if the file has no capabilities, if they are for another namespace (EOVERFLOW), or
+    // if the file system does not support them.
     let len = fgetxattr(file, ATTRIBUTE, &mut attribute).unwrap_or(0);
     let (uids, gids) = (id_map("/proc/self/uid_map"), id_map("/proc/self/gid_map"));
     Ok(Credited {
@@ -93,22 +95,22 @@ fn look_at(file: &File, known: u64) -> io::Result<Credited> {
     })
 }
 
-/// `id`, if the user namespace has it. The kernel shows those that it has not as 65534; where that
-/// is also an id of its own, which only a namespace with more than 65534 ids has, such a file more
-/// probably belongs to a user outside.
+/// `id`, if the user namespace maps it. The kernel shows an id that is not mapped as 65534. A
+/// namespace with more than 65534 ids can map 65534 itself, but such a file more likely belongs to
+/// a user outside.
 fn mapped(id: u32, map: &[Range]) -> Option<u32> {
     let everything = map.is_empty() || map.iter().any(|range| range.inside == 0 && range.len == u32::MAX);
     Some(id).filter(|id| everything || *id != OVERFLOW)
 }
 
-/// A line of a user namespace's map.
+/// A line of a user namespace's uid or gid map.
 struct Range {
     inside: u32,
     outside: u32,
     len: u32,
 }
 
-/// Without /proc, empty.
+/// The map in the file at `path`; empty without /proc.
 fn id_map(path: &str) -> Vec<Range> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(range).collect()
@@ -119,15 +121,15 @@ fn range(line: &str) -> Option<Range> {
     Some(Range { inside: numbers.next()??, outside: numbers.next()??, len: numbers.next()?? })
 }
 
-/// The capabilities that `attribute` describes (struct `vfs_ns_cap_data`), in so far as the kernel
-/// knows them, if they are for this user namespace or one above: the root that they belong to has
-/// to be root there. getxattr(2) tells which uid that is here, and leaves it out if it is 0, or
-/// none, and they count (security/commoncap.c, `cap_inode_getsecurity`).
+/// The capabilities in `attribute` (struct `vfs_ns_cap_data`) that the kernel knows. They count
+/// only in user namespaces whose root is the uid that they are for, and in namespaces below those.
+/// getxattr(2) translates that uid for this namespace. It leaves the uid out if the capabilities
+/// count here and the uid is 0 or not mapped (security/commoncap.c, `cap_inode_getsecurity`).
 fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilities> {
     let word = |index: usize| bytes::array(attribute, index * 4).map(u32::from_le_bytes);
     let magic = word(0)?;
-    // VFS_CAP_REVISION_1 has one pair of words, the others two; VFS_CAP_REVISION_3 has a uid behind
-    // them.
+    // VFS_CAP_REVISION_1 has one pair of words, the others have two; in VFS_CAP_REVISION_3 a uid
+    // follows.
     let (pairs, root) = match magic >> 24 {
         1 => (1, 0),
         2 => (2, 0),
@@ -150,7 +152,7 @@ fn capabilities(attribute: &[u8], known: u64, map: &[Range]) -> Option<Capabilit
 mod tests {
     use super::*;
 
-    /// An attribute of these words.
+    /// An attribute with these words.
     fn read(words: &[u32], map: &str) -> Option<Capabilities> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let map: Vec<Range> = map.lines().filter_map(range).collect();

@@ -1,5 +1,4 @@
-//! Entries of the kernel's registry: reading them, telling whose they are, choosing and changing
-//! them.
+//! Entries of the kernel's registry: reads them, finds their owners, and chooses and changes them.
 
 mod mount;
 pub mod own_programs;

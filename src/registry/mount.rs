@@ -31,18 +31,19 @@ pub struct Registry {
     directory: PathBuf,
 }
 
-/// Keeps other runs of this command from changing entries.
+/// A lock that keeps other runs of this command from changing entries.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "it is released when dropped")] Flock<File>);
 
 impl Registry {
-    /// The registry at `directory`, in general [`crate::defaults::REGISTRY`].
+    /// The registry at `directory`, usually [`crate::defaults::REGISTRY`].
     ///
     /// # Errors
-    /// There is none: the kernel lacks it, nothing is mounted there, or something else is.
+    /// There is no registry: the kernel does not support it, nothing is mounted there, or something
+    /// else is.
     pub fn open(directory: &Path) -> Result<Self, Failure> {
         let directory = directory.to_owned();
-        // Opening, unlike looking, makes autofs mount what it stands for.
+        // Opening the directory makes autofs mount the file system; stat(2) does not.
         let opened = File::open(&directory).and_then(|file| Ok(fstatfs(&file)?));
         match opened.map(|stat| stat.filesystem_type()) {
             Ok(BINFMTFS_MAGIC) => Ok(Registry { directory }),
@@ -58,7 +59,7 @@ impl Registry {
         }
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -82,8 +83,8 @@ impl Registry {
         Ok(self.enabled()? && usual.is_none_or(|usual| device(&self.directory) == Some(usual)))
     }
 
-    /// All entries, the newest first. An entry that is not understood is left out with a warning;
-    /// one that is removed meanwhile, silently.
+    /// All entries, the newest first. An entry that cannot be parsed is left out with a warning. An
+    /// entry that is removed meanwhile is left out silently.
     ///
     /// # Errors
     /// The directory or an entry cannot be read.
@@ -122,7 +123,8 @@ impl Registry {
     }
 
     /// Waits until no other run changes entries, and keeps other runs from it while the lock lives.
-    /// The directory itself is not locked: any user could open it, and make root wait.
+    /// The directory itself is not used as the lock, because any user could lock it and make root
+    /// wait.
     ///
     /// # Errors
     /// Permission is denied.
@@ -161,7 +163,7 @@ impl Registry {
     /// Removes the entry with this name.
     ///
     /// # Errors
-    /// There is none, or permission is denied.
+    /// There is no such entry, or permission is denied.
     pub fn unregister(&self, name: &OsStr) -> Result<(), Failure> {
         self.write_to_entry(name, REMOVE)?;
         log::info!("{}: removed from the registry", show(name));
@@ -199,7 +201,7 @@ impl Registry {
     }
 }
 
-/// The kernel reads a line from one write(2): half of one would be another line.
+/// The kernel takes each write(2) for a whole line, so a line must not be split.
 fn write_at_once(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     match file.write(bytes)? {
         written if written == bytes.len() => Ok(()),
@@ -211,10 +213,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))
 }
 
-/// Whether the file system type is known; a module that is not loaded is not.
+/// Whether the kernel knows the file system type; false if its module is not loaded.
 fn kernel_has_binfmt_misc() -> bool {
-    // Without /proc nothing is known; then the mount, which would load the module, is the better
-    // advice.
+    // Without /proc, assume that it is known: the advice is then to mount it, and mount(8) loads
+    // the module.
     fs::read("/proc/filesystems").map_or(true, |text| {
         text.split(|byte| *byte == b'\n')
             .any(|line| line.split(|byte| *byte == b'\t').any(|word| word == b"binfmt_misc"))

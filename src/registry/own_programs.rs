@@ -13,12 +13,12 @@ use crate::failure::Failure;
 use crate::platform::{host, probe};
 use binfmt_misc::{Entry, RegisterLine};
 
-/// Programs of this machine. Under an emulator, the first path is answered by the emulator; the
-/// second is the file that the kernel really started.
+/// Programs of this machine. Under an emulator, the emulator fakes the first path; the second one
+/// still leads to the file that the kernel started.
 const PROGRAMS: [&str; 3] = ["/proc/self/exe", "/proc/thread-self/exe", "/bin/sh"];
 
-/// All programs that a host runs natively. Its kernel does not look at `EI_OSABI`, so a rule for
-/// unusual values of that would still match native programs.
+/// All programs that a host runs natively. Its kernel does not look at `EI_OSABI`, so a rule that
+/// only accepts unusual values of it can still match native programs.
 #[derive(Debug)]
 pub struct HostPrograms {
     architecture: String,
@@ -26,7 +26,7 @@ pub struct HostPrograms {
 }
 
 impl HostPrograms {
-    /// Those of the host that `row` of the built-in table describes.
+    /// The programs of the host that `row` of the built-in table describes.
     pub fn of(row: &Architecture) -> Self {
         let widened = |rule: Rule| {
             let mut mask = rule.mask().to_vec();
@@ -37,7 +37,7 @@ impl HostPrograms {
         HostPrograms { architecture: row.name.clone(), rules }
     }
 
-    /// Refuses a line that would get any of them.
+    /// Refuses a line that matches any of them.
     ///
     /// # Errors
     /// [`Failure::CapturesPrograms`].
@@ -51,7 +51,8 @@ impl HostPrograms {
     }
 }
 
-/// The programs of this machine: the starts of some, and what the built-in table says of all.
+/// The programs of this machine: the first bytes of some, and the rules for all from the built-in
+/// table.
 #[derive(Debug)]
 pub struct OwnPrograms {
     starts: Vec<(PathBuf, Vec<u8>)>,
@@ -59,7 +60,7 @@ pub struct OwnPrograms {
 }
 
 impl OwnPrograms {
-    /// Reads those that are there.
+    /// Reads the programs that exist.
     pub fn read() -> Self {
         let start = |path: &str| {
             let mut start = Vec::new();
@@ -70,8 +71,8 @@ impl OwnPrograms {
         OwnPrograms { starts, all: HostPrograms::of(host::row()) }
     }
 
-    /// Refuses a line that would start the interpreter for one of them. The interpreter would then
-    /// be started for itself, without end, for every program of the machine.
+    /// Refuses a line that matches one of them. The interpreter is a native program too, so the
+    /// kernel would start it for itself, in an endless loop, whatever program is started.
     ///
     /// # Errors
     /// [`Failure::CapturesHost`] and [`Failure::CapturesPrograms`].
@@ -86,9 +87,9 @@ impl OwnPrograms {
     }
 }
 
-/// Whether this machine runs programs of `architecture` natively. The table says whether it may.
-/// Whether it does is found by running the architecture's probe, unless one of `entries` would
-/// match it. Without `probing`, the table alone decides.
+/// Whether this machine runs programs of `architecture` natively. The table says whether it may. To
+/// find out whether it does, the architecture's probe is run, unless one of `entries` matches it.
+/// Without `probing`, the table alone decides.
 pub fn runs(architecture: &Architecture, entries: &[Entry], probing: bool) -> bool {
     if !host::may_be_native(architecture) {
         return false;

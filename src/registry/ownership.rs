@@ -1,9 +1,9 @@
 //! Which entries of the registry belong to binfmt-dispatch, and may be changed.
 //!
 //! An entry belongs to binfmt-dispatch ("ours" in the code) if it has a name from the table and its
-//! interpreter says so (question.rs). QEMU's packages use the same names; this is on purpose, since
-//! other tools look for them. If the interpreter cannot be asked, the file at its path decides,
-//! although the kernel may have another file open.
+//! interpreter confirms it (question.rs). QEMU's packages use the same names; this is on purpose,
+//! since other tools look for them. If the interpreter cannot be asked, the file at its path
+//! decides, although the kernel may have another file open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -21,14 +21,14 @@ use crate::platform::memfd::DESCRIPTORS;
 use binfmt_misc::Entry;
 use dispatch_core::Rule;
 
-/// An entry that the table describes, and the registered entry of the same name.
+/// An entry as the table describes it, and the registered entry of the same name.
 #[derive(Debug)]
 pub struct RegisteredRow<'t> {
     /// The architecture.
     pub architecture: &'t Architecture,
     /// Name and rule.
     pub described: EntryRule,
-    /// The registered entry of this name.
+    /// The registered entry of this name, if there is one.
     pub registered: Option<Entry>,
     /// Whether the registered entry belongs to binfmt-dispatch.
     pub ours: bool,
@@ -36,7 +36,7 @@ pub struct RegisteredRow<'t> {
     pub identity: Option<Identity>,
 }
 
-/// Looks up everything that the table describes in `entries`. `ask` asks an entry's interpreter
+/// Looks up all entries that the table describes among `entries`. `ask` asks an entry's interpreter
 /// ([`Asker::ask`]). If that gives no answer, an interpreter at `image` counts as an image even if
 /// the file is gone.
 ///
@@ -77,15 +77,15 @@ pub fn overlapping<'e>(name: &OsStr, rule: Option<&Rule>, entries: &'e [Entry]) 
     entries.iter().filter(overlaps).collect()
 }
 
-/// An entry's interpreter, for a person: the path of a descriptor would say nothing.
+/// An entry's interpreter, for display. The path of a descriptor would not help a reader.
 pub fn show(interpreter: &Bytes, ours: bool) -> String {
     let private = ours && Path::new(OsStr::from_bytes(interpreter.as_bytes())).starts_with(DESCRIPTORS);
     if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
 }
 
-/// The temporary entries that interrupted runs left in `entries`, in which `known` was found.
-/// Entries with such names that belong to others are left out. `ask` is as for [`look_up`]: for the
-/// run that made the entry, its path may have meant another file.
+/// The temporary entries that interrupted runs left in `entries`, in which `known` was looked up.
+/// Entries of other software with such names are left out. `ask` is as for [`look_up`]; it is
+/// needed because the path may have named another file for the run that made the entry.
 pub fn leftovers(
     known: &[RegisteredRow<'_>],
     entries: &[Entry],
@@ -124,13 +124,14 @@ pub fn leftovers(
     found
 }
 
-/// Whether `unshare` made the entry: the path of its image is that of a descriptor, closed by now.
+/// Whether `unshare` made the entry: the path of its image is that of a descriptor, which is closed
+/// by now.
 fn is_private(entry: &Entry, described: &EntryRule) -> bool {
     entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
 }
 
-/// Files that were read, each with its identity if it is an image. Many entries share one, and
-/// images are large.
+/// Files that were read already, each with its identity if it is an image. Many entries share a
+/// file, and images are large.
 #[derive(Default)]
 struct Images(BTreeMap<PathBuf, Option<String>>);
 

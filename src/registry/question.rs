@@ -1,10 +1,9 @@
 //! Asks an entry's interpreter which file it is.
 //!
-//! With flag F the kernel starts the file that it opened at registration. Its path may be gone by
-//! now, or mean another file than where it was registered. So the interpreter is started for a
-//! question: the architecture's probe with a mark in bytes that no generated rule compares. An
-//! interpreter of binfmt-dispatch answers with its version and its image's identity; any other runs
-//! the probe, which ends at once.
+//! With flag F the kernel starts the file that it opened at registration. By now its path may be
+//! gone, or name another file. So the interpreter is started with a question: the architecture's
+//! probe with a mark in bytes that no generated rule compares. An interpreter of binfmt-dispatch
+//! answers with its version and its image's identity; any other runs the probe, which ends at once.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -27,7 +26,7 @@ const DIGITS: usize = 64;
 /// The answer of an interpreter of binfmt-dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Its version.
+    /// The version of the interpreter.
     pub version: String,
     /// The identity of its image ([`crate::image::OpenImage::identity`]).
     pub image: String,
@@ -36,10 +35,10 @@ pub struct Identity {
 /// How an entry's interpreter reacted to the question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It is binfmt-dispatch. Without an identity, it printed an error instead of answering, as a
-    /// damaged image does.
+    /// It is binfmt-dispatch. The identity is missing if it printed an error instead of an answer,
+    /// as a damaged image does.
     Ours(Option<Identity>),
-    /// It ran the question as a program, so it is other software.
+    /// It is other software: it ran the question as a program.
     Nothing,
 }
 
@@ -50,9 +49,9 @@ pub struct Asker<'a> {
     entries: &'a [Entry],
     /// The compiled table.
     table: Vec<u8>,
-    /// Whether that registry applies to programs that this process starts.
+    /// Whether the registry applies to programs that this process starts.
     live: bool,
-    /// Interpreters that did not end: each is waited for once, not for each of its entries.
+    /// Interpreters that did not end. They are not asked again for their other entries.
     hung: RefCell<BTreeSet<PathBuf>>,
 }
 
@@ -83,17 +82,19 @@ impl<'a> Asker<'a> {
             }
         };
         let heard = match &said {
-            Some(Said::Ours(Some(Identity { version, image }))) => format!("ours, version {version}, image {image}"),
+            Some(Said::Ours(Some(Identity { version, image }))) => {
+                format!("binfmt-dispatch, version {version}, image {image}")
+            }
             Some(Said::Ours(None)) => "binfmt-dispatch, without an identity".to_owned(),
-            Some(Said::Nothing) => "somebody else's".to_owned(),
+            Some(Said::Nothing) => "other software".to_owned(),
             None => "no answer".to_owned(),
         };
         log::info!("{}: its interpreter was asked: {heard}", show(&entry.name));
         said
     }
 
-    /// Runs the architecture's probe with `entry`, by the kernel. `None` where that does not take
-    /// it.
+    /// Has the kernel run the architecture's probe through `entry`. `None` if the entry would not
+    /// get the probe.
     pub fn try_probe(&self, entry: &Entry, architecture: &Architecture) -> Option<Result<(), ProbeFault>> {
         let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
         self.is_taken_by(entry, &program).then(|| probe::run(&program))
@@ -105,8 +106,8 @@ impl<'a> Asker<'a> {
         self.live && winner.is_some_and(|winner| winner.name == entry.name)
     }
 
-    /// A question that the entry takes. Any interpreter for the architecture can run it: it is a
-    /// program of its table's row.
+    /// A question that the entry matches. Any interpreter for the architecture can run it, because
+    /// it is a program that the row describes.
     fn question(&self, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
         let mut program = architecture.probe_elf();
         program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
@@ -115,7 +116,8 @@ impl<'a> Asker<'a> {
         Guest::asks(&program).then_some(program)
     }
 
-    /// `program`, changed to match the entry, if it is still one of the architecture.
+    /// `program`, changed to match the entry; `None` if it would no longer be a program of the
+    /// architecture.
     fn fitted(&self, mut program: Vec<u8>, entry: &Entry, architecture: &Architecture) -> Option<Vec<u8>> {
         let rule = entry.rule()?;
         for ((byte, magic), mask) in program.iter_mut().zip(rule.magic()).zip(rule.mask()) {

@@ -19,12 +19,12 @@ use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
 use binfmt_misc::{Entry, RegisterLine};
 
-/// The request.
+/// The requested state of the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal<'r, 't> {
-    /// The architectures there are.
+    /// All known architectures.
     pub table: &'t ArchTable,
-    /// The requested ones; `None` for all.
+    /// The requested architectures; `None` for all.
     pub named: Option<&'r [&'t Architecture]>,
     /// The interpreter to register.
     pub interpreter: Interpreter<'r>,
@@ -39,9 +39,9 @@ pub struct Goal<'r, 't> {
 pub enum Replace {
     /// Entries of binfmt-dispatch that differ.
     Different,
-    /// All entries of binfmt-dispatch, since the file has changed.
+    /// All entries of binfmt-dispatch, because the image has changed.
     Ours,
-    /// All, whoever registered them.
+    /// All entries, whoever registered them.
     All,
 }
 
@@ -50,7 +50,7 @@ pub enum Replace {
 pub struct Changes<'t> {
     /// The architectures.
     pub items: Vec<Item<'t>>,
-    /// Architectures left out, none of them asked for by name.
+    /// Architectures left out; none of them was requested by name.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
     /// Entries of binfmt-dispatch.
     ours: Vec<Entry>,
@@ -63,20 +63,20 @@ pub struct Changes<'t> {
 pub struct Item<'t> {
     /// The architecture.
     pub architecture: &'t Architecture,
-    /// Its entries as they will be.
+    /// Its entries after the changes.
     pub lines: Vec<RegisterLine>,
-    /// None where every entry is there already.
+    /// Its changes; empty if all entries are registered already.
     pub changes: Vec<Change>,
 }
 
 /// The outcome for one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its probe ran, and something had to be registered for that.
+    /// It is registered now, and its probe ran.
     Ok,
-    /// It was registered; no probe was run.
+    /// It is registered now; no probe was run.
     Registered,
-    /// It was there before.
+    /// It was registered before.
     Kept,
     /// Its probe did not run.
     Failed,
@@ -85,7 +85,7 @@ pub enum Outcome {
 /// Opens the registry, which must not be disabled as a whole.
 ///
 /// # Errors
-/// There is none, or it is disabled.
+/// There is no registry, or it is disabled.
 pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
     let registry = Registry::open(mount)?;
     if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
@@ -116,7 +116,7 @@ pub fn finish_leftovers(
     let known = ownership::look_up(table, &entries, image, ask);
     for interrupted in ownership::leftovers(&known, &entries, image, ask) {
         match interrupted.finish(registry) {
-            Ok(true) => log::info!("{}: ended what an interrupted run began", show(&interrupted.entry.name)),
+            Ok(true) => log::info!("{}: completed the change of an interrupted run", show(&interrupted.entry.name)),
             Ok(false) => leftovers.0.push(interrupted),
             Err(failure) => failure.report(),
         }
@@ -125,7 +125,7 @@ pub fn finish_leftovers(
 }
 
 impl Unsettled {
-    /// Completes what can be completed now that other entries have the names.
+    /// Completes the changes that were waiting for other entries to be registered.
     pub fn finish(&self, registry: &Registry) {
         for interrupted in &self.0 {
             if let Err(failure) = interrupted.finish(registry) {
@@ -135,7 +135,7 @@ impl Unsettled {
     }
 }
 
-/// Decides what is to be registered.
+/// Plans the changes.
 ///
 /// # Errors
 /// All reasons why the goal cannot be reached.
@@ -145,14 +145,14 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
     let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
     let known = ownership::look_up(table, &entries, interpreter.path, ask);
-    // They are removed when the entries that they stand for are registered.
+    // Leftover entries are removed when the entries that they stand in for are registered.
     let left = ownership::leftovers(&known, &entries, interpreter.path, ask);
     let is_left = |entry: &Entry| left.iter().any(|left| left.entry.name == entry.name);
     let lasting = entries.iter().filter(|entry| !is_left(entry)).cloned();
     let (ours, foreign): (Vec<Entry>, Vec<Entry>) = lasting.partition(|entry| is_ours(&known, entry));
 
     // An entry of binfmt-dispatch shows that the architecture was not native when the entry was
-    // made. The entry would now run the probe itself.
+    // made. The probe cannot show it now, because that entry would run it.
     let all_ours = || ours.iter().chain(left.iter().map(|left| &left.entry));
     let emulated = |program: &[u8]| all_ours().any(|entry| entry.accepts(program));
     let native = |architecture: &Architecture| {
@@ -175,7 +175,7 @@ fn is_ours(known: &[RegisteredRow<'_>], entry: &Entry) -> bool {
     known.iter().any(|known| known.ours && known.registered.as_ref().is_some_and(|ours| ours.name == entry.name))
 }
 
-/// The change that makes `line` an entry; none if it is one.
+/// The change that registers `line`; `None` if it is registered already.
 fn change(line: &RegisterLine, known: &[RegisteredRow<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
     let known = known.iter().find(|known| *known.described.name == *line.name());
     let before = known.and_then(|known| known.registered.clone());
@@ -194,7 +194,8 @@ impl<'t> Changes<'t> {
         self.items.iter().flat_map(|item| &item.changes)
     }
 
-    /// Names of the entries for the file at `image` that stay as they are: they are not asked for.
+    /// Names of the entries for the file at `image` that stay unchanged because they were not
+    /// requested.
     pub fn left<'p>(&'p self, image: &'p Path) -> impl Iterator<Item = &'p OsStr> {
         let planned = |entry: &&Entry| {
             let lines = self.items.iter().flat_map(|item| &item.lines);
@@ -206,7 +207,7 @@ impl<'t> Changes<'t> {
         left.map(|entry| entry.name.as_os_str())
     }
 
-    /// Prints the warnings that belong before the changes.
+    /// Prints the warnings about the changes; called before they are made.
     pub fn warn(&self, interpreter: Interpreter<'_>) {
         let refused = |item: &Item<'_>| !interpreter.holds(item.architecture) && item.has_credentials();
         if self.items.iter().any(refused) {
@@ -229,8 +230,8 @@ impl<'t> Changes<'t> {
         }
     }
 
-    /// Runs the probe of every architecture by an entry that gets no other program, and reports
-    /// failures.
+    /// Runs the probe of every architecture through a trial entry, which matches no other program.
+    /// Reports failures.
     ///
     /// # Errors
     /// The kernel refuses an entry, or a blocked signal is pending; then no trial entry is left.

@@ -18,7 +18,7 @@ pub struct Credentials {
     /// with embedded ones
     #[arg(long)]
     pub credentials: bool,
-    /// Let them never take effect
+    /// Ignore the set-ID bits and file capabilities of all programs
     #[arg(long, conflicts_with = "credentials")]
     pub no_credentials: bool,
 }
@@ -26,11 +26,11 @@ pub struct Credentials {
 /// The interpreter to be registered for the chosen architectures.
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter<'i> {
-    /// Its path.
+    /// The path to register.
     pub path: &'i Path,
     /// The architectures whose emulators are embedded.
     pub embedded: &'i BTreeSet<String>,
-    /// Which of them are to have flag C.
+    /// The options that decide which entries get flag C.
     pub credentials: Credentials,
 }
 
@@ -40,8 +40,8 @@ impl Interpreter<'_> {
         self.embedded.contains(&architecture.name)
     }
 
-    /// The flags of entries for `architecture`. An embedded emulator cannot be exchanged, so flag C
-    /// is safe.
+    /// The flags of entries for `architecture`. Flag C is safe with an embedded emulator, because
+    /// nobody can replace that.
     pub fn flags(&self, architecture: &Architecture) -> Flags {
         let Credentials { credentials, no_credentials } = self.credentials;
         Flags::of_image(!no_credentials && (credentials || self.holds(architecture)))
@@ -53,7 +53,7 @@ impl Interpreter<'_> {
 pub struct Selection<'t> {
     /// Architectures to register.
     pub chosen: Vec<Chosen<'t>>,
-    /// Architectures left out, none of them asked for by name.
+    /// Architectures left out; none of them was requested by name.
     pub skipped: Vec<(&'t Architecture, Skipped)>,
     /// Reasons why the request cannot be met.
     pub failures: Vec<Failure>,
@@ -71,15 +71,15 @@ pub struct Chosen<'t> {
 /// Why an architecture is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// This machine runs its programs.
+    /// This machine runs its programs natively.
     Native,
     /// Its emulator is not installed.
     NoEmulator,
 }
 
 /// Chooses the `named` architectures, or every one that is not `native` and has an emulator,
-/// embedded or installed. The lines are for `interpreter`, and none captures this machine's own
-/// programs.
+/// embedded or installed. The lines register `interpreter`, and none of them matches this machine's
+/// own programs.
 pub fn select<'t>(
     table: &'t ArchTable,
     named: Option<&[&'t Architecture]>,
@@ -123,7 +123,7 @@ pub fn lines(architecture: &Architecture, interpreter: &Path, flags: Flags) -> R
     architecture.rules().into_iter().map(line).collect()
 }
 
-/// The same lines, checked: none would get programs of this machine.
+/// The same lines, after a check that none of them matches this machine's own programs.
 fn harmless(
     architecture: &Architecture,
     interpreter: Interpreter<'_>,
@@ -135,7 +135,7 @@ fn harmless(
 }
 
 impl Skipped {
-    /// The failure for someone who asked for the architecture by name.
+    /// The failure if the architecture was requested by name.
     fn failure(self, architecture: &Architecture) -> Failure {
         let name = architecture.name.clone();
         match self {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_would_capture_this_machine_is_refused() {
-        // As if the table did not say that it is native, and with an emulator that exists.
+        // The row does not say that it is native, and its emulator exists.
         let own = json!({ "name": std::env::consts::ARCH, "emulators": ["/bin/sh"] });
         let table = json!({ "version": 1, "architectures": [own] }).to_string();
         let table = ArchTable::builtin().merge(&table).unwrap();

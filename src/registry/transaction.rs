@@ -1,10 +1,10 @@
-//! Changes of the registry: all or none. At every moment there is an entry for the programs.
+//! Changes of the registry, all or none. At every moment some entry matches the programs.
 //!
-//! A new entry is tried before it gets any program but a marked one. An entry cannot be
-//! overwritten, and its name is taken until it is removed. So its replacement is first registered
-//! under a temporary name. The newest entry wins: from then on the new one runs the programs, and
-//! the old one can be removed. A run that is interrupted leaves temporary entries, all of them of
-//! binfmt-dispatch; [`Leftover`] is how the next run ends the change.
+//! A new entry is tried first, with a rule that matches marked programs only. The kernel cannot
+//! overwrite an entry, and the name is in use until the entry is removed. So the replacement is
+//! first registered under a temporary name. The newest entry wins: from then on the new entry runs
+//! the programs, and the old one can be removed. An interrupted run leaves temporary entries, all
+//! of them of binfmt-dispatch; the next run completes the change ([`Leftover`]).
 
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
@@ -21,10 +21,10 @@ use binfmt_misc::{Entry, Matcher, RegisterLine};
 const TEMPORARY: &str = "binfmt-dispatch.temporary.";
 /// Prefix of the name of an entry that is being tried.
 const TRIAL: &str = "binfmt-dispatch.trial.";
-/// The mark of a program for such an entry, in `EI_PAD`: unused bytes of the ELF header.
+/// The mark of a program for a trial entry, in `EI_PAD`: unused bytes of the ELF header.
 const MARK: (Range<usize>, &[u8; 7]) = (9..16, b"a trial");
 
-/// Most entries that have a temporary name and the numbered ones.
+/// Largest number of entries with the same temporary name, apart from the number at its end.
 const MOST: u32 = 100;
 
 /// One entry that is about to change.
@@ -32,21 +32,20 @@ const MOST: u32 = 100;
 pub struct Change {
     /// The new entry.
     pub line: RegisterLine,
-    /// The old entry of this name, which it replaces.
+    /// The old entry of this name, if there is one; the new entry replaces it.
     pub before: Option<Entry>,
 }
 
 impl Change {
-    /// Registers the temporary entry that takes the programs over, where there is an entry to be
-    /// replaced.
+    /// If an entry is to be replaced, registers the temporary entry that takes over its programs.
     fn cover(&self, registry: &Registry) -> Result<Option<RegisterLine>, Failure> {
         let cover = |_| register_as(registry, &self.line, &temporary(self.line.name()));
         self.before.as_ref().map(cover).transpose()
     }
 }
 
-/// Calls `run` with `program`, marked, while there is an entry as `line` is to make one, which gets
-/// marked programs only.
+/// Calls `run` with a marked copy of `program`. During the call a trial entry is registered: it is
+/// as `line` says, but matches marked programs only.
 ///
 /// # Errors
 /// The kernel refuses the entry.
@@ -78,11 +77,11 @@ pub fn on_trial<T>(
     Ok(outcome)
 }
 
-/// Makes all changes or none. `undoing` is called before an old entry is brought back, should that
-/// have to be: the kernel opens its interpreter anew.
+/// Makes all changes or none. If old entries have to be restored, `undoing` is called first,
+/// because the kernel then opens their interpreters again.
 ///
 /// # Errors
-/// The first entry that failed; then the registry is as before.
+/// The failure of the first entry that failed; then the registry is as before.
 pub fn make_all<'c>(
     registry: &Registry,
     changes: impl IntoIterator<Item = &'c Change>,
@@ -100,14 +99,14 @@ pub fn make_all<'c>(
     Ok(())
 }
 
-/// Changes in progress. Unfinished ones are undone when this is dropped.
+/// Changes in progress. Dropping this undoes those that are not finished.
 #[derive(Debug)]
 struct Transaction<'c> {
     registry: &'c Registry,
     begun: Vec<Begun<'c>>,
 }
 
-/// A change whose new entry has the programs.
+/// A change whose new entry gets the programs already.
 #[derive(Debug)]
 struct Begun<'c> {
     change: &'c Change,
@@ -115,19 +114,20 @@ struct Begun<'c> {
     state: State,
 }
 
-/// How far a change is that replaces an entry.
+/// The progress of a change that replaces an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The old entry is there.
+    /// The old entry still has the name.
     Covered,
-    /// Neither the old entry nor the new one has the name.
+    /// No entry has the name: the old one is removed.
     Removed,
     /// The new entry has the name.
     Switched,
 }
 
 impl<'c> Transaction<'c> {
-    /// Gives the programs to a new entry. The entry that it replaces is still there.
+    /// Registers the new entry so that it gets the programs. The entry that it replaces stays
+    /// registered.
     fn begin(&mut self, change: &'c Change) -> Result<(), Failure> {
         let cover = change.cover(self.registry).map_err(|failure| named(failure, &change.line))?;
         if cover.is_none() {
@@ -183,8 +183,8 @@ impl Begun<'_> {
     }
 }
 
-/// Restores an entry that was removed. It becomes the newest, and the kernel opens its interpreter
-/// again: nothing else remains of an entry's place and file when it is removed.
+/// Restores an entry that was removed. Its position and its open file are lost: it becomes the
+/// newest entry, and the kernel opens its interpreter again.
 fn restore(registry: &Registry, entry: &Entry) -> Result<(), Failure> {
     registry.register(&line_of(entry)?)?;
     if entry.enabled { Ok(()) } else { registry.disable(&entry.name) }
@@ -202,8 +202,8 @@ fn renamed(line: &RegisterLine, name: OsString) -> Result<RegisterLine, Failure>
     line.renamed(&name).map_err(|fault| Failure::BadLine { entry: name, fault })
 }
 
-/// Registers `line` by `name`, or, where an entry has that, by the first free one with a number
-/// behind.
+/// Registers `line` under `name`. If that name is in use, appends the first number that makes it
+/// free.
 fn register_as(registry: &Registry, line: &RegisterLine, name: &OsStr) -> Result<RegisterLine, Failure> {
     let mut number = 1;
     loop {
@@ -219,7 +219,8 @@ fn register_as(registry: &Registry, line: &RegisterLine, name: &OsStr) -> Result
     }
 }
 
-/// A failure of a temporary entry for `line`, whose own name says more to a person.
+/// `failure` of a temporary entry, with the name that `line` has in its place: the user does not
+/// know the temporary name.
 fn named(failure: Failure, line: &RegisterLine) -> Failure {
     match failure {
         Failure::InterpreterRefused { interpreter, error, .. } => {
@@ -229,27 +230,27 @@ fn named(failure: Failure, line: &RegisterLine) -> Failure {
     }
 }
 
-/// The name of the temporary entry that is on its way to `name`.
+/// The name of the temporary entry that will be registered as `name`.
 fn temporary(name: &OsStr) -> OsString {
     [OsStr::new(TEMPORARY), name].into_iter().collect()
 }
 
-/// The name of the entry that is tried before there is one called `name`.
+/// The name of the trial entry for `name`.
 fn trial(name: &OsStr) -> OsString {
     [OsStr::new(TRIAL), name].into_iter().collect()
 }
 
-/// Whether an entry has a name as temporary ones have.
+/// Whether the entry has a temporary name, or that of a trial entry.
 pub fn is_named_so(entry: &Entry) -> bool {
     [TEMPORARY, TRIAL].iter().any(|prefix| entry.name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
-/// Whether the entry has the name of a temporary one that is on its way to `name`.
+/// Whether the entry has the temporary name for `name`.
 pub fn is_temporary(entry: &Entry, name: &OsStr) -> bool {
     is_numbered(&entry.name, &temporary(name))
 }
 
-/// Whether the entry is one that was tried for `name`: only such entries compare the mark.
+/// Whether the entry is a trial entry for `name`: only trial entries compare the mark.
 pub fn is_trial(entry: &Entry, name: &OsStr) -> bool {
     let (place, mark) = MARK;
     let compares = |rule: &Rule| {
@@ -258,7 +259,7 @@ pub fn is_trial(entry: &Entry, name: &OsStr) -> bool {
     is_numbered(&entry.name, &trial(name)) && entry.flags.fix_binary && entry.rule().is_some_and(compares)
 }
 
-/// Whether `name` is `plain`, or has a number behind it as [`register_as`] adds them.
+/// Whether `name` is `plain`, or `plain` with a number that [`register_as`] appended.
 fn is_numbered(name: &OsStr, plain: &OsStr) -> bool {
     match name.as_bytes().strip_prefix(plain.as_bytes()) {
         Some([b'.', number @ ..]) => !number.is_empty() && number.iter().all(u8::is_ascii_digit),
@@ -266,28 +267,27 @@ fn is_numbered(name: &OsStr, plain: &OsStr) -> bool {
     }
 }
 
-/// A temporary entry of binfmt-dispatch that an interrupted run left.
+/// A temporary or trial entry of binfmt-dispatch that an interrupted run left.
 #[derive(Clone, Debug)]
 pub struct Leftover {
     /// The entry.
     pub entry: Entry,
-    /// The name that it was on its way to, or tried for.
+    /// The name that was to be registered.
     pub name: OsString,
-    /// Whether it has the programs that the entry called `name` is to have, and not just marked
-    /// ones.
+    /// Whether it matches all programs for `name`. A trial entry matches marked ones only.
     pub covers: bool,
-    /// Whether the file that the entry has is not at its path, seen from here; then it cannot be
-    /// opened for another entry.
+    /// Whether the entry's open file is not at the entry's path, as seen by this process. Then it
+    /// cannot be registered again.
     pub elsewhere: bool,
 }
 
 impl Leftover {
-    /// Ends the change, if that can be done: an old entry that is still there stays, else the new
-    /// one gets its name. The programs run throughout. Without that, the temporary entry is still
-    /// there, and works as it did.
+    /// Completes the change: keeps the old entry if it is still registered, or else registers the
+    /// new one under its name. The programs run throughout. Returns false if that is not possible;
+    /// then the temporary entry stays, and works as before.
     ///
     /// # Errors
-    /// The kernel refuses.
+    /// The kernel refuses a change.
     pub fn finish(&self, registry: &Registry) -> Result<bool, Failure> {
         if self.covers && registry.entry(&self.name)?.is_none() {
             if self.elsewhere {

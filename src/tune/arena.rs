@@ -32,24 +32,24 @@ const OSABI: u64 = 7;
 /// (`fs/binfmt_elf.c`).
 const STANDALONE: u8 = 255;
 
-/// The programs' directory for what is theirs alone.
+/// The private directory of the measured programs, in their root directory.
 pub const SCRATCH: &str = "/tmp";
 
-/// The namespaces, entered.
+/// The entered namespaces, and what can be registered there.
 #[derive(Debug)]
 pub struct Arena<'t> {
     architecture: &'t Architecture,
     registry: Registry,
     /// The emulator.
     direct: File,
-    /// The image with the emulator embedded, if it takes part.
+    /// The image with the emulator embedded, if it is to be measured.
     image: Option<File>,
-    /// Whether the image is what is registered, if anything is.
+    /// What is registered: `true` for the image, `false` for the emulator, `None` for nothing.
     registered: Option<bool>,
 }
 
-/// A file in memory that the kernel executes natively, whatever is registered: the rules accept no
-/// such `EI_OSABI`.
+/// Marks `file` so that the kernel executes it natively, whatever is registered: no rule accepts
+/// this `EI_OSABI`.
 fn spared(file: File) -> Result<File, Failure> {
     let failed = |error| Failure::io(Doing::Write, Path::new(memfd::SHOWN), error);
     file.write_all_at(&[STANDALONE], OSABI).map_err(failed)?;
@@ -61,7 +61,7 @@ fn in_memory() -> Result<File, Failure> {
         .map_err(|errno| Failure::io(Doing::Make, Path::new(memfd::SHOWN), errno.into()))
 }
 
-/// The emulator at `path`, as it is to be registered.
+/// A copy of the emulator at `path`, for registration.
 ///
 /// # Errors
 /// It cannot be read.
@@ -91,7 +91,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
     spared(file)
 }
 
-/// Enters the namespaces, and `root`.
+/// Enters the namespaces, and then the root directory `root`.
 ///
 /// # Errors
 /// The system forbids it, or `root` is not a root directory.
@@ -113,7 +113,7 @@ pub fn enter<'t>(
         mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
     }
     chroot(&root).map_err(|errno| Failure::io(Doing::Enter, &root, errno.into()))?;
-    // Only now does a symbolic link lead where it would lead a program.
+    // After the chroot a symbolic link leads to the same place as for the programs.
     let scratch = Path::new(SCRATCH);
     mounted(scratch.to_owned(), mount(Some("tmpfs"), scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
     std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io(Doing::Enter, Path::new(SCRATCH), error))?;
@@ -122,7 +122,7 @@ pub fn enter<'t>(
     Ok(Arena { architecture, registry, direct, image, registered: None })
 }
 
-/// Writes the workloads and their input to where they expect them.
+/// Writes the workloads and their input to [`SCRATCH`], where they expect them.
 fn furnish() -> io::Result<()> {
     let scratch = Path::new(SCRATCH);
     fs::write(scratch.join("text"), text())?;
@@ -138,7 +138,7 @@ fn furnish() -> io::Result<()> {
 }
 
 impl Arena<'_> {
-    /// Registers the emulator, or the image, for the programs.
+    /// Registers the emulator, or the image, in place of the entry before it.
     ///
     /// # Errors
     /// The kernel refuses the entries.
@@ -148,7 +148,8 @@ impl Arena<'_> {
         }
         let file = if image { self.image.as_ref().unwrap_or(&self.direct) } else { &self.direct };
         let path = PathBuf::from(format!("{DESCRIPTORS}/{}", file.as_raw_fd()));
-        // As distributions register QEMU; argv[0] is left out, for the sake of QEMU before 5.2.
+        // Registered as distributions do, but without flag P, which QEMU before 5.2 does not
+        // understand.
         let plain = Flags { fix_binary: true, ..Flags::default() };
         let flags = if image { Flags::of_image(true) } else { plain };
         for line in selection::lines(self.architecture, &path, flags)? {

@@ -19,15 +19,15 @@ use crate::platform::probe;
 
 /// The usual kind of locale; with some emulators it affects the speed of everything that follows.
 const LOCALE: &str = "C.UTF-8";
-/// How long one run may take.
+/// Time limit of one run.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Most characters of a complaint that are repeated.
+/// Longest part of an error message that is shown, in characters.
 const LONGEST_COMPLAINT: usize = 200;
 
-/// Bounds of the measuring.
+/// Limits of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Rounds.
+    /// Number of rounds.
     pub rounds: usize,
     /// The time after which no workload starts.
     pub end: Instant,
@@ -36,14 +36,14 @@ pub struct Bounds {
 /// The result of one run.
 struct Run {
     sample: Sample,
-    /// On standard output, and then on standard error.
+    /// Its output: standard output, then standard error.
     output: Vec<u8>,
 }
 
-/// Measures.
+/// Measures all workloads with all contestants.
 ///
 /// # Errors
-/// Nothing can be registered. A program that cannot be run is not an error, but is reported.
+/// Nothing can be registered. A program that cannot be run is no error; it is part of the result.
 pub fn measure(
     arena: &mut Arena<'_>,
     probe: &[u8],
@@ -96,7 +96,8 @@ pub fn measure(
 }
 
 /// Runs a workload once with every contestant that has not failed it yet, beginning with another
-/// one each time. A contestant whose result differs from that of the first one is out.
+/// one in each round. A contestant whose output differs from that of the first one fails the
+/// workload.
 fn one_round(
     arena: &mut Arena<'_>,
     workload: &Workload,
@@ -130,7 +131,7 @@ fn one_round(
     Ok(())
 }
 
-/// Prepares a workload. Returns why it cannot be measured, if something is missing.
+/// Prepares a workload. If something is missing, returns the reason why it cannot be measured.
 fn prepare(arena: &mut Arena<'_>, workload: &Workload) -> Result<Option<String>, Failure> {
     if let Some(missing) = workload.needs().find(|program| !Path::new(program).exists()) {
         return Ok(Some(format!("the root directory has no {missing}")));
@@ -167,7 +168,7 @@ fn run(program: &Path, arguments: &[&str], contestant: &Contestant) -> Result<Ru
     if !status.success() {
         return Err(complaint(status, &fs::read(&err).unwrap_or_default()));
     }
-    // A model that makes every program print warnings is no good either.
+    // A model that makes every program print warnings is rejected too.
     let output = [&out, &err].into_iter().map(fs::read).collect::<Result<Vec<_>, _>>();
     let output = output.map_err(|error| text(&error))?.concat();
     Ok(Run { sample: Sample { cpu, wall }, output })
@@ -182,7 +183,7 @@ fn wait(command: &mut Command) -> Result<ExitStatus, String> {
     status.ok_or_else(|| ProbeFault::Hung(PATIENCE).to_string())
 }
 
-/// CPU time of all children that have ended, and of theirs, in seconds.
+/// CPU time of all children that have ended, and of their children, in seconds.
 fn children_time() -> Result<f64, String> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|errno| text(&errno.into()))?;
     Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)

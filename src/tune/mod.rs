@@ -1,9 +1,8 @@
-//! How fast programs of an architecture run with each CPU model of its emulator, measured with real
-//! ones.
+//! Measures how fast real programs of an architecture run with each CPU model of its emulator.
 //!
 //! A process in namespaces of its own ([`arena`]) runs every workload with every contestant in turn
-//! ([`contest`]); what it measured is summed up outside ([`report`]), and the site's table gets the
-//! winner ([`site`]).
+//! ([`contest`]); the original process evaluates the results ([`report`]), and writes the best
+//! model to the site's table ([`site`]).
 
 pub mod arena;
 pub mod contest;
@@ -19,14 +18,14 @@ use serde::{Deserialize, Serialize};
 pub struct Contestant {
     /// Its name in the report.
     pub name: String,
-    /// The model that it gets by `QEMU_CPU`, if any.
+    /// The model that it gets through `QEMU_CPU`, if any.
     pub cpu: Option<String>,
-    /// Whether it goes through an image instead of the emulator itself.
+    /// Whether an image is registered for it instead of the emulator itself.
     pub image: bool,
 }
 
 impl Contestant {
-    /// The emulator as it is, registered directly.
+    /// The emulator with its default model, registered directly.
     pub fn plain() -> Self {
         Contestant { name: "default".into(), cpu: None, image: false }
     }
@@ -36,7 +35,7 @@ impl Contestant {
         Contestant { name: cpu.into(), cpu: Some(cpu.into()), image: false }
     }
 
-    /// An image with the emulator embedded, which chooses as its table says.
+    /// An image with the emulator embedded, which chooses the model from its table.
     pub fn image() -> Self {
         Contestant { name: dispatch_core::NAME.into(), cpu: None, image: true }
     }
@@ -51,16 +50,17 @@ pub struct Sample {
     pub wall: f64,
 }
 
-/// The samples of a contestant, or why there are none.
+/// The samples of a contestant, or the reason why there are none.
 pub type Samples = Result<Vec<Sample>, String>;
 
 /// All measurements.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measurements {
-    /// The contestants, or why one did not take part; the others are compared with the first.
+    /// The contestants; the others are compared with the first. With each, the reason if it was
+    /// refused.
     pub contestants: Vec<(Contestant, Option<String>)>,
-    /// By workload, the samples of each of the contestants that took part.
+    /// For each workload, the samples of each contestant that took part.
     pub workloads: Vec<(String, Vec<Samples>)>,
-    /// Workloads that were left out, and why.
+    /// Workloads that were left out, with the reasons.
     pub left_out: Vec<(String, String)>,
 }

@@ -10,9 +10,9 @@ use super::{Contestant, Measurements, Sample};
 use crate::failure::show;
 use crate::output::Columns;
 
-/// Below this, a contestant counts as slower than the first one in a workload.
+/// A contestant counts as slower than the first one in a workload if its ratio is below this.
 pub const SLOWER: f64 = 0.97;
-/// A contestant has to be faster than the first one by this factor to be worth a change.
+/// A contestant is worth a change only if it is faster than the first one by this factor.
 pub const WORTH: f64 = 1.02;
 
 /// The measurements and their evaluation.
@@ -38,7 +38,7 @@ pub struct Emulator {
     pub version: String,
 }
 
-/// Where it was measured.
+/// The machine that measured.
 #[derive(Debug, Serialize)]
 struct Machine {
     cpu: String,
@@ -51,7 +51,7 @@ struct Standing {
     name: String,
     cpu: Option<String>,
     refused: Option<String>,
-    /// Geometric mean of the ratios; none if it lacks one.
+    /// Geometric mean of the ratios; `None` if a ratio is missing.
     mean: Option<f64>,
     /// The smallest ratio.
     least: Option<f64>,
@@ -67,9 +67,9 @@ struct Row {
 #[serde(untagged)]
 enum Outcome {
     Measured {
-        /// Seconds of the CPU.
+        /// CPU time, in seconds.
         median: f64,
-        /// How many times faster than the first contestant.
+        /// How many times faster it was than the first contestant.
         ratio: f64,
         samples: Vec<Sample>,
     },
@@ -85,7 +85,7 @@ struct Reason {
 }
 
 impl Report {
-    /// Sums up.
+    /// Evaluates the measurements.
     pub fn new(measured: Measurements, architecture: &str, emulator: Emulator, root: &Path) -> Self {
         let present: Vec<&Contestant> =
             measured.contestants.iter().filter(|(_, refused)| refused.is_none()).map(|(present, _)| present).collect();
@@ -117,13 +117,13 @@ impl Report {
         }
     }
 
-    /// The fastest of those that compute the same and are nowhere slower than the first one; none
-    /// if that is as good.
+    /// The fastest contestant that has the right output everywhere and is nowhere slower than the
+    /// first one; `None` if none is worth a change.
     pub fn fastest(&self) -> Option<&str> {
         self.fastest.as_deref()
     }
 
-    /// Why nothing could be measured, if so.
+    /// The reason if nothing could be measured.
     pub fn nothing(&self) -> Option<&str> {
         let refused = self.contestants.first().and_then(|first| first.refused.as_deref());
         refused.or_else(|| self.workloads.is_empty().then_some("none of the workloads can be run there"))
@@ -166,7 +166,7 @@ fn fastest(contestants: &[Standing]) -> Option<String> {
     (mean(best) >= WORTH).then(|| best.name.clone())
 }
 
-/// The distribution in the root directory, by its own name.
+/// The name of the distribution in the root directory.
 fn system(root: &Path) -> String {
     let release = fs::read_to_string(root.join("etc/os-release")).unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
@@ -237,7 +237,7 @@ impl fmt::Display for Report {
         match self.fastest() {
             _ if self.nothing().is_some() => writeln!(f, "Nothing was measured"),
             Some(fastest) => writeln!(f, "Fastest, and nowhere slower than {first}: {fastest}"),
-            None => writeln!(f, "No model is worth a change from {first}"),
+            None => writeln!(f, "No model is enough faster than {first} to be worth a change"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The request to measure, from one process to another. The process that measures enters namespaces
-//! and another root directory; this one must not.
+//! The request to measure, sent to a helper process. Only the helper enters namespaces and another
+//! root directory.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -43,16 +43,17 @@ pub struct Request {
 }
 
 impl Request {
-    /// Has another process measure.
+    /// Has a helper process measure.
     ///
     /// # Errors
-    /// It cannot be started, or has said why it could not measure.
+    /// The helper cannot be started, or could not measure, and has reported why.
     pub fn measured(&self) -> Result<Measurements, Failure> {
         let failed = |error| Failure::io(Doing::Execute, Path::new("/proc/self/exe"), error);
         let request = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
         let mut command = helper::command("measure");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-        // It reads all of it before it does anything that may fail. Dropped here, the stream ends.
+        // The helper reads the whole request before it does anything that may fail. Dropping the
+        // stream closes it.
         if let Some(mut stream) = child.stdin.take() {
             stream.write_all(&request).map_err(failed)?;
         }
@@ -65,11 +66,11 @@ impl Request {
     }
 }
 
-/// The other side of [`Request::measured`]: measures what standard input asks for; the result is
-/// JSON.
+/// Serves [`Request::measured`] in the helper: reads a request from standard input, measures, and
+/// returns the results as JSON.
 ///
 /// # Errors
-/// Nothing that can be measured is asked for, or nothing can be run at all.
+/// The request is invalid, or nothing can be run at all.
 pub fn answer() -> Result<String, Failure> {
     let unreadable = |error| Failure::io(Doing::Read, Path::new(STREAM), error);
     let request: Request = serde_json::from_reader(io::stdin()).map_err(|error| unreadable(error.into()))?;

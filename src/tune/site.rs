@@ -1,4 +1,4 @@
-//! The part of the site's own table that `tune` writes.
+//! Writes the file with the measured models among the site's tables.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -11,21 +11,21 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Doing, Failure};
 use crate::platform::files::Replacement;
 
-/// The file in the site's directory.
+/// The name of the file in the site's directory.
 const FILE: &str = "tune.json";
 
-/// Where the model of an architecture is written.
+/// The path of the file that gets the models.
 pub fn path(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// Puts the model `cpu` into the row `name` of the file at `path`, which keeps what else it has,
-/// and appears at once. `table` is what the site's tables make of the built-in one. The model is
-/// for the releases of which `version` is one, and not for others, whose emulators may not know it;
-/// for all if it is not known.
+/// Writes the model `cpu` to the row `name` of the file at `path`, which is replaced atomically and
+/// otherwise keeps its contents. `table` is the built-in table with the site's changes. The model
+/// applies to the series of releases that contains `version`, because other emulators may not have
+/// it; without a version, it applies to all.
 ///
 /// # Errors
-/// The file is no table, so that it is left alone, or cannot be written.
+/// The file is not a table, and stays unchanged; or it cannot be written.
 pub fn write(path: &Path, table: &ArchTable, name: &str, version: Option<&Version>, cpu: &str) -> Result<(), Failure> {
     let old = read(path, table)?;
     let versions = table.fields(name).and_then(|fields| fields.get("versions")?.as_array());
@@ -50,10 +50,10 @@ fn with_model(versions: &[Value], version: &Version, cpu: &str) -> Value {
     [vec![first], others].concat().into()
 }
 
-/// The text of the file at `path`, if there is one.
+/// The text of the file at `path`, if it exists.
 ///
 /// # Errors
-/// It is no table.
+/// It is not a table.
 pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -62,10 +62,10 @@ pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Finds out whether [`write`] can write, and makes the directory that it needs.
+/// Checks that [`write`] will be able to write, and makes the directory.
 ///
 /// # Errors
-/// It cannot.
+/// The file cannot be written.
 pub fn writable(path: &Path) -> Result<(), Failure> {
     begin(path).map(drop)
 }
@@ -75,8 +75,8 @@ fn check(path: &Path, table: &ArchTable, text: &str) -> Result<(), Failure> {
     table.clone().merge(text).map(|_| ()).map_err(bad)
 }
 
-/// The text of a table with `fields` in one row, in place of the models that it has; `old` is a
-/// valid table.
+/// The text of the table `old`, which is valid, with `fields` in the row `name` in place of its
+/// models.
 fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String {
     let parsed = old.and_then(|old| serde_json::from_str(old).ok());
     let mut value: Value = parsed.unwrap_or_else(|| json!({"version": 1, "architectures": []}));
@@ -97,7 +97,7 @@ fn with_row(old: Option<&str>, name: &str, fields: Map<String, Value>) -> String
     format!("{value:#}\n")
 }
 
-/// The file that is to be at `path`, whose directory is made.
+/// Begins the new file for `path`, and makes its directory.
 fn begin(path: &Path) -> Result<Replacement, Failure> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory).map_err(|error| Failure::io(Doing::Write, path, error))?;

@@ -1,21 +1,21 @@
-//! The workloads: programs that every distribution has, on input that is the same everywhere.
+//! The workloads: programs that every distribution has, with the same input everywhere.
 
 use std::fmt::Write;
 
 /// A script that a foreign interpreter runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workload {
-    /// Its name, and that of its file.
+    /// Its name, which is also the name of its file.
     pub name: &'static str,
     script: &'static str,
 }
 
 macro_rules! workloads {
     ($($name:literal),+ $(,)?) => {
-        /// All of them.
+        /// All workloads.
         pub const WORKLOADS: &[Workload] =
             &[$(Workload { name: $name, script: include_str!(concat!("workloads/", $name)) }),+];
-        /// Their names.
+        /// The names of the workloads.
         pub const NAMES: &[&str] = &[$($name),+];
     };
 }
@@ -37,18 +37,18 @@ workloads![
     "threads",
 ];
 
-/// Sources in C that workloads compile, or have compiled.
+/// C sources that workloads compile, or that are compiled for them.
 pub const SOURCES: [(&str, &str); 3] = [
     ("code.c", include_str!("workloads/code.c")),
     ("float.c", include_str!("workloads/float.c")),
     ("threads.c", include_str!("workloads/threads.c")),
 ];
 
-/// How much text there is, in bytes.
+/// Length of the generated text, in bytes.
 const TEXT: usize = 2_000_000;
 
 impl Workload {
-    /// The one with this name.
+    /// The workload with this name.
     pub fn find(name: &str) -> Option<Self> {
         WORKLOADS.iter().find(|workload| workload.name == name).copied()
     }
@@ -58,13 +58,13 @@ impl Workload {
         self.script
     }
 
-    /// The programs without which it cannot run: its interpreter, and what a comment names.
+    /// The programs that it needs: its interpreter, and those that a comment in it names.
     pub fn needs(&self) -> impl Iterator<Item = &'static str> {
         let interpreter = self.script.lines().next().and_then(|line| line.strip_prefix("#!"));
         interpreter.into_iter().chain(self.named("# Needs: "))
     }
 
-    /// The source that is to be compiled beforehand, if there is one.
+    /// The source to compile before it runs, if there is one.
     pub fn compiles(&self) -> Option<&'static str> {
         self.named("# Compiles: ").next()
     }
@@ -74,12 +74,13 @@ impl Workload {
     }
 }
 
-/// Lines of words and numbers, always the same: neither as regular as to compress to nothing, nor
-/// noise.
+/// Generates lines of words and numbers, the same on every call. They compress like ordinary text:
+/// better than noise, worse than repetition.
 pub fn text() -> String {
     const SYLLABLES: [&str; 11] = ["so", "ta", "mi", "ra", "q", "ef", "bo", "cad", "z", "lun", "be"];
     let mut state = 7_u64;
-    // Knuth's MMIX; the upper bits are the good ones.
+    // Knuth's MMIX generator. The upper bits are used, because they are more random than the lower
+    // ones.
     let mut below = |bound: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % bound

@@ -3,6 +3,8 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+// The table that most of these tests use.
 mod table;
 
 // Emulators that do not exist, or cannot be used.

@@ -64,7 +64,7 @@ fn that_unshare_cannot_execute_are_refused() {
     let unshare = |name: &str| scratch.tool([&option, &table, "unshare", "--", name]);
     unshare("prog").refused(127, "prog: is not in PATH: for the file in this directory, write ./prog");
     unshare("prag").refused(127, "prag: is not in PATH: check the name, or give the program's path");
-    unshare("./prag").refused(127, "./prag: no such command");
+    unshare("./prag").refused(127, "./prag: no such command: check the path");
     std::fs::write(scratch.path().join("data"), "no program").unwrap();
     unshare("./data").refused(126, "./data: cannot be executed: permission denied");
 }

@@ -217,8 +217,11 @@ fn register_status_and_unregister() {
             "s390x: no emulator: not at /no/such",
         ],
     );
-    let answer =
-        concat!("qemu-aarch64: its interpreter was asked: ours, version ", env!("CARGO_PKG_VERSION"), ", image ");
+    let answer = concat!(
+        "qemu-aarch64: its interpreter was asked: binfmt-dispatch, version ",
+        env!("CARGO_PKG_VERSION"),
+        ", image "
+    );
     assert!(run.err().contains(answer), "{run}");
     let run =
         Namespace::empty().run(&scratch, &format!("{register} >/dev/null 2>&1; $TOOL -v unregister --image {image}"));

@@ -94,8 +94,8 @@ fn stay_untouched_if_what_is_to_replace_them_does_not_work() {
         $TOOL install alpha --from alpha=$BROKEN --prefix $PREFIX --replace 2>&1 | grep 'not registered'; state | cmp - before; ./guest
         grep -c qemu-alpha $PREFIX/lib/binfmt.d/*; true
         ",
-        "binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n\
-         binfmt-dispatch: alpha: not registered, as its probe exited with 1\ntheirs\n0\n",
+        "binfmt-dispatch: alpha: not registered, as its probe exited with 1: check the emulator\ntheirs\n\
+         binfmt-dispatch: alpha: not registered, as its probe exited with 1: check the emulator\ntheirs\n0\n",
     );
 }
 

@@ -24,7 +24,7 @@ fn registration_is_idempotent_and_ends() {
             "register",
             "status",
             "code 1",
-            "binfmt-dispatch: qemu-alpha: is not registered",
+            "binfmt-dispatch: qemu-alpha: is not registered: see `binfmt-dispatch status`",
         ],
     );
 }

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// A table and an image of alpha alone, and the scripts that use them.
 mod alpha;
 
 // From an empty registry to the image's entries and back.

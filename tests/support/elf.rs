@@ -13,7 +13,7 @@ const PROGRAM_HEADER: usize = 56;
 pub struct Elf(pub Vec<u8>);
 
 impl Elf {
-    /// With `bytes` at `offset`.
+    /// The same file with `bytes` at `offset`.
     pub fn with(mut self, offset: usize, bytes: &[u8]) -> Self {
         self.0[offset..offset + bytes.len()].copy_from_slice(bytes);
         self

@@ -51,7 +51,8 @@ pub fn build(kind: Kind) -> Vec<u8> {
     std::fs::read(compiled(kind.name(), "tests/support/emulators/report.c", &options)).unwrap()
 }
 
-/// A small emulator of everything, with which every program prints `word` and exits with `status`.
+/// A small emulator for every architecture: whatever the program, it prints `word` and exits with
+/// `status`.
 #[track_caller]
 pub fn saying(word: &str, status: u8) -> PathBuf {
     let options = ["-static", &format!("-DWORD=\"{word}\""), &format!("-DSTATUS={status}")];
@@ -82,13 +83,13 @@ pub fn killer() -> PathBuf {
     compiled("kill", "tests/support/callers/kill.c", &["-static"])
 }
 
-/// A static program of this machine out of the C file `source`, as a file's bytes.
+/// A static program of this machine, built from the C file `source`, as a file's bytes.
 #[track_caller]
 pub fn native(source: &str) -> Vec<u8> {
     std::fs::read(compiled(&source.trim_end_matches(".c").replace('/', "-"), source, &["-static"])).unwrap()
 }
 
-/// A program of this machine out of the C file `source`, called `name`.
+/// A program of this machine, built from the C file `source`, called `name`.
 #[track_caller]
 pub fn compiled(name: &str, source: &str, options: &[&str]) -> PathBuf {
     Need::Compiler.is_stated();
@@ -103,7 +104,7 @@ pub fn compile(compiler: &str, source: &str, options: &[&str], output: &str) {
     assert!(done.status.success(), "{gcc:?}\n{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// The file `name` that `make` writes, made once by each test process.
+/// The file `name` that `make` writes, once in each test process.
 pub fn artefact(name: &str, make: impl FnOnce(&str)) -> PathBuf {
     static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     // A failed `make` leaves nothing behind that could mislead other tests.

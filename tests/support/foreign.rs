@@ -15,15 +15,15 @@ pub enum Foreign {
     Arm,
     /// 64-bit, big-endian.
     S390x,
-    /// 64-bit, little-endian; as for the first, the table has a CPU model.
+    /// 64-bit, little-endian. The table has a CPU model for it, as for the first.
     Riscv64,
 }
 
 impl Foreign {
-    /// All of them.
+    /// All these architectures.
     pub const ALL: [Foreign; 4] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x, Foreign::Riscv64];
 
-    /// QEMU's name of it.
+    /// QEMU's name of the architecture.
     pub const fn name(self) -> &'static str {
         match self {
             Foreign::Aarch64 => "aarch64",
@@ -33,7 +33,7 @@ impl Foreign {
         }
     }
 
-    /// Debian's name of it.
+    /// Debian's name of the architecture.
     pub const fn debian(self) -> &'static str {
         match self {
             Foreign::Aarch64 => "arm64",
@@ -68,19 +68,19 @@ impl Foreign {
     }
 
     /// A root directory with the library of `ThreadSanitizer` and its dependencies, which ci/setup
-    /// fetches for some.
+    /// fetches for some architectures.
     pub fn sanitizer(self) -> PathBuf {
         let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/sanitizer");
         let directory = std::env::var_os("BINFMT_DISPATCH_SANITIZER").map_or(fallback, PathBuf::from);
         directory.join(self.debian())
     }
 
-    /// That library.
+    /// The path of that library.
     pub fn thread_sanitizer(self) -> PathBuf {
         self.sanitizer().join(format!("usr/lib/{}-linux-gnu/libtsan.so.2", self.name()))
     }
 
-    /// One whose compiler is not there.
+    /// An architecture whose compiler is missing.
     pub fn without_compiler() -> Option<Foreign> {
         let works =
             |command: &str| Command::new(command).arg("--version").output().is_ok_and(|out| out.status.success());

@@ -37,7 +37,7 @@ pub fn directory() -> PathBuf {
     std::env::var_os("BINFMT_DISPATCH_GUESTS").unwrap_or_else(|| fallback.into()).into()
 }
 
-/// All of them.
+/// All foreign programs.
 #[track_caller]
 pub fn guests() -> Vec<Guest> {
     Need::Guests.is_stated();
@@ -50,7 +50,7 @@ pub fn guest(debian: &str) -> Guest {
     guests().into_iter().find(|guest| guest.debian == debian).expect("an architecture of the list")
 }
 
-/// Those that are there.
+/// The foreign programs that exist.
 pub fn present() -> Vec<Guest> {
     let here = directory();
     let guest = |(debian, machine)| Guest { debian, machine, busybox: here.join(debian).join("bin/busybox") };
@@ -59,13 +59,13 @@ pub fn present() -> Vec<Guest> {
     ARCHITECTURES.into_iter().map(guest).filter(here).collect()
 }
 
-/// One that is not there: ci/setup fetches all of them, or fails.
+/// The path of a foreign program that is missing: ci/setup fetches all of them, or fails.
 pub fn missing() -> Option<PathBuf> {
     let busybox = |(debian, _)| directory().join(debian).join("bin/busybox");
     ARCHITECTURES.into_iter().map(busybox).find(|busybox| !busybox.is_file())
 }
 
-/// The lines that `text` gives for each of them.
+/// The lines that `text` gives for each foreign program.
 #[track_caller]
 pub fn for_each(text: impl Fn(&Guest) -> String) -> String {
     guests().iter().map(text).collect()

@@ -3,7 +3,7 @@
 //! and emulators that report how they were started. Nothing here touches the machine's own
 //! registry, unless the machine is disposable.
 
-// Each suite uses only a part of it.
+// Each suite uses only a part of this module.
 #![allow(dead_code, unused_imports)]
 
 mod elf;

@@ -24,8 +24,7 @@ while IFS= read -r line; do printf '%s\n' "$line" >/proc/sys/fs/binfmt_misc/regi
 exec bash -c "$2" bash "${@:3}"
 "#;
 
-/// Runs [`ENTER`] with the ids 0 to 65535 mapped to themselves, which takes a process outside the
-/// namespace.
+/// Runs [`ENTER`] with the ids 0 to 65535 mapped to themselves, by a process outside the namespace.
 const ENTER_MAPPED: &str = r#"
 set -e
 mkfifo "$1/unshared" "$1/mapped"
@@ -56,7 +55,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Nothing registered.
+    /// A registry without entries.
     pub fn empty() -> Self {
         Self::with_lines("nothing registered", String::new())
     }
@@ -140,14 +139,14 @@ impl Namespace {
         Namespace { name, lines, mapped: false, direct: false, patience: PATIENCE }
     }
 
-    /// With the flags at the end of every line replaced.
+    /// The same entries with other flags at the end of every line.
     pub fn flags(mut self, flags: &str) -> Self {
         let replaced = |line: &str| format!("{}:{flags}\n", line.rsplit_once(':').expect("a line ends with flags").0);
         self.lines = self.lines.lines().map(replaced).collect();
         self
     }
 
-    /// With the ids 0 to 65535 instead of root alone; needs root.
+    /// The same namespace with the ids 0 to 65535 mapped instead of root alone; needs root.
     pub fn mapped(mut self) -> Self {
         self.mapped = true;
         self

@@ -1,5 +1,5 @@
-//! The needs of a test, beyond a kernel and a shell. Where one is missing the test is skipped, with
-//! a message. With `BINFMT_DISPATCH_TESTS_MUST_RUN=1`, as in CI, that is a failure.
+//! The needs of a test, beyond a kernel and a shell. If one is missing, the test is skipped with a
+//! message. With `BINFMT_DISPATCH_TESTS_MUST_RUN=1`, as in CI, that is a failure.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -75,7 +75,8 @@ thread_local! {
     static STATED: Cell<&'static [Need]> = const { Cell::new(&[]) };
 }
 
-/// Whether everything in `needs` is here, for [`need`]. `place` is the path of an item in the test.
+/// Whether this machine has everything in `needs`, for [`need`]. `place` is the path of an item in
+/// the test.
 ///
 /// # Panics
 /// Something is missing, and tests must run; or `place` is no test, because only a whole test can
@@ -113,7 +114,7 @@ impl Need {
         }
     }
 
-    /// Whether nothing can be installed for it: the test needs another machine.
+    /// Whether the need is for another machine, so that nothing can be installed for it.
     fn depends_on_the_machine(self) -> bool {
         match self {
             Need::Disposable => Registry::of_tests() == Registry::Private,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use super::REGISTRY;
 
-/// The variable that is `own` where the tests may have the machine's own registry.
+/// The variable that is `own` if the tests may use the machine's own registry.
 const VARIABLE: &str = "BINFMT_DISPATCH_TESTS_REGISTRY";
 /// The word on the kernel's command line that is also required, so that a mistaken variable cannot
 /// empty the registry of a machine in use.
@@ -66,7 +66,7 @@ pub fn no_own_registry() -> Option<String> {
     (!there).then(|| format!("no binfmt_misc at {REGISTRY}: mount it"))
 }
 
-/// The time in which one test has the machine's registry.
+/// A test's exclusive use of the machine's registry.
 #[derive(Debug)]
 pub struct Turn {
     _guard: MutexGuard<'static, ()>,

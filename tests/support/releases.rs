@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Namespace, Need, artefact, tool};
 
-/// The way in which QEMU comes to run a program.
+/// The way in which QEMU is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// QEMU is registered directly.
@@ -20,7 +20,7 @@ pub enum Way {
 /// `e_flags`.
 const ARCHITECTURES: [&str; 5] = ["aarch64", "arm", "s390x", "riscv64", "mips"];
 
-/// A Debian release whose static QEMU is here.
+/// A Debian release whose static QEMU ci/setup fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Release {
     /// Debian 12: QEMU 7.2.
@@ -30,7 +30,7 @@ pub enum Release {
 }
 
 impl Release {
-    /// All of them.
+    /// All releases.
     pub const ALL: [Release; 2] = [Release::Bookworm, Release::Trixie];
 
     /// Its code name.
@@ -56,7 +56,7 @@ impl Release {
         self.path(cpu)
     }
 
-    /// Its expected path.
+    /// The expected path of that QEMU.
     pub fn path(self, cpu: &str) -> PathBuf {
         let suffix = match self {
             Release::Bookworm => "-static",
@@ -98,7 +98,7 @@ impl Release {
             let with_emulator = rows.map(|mut row| {
                 let emulator = self.qemu(row["name"].as_str().expect("a name"));
                 row["emulators"] = json!([emulator.to_str().expect("a plain name")]);
-                // Some of these are not in this table.
+                // This table lacks some of the architectures.
                 row["native_on"] = json!([row["name"]]);
                 row
             });

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::Observation;
 
-/// Lines "key value", by key and in their order.
+/// The values of lines "key value", by key and in order.
 #[derive(Debug)]
 pub struct Report {
     lines: BTreeMap<String, Vec<String>>,
@@ -13,14 +13,14 @@ pub struct Report {
 }
 
 impl Report {
-    /// Out of the standard output of a run that must have succeeded.
+    /// Parses the standard output of a run that must have succeeded.
     #[track_caller]
     pub fn of(observation: &Observation) -> Self {
         observation.succeeded();
         Self::read(observation.out(), observation.to_string())
     }
 
-    /// Out of its text; `shown` is for messages.
+    /// Parses the text; `shown` is for messages.
     #[track_caller]
     pub fn read(text: &str, shown: String) -> Self {
         let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();

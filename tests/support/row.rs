@@ -1,4 +1,4 @@
-//! Rows of the architecture table with other emulators in them.
+//! Rows of the architecture table with other emulators.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ pub fn reporting(kind: Kind) -> (Scratch, Row) {
     (scratch, row)
 }
 
-/// A row of arch-table.json, changed.
+/// A changed row of arch-table.json.
 #[derive(Clone, Debug)]
 pub struct Row(Map<String, Value>);
 
@@ -27,7 +27,7 @@ impl Row {
         Row(row.as_object().unwrap().clone()).with("emulators", json!([emulator]))
     }
 
-    /// With a field of another value.
+    /// The same row with another value of a field.
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.0.insert(field.to_owned(), value);
         self

@@ -1,4 +1,4 @@
-//! A directory of one test.
+//! The scratch directory of a test.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,14 +11,14 @@ use tempfile::TempDir;
 
 use super::{Observation, TOOL, executable};
 
-/// A directory that every user can enter and that goes away with the value.
+/// A directory that every user can enter; dropping the value removes it.
 #[derive(Debug)]
 pub struct Scratch {
     directory: TempDir,
 }
 
 impl Scratch {
-    /// An empty one.
+    /// Makes an empty directory.
     pub fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("binfmt-dispatch-test-").tempdir().expect("/tmp is writable");
         let scratch = Scratch { directory };
@@ -26,7 +26,7 @@ impl Scratch {
         scratch
     }
 
-    /// The directory.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -36,7 +36,7 @@ impl Scratch {
         self.path().join(name).to_str().expect("temporary directories have plain names").to_owned()
     }
 
-    /// Writes an executable file, with its directories.
+    /// Writes an executable file, and makes its directories.
     pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -54,14 +54,14 @@ impl Scratch {
         self.write(name, probe(architecture))
     }
 
-    /// A command in it, without input.
+    /// A command that runs in the directory, without input.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null()).env_remove("QEMU_LD_PREFIX");
         command
     }
 
-    /// Runs a program in it.
+    /// Runs a program in the directory.
     pub fn run<S: AsRef<OsStr>>(
         &self,
         program: impl AsRef<OsStr>,
@@ -70,17 +70,17 @@ impl Scratch {
         Observation::of(self.command(program).args(arguments))
     }
 
-    /// Runs the tool in it.
+    /// Runs the tool in the directory.
     pub fn tool<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Observation {
         self.run(TOOL, arguments)
     }
 
-    /// Runs a bash script in it; `$TOOL` is the tool.
+    /// Runs a bash script in the directory; `$TOOL` is the tool.
     pub fn shell(&self, script: &str) -> Observation {
         Observation::of(self.command("bash").args(["-c", script]).env("TOOL", TOOL))
     }
 
-    /// Removes everything in it.
+    /// Removes everything in the directory.
     pub fn clear(&self) {
         for entry in fs::read_dir(self.path()).unwrap() {
             let path = entry.unwrap().path();

@@ -68,8 +68,8 @@ const DOWNLOADS: [Download; 5] = [
         parts: &["arm64", "riscv64"],
         fetch: |fetching, architectures| fetching.roots("trixie", architectures, &["libtsan2"]),
     },
-    // ci/bench starts these: emulated programs, and this machine's own for comparison. Half a
-    // minute each; 20 MB to fetch and 100 MB unpacked.
+    // ci/bench starts these: emulated programs, and this machine's own for comparison. Each takes
+    // half a minute to fetch: 20 MB, 100 MB unpacked.
     Download {
         name: "roots",
         title: "{} for the benchmark",

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::Result;
 
 /// A temporary directory in `directory`, on the same file system, so that its contents can be moved
-/// there by a rename. Its path is absolute. It is removed in the end.
+/// there by a rename. Its path is absolute. It is removed when it is dropped.
 pub fn work_in(directory: &Path) -> Result<TempDir> {
     let failed = |error| format!("{}: {error}", directory.display());
     fs::create_dir_all(directory).map_err(failed)?;
@@ -78,7 +78,7 @@ mod tests {
         write(&text, "a\n").unwrap();
         write(&text, "b\n").unwrap();
         assert_eq!(fs::read_to_string(&text).unwrap(), "b\n");
-        // Nothing else is left.
+        // No temporary file is left.
         assert_eq!(with_ending(work.path(), "").unwrap(), [place, text.clone()]);
         assert_eq!(with_ending(work.path(), "xt").unwrap(), [text]);
     }

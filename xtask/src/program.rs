@@ -120,7 +120,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// An error unless the program has succeeded.
+/// Returns an error unless the program succeeded.
 pub fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
     if status.success() { Ok(()) } else { Err(format!("{} has failed: {status}", name(command)).into()) }
 }

@@ -1,5 +1,4 @@
-//! Stage 3, the row: chooses the architecture whose emulator runs the guest, or says why there is
-//! none.
+//! Chooses the architecture whose emulator runs the guest, or says why there is none.
 
 use crate::elf::Header;
 use crate::table::{Corrupt, Row, Table};

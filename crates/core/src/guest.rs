@@ -1,4 +1,4 @@
-//! Stage 2, `Guest`: the contents of the foreign program's ELF header.
+//! `Guest`: the contents of the foreign program's ELF header.
 
 use core::ops::Range;
 

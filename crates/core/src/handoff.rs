@@ -1,4 +1,4 @@
-//! Stage 1, `Handoff`: the stack as the kernel leaves it after execve(2).
+//! `Handoff`: the stack as the kernel leaves it after execve(2).
 //!
 //! Layout, in machine words from the stack pointer up (`fs/binfmt_elf.c`, `create_elf_tables`;
 //! x86-64 psABI 3.4.1):

@@ -1,6 +1,6 @@
-//! Stage 4, `Plan`: everything about the hand-over that is known in advance: the emulator's
-//! arguments and environment, and how the process becomes the emulator. The interpreter carries it
-//! out; the command prints it.
+//! `Plan`: everything about the hand-over that is known in advance: the emulator's arguments and
+//! environment, and how the process becomes the emulator. The interpreter carries it out; the
+//! command prints it.
 
 use core::ffi::CStr;
 

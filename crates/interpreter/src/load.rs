@@ -20,8 +20,8 @@ pub struct Loaded {
 
 /// Bytes left free below this file. The kernel may have put the vDSO there, about 40 KiB.
 const VDSO: usize = 1 << 20;
-/// Largest distance, in pages, between an emulator and what it maps: just under a GiB, so that as
-/// much is left for its code buffer.
+/// Mask of the random number of bytes, in whole pages, that is reserved below an emulator: less
+/// than 1 GiB, which leaves 1 GiB within reach of short calls for its code buffer.
 const BELOW: usize = 0x3fff_f000;
 /// EEXIST: the addresses of a program that cannot move are in use.
 const EEXIST: i32 = 17;

@@ -26,7 +26,7 @@ const WORKLOADS: [Workload; 5] = [
     Workload {
         name: "functions",
         program: "usr/bin/bash",
-        // Repeated so often that the start does not matter.
+        // Repeated often enough that the start does not matter.
         arguments: &["-c", "for i in {1..8}; do . \"$0\"; done", "src/tune/workloads/functions"],
     },
     Workload { name: "perl", program: "usr/bin/perl", arguments: &["src/tune/workloads/perl"] },

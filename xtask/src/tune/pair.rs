@@ -93,7 +93,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// Becomes the command.
+    /// Executes the command in place of this process.
     pub fn run(&self) -> Result<()> {
         for entry in fs::read_dir(REGISTRY)? {
             let entry = entry?;
