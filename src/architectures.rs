@@ -8,23 +8,57 @@ use crate::platform::host;
 /// Stands for every architecture.
 pub const ALL: &str = "all";
 
-/// The architectures that `names` name, each once, in table order; [`None`] for all of them.
+/// The architecture that `name` names.
 ///
 /// # Errors
 /// No architecture has that name.
+pub fn find<'t>(table: &'t ArchTable, name: &str) -> Result<&'t Architecture, Failure> {
+    table.find(name).ok_or_else(|| unknown(table, &[name]))
+}
+
+/// The architectures that `names` name, each once, in table order; [`None`] for all of them.
+///
+/// # Errors
+/// No architecture has one of the names. The failure has all names that are unknown.
 pub fn named<'t>(table: &'t ArchTable, names: &[String]) -> Result<Option<Vec<&'t Architecture>>, Failure> {
+    match known(table, names)? {
+        (_, Some(failure)) => Err(failure),
+        (named, None) => Ok(named),
+    }
+}
+
+/// The same, for a command that changes nothing: unknown names do not keep it from showing the
+/// others. The failure is to be reported after that.
+///
+/// # Errors
+/// No architecture has any of the names.
+#[allow(clippy::type_complexity)]
+pub fn known<'t>(
+    table: &'t ArchTable,
+    names: &[String],
+) -> Result<(Option<Vec<&'t Architecture>>, Option<Failure>), Failure> {
     let mut all = names.is_empty();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut others) = (Vec::new(), Vec::new());
     for name in names {
         match table.find(name) {
-            _ if name == ALL => all = true,
+            _ if name.eq_ignore_ascii_case(ALL) => all = true,
             Some(architecture) => wanted.push(&architecture.name),
-            None => return Err(Failure::UnknownArchitecture(name.clone())),
+            None => others.push(name.as_str()),
         }
     }
+    let failure = (!others.is_empty()).then(|| unknown(table, &others));
     let in_order =
         || table.architectures().iter().filter(|architecture| wanted.contains(&&architecture.name)).collect();
-    Ok((!all).then(in_order))
+    match failure {
+        Some(failure) if wanted.is_empty() && !all => Err(failure),
+        failure => Ok(((!all).then(in_order), failure)),
+    }
+}
+
+fn unknown(table: &ArchTable, names: &[&str]) -> Failure {
+    let owned = |name: &&str| (*name).to_owned();
+    let names = names.iter().map(|name| (owned(name), table.similar(name).iter().map(owned).collect()));
+    Failure::UnknownArchitectures(names.collect())
 }
 
 /// The architectures that are foreign to this host: those of an image for which none is named.
@@ -48,6 +82,23 @@ mod tests {
         assert_eq!(names(&[]).unwrap(), None);
         assert_eq!(names(&["arm", "all"]).unwrap(), None);
         assert_eq!(names(&["armhf", "arm64", "arm"]).unwrap(), Some(vec!["aarch64".into(), "arm".into()]));
-        assert!(matches!(names(&["all", "z80"]), Err(Failure::UnknownArchitecture(name)) if name == "z80"));
+        let failure = names(&["all", "z80", "arm46"]).unwrap_err().to_string();
+        assert_eq!(failure, "unknown architectures z80, arm46 (did you mean arm64?): see `binfmt-dispatch list`");
+    }
+
+    #[test]
+    fn unknown_names_do_not_hide_the_others() {
+        let table = ArchTable::builtin();
+        let known = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(std::string::ToString::to_string).collect();
+            let (found, failure) = known(&table, &names)?;
+            let found = found.map(|found| found.iter().map(|row| row.name.as_str()).collect::<Vec<_>>());
+            Ok::<_, Failure>((found, failure.map(|failure| failure.to_string())))
+        };
+        let failure = "unknown architecture z80: see `binfmt-dispatch list`";
+        assert_eq!(known(&["z80", "ARM64"]).unwrap(), (Some(vec!["aarch64"]), Some(failure.to_owned())));
+        assert_eq!(known(&["z80", "all"]).unwrap(), (None, Some(failure.to_owned())));
+        assert_eq!(known(&["arm"]).unwrap(), (Some(vec!["arm"]), None));
+        assert_eq!(known(&["z80"]).unwrap_err().to_string(), failure);
     }
 }

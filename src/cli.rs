@@ -1,15 +1,19 @@
 //! The command line. Its definitions give parser, help, man page and completions.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use dispatch_core::NAME;
 
 use crate::commands::{
     self, explain, generate, helper, install, list, register, run, status, tune, uninstall, unregister, unshare,
 };
 use crate::defaults;
+use crate::failure::{Failure, show};
 use crate::image::site::Site;
+use crate::program::invoked::quote;
 
 /// The heading of the options that every command has.
 const GLOBAL: &str = "Global options";
@@ -91,6 +95,26 @@ impl Command {
             _ => None,
         }
     }
+}
+
+/// What to say to someone who gave a program where a command belongs; `None` if `error` is about
+/// something else.
+pub fn program_as_command(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let word = arguments.iter().find(|argument| argument.to_string_lossy() == word.as_str())?;
+    // A word that is similar to a command was probably meant to be one, whatever files there are.
+    let misspelt = error.get(ContextKind::SuggestedSubcommand).is_some();
+    let program = match word.as_encoded_bytes().contains(&b'/') {
+        true => Path::new(word).to_owned(),
+        false if !misspelt && Path::new(word).is_file() => Path::new(".").join(word),
+        false => return None,
+    };
+    let program = quote(program.as_os_str().as_encoded_bytes());
+    Some(Failure::Usage(format!(
+        "{}: is no command: use `{NAME} run {program}` to run this program, or `{NAME} explain {program}` to see what \
+         runs it",
+        show(word)
+    )))
 }
 
 #[cfg(test)]

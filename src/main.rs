@@ -51,7 +51,10 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         Ok(cli) => cli,
         // Help and version go through the same output code as everything else.
         Err(asked) if !asked.use_stderr() => return finish(output::print(asked.render()).map(|()| 0)),
-        Err(error) => error.exit(),
+        Err(error) => match cli::program_as_command(&error, &arguments) {
+            Some(failure) => return finish(Err(failure)),
+            None => error.exit(),
+        },
     };
     let level = match cli.verbose {
         0 => log::LevelFilter::Warn,

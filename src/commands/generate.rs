@@ -52,12 +52,13 @@ enum Format {
 /// Prints the entries.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`], [`Failure::BadLine`], [`Failure::Native`],
-/// [`Failure::CapturesPrograms`] and [`Failure::Output`].
+/// [`Failure::UnknownArchitectures`] (after the entries of the known ones), [`Failure::BadLine`],
+/// [`Failure::Native`], [`Failure::CapturesPrograms`] and [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let known = host::BUILTIN.find(&args.host).or_else(|| table.find(&args.host));
-    let host = known.ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
-    let rows: Vec<&Architecture> = match architectures::named(table, &args.architectures)? {
+    let known = host::BUILTIN.find(&args.host);
+    let host = known.map_or_else(|| architectures::find(table, &args.host), Ok)?;
+    let (named, unknown) = architectures::known(table, &args.architectures)?;
+    let rows: Vec<&Architecture> = match named {
         Some(rows) => rows,
         None => table.architectures().iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
     };
@@ -87,7 +88,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         Format::BinfmtD => binfmt_d(&host.name, &entries),
         Format::Register => entries.iter().flat_map(|(_, lines)| lines).map(text_line).collect(),
     })?;
-    Ok(0)
+    unknown.map_or(Ok(0), Err)
 }
 
 /// The emulator for an entry that names it: the first installed one, or else the table's first.

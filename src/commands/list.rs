@@ -48,7 +48,7 @@ struct Row<'a> {
 /// Prints the list.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`] and [`Failure::Output`].
+/// [`Failure::UnknownArchitectures`] (after the rows of the known ones) and [`Failure::Output`].
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(file) = &args.image {
         return contents(file.as_deref(), args.json);
@@ -57,8 +57,8 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         Effective::Image(image) => image.embedded()?,
         Effective::Table(_) => BTreeSet::new(),
     };
-    let rows =
-        architectures::named(table, &args.architectures)?.unwrap_or_else(|| table.architectures().iter().collect());
+    let (named, unknown) = architectures::known(table, &args.architectures)?;
+    let rows = named.unwrap_or_else(|| table.architectures().iter().collect());
     let listed: Vec<Row<'_>> = rows
         .iter()
         .map(|row| Row {
@@ -76,7 +76,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         .collect();
     if args.json {
         json::print(&listed)?;
-        return Ok(0);
+        return unknown.map_or(Ok(0), Err);
     }
     let mut text = Columns::new(&["NAME", "KIND", "EMULATOR", "ALSO CALLED"]);
     for row in &listed {
@@ -91,7 +91,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         text.push([row.name.to_owned(), kind, emulator.to_owned(), row.aliases.join(" ")]);
     }
     output::print(text)?;
-    Ok(0)
+    unknown.map_or(Ok(0), Err)
 }
 
 /// Prints the contents of an image.

@@ -7,7 +7,7 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
-use crate::output::{Columns, print};
+use crate::output::{BAD, Cell, Columns, GOOD, print};
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
@@ -91,16 +91,16 @@ fn conclude(
     let mut columns = Columns::new(&["ARCHITECTURE", "RESULT", "EMULATOR"]);
     for (item, outcome) in outcomes {
         let result = match outcome {
-            Outcome::Ok => "ok",
-            Outcome::Registered => "registered",
-            Outcome::Kept => "already registered",
-            Outcome::Failed => "failed",
+            Outcome::Ok => Cell::new("ok", GOOD),
+            Outcome::Registered => Cell::new("registered", GOOD),
+            Outcome::Kept => Cell::new("already registered", GOOD),
+            Outcome::Failed => Cell::new("failed", BAD),
         };
         let emulator = match host::installed(item.architecture) {
             _ if interpreter.holds(item.architecture) => "embedded in the image".to_owned(),
             emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
         };
-        columns.push([item.architecture.name.clone(), result.to_owned(), emulator]);
+        columns.push([Cell::from(&item.architecture.name), result, emulator.into()]);
     }
     for (architecture, reason) in &changes.skipped {
         let reason = match reason {

@@ -19,7 +19,7 @@ use crate::tune::report::{Emulator, Report};
 use crate::tune::request::Request;
 use crate::tune::workload::{NAMES, WORKLOADS, Workload};
 use crate::tune::{Contestant, site};
-use crate::{defaults, output};
+use crate::{architectures, defaults, output};
 
 /// Find the fastest CPU model of an emulator for your machine and programs
 ///
@@ -67,8 +67,7 @@ pub struct Args {
 /// # Errors
 /// Programs cannot be run at all, or the results cannot be written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let unknown = || Failure::UnknownArchitecture(args.architecture.clone());
-    let architecture = table.find(&args.architecture).ok_or_else(unknown)?;
+    let architecture = architectures::find(table, &args.architecture)?;
     let workloads = args.chosen_workloads();
     let contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
@@ -82,7 +81,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     // Fail now rather than after all the measuring.
     if args.write {
         let table = sites()?;
-        table.find(&architecture.name).ok_or_else(unknown)?;
+        architectures::find(&table, &architecture.name)?;
         site::read(&site, &table)?;
         site::writable(&site)?;
     }

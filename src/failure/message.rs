@@ -1,5 +1,6 @@
 //! The messages: `what is wrong: what to do`, with the kernel's error text last.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -29,9 +30,7 @@ impl fmt::Display for Failure {
             Failure::NotInPath { name, here: false } => {
                 write!(f, "{}: is not in PATH: check the name, or give the program's path", show(name))
             }
-            Failure::UnknownArchitecture(name) => {
-                write!(f, "unknown architecture {name}: see `{NAME} list`")
-            }
+            Failure::UnknownArchitectures(names) => unknown(f, names),
             Failure::Native { architecture } => {
                 write!(f, "{architecture}: not registered, as this machine runs such programs natively: leave it out")
             }
@@ -179,6 +178,27 @@ impl fmt::Display for Doing {
             Doing::Enter => "enter",
             Doing::Execute => "execute",
         })
+    }
+}
+
+/// Names of architectures that nobody knows, each with those that were perhaps meant.
+fn unknown(f: &mut fmt::Formatter<'_>, names: &[(String, Vec<String>)]) -> fmt::Result {
+    let [(name, similar)] = names else {
+        let names = names.iter().map(|(name, similar)| {
+            let name = show(OsStr::new(name));
+            if similar.is_empty() {
+                name.to_string()
+            } else {
+                format!("{name} (did you mean {}?)", similar.join(" or "))
+            }
+        });
+        let names: Vec<String> = names.collect();
+        return write!(f, "unknown architectures {}: see `{NAME} list`", names.join(", "));
+    };
+    write!(f, "unknown architecture {}: ", show(OsStr::new(name)))?;
+    match &similar[..] {
+        [] => write!(f, "see `{NAME} list`"),
+        similar => write!(f, "did you mean {}?", similar.join(" or ")),
     }
 }
 

@@ -11,10 +11,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use anstyle::Style;
 use binfmt_misc::LineFault;
 use dispatch_core::NAME;
 use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
+
+use crate::style::{BAD, ERRORS, WARNING, paint_if};
 
 pub use probe::ProbeFault;
 pub use program::ProgramFault;
@@ -87,8 +90,8 @@ pub enum Failure {
         /// Whether the current directory has such a file.
         here: bool,
     },
-    /// No architecture has this name or alias.
-    UnknownArchitecture(String),
+    /// No architecture has one of these names; each with those that are similar.
+    UnknownArchitectures(Vec<(String, Vec<String>)>),
     /// This machine may run the architecture's programs by itself.
     Native {
         /// The architecture.
@@ -296,7 +299,7 @@ impl Failure {
         match self {
             Failure::Refused { exit_code, .. } | Failure::Reported(exit_code) => *exit_code,
             Failure::Usage(_)
-            | Failure::UnknownArchitecture(_)
+            | Failure::UnknownArchitectures(_)
             | Failure::BadTable { .. }
             | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
@@ -312,19 +315,20 @@ impl Failure {
     /// Reports it on standard error, for commands that continue.
     pub fn report(&self) {
         if !matches!(self, Failure::Reported(_)) {
-            say(format_args!("{self}"));
+            say(BAD, format_args!("{self}"));
         }
     }
 }
 
 /// Writes a line to standard error. If that fails, only the exit code is left to tell.
-fn say(line: fmt::Arguments<'_>) {
-    let _ = io::Write::write_all(&mut io::stderr(), format!("{NAME}: {line}\n").as_bytes());
+fn say(style: Style, line: fmt::Arguments<'_>) {
+    let name = paint_if(*ERRORS, style, format_args!("{NAME}:")).to_string();
+    let _ = io::Write::write_all(&mut io::stderr(), format!("{name} {line}\n").as_bytes());
 }
 
 /// Prints a warning on standard error.
 pub fn warn(warning: impl fmt::Display) {
-    say(format_args!("warning: {warning}"));
+    say(WARNING, format_args!("warning: {warning}"));
 }
 
 /// A name for a terminal: bytes that are not UTF-8, and control characters, are escaped.
@@ -362,7 +366,7 @@ mod tests {
 
     #[test]
     fn exit_codes_tell_whose_fault_it_is() {
-        assert_eq!(Failure::UnknownArchitecture("z80".into()).exit_code(), 2);
+        assert_eq!(Failure::UnknownArchitectures(vec![("z80".into(), vec![])]).exit_code(), 2);
         assert_eq!(Failure::NoBinfmtMisc.exit_code(), 1);
         assert_eq!(Failure::NoEmulator { architecture: "arm".into(), from: vec![], tried: vec![] }.exit_code(), 127);
     }

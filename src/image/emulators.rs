@@ -13,6 +13,7 @@ use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
 use nix::sys::memfd::MFdFlags;
 
 use super::reader::{Effective, OpenImage, ProgramInfo};
+use crate::architectures;
 use crate::failure::{Doing, Failure, show, warn};
 use crate::platform::{host, memfd, probe};
 use crate::program::disk;
@@ -124,7 +125,7 @@ impl EmulatorPlace {
 /// there are several for one architecture, the first one runs.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`], and [`Failure::DamagedImage`].
+/// [`Failure::UnknownArchitectures`], and [`Failure::DamagedImage`].
 pub fn find<'t>(
     table: &'t ArchTable,
     rows: &[&'t Architecture],
@@ -134,7 +135,7 @@ pub fn find<'t>(
     let mut sources = Vec::new();
     for place in from {
         if let EmulatorPlace::File(name, path) = place {
-            let architecture = table.find(name).ok_or_else(|| Failure::UnknownArchitecture(name.clone()))?;
+            let architecture = architectures::find(table, name)?;
             sources.push(Source::of_file(architecture, path.clone()));
         }
     }

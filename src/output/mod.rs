@@ -1,8 +1,9 @@
-//! Output on standard output.
+//! Output on standard output, with the colours that all commands share.
 
 mod columns;
 pub mod json;
 mod text;
 
-pub use columns::Columns;
+pub use crate::style::{BAD, GOOD, OUTPUT, paint};
+pub use columns::{Cell, Columns};
 pub use text::print;

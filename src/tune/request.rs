@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::contest::{self, Bounds};
 use super::workload::Workload;
 use super::{Contestant, Measurements, arena};
+use crate::architectures;
 use crate::failure::{Doing, Failure};
 use crate::platform::helper;
 
@@ -76,8 +77,7 @@ pub fn answer() -> Result<String, Failure> {
     let request: Request = serde_json::from_reader(io::stdin()).map_err(|error| unreadable(error.into()))?;
     let table = ArchTable::parse(&request.table)
         .map_err(|error| Failure::BadTable { path: STREAM.into(), error: Box::new(error) })?;
-    let unknown = || Failure::UnknownArchitecture(request.architecture.clone());
-    let architecture = table.find(&request.architecture).ok_or_else(unknown)?;
+    let architecture = architectures::find(&table, &request.architecture)?;
     let workloads: Vec<Workload> = request.workloads.iter().filter_map(|name| Workload::find(name)).collect();
     let [root, emulator] = [&request.root, &request.emulator].map(|path| Path::new(OsStr::from_bytes(path)));
 

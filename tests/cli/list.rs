@@ -48,11 +48,3 @@ fn columns_are_aligned() {
         assert!(line[..at].ends_with("  ") && !line[at..].starts_with(' '), "{line:?}\n{run}");
     }
 }
-
-#[test]
-fn unknown_names() {
-    let scratch = Scratch::new();
-    for command in ["list", "generate"] {
-        scratch.tool([command, "z80"]).refused(2, "unknown architecture z80: see `binfmt-dispatch list`");
-    }
-}

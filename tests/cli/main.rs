@@ -7,6 +7,8 @@ mod support;
 // The table that most of these tests use.
 mod table;
 
+// Architectures by any name, and unknown names.
+mod architectures;
 // Emulators that do not exist, or cannot be used.
 mod bad_emulators;
 // Files that are no programs, or that cannot be run.

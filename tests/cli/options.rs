@@ -47,6 +47,30 @@ fn wrong_usage() {
 }
 
 #[test]
+fn programs_in_place_of_a_command() {
+    let scratch = Scratch::new();
+    scratch.probe("prog", "aarch64");
+    scratch.write("instal", "no program");
+    let refused = |word: &str, program: &str| {
+        let line = format!(
+            "{word}: is no command: use `binfmt-dispatch run {program}` to run this program, or `binfmt-dispatch explain \
+             {program}` to see what runs it"
+        );
+        scratch.tool([word]).refused(2, &line);
+        scratch.tool(["-v", word, "--option", "argument"]).refused(2, &line);
+    };
+    refused("./prog", "./prog");
+    refused("/no/such/program", "/no/such/program");
+    refused("./a b", "'./a b'");
+    refused("prog", "./prog");
+    // Words that are neither a file nor a path, and one that is nearly a command.
+    for word in ["prag", "instal"] {
+        let run = scratch.tool([word]);
+        assert!(run.exited(2).err().contains(&format!("unrecognized subcommand '{word}'")), "{run}");
+    }
+}
+
+#[test]
 fn output_that_cannot_be_written() {
     let scratch = Scratch::new();
     scratch.probe("p", "aarch64");

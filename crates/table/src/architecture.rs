@@ -16,7 +16,8 @@ pub(crate) const OCI_SYSTEM: &str = "linux/";
 pub struct Architecture {
     /// QEMU's name of the CPU; the kernel's entry is called `qemu-<name>`.
     pub name: String,
-    /// Other names: Debian's, OCI platforms without `linux/`, `uname -m`.
+    /// Other names that people and tools use, but for forms of a name that [`crate::ArchTable::find`]
+    /// knows by itself.
     pub aliases: Vec<String>,
     /// Accepted `e_machine` values; the probe has the first.
     pub machine: Vec<MachineNumber>,
@@ -105,7 +106,7 @@ pub struct Probe {
 
 impl Architecture {
     /// Its name, then its aliases.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
     }
 

@@ -9,6 +9,7 @@ use dispatch_core::{Guest, Table, plan};
 use crate::architecture::{Architecture, OCI_SYSTEM};
 use crate::compile::{self, Assignment};
 use crate::error::TableFault;
+use crate::names::Key;
 
 /// Longest name of an architecture, in bytes. With the suffixes of its rules, it stays far below
 /// the 255 bytes (`NAME_MAX`) that a file name in `binfmt_misc` may have.
@@ -212,12 +213,13 @@ pub fn distinct_names<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Fa
     Ok(())
 }
 
-/// Names and aliases share one name space, because [`crate::ArchTable::find`] searches both.
+/// Names and aliases share one name space, because [`crate::ArchTable::find`] searches both. Two
+/// that it does not tell apart are the same.
 fn names(architectures: &[Architecture]) -> Result<(), Faulty> {
     let mut owners = HashMap::new();
     for (row, architecture) in architectures.iter().enumerate() {
         for name in architecture.names() {
-            if let Some(by) = owners.insert(name, &architecture.name) {
+            if let Some(by) = owners.insert(Key::of(name), &architecture.name) {
                 return Err(Faulty { row, fault: TableFault::Taken { name: name.to_owned(), by: by.clone() } });
             }
         }

@@ -18,6 +18,7 @@ mod error;
 mod fields;
 mod json;
 mod keys;
+mod names;
 mod place;
 mod probe;
 #[cfg(test)]
@@ -140,11 +141,17 @@ impl ArchTable {
         self.rows.iter().find(|row| json::name(row) == name)
     }
 
-    /// The architecture that a person or a tool means by `name`: QEMU's name or an alias, letter
-    /// for letter, with or without the `linux/` of an OCI platform.
-    pub fn find(&self, name_or_alias: &str) -> Option<&Architecture> {
-        let wanted = name_or_alias.strip_prefix(architecture::OCI_SYSTEM).unwrap_or(name_or_alias);
-        self.architectures.iter().find(|architecture| architecture.names().any(|name| name == wanted))
+    /// The architecture that a person or a tool means by `name`: a name or an alias of the table, or
+    /// a form of one that tools use, such as a platform of containers (`linux/arm/v7`) or a GNU
+    /// triplet. Upper and lower case are the same, and so are `-`, `_` and `/`.
+    pub fn find(&self, name: &str) -> Option<&Architecture> {
+        names::find(&self.architectures, name)
+    }
+
+    /// Names and aliases that are similar to `name`, the most similar first, at most one of each
+    /// architecture.
+    pub fn similar(&self, name: &str) -> Vec<&str> {
+        names::similar(&self.architectures, name)
     }
 
     /// The table as [`dispatch_core::Table`] reads it.

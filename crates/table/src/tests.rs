@@ -80,7 +80,8 @@ fn architectures_are_found_by_name_and_alias() {
     assert_eq!(found("arm64"), Some("aarch64"));
     assert_eq!(found("linux/arm64"), Some("aarch64"));
     assert_eq!(found("linux/arm/v7"), Some("arm"));
-    for absent in ["", "ARM64", "arm6", "linux/", "linux/linux/arm64", "linux"] {
+    assert_eq!(found("ARM64"), Some("aarch64"));
+    for absent in ["", "arm6", "linux/", "linux/linux/arm64", "linux"] {
         assert_eq!(found(absent), None, "{absent}");
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{Cpu, Explanation, Header, PlanView, Row};
 use crate::output::json::Bytes;
+use crate::output::{BAD, GOOD, paint};
 use crate::program::invoked;
 use crate::registry::ownership;
 
@@ -48,7 +49,8 @@ pub fn render(explanation: &Explanation) -> String {
         page.line(if index == 0 { "note" } else { "" }, note);
     }
     let verdict = &explanation.verdict;
-    page.line("verdict", &format!("{} {}", if verdict.runs { "it runs" } else { "it does not run:" }, verdict.reason));
+    let runs = if verdict.runs { paint(GOOD, "it runs") } else { paint(BAD, "it does not run:") };
+    page.line("verdict", &format!("{runs} {}", verdict.reason));
     if let Some(remedy) = &verdict.remedy {
         page.line("to do", remedy);
     }
