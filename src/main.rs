@@ -19,6 +19,7 @@ mod output;
 mod platform;
 mod program;
 mod registry;
+mod style;
 mod tune;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
@@ -50,7 +51,11 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version go through the same output code as everything else.
-        Err(asked) if !asked.use_stderr() => return finish(output::print(asked.render()).map(|()| 0)),
+        Err(asked) if !asked.use_stderr() => {
+            let text = asked.render();
+            let text = if *output::OUTPUT { text.ansi().to_string() } else { text.to_string() };
+            return finish(output::print(text).map(|()| 0));
+        }
         Err(error) => match cli::program_as_command(&error, &arguments) {
             Some(failure) => return finish(Err(failure)),
             None => error.exit(),

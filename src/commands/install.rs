@@ -17,7 +17,7 @@ use crate::install::boot;
 use crate::install::files::Installation;
 use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
 use crate::install::snippet::binfmt_d;
-use crate::output::{Columns, print};
+use crate::output::{BAD, Cell, Columns, GOOD, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
@@ -227,15 +227,16 @@ fn show(
     let mut columns = Columns::new(&["ENTRY", "FLAGS", "EMULATOR", "PROBE"]);
     for (architecture, lines) in entries {
         let probe = match outcomes.get(architecture.name.as_str()) {
-            None => "not registered",
-            Some(Outcome::Failed) => "failed",
-            Some(_) => "ok",
+            None => Cell::from("not registered"),
+            Some(Outcome::Failed) => Cell::new("failed", BAD),
+            Some(_) => Cell::new("ok", GOOD),
         };
         let emulator = new_image.emulators.get(&architecture.name).cloned();
         let emulator = emulator.or_else(|| host::installed(architecture).map(|path| path.display().to_string()));
         for line in lines {
             let name = line.name().to_string_lossy().into_owned();
-            columns.push([name, line.flags().to_string(), emulator.clone().unwrap_or_default(), probe.to_owned()]);
+            let emulator = emulator.clone().unwrap_or_default();
+            columns.push([name.into(), line.flags().to_string().into(), emulator.into(), probe.clone()]);
         }
     }
     print(columns)?;

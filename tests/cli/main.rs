@@ -13,6 +13,8 @@ mod architectures;
 mod bad_emulators;
 // Files that are no programs, or that cannot be run.
 mod bad_programs;
+// Colours, and where there are none.
+mod colours;
 // `explain` on programs that can run.
 mod explain;
 // `generate`, and the kernel's answer to its lines.
