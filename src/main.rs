@@ -12,6 +12,7 @@ mod cli;
 mod commands;
 mod context;
 mod defaults;
+mod documents;
 mod failure;
 mod image;
 mod install;
@@ -98,7 +99,7 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
         Some(Command::Generate(args)) if args.image.is_none() => commands::generate::run(&args, table),
         Some(Command::Generate(args)) => commands::generate::run(&args, &context.registered(args.image.as_deref())?),
         Some(Command::Image(args)) => commands::image::run(&args, table),
-        Some(Command::Install(args)) => commands::install::run(&args, table),
+        Some(Command::Install(args)) => commands::install::run(&args, table, Cli::command()),
         Some(Command::Uninstall(args)) => commands::uninstall::run(&args, table),
         Some(Command::Register(args)) => commands::register::run(&args, &context.registered(args.image.as_deref())?),
         Some(Command::Unregister(args)) => {
@@ -107,7 +108,7 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
         Some(Command::Status(args)) => commands::status::run(&args, &context.registered(args.image.as_deref())?),
         Some(Command::Unshare(args)) => commands::unshare::run(&args, table),
         Some(Command::Tune(args)) => commands::tune::run(&args, table),
-        Some(Command::Helper { task }) => commands::helper::run(&task),
+        Some(Command::Helper { task }) => commands::helper::run(task, table, Cli::command()),
         None => {
             eprintln!("{}", Cli::command().render_help());
             Ok(EXIT_USAGE)

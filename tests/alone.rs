@@ -161,8 +161,8 @@ fn without_proc_and_dev_an_image_installs_itself() {
             ls -A root/registry root/usr
             ",
     );
-    let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nbin\nlib\nlibexec\n";
-    seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n7\n{left}"));
+    let left = "root/registry:\nregister\nstatus\n\nroot/usr:\nbin\nlib\nlibexec\nshare\n";
+    seen.printed(&format!("2\ncode 0\n2\n2\ncode 0\ncode 0\n17\n{left}"));
     let [installed, image] =
         ["installed.json", "image.json"].map(|name| programs(&std::fs::read_to_string(scratch.at(name)).unwrap()));
     // They have their models, although no emulator could be tried.

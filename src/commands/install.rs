@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
+use crate::documents::{Document, is_document};
 use crate::failure::{self, Doing, Failure};
 use crate::image::OpenImage;
 use crate::image::request::{self, Contents};
@@ -24,14 +24,15 @@ use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
 use crate::registry::selection::{self, Credentials, Interpreter};
 use crate::registry::{RegisterLine, Registry};
-use crate::{architectures, context, defaults};
+use crate::{architectures, context, defaults, documents, install};
 
 /// Install an image with the emulators embedded, and register it
 ///
-/// Writes three files below the prefix: the image libexec/binfmt-dispatch/binfmt-dispatch, the link
-/// bin/binfmt-dispatch to it, and lib/binfmt.d/zz-binfmt-dispatch.conf. Tries each entry with a
-/// tiny program of the architecture, and registers the image. An older one is replaced without a
-/// moment in which programs fail. If a step fails, everything stays as it was.
+/// Writes below the prefix: the image libexec/binfmt-dispatch/binfmt-dispatch, the link
+/// bin/binfmt-dispatch to it, lib/binfmt.d/zz-binfmt-dispatch.conf, and in share man pages and
+/// completions for bash, zsh and fish. Tries each entry with a tiny program of the architecture,
+/// and registers the image. An older one is replaced without a moment in which programs fail. If a
+/// step fails, everything stays as it was.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -44,6 +45,9 @@ pub struct Args {
     /// Do not register with the running kernel; implied by --root
     #[arg(long)]
     no_register: bool,
+    /// Install no man pages and no completions for shells
+    #[arg(long)]
+    no_docs: bool,
     /// Also replace entries that other software registered
     #[arg(long)]
     replace: bool,
@@ -59,9 +63,10 @@ pub struct Args {
 ///
 /// # Errors
 /// A step failed; everything is as it was before.
-pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
+pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8, Failure> {
     let place = &args.place;
     place.check()?;
+    let documents = if args.no_docs { Vec::new() } else { documents::all(command) };
     let named = architectures::named(table, &args.contents.architectures)?;
     let path = place.image();
     let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
@@ -69,19 +74,22 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         if args.no_register || place.root.is_some() { None } else { Some(registration::open_registry(&args.mount)?) };
     let emulators = args.contents.sources(table)?;
     if args.dry_run {
-        refuse_others(place)?;
+        refuse_others(place, &documents)?;
         let embedded = emulators.iter().map(|source| source.architecture.name.clone()).collect();
         let interpreter = Interpreter { path: &path, embedded: &embedded, credentials };
         let entries = entries(table, named.as_deref(), interpreter)?;
         let files: String =
             place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
-        print(files + &binfmt_d(&host::row().name, &entries))?;
+        let documents = documents.iter().map(|document| install::documents::path(place, document));
+        let documents: Vec<PathBuf> = documents.collect();
+        let documents = install::documents::counts(documents.iter().map(PathBuf::as_path), "would be written");
+        print(files + &documents + &binfmt_d(&host::row().name, &entries))?;
         boot::warn_of(place, &lines(&entries));
         return Ok(0);
     }
     let lock = registry.as_ref().map(Registry::lock).transpose()?;
     let mut installation = Installation::begin(place, lock.is_some())?;
-    refuse_others(place)?;
+    refuse_others(place, &documents)?;
 
     // First write everything beside its final place, where it does no harm.
     let files = place.files();
@@ -124,24 +132,19 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     // An entry that does not work now would not work after the next boot either.
     let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
-    installation.file(written(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
+    installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
     installation.link(LINK, link)?;
+    install::documents::install(place, &documents, &mut installation)?;
     if let Some((registry, changes, leftovers)) = &changes {
         changes.make(registry, &proved, || installation.take_back())?;
         leftovers.finish(registry);
         warn_of_left(changes, &path);
     }
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
+    install::documents::remove_earlier(place, &documents);
     installation.keep();
     boot::warn_of(place, &lines(&lasting));
     show(&entries, &outcomes, &new_image)
-}
-
-/// A file that contains `text`, to be put at `path`.
-fn written(path: &Path, text: &str) -> Result<Replacement, Failure> {
-    let file = Replacement::begin(path)?;
-    io::Write::write_all(&mut file.file(), text.as_bytes()).map_err(|error| Failure::io(Doing::Write, path, error))?;
-    Ok(file)
 }
 
 /// Removes the snippet of earlier versions, which would register everything twice at boot.
@@ -209,11 +212,14 @@ fn entries<'t>(
 }
 
 /// Refuses to replace files that this program did not write.
-fn refuse_others(place: &Place) -> Result<(), Failure> {
+fn refuse_others(place: &Place, documents: &[Document]) -> Result<(), Failure> {
     let [image, command, snippet] = place.files();
-    for (path, ours) in [(&image, is_image(&image)), (&command, is_link(&command)), (&snippet, is_snippet(&snippet))] {
+    let ours = [is_image(&image), is_link(&command), is_snippet(&snippet)];
+    let documents = documents.iter().map(|document| install::documents::path(place, document));
+    let documents = documents.map(|path| (is_document(&path), path));
+    for (ours, path) in ours.into_iter().zip([image, command, snippet]).chain(documents) {
         if !ours && path.symlink_metadata().is_ok() {
-            return Err(Failure::InTheWay { path: path.clone() });
+            return Err(Failure::InTheWay { path });
         }
     }
     Ok(())

@@ -8,7 +8,9 @@ use clap::Args as ClapArgs;
 use dispatch_core::NAME;
 use dispatch_table::{ArchTable, Architecture};
 
+use crate::documents::is_document;
 use crate::failure::{Doing, Failure, show};
+use crate::install::documents;
 use crate::install::place::{Place, is_image, is_link, is_snippet};
 use crate::output::print;
 use crate::platform::signals::SignalGuard;
@@ -20,8 +22,8 @@ use crate::{context, defaults};
 /// Remove the files that `install` wrote, and their entries from the kernel
 ///
 /// Missing files are skipped, and files of other software stay. The directory
-/// libexec/binfmt-dispatch is removed if it is empty, and so is lib/binfmt.d if a file was removed
-/// from it. All other directories stay.
+/// libexec/binfmt-dispatch is removed if it is empty, and so are lib/binfmt.d and the directories of
+/// man pages and completions if a file was removed from them. All other directories stay.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
@@ -67,6 +69,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         removal.file(&earlier, is_snippet);
     }
     removal.file(&command, is_link);
+    documents::directories(&args.place).iter().for_each(|directory| removal.documents(directory));
     args.place.left().iter().for_each(|left| removal.file(left, |_| true));
     // The image goes last, since it knows what it was registered for.
     removal.file(&image, is_image);
@@ -146,6 +149,18 @@ impl Removal {
                 self.note(&path.display().to_string(), removed);
             }
         }
+    }
+
+    /// Removes the documents in a directory.
+    fn documents(&mut self, directory: &Path) {
+        let before = self.done.len();
+        let documents = documents::installed(directory);
+        documents.iter().for_each(|document| self.file(document, is_document));
+        // One line for all of them.
+        self.done.truncate(before);
+        let removed = self.files.iter().map(PathBuf::as_path).filter(|file| documents.iter().any(|path| path == file));
+        let what = if self.dry_run { "would be removed" } else { "removed" };
+        self.done += &documents::counts(removed, what);
     }
 
     /// Removes an empty directory that has the name of binfmt-dispatch, or had one of its files.

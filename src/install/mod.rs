@@ -1,6 +1,7 @@
 //! The files of an installation.
 
 pub mod boot;
+pub mod documents;
 pub mod files;
 pub mod place;
 pub mod snippet;

@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use dispatch_core::NAME;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::documents;
 use super::snippet::MARK;
 use crate::defaults;
 use crate::failure::{Doing, Failure};
@@ -28,7 +30,7 @@ pub const LINK: &str = "../libexec/binfmt-dispatch/binfmt-dispatch";
 /// The place of an installation.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// Directory that contains bin, lib and libexec. systemd reads snippets below /usr and
+    /// Directory that contains bin, lib, libexec and share. systemd reads snippets below /usr and
     /// /usr/local only; with another prefix nothing is registered at boot
     #[arg(long, value_name = "DIR", default_value = defaults::PREFIX)]
     pub prefix: PathBuf,
@@ -76,7 +78,8 @@ impl Place {
     /// empty.
     pub fn directories(&self) -> Vec<PathBuf> {
         let files = [self.image(), self.snippet()];
-        files.iter().filter_map(|file| file.parent()).map(|directory| self.on_disk(directory)).collect()
+        let directories = files.iter().filter_map(|file| file.parent()).map(|directory| self.on_disk(directory));
+        directories.chain(documents::directories(self)).collect()
     }
 
     /// Locks the prefix, which keeps other runs from changing files below it; `None` if it does not
@@ -106,7 +109,9 @@ impl Place {
 
     /// Files on this system that killed runs left.
     pub fn left(&self) -> Vec<PathBuf> {
-        [self.image(), self.snippet()].iter().flat_map(|path| files::left_beside(&self.on_disk(path))).collect()
+        let files = [self.image(), self.snippet()].into_iter().map(|path| self.on_disk(&path));
+        let documents = documents::directories(self).into_iter().map(|directory| directory.join(NAME));
+        files.chain(documents).flat_map(|path| files::left_beside(&path)).collect()
     }
 
     /// The path on this system of a path in the target system.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,8 @@ pub struct Replacement {
     /// Its temporary name, if it needs one.
     name: Option<TempPath>,
     path: PathBuf,
+    /// Whether it has to be whole even after a power failure.
+    durable: bool,
 }
 
 impl Replacement {
@@ -81,7 +83,23 @@ impl Replacement {
                 (file, Some(name))
             }
         };
-        Ok(Replacement { file, name, path: path.to_owned() })
+        Ok(Replacement { file, name, path: path.to_owned(), durable: true })
+    }
+
+    /// A file with this text.
+    ///
+    /// # Errors
+    /// As [`Replacement::begin`], or it cannot be written.
+    pub fn of(path: &Path, text: &str) -> Result<Self, Failure> {
+        let file = Replacement::begin(path)?;
+        (&file.file).write_all(text.as_bytes()).map_err(|error| Failure::io(Doing::Write, path, error))?;
+        Ok(file)
+    }
+
+    /// The same file, which a power failure may spoil. Waiting for the disk takes most of the time
+    /// of a small file.
+    pub fn spoilable(self) -> Self {
+        Replacement { durable: false, ..self }
     }
 
     /// The path to write to until then.
@@ -106,7 +124,9 @@ impl Replacement {
     /// [`Failure::Io`]; then the old file is still there.
     pub fn finish(self) -> Result<(), Failure> {
         let failed = |error| Failure::io(Doing::Write, &self.path, error);
-        self.file.sync_all().map_err(failed)?;
+        if self.durable {
+            self.file.sync_all().map_err(failed)?;
+        }
         let name = match self.name {
             Some(name) => name,
             None => {
@@ -117,6 +137,9 @@ impl Replacement {
         };
         name.persist(&self.path).map_err(|error| failed(error.error))?;
         log::info!("{}: written", show(self.path.as_os_str()));
+        if !self.durable {
+            return Ok(());
+        }
         File::open(directory(&self.path))
             .and_then(|directory| directory.sync_all())
             .map_err(|error| Failure::io(Doing::Write, &self.path, error))

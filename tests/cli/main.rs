@@ -15,6 +15,8 @@ mod bad_emulators;
 mod bad_programs;
 // Colours, and where there are none.
 mod colours;
+// Man pages and completions.
+mod documents;
 // `explain` on programs that can run.
 mod explain;
 // `generate`, and the kernel's answer to its lines.

@@ -16,7 +16,7 @@ fn into_a_root_and_back() {
         &scratch,
         r#"
         umask 077
-        $TOOL install arm riscv64 --root r --seed 1 || exit 1
+        $TOOL install arm riscv64 --root r --seed 1 --no-docs || exit 1
         ls $REGISTRY
         while IFS= read -r line; do
             case $line in ''|'#'*) continue ;; esac
@@ -66,12 +66,12 @@ fn live_upgraded_and_back() {
     let seen = run(
         &scratch,
         r#"
-        $TOOL install $ROWS --prefix $PREFIX --seed 1 || exit 1
+        $TOOL install $ROWS --prefix $PREFIX --seed 1 --no-docs || exit 1
         $PREFIX/bin/binfmt-dispatch status | grep -c differs
         $PREFIX/bin/binfmt-dispatch image $ROWS -o $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --seed 2
         $PREFIX/bin/binfmt-dispatch status | grep differs
         $PREFIX/bin/binfmt-dispatch status --json >status.json
-        $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 >/dev/null || exit 2
+        $PREFIX/bin/binfmt-dispatch install $ROWS --prefix $PREFIX --seed 3 --no-docs >/dev/null || exit 2
         $PREFIX/bin/binfmt-dispatch status | grep -c differs
         ls $REGISTRY
         $PREFIX/bin/binfmt-dispatch register $ROWS --replace --no-credentials >/dev/null || exit 3
@@ -106,7 +106,7 @@ fn below_usr_local() {
         r#"
         # In this namespace only, it is an empty directory.
         mkdir local && mount --bind local /usr/local || exit 1
-        $TOOL install $ROWS --prefix /usr/local >/dev/null || exit 2
+        $TOOL install $ROWS --prefix /usr/local --no-docs >/dev/null || exit 2
         IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
         readlink -f /usr/local/bin/binfmt-dispatch; touch local/lib/binfmt.d/other.conf
         /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *embedded in the image$"

@@ -22,13 +22,15 @@ const PRELUDE: &str = r#"
     # No disk has to be waited for.
     mkdir memory && mount -t tmpfs tmpfs memory && cp -p one two theirs broken aarch64 s390x memory && cd memory || exit 98
     # Directories that only an installation needs stay, but for the innermost ones.
-    PREFIX=$PWD/prefix; mkdir -p $PREFIX/{bin,lib/binfmt.d,libexec}; touch $PREFIX/lib/binfmt.d/other.conf
+    PREFIX=$PWD/prefix; mkdir -p $PREFIX/{bin,lib/binfmt.d,libexec,share}; touch $PREFIX/lib/binfmt.d/other.conf
     # All that there is: files, modes, targets of links, and entries.
     state() {
         find $PREFIX \( -type f -printf '%P %m %s\n' -o -printf '%P %m %l\n' \) 2>/dev/null | sort
         grep -s . $REGISTRY/!(register)
     }
-    install() { $TOOL install aarch64 s390x --from aarch64=$1 --from s390x=$1 --prefix $PREFIX --seed 1 "${@:2}"; }
+    # Man pages and completions are put in place like the rest: one of the tests has them.
+    DOCS=--no-docs STEP=1
+    install() { $TOOL install aarch64 s390x --from aarch64=$1 --from s390x=$1 --prefix $PREFIX --seed 1 $DOCS "${@:2}"; }
     uninstall() { $TOOL uninstall --prefix $PREFIX; }
     wrong() { echo "$name, before call $call ($what): $*"; cat out; ((++mistakes < 5)) || exit; }
     say() {
@@ -40,7 +42,7 @@ const PRELUDE: &str = r#"
     }
     each() {
         local name=$1 call what mistakes=0
-        for ((call = 0; ; call++)); do
+        for ((call = 0; ; call += STEP)); do
             prepare
             TOOL="$KILL $call $2 $TOOL" $3 3>log >out 2>&1
             read -r what <log
@@ -171,6 +173,29 @@ fn interrupted_by_a_signal_that_can_wait() {
         ",
         2,
         60,
+    );
+}
+
+#[test]
+fn with_documents() {
+    need!(Namespace, Compiler);
+    expect(
+        r"
+        for place in man/man8 man/man5 bash-completion/completions zsh/site-functions fish/vendor_completions.d; do
+            mkdir -p $PREFIX/share/$place; touch $PREFIX/share/$place/other
+        done
+        state >state.nothing
+        # There are many calls for each of the files, and many files: every third will do.
+        DOCS= STEP=3; install one >/dev/null 2>&1; state >state.one; uninstall >/dev/null; state | cmp - state.nothing || exit 3
+        finish() { uninstall >/dev/null; state | cmp - state.nothing; }
+        each 'documents, install' 9 'install one' 'nothing one' 'install one' one
+        each 'documents, uninstall' 9 'install one' 'nothing one' uninstall nothing
+        prepare() { install one >/dev/null 2>&1; }
+        finish() { :; }
+        each 'documents removed, uninstall' 9 uninstall 'nothing one' uninstall nothing
+        ",
+        3,
+        100,
     );
 }
 

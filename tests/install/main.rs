@@ -6,6 +6,8 @@ mod support;
 
 // After a boot the entries are those that were registered.
 mod boot;
+// Man pages and completions.
+mod documents;
 // The installed files: in another root, below a prefix, upgraded, removed.
 mod files;
 // Interrupted runs.

@@ -51,6 +51,12 @@ pub enum Need {
     Compiler,
     /// strace.
     Strace,
+    /// man and lexgrog.
+    Man,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
     /// setcap.
     Capabilities,
     /// systemd-binfmt.
@@ -172,6 +178,9 @@ impl Need {
                 (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))
             }
             Need::Strace => no_command("strace", "--version", "strace"),
+            Need::Man => no_command("lexgrog", "--version", "man-db"),
+            Need::Zsh => no_command("zsh", "--version", "zsh"),
+            Need::Fish => no_command("fish", "--version", "fish"),
         }
     }
 }
