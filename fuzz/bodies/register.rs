@@ -4,7 +4,8 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 
-use binfmt_misc::{Entry, RegisterLine, grammar};
+use binfmt_misc::grammar::{self, GrammarFault};
+use binfmt_misc::{Entry, RegisterLine};
 
 /// Longest line that the kernel reads, in bytes.
 const LONGEST: usize = 1920;
@@ -14,6 +15,22 @@ pub fn run(bytes: &[u8]) -> bool {
     let line = grammar::parse(bytes);
     if let Ok(line) = &line {
         check(line);
+    }
+    match grammar::read(bytes) {
+        // What is a line is understood alike; only a relative interpreter makes a difference.
+        Ok(reading) => {
+            assert!(reading.fields.iter().all(|field| bytes[field.range()] == *field.text));
+            assert_eq!(grammar::name(bytes).map(|name| name.text), Some(reading.fields[0].text));
+            match &line {
+                Ok(line) => assert_eq!((line.name(), line.interpreter()), (reading.name(), reading.interpreter())),
+                Err(GrammarFault::Line(_)) => {}
+                Err(fault) => panic!("{fault:?}"),
+            }
+        }
+        Err(located) => {
+            assert!(located.at.start <= located.at.end && located.at.end <= bytes.len(), "{located:?}");
+            assert_eq!(line.as_ref().err(), Some(&located.fault));
+        }
     }
     let entry = Entry::parse(OsStr::new("entry"), bytes);
     if let Some(entry) = &entry {

@@ -8,7 +8,7 @@ pub mod grammar;
 mod register_line;
 
 pub use entry::{Entry, Flags, Matcher};
-pub use register_line::{LineFault, RegisterLine};
+pub use register_line::{LineFault, MAX_LINE, RegisterLine};
 
 /// Name of the file in the mount that creates entries.
 pub const REGISTER: &str = "register";

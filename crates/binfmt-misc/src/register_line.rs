@@ -21,7 +21,7 @@ use crate::entry::{Entry, Flags, Matcher};
 /// Shortest line that the kernel reads, in bytes.
 pub(crate) const MIN_LINE: usize = 11;
 /// `MAX_REGISTER_LENGTH`: longest line that the kernel reads, in bytes.
-pub(crate) const MAX_LINE: usize = 1920;
+pub const MAX_LINE: usize = 1920;
 /// `NAME_MAX`: longest file name, in bytes.
 const MAX_NAME: usize = 255;
 /// Files in the mount that are not entries.
@@ -73,10 +73,10 @@ impl RegisterLine {
     /// # Errors
     /// The first part that the kernel would refuse or misread.
     pub fn new(name: &OsStr, matcher: Matcher, interpreter: &Path, flags: Flags) -> Result<Self, LineFault> {
-        if !usable(name, MAX_NAME) || name == "." || name == ".." || RESERVED.iter().any(|reserved| name == *reserved) {
+        if !is_name(name) {
             return Err(LineFault::Name);
         }
-        if matches!(&matcher, Matcher::Extension(extension) if !usable(extension, MAX_LINE)) {
+        if matches!(&matcher, Matcher::Extension(extension) if !is_extension(extension)) {
             return Err(LineFault::Extension);
         }
         // Kernels accept a relative path, and resolve it in the working directory of the caller.
@@ -186,6 +186,16 @@ impl fmt::Display for RegisterLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.bytes()))
     }
+}
+
+/// Whether an entry can have this name.
+pub(crate) fn is_name(name: &OsStr) -> bool {
+    usable(name, MAX_NAME) && name != "." && name != ".." && !RESERVED.iter().any(|reserved| name == *reserved)
+}
+
+/// Whether an entry can match this extension.
+pub(crate) fn is_extension(extension: &OsStr) -> bool {
+    usable(extension, MAX_LINE)
 }
 
 /// Whether the text can be a name or an extension.

@@ -126,6 +126,13 @@ impl Rule {
         let theirs = other.magic.iter().zip(&other.mask);
         ours.zip(theirs).all(|((a, a_mask), (b, b_mask))| (a ^ b) & a_mask & b_mask == 0)
     }
+
+    /// Whether every file that matches `other` matches this rule.
+    pub fn covers(&self, other: &Rule) -> bool {
+        let ours = self.magic.iter().zip(&self.mask);
+        let theirs = other.magic.iter().zip(&other.mask);
+        ours.zip(theirs).all(|((a, a_mask), (b, b_mask))| a_mask & !b_mask == 0 && (a ^ b) & a_mask == 0)
+    }
 }
 
 impl OsabiBlock {
@@ -212,5 +219,17 @@ mod tests {
         assert!(rule(0, b"a").overlaps(&rule(1, b"b")));
         assert!(rule(0, b"a").overlaps(&rule(0, b"ab")));
         assert!(!rule(0, b"ab").overlaps(&rule(1, b"c")));
+    }
+
+    #[test]
+    fn rules_cover_those_that_compare_more() {
+        let rule = |offset, magic: &[u8], mask: &[u8]| Rule::new(offset, magic, mask).unwrap();
+        let (wide, narrow) = (rule(0, b"a", b""), rule(0, b"ab", b""));
+        assert!(wide.covers(&narrow) && !narrow.covers(&wide) && wide.covers(&wide));
+        // What is not compared may differ.
+        assert!(rule(0, b"a\xff", b"\xff\x00").covers(&narrow));
+        assert!(rule(0, b"\x02", b"\xfe").covers(&rule(0, b"\x03", b"")));
+        assert!(!rule(0, b"\x02", b"").covers(&rule(0, b"\x02", b"\xfe")));
+        assert!(!rule(0, b"b", b"").covers(&narrow) && !rule(1, b"b", b"").covers(&wide));
     }
 }
