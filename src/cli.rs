@@ -8,7 +8,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::NAME;
 
 use crate::commands::{
-    self, explain, generate, helper, install, list, register, run, status, tune, uninstall, unregister, unshare,
+    self, explain, generate, helper, install, lint, list, register, run, status, tune, uninstall, unregister, unshare,
 };
 use crate::defaults;
 use crate::failure::{Failure, show};
@@ -56,6 +56,7 @@ pub enum Command {
     List(list::Args),
     /// Print entries for systemd's binfmt.d, or for the kernel
     Generate(generate::Args),
+    Lint(lint::Args),
     Image(commands::image::Args),
     Install(install::Args),
     Uninstall(uninstall::Args),

@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), no_main)]
 
 mod architectures;
+mod binfmt_d;
 mod cli;
 mod commands;
 mod context;
@@ -16,6 +17,7 @@ mod documents;
 mod failure;
 mod image;
 mod install;
+mod lint;
 mod output;
 mod platform;
 mod program;
@@ -98,6 +100,7 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
         Some(Command::List(args)) => commands::list::run(&args, image, table),
         Some(Command::Generate(args)) if args.image.is_none() => commands::generate::run(&args, table),
         Some(Command::Generate(args)) => commands::generate::run(&args, &context.registered(args.image.as_deref())?),
+        Some(Command::Lint(args)) => commands::lint::run(&args, table),
         Some(Command::Image(args)) => commands::image::run(&args, table),
         Some(Command::Install(args)) => commands::install::run(&args, table, Cli::command()),
         Some(Command::Uninstall(args)) => commands::uninstall::run(&args, table),

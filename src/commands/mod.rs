@@ -5,6 +5,7 @@ pub mod generate;
 pub mod helper;
 pub mod image;
 pub mod install;
+pub mod lint;
 pub mod list;
 pub mod register;
 pub mod run;

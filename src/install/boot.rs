@@ -5,7 +5,6 @@
 //! same name, and the last entry that accepts a program wins. So a snippet has to sort after others
 //! with entries for the same programs, such as Debian's `qemu-aarch64.conf`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,24 +12,19 @@ use std::path::{Path, PathBuf};
 use binfmt_misc::grammar;
 
 use super::place::Place;
+use crate::binfmt_d::{COMMENTS, DIRECTORIES, Files};
 use crate::failure::{show, warn};
 use crate::registry::RegisterLine;
-
-/// The directories that systemd reads, the first one first (systemd's `CONF_PATHS`).
-const DIRECTORIES: [&str; 5] =
-    ["/etc/binfmt.d", "/run/binfmt.d", "/usr/local/lib/binfmt.d", "/usr/lib/binfmt.d", "/lib/binfmt.d"];
-/// The suffix of the file names.
-const ENDING: &str = "conf";
-/// The characters that start a comment line.
-const COMMENTS: [u8; 2] = *b"#;";
 
 /// Warns if the lines of the snippet will not take effect at the next boot, with the reason.
 pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     let snippet = place.on_disk(&place.snippet());
     let (Some(own), Some(name)) = (snippet.parent(), snippet.file_name()) else { return };
     let directories = DIRECTORIES.map(|directory| real(&place.on_disk(Path::new(directory))));
-    let files = files(&directories);
-    match files.get(name) {
+    let files = Files::list(&directories).read;
+    let files: Vec<(&OsString, &PathBuf)> =
+        files.iter().filter_map(|(name, paths)| Some((name, paths.first()?))).collect();
+    match files.iter().find(|(other, _)| *other == name).map(|(_, path)| path) {
         Some(path) if real(path) == real(&snippet) => {}
         Some(path) => warn(format_args!(
             "{}: hides {}, so nothing is registered at boot: remove it",
@@ -44,7 +38,7 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
             show(snippet.as_os_str()),
         )),
     }
-    for (_, path) in files.iter().filter(|(other, _)| ***other > *name) {
+    for (_, path) in files.iter().filter(|(other, _)| **other > *name) {
         if let Some(entry) = winning(path, lines) {
             warn(format_args!(
                 "{}: registers {} after binfmt-dispatch at each boot, and takes precedence: give it a name that sorts before {}",
@@ -59,20 +53,6 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
 /// The path with all links resolved, if it exists.
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// The files that systemd reads, by name.
-fn files(directories: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
-    let mut files = BTreeMap::new();
-    // No warning if a directory cannot be read: most machines lack some of them.
-    for file in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
-        let path = file.path();
-        let hidden = file.file_name().as_encoded_bytes().starts_with(b".");
-        if !hidden && path.extension().is_some_and(|extension| extension == ENDING) {
-            files.entry(file.file_name()).or_insert(path);
-        }
-    }
-    files
 }
 
 /// The first entry of a file that accepts programs of one of `lines`.

@@ -7,4 +7,5 @@ pub mod memfd;
 pub mod namespace;
 pub mod probe;
 pub mod process;
+pub mod rooted;
 pub mod signals;

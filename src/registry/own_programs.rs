@@ -37,13 +37,17 @@ impl HostPrograms {
         HostPrograms { architecture: row.name.clone(), rules }
     }
 
+    /// Whether a rule matches any of them.
+    pub fn meets(&self, rule: &Rule) -> bool {
+        self.rules.iter().any(|own| own.overlaps(rule))
+    }
+
     /// Refuses a line that matches any of them.
     ///
     /// # Errors
     /// [`Failure::CapturesPrograms`].
     pub fn reject_capture(&self, line: &RegisterLine) -> Result<(), Failure> {
-        let captured = |rule: &Rule| self.rules.iter().any(|own| own.overlaps(rule));
-        if line.rule().is_some_and(captured) {
+        if line.rule().is_some_and(|rule| self.meets(rule)) {
             let architecture = self.architecture.clone();
             return Err(Failure::CapturesPrograms { entry: line.name().to_owned(), architecture });
         }

@@ -23,6 +23,10 @@ mod explain;
 mod generate;
 // `image`: a file is written completely or not at all.
 mod image;
+// `lint`: what it finds, and where.
+mod lint;
+// `lint`, compared with systemd-binfmt.
+mod lint_systemd;
 // `list`: columns, names and JSON.
 mod list;
 // Programs by name, as a shell finds them.

@@ -108,6 +108,14 @@ fn list_and_generate() {
 }
 
 #[test]
+fn lint() {
+    let scratch = with_cat();
+    scratch.write("f", ":e:M::ZZ::/bin/cat:\n");
+    let expected = ["f: read", "/bin/cat: looked at, as an interpreter"];
+    says(&scratch.tool(["-v", "lint", "f"]), 0, &expected);
+}
+
+#[test]
 fn image() {
     let scratch = with_cat();
     let emulator = scratch.probe("e", "x86_64").display().to_string();
@@ -278,6 +286,7 @@ fn every_command_is_here() {
         "run",
         "list",
         "generate",
+        "lint",
         "image",
         "install",
         "uninstall",
