@@ -54,7 +54,7 @@ pub enum Command {
     Run(run::Args),
     /// List the architectures, and which emulators are installed
     List(list::Args),
-    /// Print entries for systemd's binfmt.d, or for the kernel
+    /// Print entries for systemd, binfmt-support, OpenRC, NixOS, or for the kernel
     Generate(generate::Args),
     Lint(lint::Args),
     Image(commands::image::Args),

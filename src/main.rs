@@ -15,6 +15,7 @@ mod context;
 mod defaults;
 mod documents;
 mod failure;
+mod formats;
 mod image;
 mod install;
 mod lint;

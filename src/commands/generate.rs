@@ -1,13 +1,16 @@
-//! `generate`: the entries as text, for systemd's binfmt.d or for the kernel.
+//! `generate`: the entries as text, for the kernel or for what registers them at boot.
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::Failure;
-use crate::install::snippet::{binfmt_d, text_line};
+use crate::failure::{Doing, Failure, show};
+use crate::formats::Format;
+use crate::platform::files::Replacement;
 use crate::platform::host;
 use crate::registry::own_programs::HostPrograms;
 use crate::registry::selection::{self, Credentials, Interpreter};
@@ -32,36 +35,46 @@ pub struct Args {
     /// Print the entries for this image; those of embedded emulators get flag C
     #[arg(long, value_name = "FILE", conflicts_with = "direct")]
     pub image: Option<PathBuf>,
-    /// Register the emulators themselves instead of an image
+    /// Register the installed emulators themselves instead of an image
     #[arg(long, conflicts_with = "interpreter")]
     direct: bool,
+    /// With --direct: also emulators that are not installed here
+    #[arg(long, requires = "direct")]
+    all: bool,
+    /// Write one file for each architecture into DIR, or one for each entry if the format needs
+    /// that, and print their paths
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     credentials: Credentials,
-}
-
-/// The output format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A file for /etc/binfmt.d or /usr/lib/binfmt.d (binfmt.d(5)). Call it
-    /// zz-binfmt-dispatch.conf: of several entries for the same programs, the last one wins
-    BinfmtD,
-    /// Lines for `/proc/sys/fs/binfmt_misc/register`, one write each
-    Register,
 }
 
 /// Prints the entries.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitectures`] (after the entries of the known ones), [`Failure::BadLine`],
-/// [`Failure::Native`], [`Failure::CapturesPrograms`] and [`Failure::Output`].
+/// [`Failure::UnknownArchitectures`] (after the entries of the known ones, unless files are written),
+/// [`Failure::BadLine`], [`Failure::Native`], [`Failure::CapturesPrograms`],
+/// [`Failure::NoEmulator`], [`Failure::NoneInstalled`], [`Failure::NotInFormat`], [`Failure::Io`]
+/// and [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let known = host::BUILTIN.find(&args.host);
     let host = known.map_or_else(|| architectures::find(table, &args.host), Ok)?;
     let (named, unknown) = architectures::known(table, &args.architectures)?;
+    let unknown = match unknown {
+        Some(failure) if args.output.is_some() => return Err(failure),
+        unknown => unknown,
+    };
     let rows: Vec<&Architecture> = match named {
         Some(rows) => rows,
-        None => table.architectures().iter().filter(|row| !row.native_on.contains(&host.name)).collect(),
+        None => {
+            let foreign = table.architectures().iter().filter(|row| !row.native_on.contains(&host.name));
+            // A line with F whose emulator is missing would make systemd-binfmt fail.
+            foreign.filter(|row| !args.direct || args.all || host::emulator(row).is_some()).collect()
+        }
     };
+    if rows.is_empty() && args.direct {
+        return Err(Failure::NoneInstalled);
+    }
     // Another architecture that may be native can be asked for by name, for a host that cannot run
     // it. The host's own architecture never can.
     if let Some(row) = rows.iter().find(|row| row.name == host.name) {
@@ -75,7 +88,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let path = args.interpreter.as_ref().unwrap_or(&image);
     let interpreter = Interpreter { path, embedded: &embedded, credentials: args.credentials };
     let entries = rows.into_iter().map(|row| {
-        let path = if args.direct { emulator(row)? } else { path };
+        let path = if args.direct { emulator(row, args.all)? } else { path };
         let lines = selection::lines(row, path, interpreter.flags(row))?;
         lines.iter().try_for_each(|line| own.reject_capture(line))?;
         Ok((row, lines))
@@ -84,15 +97,31 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     for (row, lines) in &entries {
         log::info!("{}: entries for hosts of {}: {}", row.name, host.name, lines.len());
     }
-    output::print(match args.format {
-        Format::BinfmtD => binfmt_d(&host.name, &entries),
-        Format::Register => entries.iter().flat_map(|(_, lines)| lines).map(text_line).collect(),
-    })?;
+    match &args.output {
+        None => output::write(&args.format.text(&host.name, &entries)?)?,
+        Some(directory) => {
+            let files = args.format.files(&host.name, &entries)?;
+            let write = |(name, text): &(String, Vec<u8>)| write(&directory.join(name), text);
+            files.iter().try_for_each(write)?;
+        }
+    }
     unknown.map_or(Ok(0), Err)
 }
 
-/// The emulator for an entry that names it: the first installed one, or else the table's first.
-fn emulator(row: &Architecture) -> Result<&Path, Failure> {
-    let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new));
-    path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), from: Vec::new(), tried: Vec::new() })
+/// Writes a file that every user can read, and prints its path.
+fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let failed = |error| Failure::io(Doing::Write, path, error);
+    let file = Replacement::begin(path)?;
+    file.file().write_all(text).map_err(failed)?;
+    file.file().set_permissions(Permissions::from_mode(0o644)).map_err(failed)?;
+    file.finish()?;
+    output::print(format_args!("{}\n", show(path.as_os_str())))
+}
+
+/// The emulator for an entry that names it: the first installed one, or else with `all` the table's
+/// first.
+fn emulator(row: &Architecture, all: bool) -> Result<&Path, Failure> {
+    let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new).filter(|_| all));
+    let tried = || row.emulator_paths().map(str::to_owned).collect();
+    path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), from: Vec::new(), tried: tried() })
 }

@@ -11,13 +11,13 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::documents::{Document, is_document};
 use crate::failure::{self, Doing, Failure};
+use crate::formats::binfmt_d::{self, binfmt_d};
 use crate::image::OpenImage;
 use crate::image::request::{self, Contents};
 use crate::install::boot;
 use crate::install::files::Installation;
 use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
-use crate::install::snippet::binfmt_d;
-use crate::output::{BAD, Cell, Columns, GOOD, print};
+use crate::output::{self, BAD, Cell, Columns, GOOD, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
@@ -83,7 +83,8 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         let documents = documents.iter().map(|document| install::documents::path(place, document));
         let documents: Vec<PathBuf> = documents.collect();
         let documents = install::documents::counts(documents.iter().map(PathBuf::as_path), "would be written");
-        print(files + &documents + &binfmt_d(&host::row().name, &entries))?;
+        let snippet = binfmt_d(&host::row().name, &entries, binfmt_d::NAME);
+        output::write(&[(files + &documents).as_bytes(), &snippet].concat())?;
         boot::warn_of(place, &lines(&entries));
         return Ok(0);
     }
@@ -132,7 +133,7 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
     // An entry that does not work now would not work after the next boot either.
     let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
-    installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting))?, 0o644)?;
+    installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting, binfmt_d::NAME))?, 0o644)?;
     installation.link(LINK, link)?;
     install::documents::install(place, &documents, &mut installation)?;
     if let Some((registry, changes, leftovers)) = &changes {

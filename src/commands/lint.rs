@@ -8,6 +8,7 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
+use crate::architectures;
 use crate::failure::{self, Failure};
 use crate::lint::finding::{Annotation, Finding, Level};
 use crate::lint::{self, Registered, Report, Setting, sources};
@@ -84,11 +85,11 @@ struct File {
 /// Checks the files.
 ///
 /// # Errors
-/// [`Failure::UnknownArchitecture`], [`Failure::Usage`] for the root directory, and
+/// [`Failure::UnknownArchitectures`], [`Failure::Usage`] for the root directory, and
 /// [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    let known = host::BUILTIN.find(&args.host).or_else(|| table.find(&args.host));
-    let host = known.ok_or_else(|| Failure::UnknownArchitecture(args.host.clone()))?;
+    let known = host::BUILTIN.find(&args.host);
+    let host = known.map_or_else(|| architectures::find(table, &args.host), Ok)?;
     let root = root(&args.root)?;
     let found = if args.files.is_empty() { sources::of_system(&root) } else { sources::named(&args.files) };
     let root = (!args.no_interpreters).then_some(root);

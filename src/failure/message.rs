@@ -93,6 +93,10 @@ impl fmt::Display for Failure {
                 show(interpreter.as_os_str()),
             ),
             Failure::BadLine { entry, fault } => write!(f, "{}: {fault}", show(entry)),
+            Failure::NotInFormat { entry, reason } => write!(f, "{}: {reason}", show(entry)),
+            Failure::NoneInstalled => {
+                f.write_str("no emulator is installed: install the package qemu-user-static, or list all with --all")
+            }
             Failure::LineRefused { line, error } => {
                 write!(f, "the kernel refused `{line}`: please report this: {}", text(error))
             }

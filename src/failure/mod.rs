@@ -169,6 +169,15 @@ pub enum Failure {
         /// The fault.
         fault: LineFault,
     },
+    /// A format cannot express an entry.
+    NotInFormat {
+        /// Its name.
+        entry: OsString,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
+    /// There is no emulator that could be registered itself.
+    NoneInstalled,
     /// The kernel does not take a line that should be right.
     LineRefused {
         /// The line.
@@ -306,6 +315,7 @@ impl Failure {
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
             Failure::NoEmulator { .. }
             | Failure::NoEmulators { .. }
+            | Failure::NoneInstalled
             | Failure::NotInPath { .. }
             | Failure::CommandNotFound { .. } => EXIT_NO_EMULATOR,
             _ => EXIT_NO,

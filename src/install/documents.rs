@@ -66,7 +66,7 @@ pub fn install(place: &Place, documents: &[Document], installation: &mut Install
         }
         installation.directory_of(&path)?;
         // The next installation compares it, and writes it anew.
-        installation.file(Replacement::of(&path, &document.text)?.spoilable(), 0o644)?;
+        installation.file(Replacement::of(&path, document.text.as_bytes())?.spoilable(), 0o644)?;
     }
     Ok(())
 }

@@ -4,4 +4,3 @@ pub mod boot;
 pub mod documents;
 pub mod files;
 pub mod place;
-pub mod snippet;

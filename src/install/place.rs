@@ -9,9 +9,9 @@ use dispatch_core::NAME;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::documents;
-use super::snippet::MARK;
 use crate::defaults;
 use crate::failure::{Doing, Failure};
+use crate::formats::binfmt_d::MARK;
 use crate::image::OpenImage;
 use crate::platform::files;
 
@@ -135,5 +135,5 @@ pub fn is_link(path: &Path) -> bool {
 
 /// Whether the file is a snippet that `install` wrote.
 pub fn is_snippet(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.lines().nth(1) == Some(MARK))
+    fs::read(path).is_ok_and(|text| text.split(|byte| *byte == b'\n').nth(1) == Some(MARK.as_bytes()))
 }

@@ -12,9 +12,17 @@ use crate::failure::Failure;
 /// # Errors
 /// It cannot be written for another reason, as on a full disk.
 pub fn print(text: impl fmt::Display) -> Result<(), Failure> {
+    write(text.to_string().as_bytes())
+}
+
+/// Writes bytes, which need not be text, likewise.
+///
+/// # Errors
+/// As [`print`].
+pub fn write(bytes: &[u8]) -> Result<(), Failure> {
     // A duplicated descriptor: the standard library silently ignores a closed standard output.
     let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-    match out.and_then(|mut out| out.write_all(text.to_string().as_bytes())) {
+    match out.and_then(|mut out| out.write_all(bytes)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         _ => Ok(()),
     }

@@ -90,9 +90,9 @@ impl Replacement {
     ///
     /// # Errors
     /// As [`Replacement::begin`], or it cannot be written.
-    pub fn of(path: &Path, text: &str) -> Result<Self, Failure> {
+    pub fn of(path: &Path, text: &[u8]) -> Result<Self, Failure> {
         let file = Replacement::begin(path)?;
-        (&file.file).write_all(text.as_bytes()).map_err(|error| Failure::io(Doing::Write, path, error))?;
+        (&file.file).write_all(text).map_err(|error| Failure::io(Doing::Write, path, error))?;
         Ok(file)
     }
 

@@ -19,6 +19,8 @@ mod colours;
 mod documents;
 // `explain` on programs that can run.
 mod explain;
+// The formats of `generate`, and what reads them.
+mod formats;
 // `generate`, and the kernel's answer to its lines.
 mod generate;
 // `image`: a file is written completely or not at all.

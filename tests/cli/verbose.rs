@@ -105,6 +105,11 @@ fn list_and_generate() {
         0,
         &["aarch64: entries for hosts of x86_64: 1"],
     );
+    says(
+        &scratch.tool(["-v", "--table", "table", "generate", "--direct", "arm64", "-o", "."]),
+        0,
+        &["aarch64: emulator /bin/cat", "./zz-binfmt-dispatch-aarch64.conf: written"],
+    );
 }
 
 #[test]

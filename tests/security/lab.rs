@@ -166,7 +166,7 @@ impl Outcome {
 pub fn direct(scratch: &Scratch, emulator: &str) -> Namespace {
     let table = scratch.write("table.json", Row::new(CPU, emulator).table());
     let table = ["--table", table.to_str().unwrap()];
-    let lines = tool(&[&["generate", "--format", "register", "--direct"], &table[..], &[CPU]].concat());
+    let lines = tool(&[&["generate", "--format", "register", "--direct", "--all"], &table[..], &[CPU]].concat());
     Namespace::directly(String::from_utf8(lines).unwrap())
 }
 

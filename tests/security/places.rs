@@ -62,7 +62,9 @@ fn an_image_without_the_emulator_takes_none_from_there() {
 
 #[test]
 fn every_generated_line_has_flag_f() {
-    for arguments in [&["generate", "--format", "register"][..], &["generate", "--format", "register", "--direct"]] {
+    for arguments in
+        [&["generate", "--format", "register"][..], &["generate", "--format", "register", "--direct", "--all"]]
+    {
         let lines = String::from_utf8(crate::support::tool(arguments)).unwrap();
         assert!(lines.lines().count() > 30, "{lines}");
         let without: Vec<_> = lines.lines().filter(|line| !line.rsplit(':').next().unwrap().contains('F')).collect();

@@ -6,6 +6,7 @@
 // Each suite uses only a part of this module.
 #![allow(dead_code, unused_imports)]
 
+mod consumers;
 mod elf;
 mod emulators;
 mod executable;

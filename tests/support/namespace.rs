@@ -11,7 +11,7 @@ use dispatch_table::ArchTable;
 use super::emulators::{self, artefact};
 use super::observation::PATIENCE;
 use super::registry::{kernel_since, patience};
-use super::{Need, Observation, Registry, Scratch, TOOL, guests, tool};
+use super::{Need, Observation, Registry, Scratch, TOOL, consumers, guests, tool};
 
 /// Enters the namespace with `unshare`, registers each line of file $1 with one write, and executes
 /// a shell that runs $2 with the remaining arguments. Its descriptors are 0, 1 and 2 only, whatever
@@ -161,7 +161,8 @@ impl Namespace {
     /// Runs a bash script in a new namespace, in the scratch directory. Its variables: TOOL, the
     /// command; REGISTRY, the mount point of `binfmt_misc`; GUESTS, the directory of the foreign
     /// programs; ARCHITECTURES, their architectures; CALL, a program that calls execve(2) with
-    /// exactly its arguments; INJECT, one that makes the interpreter's system calls fail.
+    /// exactly its arguments; INJECT, one that makes the interpreter's system calls fail;
+    /// CONSUMERS, the programs of binfmt-support and OpenRC.
     #[track_caller]
     pub fn run(&self, scratch: &Scratch, script: &str) -> Observation {
         self.enter::<&str>(scratch, script, &[])
@@ -229,6 +230,7 @@ fn variables(script: &str) -> String {
         ("ARCHITECTURES", names),
         ("CALL", path(call.then(emulators::caller))),
         ("INJECT", path(inject.then(emulators::injector))),
+        ("CONSUMERS", path(Some(consumers::path("")))),
     ];
     values.map(|(name, value)| format!("{name}='{value}'")).join(" ")
 }

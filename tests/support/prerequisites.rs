@@ -10,13 +10,13 @@ use std::sync::OnceLock;
 use dispatch_table::ArchTable;
 
 use super::registry::no_own_registry;
-use super::{Foreign, Registry, Release, guests, kernel_since};
+use super::{Foreign, Registry, Release, consumers, guests, kernel_since};
 
 /// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 
 /// Words that may occur in scripts, and the needs of a script that contains them.
-const IN_SCRIPTS: [(&str, Need); 7] = [
+const IN_SCRIPTS: [(&str, Need); 8] = [
     ("$GUESTS", Need::Guests),
     ("$ARCHITECTURES", Need::Guests),
     ("cp /usr/bin/qemu-", Need::Qemu),
@@ -24,6 +24,7 @@ const IN_SCRIPTS: [(&str, Need); 7] = [
     ("setcap ", Need::Capabilities),
     (SYSTEMD_BINFMT, Need::Systemd),
     ("$CALL", Need::Compiler),
+    ("$CONSUMERS", Need::Consumers),
 ];
 
 /// A need: something that `ci/setup` installs, or that the machine must allow.
@@ -61,6 +62,8 @@ pub enum Need {
     Capabilities,
     /// systemd-binfmt.
     Systemd,
+    /// What else registers entries: the programs of binfmt-support and of OpenRC.
+    Consumers,
 }
 
 /// `need!(Namespace, Guests);` is the first line of a test. If one of these is missing, the test
@@ -176,6 +179,11 @@ impl Need {
             Need::Systemd => {
                 let there = Path::new(SYSTEMD_BINFMT).is_file();
                 (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))
+            }
+            Need::Consumers => {
+                let missing = [consumers::UPDATE_BINFMTS, consumers::OPENRC].map(consumers::path);
+                let path = missing.into_iter().find(|path| !path.is_file())?;
+                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_CONSUMERS", path.display()))
             }
             Need::Strace => no_command("strace", "--version", "strace"),
             Need::Man => no_command("lexgrog", "--version", "man-db"),

@@ -44,7 +44,7 @@ struct Download {
     fetch: fn(&Fetching, &'static [&'static str]) -> Result<()>,
 }
 
-const DOWNLOADS: [Download; 5] = [
+const DOWNLOADS: [Download; 6] = [
     Download {
         name: "guests",
         title: "busybox-static for {}",
@@ -67,6 +67,14 @@ const DOWNLOADS: [Download; 5] = [
         title: "ThreadSanitizer for {}",
         parts: &["arm64", "riscv64"],
         fetch: |fetching, architectures| fetching.roots("trixie", architectures, &["libtsan2"]),
+    },
+    // What reads the formats of `generate`. Unpacked, as the installed packages would register
+    // entries of their own.
+    Download {
+        name: "consumers",
+        title: "the programs of {}",
+        parts: &["binfmt-support", "libpipeline1", "openrc"],
+        fetch: consumers,
     },
     // ci/bench starts these: emulated programs, and this machine's own for comparison. Each takes
     // half a minute to fetch: 20 MB, 100 MB unpacked.
@@ -191,6 +199,22 @@ fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<(
         fs::rename(unpacked.join("usr/bin"), tree.join("usr/bin"))?;
         fs::remove_dir_all(unpacked)?;
         put(&tree, &fetching.directory.join(release))?;
+    }
+    Ok(())
+}
+
+/// What registers entries: `usr/sbin/update-binfmts`, `lib/rc/sh/binfmt.sh`.
+fn consumers(fetching: &Fetching, packages: &'static [&'static str]) -> Result<()> {
+    let host = host_architecture()?;
+    // Newer releases have OpenRC's script elsewhere, and it is the same there.
+    let index = fetching.index("bookworm", &[&host])?;
+    for package in packages {
+        let found = index.download(package, &[&host])?;
+        extract(the_one(&found)?, &fetching.work.path().join("tree"))?;
+    }
+    let tree = fetching.work.path().join("tree");
+    for part in with_ending(&tree, "")? {
+        put(&part, &fetching.directory.join(part.file_name().unwrap_or_default()))?;
     }
     Ok(())
 }
