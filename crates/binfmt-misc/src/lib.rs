@@ -1,11 +1,12 @@
 //! Entries of `binfmt_misc` as text: the line that makes one ([`RegisterLine`]), the kernel's
-//! description of one ([`Entry`]), and the kernel's grammar ([`grammar`]). Nothing here touches the
-//! registry itself.
+//! description of one ([`Entry`]), the kernel's grammar ([`grammar`]), and its choice among entries
+//! ([`registry`]). Nothing here touches the registry itself.
 #![forbid(unsafe_code)]
 
 mod entry;
 pub mod grammar;
 mod register_line;
+pub mod registry;
 
 pub use entry::{Entry, Flags, Matcher};
 pub use register_line::{LineFault, MAX_LINE, RegisterLine};
