@@ -80,7 +80,10 @@ impl Cli {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
-        let explain = self.explain.take().map(|file| Command::Explain(explain::Args { file, json: self.json }));
+        let explain = self
+            .explain
+            .take()
+            .map(|file| Command::Explain(explain::Args { files: vec![file], json: self.json, no_probe: false }));
         explain.or(self.command.take())
     }
 }

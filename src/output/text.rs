@@ -7,6 +7,12 @@ use std::os::fd::AsFd;
 
 use crate::failure::Failure;
 
+/// The width of the terminal that standard output is, in columns; `None` if it is something else.
+pub fn width() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(width.0).max(40))
+}
+
 /// Writes `text` to standard output. A reader that has gone away is no failure.
 ///
 /// # Errors

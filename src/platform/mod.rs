@@ -1,5 +1,6 @@
 //! The services of this host that the command uses.
 
+pub mod distribution;
 pub mod files;
 pub mod helper;
 pub mod host;

@@ -28,7 +28,13 @@ const OVERFLOW: u32 = 65534;
 pub struct Outcome {
     /// The privileges that the kernel gives.
     pub privileges: Privileges,
-    /// The reason if the file's set-ID bits have no effect.
+    /// The effective user and group id afterwards.
+    pub ids: (u32, u32),
+    /// Whether the file has set-id bits.
+    pub set_id: bool,
+    /// Whether the file has capabilities.
+    pub capable: bool,
+    /// Why the file's set-id bits or capabilities have no effect.
     pub ignored: Option<Ignored>,
 }
 
@@ -58,7 +64,15 @@ pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
         compares_effective_ids: is_since(uname().release().to_bytes(), COMPARES_EFFECTIVE_IDS),
     };
     let file = file.map_or(Ok(Credited::PLAIN), |file| look_at(file, bounding.known))?;
-    Ok(Outcome { privileges: caller.start(&file), ignored: caller.ignores(&file).filter(|_| file.is_set_id()) })
+    let (set_id, capable) = (file.is_set_id(), file.capabilities.is_some());
+    Ok(Outcome {
+        privileges: caller.start(&file),
+        ids: if caller.no_new_privs { (caller.uid.effective, caller.gid.effective) } else { caller.ids_with(&file) },
+        set_id,
+        capable,
+        // For file capabilities only nosuid counts (`Caller::ignores`).
+        ignored: caller.ignores(&file).filter(|why| set_id || capable && *why == Ignored::Nosuid),
+    })
 }
 
 /// Capabilities, one bit each.

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use dispatch_core::guest::{QUESTION, QUESTION_AT};
@@ -17,8 +17,9 @@ use dispatch_table::{ArchTable, Architecture};
 
 use super::mount::Registry;
 use crate::failure::{Failure, ProbeFault, show};
-use crate::platform::probe;
+use crate::platform::{memfd, probe};
 use binfmt_misc::Entry;
+use binfmt_misc::registry::{Executed, View};
 
 /// Hexadecimal digits of an identity.
 const DIGITS: usize = 64;
@@ -102,8 +103,10 @@ impl<'a> Asker<'a> {
 
     /// Whether the kernel gives `program` to `entry` when this process starts it.
     fn is_taken_by(&self, entry: &Entry, program: &[u8]) -> bool {
-        let winner = self.entries.iter().find(|other| other.accepts(program));
-        self.live && winner.is_some_and(|winner| winner.name == entry.name)
+        // A program in memory has no extension.
+        let executed = Executed { path: Path::new(memfd::DESCRIPTORS), start: program };
+        let winner = View { enabled: self.live, entries: self.entries }.winner(executed);
+        winner.is_some_and(|winner| winner.name == entry.name)
     }
 
     /// A question that the entry matches. Any interpreter for the architecture can run it, because

@@ -30,17 +30,21 @@ fn a_static_program() {
     let [option, table] = aarch64(&scratch, "/bin/cat", json!({"argv0": "dash-zero"}));
     let run = Namespace::empty().tool(&scratch, ["explain", "./p", &option, &table]);
     run.wrote(
-        "./p
+        "./p: does not run here. It is for aarch64 (arm64, 64-bit, Linux).
+  why         the kernel has no entry for it, and says `Exec format error`
+  fix         binfmt-dispatch install aarch64
+  or now      binfmt-dispatch run ./p
+
   program     ELF 64-bit little-endian executable, static, for Linux
   machine     aarch64: EM_AARCH64 = 183, also called arm64, arm64/v8
   kernel      no entry of binfmt_misc takes it
+  probe       a test program of aarch64 was not started: exec format error
+  credentials uid 0, gid 0
   emulator    /bin/cat
   strategy    the emulator is executed in place of the dispatcher
   argv        /bin/cat -0 ./p -- ./p
   environment as it is
   note        the emulator chooses the CPU, as /bin/cat does not say its version
-  verdict     it does not run: the kernel has no entry for it, and says `Exec format error`
-  to do       as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p
 ",
     )
     .exited(1);
@@ -71,10 +75,13 @@ fn json_has_this_form() {
         "scripts": [],
         "header": {
             "class": "64-bit", "data": "little-endian", "osabi": 0, "system": "Linux", "kind": "executable",
-            "machine": 183, "machine_name": "EM_AARCH64", "flags": 0, "entry": 0x1_0078, "dynamic_linker": null,
+            "machine": 183, "machine_name": "EM_AARCH64", "flags": 0, "abi": [], "entry": 0x1_0078, "dynamic_linker": null,
+            "libraries": [],
         },
         "architecture": {"name": "aarch64", "aliases": ["arm64", "arm64/v8"], "notes": "a note"},
-        "kernel": {"unavailable": null, "entries": []},
+        "kernel": {"unavailable": null, "disabled": false, "entries": []},
+        "probe": {"architecture": "aarch64", "runs": false, "fault": "was not started: exec format error"},
+        "credentials": {"uid": 0, "gid": 0, "asks": [], "taken_away": null},
         "privileged": false,
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
@@ -84,8 +91,8 @@ fn json_has_this_form() {
         "cpu": null,
         "notes": [],
         "verdict": {
-            "runs": false, "exit_code": 1, "reason": "the kernel has no entry for it, and says `Exec format error`",
-            "remedy": "as root, binfmt-dispatch register aarch64; or, without it, binfmt-dispatch run ./p",
+            "runs": false, "exit_code": 126, "reason": "the kernel has no entry for it, and says `Exec format error`",
+            "remedy": "binfmt-dispatch install aarch64", "now": "binfmt-dispatch run ./p",
         },
     });
     let found = run.json();
@@ -101,13 +108,13 @@ fn an_entry_of_ours_takes_it() {
     scratch.probe("p", "aarch64");
     aarch64(&scratch, "/bin/cat", json!({}));
     let run = scratch.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
-    run.verdict(0, "it runs as planned", "");
+    run.verdict("it runs as planned", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
     let note = "the registered image is private to unshare, and cannot be seen: the plan is that of this command";
     run.has(&format!("note        {note}"));
     scratch.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).exited(0);
     let run = scratch.shell("./i unshare -a arm64 -- ./i explain ./p");
-    run.verdict(0, "it runs as planned", "");
+    run.verdict("it runs as planned", "");
     assert!(!run.out().contains(note), "{run}");
 }
 
@@ -144,7 +151,7 @@ fn a_question_is_told_from_a_program() {
         "$TOOL --table table unshare -a arm64 -- $SHELL -c '
         $TOOL --table table explain ./q; ./q 2>&1 | cut -d , -f 1; exit ${PIPESTATUS[0]}'",
     );
-    run.has(&format!("verdict     it runs as a question to the interpreter, {answer}"));
+    run.has(&format!("why         as a question to the interpreter, {answer}"));
     run.has(concat!("binfmt-dispatch: ./q: version ", env!("CARGO_PKG_VERSION"))).exited(0);
     assert!(run.err().is_empty() && !run.out().contains("strategy"), "{run}");
 }
@@ -158,7 +165,7 @@ fn a_set_id_program_of_the_callers_own_gains_nothing() {
     let unshare = "$TOOL --table table unshare --credentials -a arm64 --";
     let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain ./p");
     for mode in ["6755", "4755"] {
-        scratch.shell(&script(mode)).verdict(0, "it runs as planned", "");
+        scratch.shell(&script(mode)).verdict("it runs as planned", "");
     }
 }
 
@@ -172,20 +179,20 @@ fn somebody_elses_entry_takes_it() {
         printf '%s' ':other:M:18:\\xb7\\x00::/bin/true:' >register; cd - >/dev/null";
     let explain = "$TOOL --table table explain ./p";
     let run = Namespace::empty().run(&scratch, &format!("{script}; {explain}"));
-    run.has("kernel      entry other takes it, with /bin/true (flags )");
-    run.verdict(
-        0,
-        "it runs by entry other, which belongs to another tool; the plan is what binfmt-dispatch would do",
-        "",
-    );
+    run.has("kernel      entry other takes it, with /bin/true (no flags)");
+    run.verdict("it runs by entry other, with /bin/true, which is not binfmt-dispatch", "");
     let run = Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
-    run.has("note        the kernel's entry other would take it, and is turned off").exited(1);
+    run.has("kernel      entry other would take it, and is turned off, with /bin/true (no flags)");
+    run.verdict(
+        "it does not run: entry other is turned off, and the kernel says `Exec format error`",
+        "echo 1 > /proc/sys/fs/binfmt_misc/other",
+    );
     let run =
         Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/status; {explain}"));
-    run.has(
-        "kernel      it has no entries: all are turned off (`echo 1 > /proc/sys/fs/binfmt_misc/status` turns them on)",
+    run.verdict(
+        "it does not run: all entries of the kernel are turned off, and it says `Exec format error`",
+        "echo 1 > /proc/sys/fs/binfmt_misc/status",
     );
-    run.exited(1);
 }
 
 #[test]
@@ -217,7 +224,6 @@ fn a_dynamic_program() {
         let run = explain();
         run.has("program     ELF 64-bit little-endian executable, dynamic, by /lib/ld-no-such.so.1, for Linux");
         run.verdict(
-            126,
             &format!("it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in / nor in {root}"),
             &format!("install the C library of aarch64 into {root}, or get a static build"),
         );
@@ -232,7 +238,6 @@ fn a_dynamic_program() {
     assert!(!run.out().contains("sysroot"), "there is no need for one\n{run}");
     scratch.write("p", dynamic("x86_64", "/lib/ld-no-such.so.1", 0));
     Namespace::empty().tool(&scratch, ["explain", "./p"]).verdict(
-        126,
         "it does not run: its dynamic linker /lib/ld-no-such.so.1 is not in /",
         "install the C library of x86_64 into /, or get a static build",
     );
@@ -242,11 +247,9 @@ fn a_dynamic_program() {
 fn a_program_of_this_machine() {
     need!(Namespace);
     let scratch = Scratch::new();
-    Namespace::empty().tool(&scratch, ["explain", "sh"]).verdict(
-        0,
-        "it runs by itself: it is a program of this machine",
-        "",
-    );
+    Namespace::empty()
+        .tool(&scratch, ["explain", "sh"])
+        .verdict("it runs by itself: it is a program of this machine", "");
 }
 
 #[test]
@@ -261,7 +264,9 @@ fn names_do_not_steer_the_terminal() {
         options.chain([name.to_owned()]).collect::<Vec<std::ffi::OsString>>()
     };
     let run = Namespace::empty().tool(&scratch, arguments(&["explain"]));
-    run.has(r"./\xff\x1b[31m\x0aname").has(r"argv        /bin/cat -- $'./\xff\x1b[31m\x0aname'").exited(1);
+    run.has(r"./\xff\x1b[31m\x0aname: does not run here. It is for aarch64 (arm64, 64-bit, Linux).")
+        .has(r"argv        /bin/cat -- $'./\xff\x1b[31m\x0aname'")
+        .exited(1);
     let run = Namespace::empty().tool(&scratch, arguments(&["explain", "--json"]));
     assert!(run.json()["file"] == json!(name.as_bytes()), "{run}");
 }

@@ -104,7 +104,7 @@ fn is_a_program_of_this_machine() {
     let scratch = Scratch::new();
     bare(&scratch, "i").succeeded();
     let run = Namespace::empty().tool(&scratch, ["explain", "./i"]);
-    run.verdict(0, "it runs by itself: it is a program of this machine", "");
+    run.verdict("it runs by itself: it is a program of this machine", "");
     assert_eq!(names(&scratch), ["i"]);
 }
 

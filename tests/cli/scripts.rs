@@ -37,12 +37,12 @@ fn without_their_interpreter() {
     scratch.write("s", "#!/no/sh\n");
     let line = "./s: its interpreter /no/sh cannot be opened: install it, or mend the script's first line: \
                 no such file or directory";
-    scratch.tool(["explain", "./s"]).refused(127, line);
+    scratch.tool(["explain", "./s"]).refused(1, line);
     scratch.tool(["run", "./s"]).refused(127, line);
     scratch.write("s", "#!/bin/sh\r\necho\r\n");
     let line = "./s: its interpreter /bin/sh\\x0d cannot be opened: remove the carriage returns at the ends of its \
                 lines: no such file or directory";
-    scratch.tool(["explain", "./s"]).refused(127, line);
+    scratch.tool(["explain", "./s"]).refused(1, line);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn that_run_themselves_come_to_an_end() {
     let scratch = Scratch::new();
     scratch.write("s", format!("#!{}\n", scratch.at("s")));
     let line = format!("{}: the last of too many scripts that run scripts: shorten the chain", scratch.at("s"));
-    scratch.tool(["explain", "./s"]).refused(126, &line);
+    scratch.tool(["explain", "./s"]).refused(1, &line);
 }
 
 #[test]
@@ -58,9 +58,7 @@ fn that_are_not_executable() {
     need!(Namespace);
     let scratch = Scratch::new();
     fs::set_permissions(scratch.write("s", "#!/bin/sh\n"), fs::Permissions::from_mode(0o644)).unwrap();
-    Namespace::empty().tool(&scratch, ["explain", "./s"]).verdict(
-        126,
-        "it does not run: ./s is not executable",
-        "chmod +x ./s",
-    );
+    Namespace::empty()
+        .tool(&scratch, ["explain", "./s"])
+        .verdict("it does not run: ./s is not executable", "chmod +x ./s");
 }

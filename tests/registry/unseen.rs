@@ -8,8 +8,8 @@ use crate::support::{Namespace, Row, Scratch, need};
 /// The output of `explain` for aarch64 if the image cannot be seen for this reason.
 fn unseen(why: &str) -> String {
     format!(
-        "  note        the emulator, its arguments and its environment cannot be seen from here: {why}\n  \
-         verdict     it runs as the probe of aarch64 does\n"
+        "  why         as the test program of aarch64 does\n  \
+         note        the emulator, its arguments and its environment cannot be seen from here: {why}\n"
     )
 }
 
@@ -21,7 +21,7 @@ fn explain_does_not_take_another_file_for_the_registered_one() {
     let seen = run(
         &scratch,
         r"
-        explain() { $TOOL explain ./program | grep -E '^  (emulator|strategy|argv|environment|note|verdict|to do)'; }
+        explain() { $TOOL explain ./program | grep -E '^  (emulator|strategy|argv|environment|note|why|fix)'; }
         register one aarch64; mv one elsewhere; explain; ./program; echo code $?
         cp /bin/true one; explain; cp two one; explain; ./program; echo code $?
         $TOOL explain --json ./program
@@ -46,12 +46,12 @@ fn explain_knows_that_a_file_which_is_gone_does_not_run_it() {
     scratch.write("table", Row::new("aarch64", "/bin/false").table());
     let script = "$TOOL --table table image --no-emulators --seed 1 -o one
         $TOOL --table table generate --interpreter $PWD/one --format register aarch64 >$REGISTRY/register
-        rm one; ./program; echo code $?; $TOOL explain ./program | tail -n 2; echo code ${PIPESTATUS[0]}";
+        rm one; ./program; echo code $?; $TOOL explain ./program | grep -E '^  (why|fix)'; echo code ${PIPESTATUS[0]}";
     let seen = Namespace::empty().run(&scratch, script);
     assert!(
         seen.out().ends_with(
-            "  verdict     it does not run: the probe exited with 1\n  \
-             to do       as root, binfmt-dispatch register --replace aarch64\ncode 126\n"
+            "  why         the test program exited with 1\n  \
+             fix         binfmt-dispatch install --replace aarch64\ncode 1\n"
         ),
         "{seen}"
     );
@@ -68,7 +68,7 @@ fn explain_agrees_with_the_kernel_on_a_privileged_program_of_a_file_that_is_gone
         register one arm64; rm one; cp $TOOL tool; cp $GUESTS/arm64/bin/busybox busybox
         chown 0:0 busybox tool; chmod 4755 busybox; chmod 755 tool
         user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
-        user ./busybox true; echo code $?; user ./tool explain ./busybox | tail -n 2; echo code ${PIPESTATUS[0]}
+        user ./busybox true; echo code $?; user ./tool explain ./busybox | grep -E '^  (why|note)'; echo code ${PIPESTATUS[0]}
         "#,
     );
     let why = unseen("the registered image is gone");

@@ -121,14 +121,23 @@ impl Observation {
         self
     }
 
-    /// Asserts that an explanation ends in this verdict and remedy.
+    /// Asserts that an explanation begins with this verdict, `it runs …` or `it does not run: …`,
+    /// and this remedy.
     #[track_caller]
-    pub fn verdict(&self, code: i32, verdict: &str, remedy: &str) -> &Self {
-        self.has(&format!("verdict     {verdict}"));
+    pub fn verdict(&self, verdict: &str, remedy: &str) -> &Self {
+        let (outcome, code, reason) =
+            match (verdict.strip_prefix("it runs "), verdict.strip_prefix("it does not run: ")) {
+                (Some(how), _) => ("runs here", 0, how),
+                (_, Some(why)) => ("does not run here", 1, why),
+                _ => panic!("no verdict: {verdict}"),
+            };
+        let first = self.out().lines().next().unwrap_or_default();
+        assert!(first.contains(&format!(": {outcome}.")), "expected that it {outcome}\n{self}");
+        self.has(&format!("why         {reason}"));
         if remedy.is_empty() {
-            assert!(!self.out().contains("to do"), "expected nothing to do\n{self}");
+            assert!(!self.out().contains("  fix"), "expected nothing to mend\n{self}");
         } else {
-            self.has(&format!("to do       {remedy}"));
+            self.has(&format!("fix         {remedy}"));
         }
         assert!(self.stderr.is_empty(), "expected nothing on stderr\n{self}");
         self.exited(code)

@@ -31,6 +31,10 @@ pub const EV_CURRENT: u8 = 1;
 pub const ET_EXEC: u16 = 2;
 /// `e_type` of a position-independent executable or shared object.
 pub const ET_DYN: u16 = 3;
+/// `e_type` of an object file that is not linked yet.
+pub const ET_REL: u16 = 1;
+/// `e_type` of a core dump.
+pub const ET_CORE: u16 = 4;
 /// `p_type` of a segment to map.
 pub const PT_LOAD: u32 = 1;
 /// `p_type` of the name of the dynamic linker.
@@ -258,8 +262,8 @@ impl Say for HeaderFault {
                 say!(out, "ELF byte order ", number(data.into()), " is neither 1 (little-endian) nor 2 (big-endian)");
             }
             HeaderFault::Version(version) => say!(out, "ELF version ", number(version.into()), " is not 1"),
-            HeaderFault::Type(1) => out("an object file, not a program"),
-            HeaderFault::Type(4) => out("a core dump, not a program"),
+            HeaderFault::Type(ET_REL) => out("an object file, not a program"),
+            HeaderFault::Type(ET_CORE) => out("a core dump, not a program"),
             HeaderFault::Type(kind) => say!(out, "ELF type ", number(kind), " is neither 2 nor 3 (a program)"),
             HeaderFault::HeaderSize { found, expected } => {
                 say!(out, "ELF header size ", number(found), " is not ", number(expected));

@@ -149,8 +149,9 @@ impl Caller<'_> {
         }
     }
 
-    /// The effective ids of a process after it starts `file`.
-    fn ids_with(&self, file: &File) -> (u32, u32) {
+    /// The effective user and group id of a process after it starts `file`, unless `no_new_privs` or a
+    /// refusal changes that.
+    pub fn ids_with(&self, file: &File) -> (u32, u32) {
         let unchanged = (self.uid.effective, self.gid.effective);
         match (file.uid, file.gid) {
             (Some(uid), Some(gid)) if self.ignores(file).is_none() => (

@@ -7,12 +7,15 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use dispatch_core::Guest;
-use dispatch_core::elf::{Class, Data, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
+use dispatch_core::elf::{Class, Data, ET_DYN, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::note::NoteDataIterator;
 
 use crate::output::json::Bytes;
+use crate::platform::files;
 
+/// `p_type` of the dynamic section.
+const PT_DYNAMIC: u32 = 2;
 /// `p_type` of notes.
 const PT_NOTE: u32 = 4;
 /// Largest piece that is read, in bytes: more than any program's headers or relevant notes.
@@ -29,6 +32,12 @@ pub struct Contents {
     pub properties: Vec<u8>,
     /// The operating system that its note names, if it is not Linux.
     pub system: Option<&'static str>,
+    /// Whether it is a shared library that is no program too.
+    pub library: bool,
+    /// Names of the libraries that it needs.
+    pub needed: Vec<Bytes>,
+    /// Whether it names directories with libraries itself.
+    pub paths: bool,
     /// Damage that prevents any loader from running it.
     pub damage: Option<String>,
 }
@@ -47,7 +56,7 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
     let Some(table) = piece(file, range.clone())?.filter(|_| !range.is_empty()) else {
         return damaged(format!("its {} program headers are not inside the file", guest.header.phnum));
     };
-    let mut contents = Contents::default();
+    let (mut contents, mut dynamic) = (Contents::default(), None);
     for segment in guest.header.program_headers(&table) {
         let end = segment.offset.checked_add(segment.filesz);
         let inside = end.filter(|end| *end <= len).map(|end| segment.offset..end);
@@ -66,6 +75,7 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
                 let need = end.map_or("more than any file".to_owned(), |end| end.to_string());
                 return damaged(format!("the file is cut short: it has {len} bytes and needs {need}"));
             }
+            (PT_DYNAMIC, Some(range)) => dynamic = piece(file, range)?,
             (PT_GNU_PROPERTY, Some(range)) => contents.properties = piece(file, range)?.unwrap_or_default(),
             (PT_NOTE, Some(range)) => {
                 let notes = piece(file, range)?.unwrap_or_default();
@@ -74,7 +84,92 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
             _ => {}
         }
     }
+    if let Some(dynamic) = dynamic {
+        let dynamic = Dynamic::read(guest, &dynamic);
+        // Linkers give a library no entry point, unless it is a program too, like the C library.
+        let program = guest.header.entry != 0 && (!dynamic.named || contents.linker.is_some());
+        contents.library = guest.header.kind == ET_DYN && contents.linker.is_none() && !dynamic.pie && !program;
+        contents.paths = dynamic.paths;
+        contents.needed = dynamic.names(guest, &table, file)?;
+    }
     Ok(contents)
+}
+
+/// The entries of the dynamic section that matter here (gABI chapter 5).
+#[derive(Default)]
+struct Dynamic {
+    /// Whether it has a name as a library, `DT_SONAME`, that is not the dynamic linker's.
+    named: bool,
+    /// Whether it says that it is a program, `DF_1_PIE`.
+    pie: bool,
+    /// Whether it names directories, `DT_RPATH` or `DT_RUNPATH`.
+    paths: bool,
+    /// Address of the string table.
+    strings: u64,
+    /// Offsets of the names of libraries in the string table.
+    needed: Vec<u64>,
+}
+
+const DT_NEEDED: u64 = 1;
+const DT_STRTAB: u64 = 5;
+const DT_SONAME: u64 = 14;
+const DT_RPATH: u64 = 15;
+const DT_RUNPATH: u64 = 29;
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DF_1_PIE: u64 = 0x0800_0000;
+/// Most libraries that are looked at, and most bytes of a name.
+const MOST: usize = 256;
+
+impl Dynamic {
+    fn read(guest: &Guest, bytes: &[u8]) -> Self {
+        let mut found = Dynamic::default();
+        let wide = guest.header.class == Class::Elf64;
+        let word = |bytes: &[u8]| {
+            let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+            match guest.header.data {
+                Data::Little => bytes.iter().rev().fold(0, fold),
+                Data::Big => bytes.iter().fold(0, fold),
+            }
+        };
+        let size = if wide { 16 } else { 8 };
+        for entry in bytes.chunks_exact(size) {
+            let (tag, value) = entry.split_at(size / 2);
+            match (word(tag), word(value)) {
+                (0, _) => break,
+                (DT_NEEDED, offset) if found.needed.len() < MOST => found.needed.push(offset),
+                (DT_STRTAB, address) => found.strings = address,
+                (DT_SONAME, _) => found.named = true,
+                (DT_RPATH | DT_RUNPATH, _) => found.paths = true,
+                (DT_FLAGS_1, flags) => found.pie = flags & DF_1_PIE != 0,
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// The names of the libraries.
+    fn names(&self, guest: &Guest, table: &[u8], file: &File) -> io::Result<Vec<Bytes>> {
+        let mut names = Vec::new();
+        for offset in &self.needed {
+            let address = self.strings.saturating_add(*offset);
+            let holds = |segment: &ProgramHeader| {
+                segment.kind == PT_LOAD
+                    && address.checked_sub(segment.vaddr).is_some_and(|within| within < segment.filesz)
+            };
+            let Some(segment) = guest.header.program_headers(table).find(holds) else { continue };
+            let at = segment.offset.saturating_add(address - segment.vaddr);
+            let mut name = [0; MOST];
+            let len = files::read_full(file, &mut name, at).or_else(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => Ok(0),
+                _ => Err(error),
+            })?;
+            let name = name[..len].split(|byte| *byte == 0).next().unwrap_or_default();
+            if !name.is_empty() {
+                names.push(Bytes::of(name));
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// The bytes of `file` in `range`, if it has them all and they are not absurdly many.

@@ -1,8 +1,6 @@
 //! Collects everything for an explanation.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -10,17 +8,19 @@ use dispatch_core::elf::HeaderFault;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::pipeline::{self, Emulator, GuestFile, Head, Process, START, World, find_emulator};
 use dispatch_core::plan::Argument;
-use dispatch_core::privilege::{Ignored, Privileges};
+use dispatch_core::privilege::Privileges;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Osabi, Refusal};
 use dispatch_core::{Guest, NAME, emulator_file};
 use dispatch_table::{ArchTable, Architecture};
 use goblin::elf::header::machine_to_str;
 
+use binfmt_misc::registry::Executed;
+
 use super::contents::{self, Contents};
 use super::cpu::{self, Identified, Prepared};
-use super::judge::{Judge, Unplanned};
-use super::kernel::{Registered, kernel};
-use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict};
+use super::judge::{Judge, Unplanned, remedy_of_header};
+use super::kernel::{Question, Registered, Seen};
+use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict, abi, credentials, remedy};
 use crate::failure::{Doing, Failure};
 use crate::image::{Effective, emulators};
 use crate::output::json::Bytes;
@@ -28,14 +28,18 @@ use crate::platform::{files, host};
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
 use crate::program::invoked::{Invoked, c_string};
-use crate::program::privilege;
 
-/// Explains the program called `name`.
+/// Explains the program called `name`. With `probing`, test programs may be started.
 ///
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
-pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Explanation, Failure> {
-    let program = Invoked::find(name, &[])?;
+pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: bool) -> Result<Explanation, Failure> {
+    let mut program = Invoked::find(name, &[])?;
+    let mut kernel = Kernel { unavailable: None, may_have_entries: false, disabled: false, entries: Vec::new() };
+    let seen = Seen::read(&mut kernel);
+    if let Some(seen) = &seen {
+        stop_at_winner(&mut program, seen)?;
+    }
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
     let len = files::read_full(&program.file, &mut start, 0).map_err(unreadable)?;
@@ -55,20 +59,46 @@ pub fn explain(name: &OsStr, image: &Effective, table: &ArchTable) -> Result<Exp
         scripts,
         header: guest.as_ref().ok().map(|file| header(&file.guest, &contents, table)),
         architecture: None,
-        kernel: Kernel { unavailable: None, may_have_entries: false, entries: Vec::new() },
+        kernel,
+        probe: None,
+        credentials: None,
         privileged: false,
         emulators: Vec::new(),
         plan: None,
         cpu: None,
         notes: Vec::new(),
-        verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None },
+        verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None, now: None },
         how: None,
     };
-    let registered = kernel(&mut explanation, start, table);
+    let view = image.view()?;
+    let row = guest.as_ref().ok().and_then(|file| view.table.choose(&file.guest).ok());
+    let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
+    let file = Executed { path: &program.path, start };
+    let registered = Question { seen: seen.as_ref(), file, row, table, probing }.answer(&mut explanation);
+    let elf = guest.as_ref().ok().map(|file| file.guest.header);
     let unplanned = plan(&mut explanation, &program, (guest, &mut disk), &contents, (image, registered), table)?;
-    explanation.verdict =
-        Judge { explanation: &explanation, program: &program, contents: &contents, table }.verdict(unplanned, start);
+    let judge =
+        Judge { explanation: &explanation, program: &program, contents: &contents, header: elf.as_ref(), table, image };
+    explanation.verdict = judge.verdict(unplanned, start);
     Ok(explanation)
+}
+
+/// The kernel asks its entries before it reads `#!`: a script that an entry gets is not followed
+/// further.
+fn stop_at_winner(program: &mut Invoked, seen: &Seen) -> Result<(), Failure> {
+    for (index, script) in program.scripts.iter().enumerate() {
+        let failed = |error| Failure::io(Doing::Read, script, error);
+        let file = files::open(script).map_err(failed)?;
+        let mut start = [0; START];
+        let len = files::read_full(&file, &mut start, 0).map_err(failed)?;
+        if seen.has_winner(Executed { path: script, start: &start[..len] }) {
+            let path = script.clone();
+            program.scripts.truncate(index);
+            (program.file, program.path) = (file, path);
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
@@ -89,15 +119,17 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
         machine: number,
         machine_name: row.map(|machine| machine.name.clone()).or(known),
         flags: header.flags,
+        abi: abi::words(&header),
         entry: header.entry,
         dynamic_linker: contents.linker.clone(),
+        libraries: contents.needed.clone(),
     }
 }
 
 /// Notes that the program is a question to the interpreter, and whether the interpreter gets it.
 fn question(explanation: &mut Explanation) -> bool {
     let answer = "which answers it with its version and the image's identity, exit code 0";
-    let ours = matches!(explanation.kernel.entries.as_slice(), [entry] if entry.ours);
+    let ours = explanation.kernel.winner().is_some_and(|entry| entry.ours);
     if ours {
         explanation.how = Some(format!("as a question to the interpreter, {answer}"));
     } else {
@@ -138,21 +170,23 @@ fn plan(
     let row = chosen.as_ref().ok().and_then(|(_, row)| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
-    if row.is_some_and(|row| row.name == host::row().name) {
+    let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
+    let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
+    if others || row.is_some_and(|row| row.name == host::row().name) {
+        credentials::examine(explanation, &program.file, &program.path).map_err(unreadable)?;
         return Ok(None);
     }
     if asks && question(explanation) {
         return Ok(None);
     }
-    let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let start = match row {
-        Some(_) => privileges(explanation, &program.file).map_err(unreadable)?,
+        Some(_) => credentials::examine(explanation, &program.file, &program.path).map_err(unreadable)?,
         None => Privileges::Ordinary,
     };
     if start == Privileges::Refused {
         let reason =
-            "it has to have capabilities that it cannot get here, and the kernel says `Operation not permitted`";
-        let remedy = "start it where no bounding set forbids them, or remove them with setcap -r";
+            "the file has capabilities that cannot be gained here, and the kernel says `Operation not permitted`";
+        let remedy = "start it where the bounding set allows them, or remove them with setcap -r";
         let (reason, remedy) = (reason.to_owned(), remedy.to_owned());
         return Ok(Some(Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }));
     }
@@ -201,55 +235,29 @@ fn plan(
         }
         Err(refusal) => match (&unseen, row) {
             (Some(unseen), Some(row)) => unseen.tell(explanation, &row.name),
-            _ => Some(unplanned(&refusal, row)),
+            _ => {
+                let in_path = |row: &Architecture| row.emulator_names().find_map(|name| which::which(name).ok());
+                if let (Refusal::NoEmulator { .. }, Some(found)) = (&refusal, row.and_then(in_path)) {
+                    let note = format!("{} is in your PATH, where the kernel does not look", Bytes::from(&found));
+                    explanation.notes.push(note);
+                }
+                Some(unplanned(&refusal, row))
+            }
         },
     })
-}
-
-/// Whether the kernel will mark the start as privileged. Adds notes on privileges that have no
-/// effect.
-///
-/// # Errors
-/// The file cannot be looked at.
-fn privileges(explanation: &mut Explanation, file: &File) -> io::Result<Privileges> {
-    let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
-    let credentials = explanation.kernel.entries.iter().any(|entry| entry.flags.0.credentials);
-    let start = if credentials { own.privileges } else { plain.privileges };
-    if own.privileges != start {
-        let note = "it is setuid or setgid, or has capabilities, which has no effect without flag C of the entry";
-        explanation.notes.push(note.to_owned());
-    }
-    if let Some(ignored) = own.ignored {
-        let reason = match ignored {
-            Ignored::Nosuid => "its mount has the option nosuid",
-            Ignored::NoNewPrivs => "the caller has set no_new_privs",
-            Ignored::Unmapped => "this user namespace does not have its owner or its group",
-        };
-        explanation.notes.push(format!("it is setuid or setgid, which has no effect: {reason}"));
-    }
-    log::info!(
-        "{}",
-        match start {
-            Privileges::Ordinary => "the start gains no privileges",
-            Privileges::Privileged => "the start gains privileges",
-            Privileges::Refused => "the start is refused, for capabilities that cannot be gained",
-        }
-    );
-    explanation.privileged = start == Privileges::Privileged;
-    Ok(start)
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
     let mut reason = String::new();
     refusal.say_reason(&mut |piece| reason.push_str(piece));
-    let mut remedy = refusal.remedy().to_string();
+    let mut remedy = match refusal {
+        Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
+        Refusal::NoEmulator { tried: Some(_), .. } => row.map(remedy::get_emulator),
+        _ => None,
+    }
+    .unwrap_or_else(|| refusal.remedy().to_string());
     if remedy.is_empty() {
         "try again".clone_into(&mut remedy);
-    }
-    if let (Refusal::NoEmulator { .. }, Some(row)) = (refusal, row) {
-        if let Some(found) = row.emulator_names().find_map(|name| which::which(name).ok()) {
-            remedy += &format!(" ({} is in your PATH, where the kernel does not look)", Bytes::from(&found));
-        }
     }
     let by_header = matches!(
         refusal,

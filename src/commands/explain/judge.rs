@@ -4,27 +4,17 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO};
+use dispatch_core::elf::{ET_CORE, ET_REL, Header, HeaderFault};
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_core::{NAME, plan};
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 
 use super::contents::Contents;
-use super::{Explanation, Verdict};
+use super::{Explanation, Probe, Verdict, kinds, libraries, remedy};
+use crate::image::Effective;
+use crate::output::json::Bytes;
 use crate::platform::host;
-use crate::program::invoked::{Invoked, Obstacle, quote};
-
-/// Files that people take for Linux programs: how they begin, what they are, and what to do with
-/// them.
-const OTHERS: [(&[u8], &str, &str); 8] = [
-    (b"", "the file is empty", "get it again"),
-    (b"MZ", "a program for Windows, not for Linux", "get its Linux build"),
-    (b"\xcf\xfa\xed\xfe", "a program for macOS, not for Linux", "get its Linux build"),
-    (b"\xca\xfe\xba\xbe", "a program for macOS, or a Java class", "get its Linux build, or use java"),
-    (b"\0asm", "a WebAssembly module", "use a WebAssembly runtime"),
-    (b"!<arch>\n", "a package or a library, not a program", "install or unpack it"),
-    (b"\x1f\x8b", "a compressed file, not a program", "unpack it with gzip or tar"),
-    (b"version https://git-lfs", "the place holder of a file in Git LFS", "get the file with git lfs pull"),
-];
+use crate::program::invoked::{Invoked, Obstacle};
 
 /// The input for a verdict.
 pub(super) struct Judge<'e> {
@@ -34,43 +24,80 @@ pub(super) struct Judge<'e> {
     pub program: &'e Invoked,
     /// The contents of its file.
     pub contents: &'e Contents,
+    /// Its header, if that is good.
+    pub header: Option<&'e Header>,
     /// The architectures.
     pub table: &'e ArchTable,
+    /// The image of this command.
+    pub image: &'e Effective,
 }
 
 impl Judge<'_> {
-    /// The verdict, for a file that begins with `start`. The order of checks is that of `run`:
-    /// first the header, then whatever else prevents a start on any machine, then what is missing
-    /// on this machine, and last the kernel's entry.
+    /// The verdict, for a file that begins with `start`. The order of checks is that of the kernel,
+    /// or of `run`: an entry of other software gets the file whatever it is. Otherwise the header
+    /// decides first, then whatever else prevents a start on any machine, then what is missing on
+    /// this machine, and last the kernel's entry and the test program.
     pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
         let explanation = self.explanation;
-        let others = explanation.kernel.entries.iter().any(|entry| !entry.ours);
+        let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
         let (by_header, unplanned) = match unplanned {
             Some(unplanned) if unplanned.by_header => (Some(unplanned), None),
             other => (None, other),
         };
         if let Some(unplanned) = by_header.filter(|_| !others) {
-            let not_elf = if explanation.header.is_none() { not_elf(start) } else { None };
-            return not_elf.unwrap_or_else(|| unplanned.verdict());
+            let kind = if explanation.header.is_none() { kinds::kind(start) } else { None };
+            return match kind {
+                Some(kind) => no(kind.name.to_owned(), kind.remedy.to_owned()),
+                None => unplanned.verdict(),
+            };
         }
         if let Some(Obstacle { problem, remedy }) = self.program.obstacle() {
             return no(problem, remedy);
+        }
+        if others {
+            return self.by_entry();
         }
         if explanation.header.is_some() {
             if let Some(damage) = &self.contents.damage {
                 return no(damage.clone(), "get the file again".to_owned());
             }
-        }
-        if others {
-            return self.by_entry();
+            if self.contents.library {
+                return no("a shared library, not a program".to_owned(), "load it from a program".to_owned());
+            }
         }
         if let Some(system) = self.contents.system {
             return no(format!("a program for {system}, not for Linux"), "get its Linux build".to_owned());
         }
-        if let Some(unplanned) = unplanned {
+        // What has run counts more than what was found in files.
+        if let Some(unplanned) = unplanned.filter(|_| !self.has_run_unseen()) {
             return unplanned.verdict();
         }
-        self.no_linker().unwrap_or_else(|| self.by_entry())
+        self.no_linker().or_else(|| self.no_library()).unwrap_or_else(|| self.by_entry())
+    }
+
+    /// A dynamic program without one of its libraries, which its dynamic linker reports.
+    fn no_library(&self) -> Option<Verdict> {
+        let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
+        if sysroot_chosen() || self.explanation.how.is_some() {
+            return None;
+        }
+        let root = sysroot.map_or(Path::new("/"), |root| Path::new(OsStr::from_bytes(root.as_bytes())));
+        let missing = libraries::missing(self.contents, self.header?, root);
+        let names: Vec<String> = missing.iter().map(Bytes::to_string).collect();
+        (!names.is_empty()).then(|| {
+            let reason = format!("its libraries {} are not in {}", names.join(", "), root.display());
+            let remedy = format!("install the packages that have them, for {}", self.row_name());
+            Verdict { exit_code: EXIT_NO_EMULATOR, ..no(reason, remedy) }
+        })
+    }
+
+    /// Whether the test program ran by an entry that cannot be seen.
+    fn has_run_unseen(&self) -> bool {
+        self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.runs)
+    }
+
+    fn probe(&self) -> Option<&Probe> {
+        self.explanation.probe.as_ref()
     }
 
     /// A dynamic program without its dynamic linker: the kernel and shells report that the program
@@ -79,69 +106,122 @@ impl Judge<'_> {
         let linker = self.contents.linker.as_ref()?;
         let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
         let emulated = self.explanation.plan.is_some();
-        let here = Path::new(std::ffi::OsStr::from_bytes(linker.as_bytes())).exists();
+        let here = Path::new(OsStr::from_bytes(linker.as_bytes())).exists();
         if here || sysroot.is_some() || emulated && sysroot_chosen() {
             return None;
         }
-        let name = self.name();
-        let row = self.table.find(name);
-        let roots: Vec<&str> = row.iter().flat_map(|row| &row.sysroots).map(String::as_str).collect();
+        let row = self.row()?;
+        let roots: Vec<&str> = row.sysroots.iter().map(String::as_str).collect();
         // An image that cannot be seen most probably has the same sysroots.
         let below = |root: &&str| Path::new(&format!("{root}{linker}")).exists();
         if self.explanation.how.is_some() && (sysroot_chosen() || roots.iter().any(below)) {
             return None;
         }
         let (nor, into) = match roots.as_slice() {
-            [] => (String::new(), "/".to_owned()),
-            _ if !emulated => (String::new(), "/".to_owned()),
-            roots => (format!(" nor in {}", roots.join(" or ")), roots[0].to_owned()),
+            [] => (String::new(), "/"),
+            _ if !emulated => (String::new(), "/"),
+            roots => (format!(" nor in {}", roots.join(" or ")), roots[0]),
         };
+        let shown = linker.to_string();
         Some(no(
             format!("its dynamic linker {linker} is not in /{nor}"),
-            format!("install the C library of {name} into {into}, or get a static build"),
+            remedy::get_linker(row, &shown, into, host::may_be_native(row)),
         ))
     }
 
-    fn name(&self) -> &str {
-        self.explanation.architecture.as_ref().map_or("", |row| row.name.as_str())
+    fn row(&self) -> Option<&Architecture> {
+        self.table.find(&self.explanation.architecture.as_ref()?.name)
     }
 
+    /// The verdict by the entry that gets the program, and by the test program.
     fn by_entry(&self) -> Verdict {
+        let (kernel, row) = (&self.explanation.kernel, self.row());
+        let Some(entry) = kernel.winner() else { return self.without_entry() };
+        let failed = self.probe().filter(|probe| !probe.runs);
+        if entry.missing {
+            let reason =
+                format!("entry {} gets it, and its interpreter {} does not exist", entry.name, entry.interpreter);
+            let remedy = match row {
+                Some(row) => remedy::as_root(&format!("{NAME} install --replace {}", row.name)),
+                None => format!("install {}, or remove the entry", entry.interpreter),
+            };
+            return Verdict { exit_code: EXIT_NO_EMULATOR, ..self.no_but(reason, remedy) };
+        }
+        if entry.ours && !entry.flags.0.open_binary {
+            let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
+            return no(reason, remedy::as_root(&format!("{NAME} register --replace {}", self.row_name())));
+        }
+        if let (Some(Probe { fault: Some(fault), exit_code, .. }), Some(row)) = (failed, row) {
+            let reason = format!("entry {} gets it, and a test program of {} {fault}", entry.name, row.name);
+            let remedy = remedy::as_root(&format!("{NAME} install --replace {}", row.name));
+            return Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) };
+        }
+        if entry.ours {
+            let how = self.explanation.how.as_deref().unwrap_or("as planned");
+            let lost =
+                if entry.flags.0.preserve_argv0 { "" } else { ", but with argv[0] lost, as the entry lacks flag P" };
+            return yes(format!("{how}{lost}"));
+        }
+        yes(format!("by entry {}, with {}, which is not {NAME}", entry.name, entry.interpreter))
+    }
+
+    /// The verdict for a program that no entry gets, as far as entries can be seen.
+    fn without_entry(&self) -> Verdict {
         let kernel = &self.explanation.kernel;
-        let row = self.table.find(self.name());
-        let run = format!("{NAME} run {}", quote(self.explanation.file.as_bytes()));
-        let native = row.is_some_and(|row| host::row().name == row.name);
-        let reason = match kernel.entries.as_slice() {
-            [] if native => "by itself: it is a program of this machine".to_owned(),
-            [] if row.is_some_and(host::may_be_native) => "by itself, if this kernel can".to_owned(),
-            [] if kernel.may_have_entries => {
-                let reason = "as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned();
-                return yes(reason, Some(format!("if it does not: {run}")));
-            }
-            [] => {
-                return Verdict {
-                    runs: false,
-                    exit_code: EXIT_NO,
-                    reason: "the kernel has no entry for it, and says `Exec format error`".to_owned(),
-                    remedy: Some(format!("as root, {NAME} register {}; or, without it, {run}", self.name())),
-                };
-            }
-            [entry] if entry.ours && !entry.flags.0.open_binary => {
-                let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
-                return no(reason, format!("as root, {NAME} register --replace {}", self.name()));
-            }
-            [entry] if entry.ours => {
-                let how = self.explanation.how.as_deref().unwrap_or("as planned");
-                let kept = entry.flags.0.preserve_argv0;
-                format!("{how}{}", if kept { "" } else { ", but with argv[0] lost, as the entry lacks flag P" })
-            }
-            [entry] if self.explanation.plan.is_some() => {
-                format!("by entry {}, which belongs to another tool; the plan is what {NAME} would do", entry.name)
-            }
-            [entry] => format!("by entry {}, which belongs to another tool", entry.name),
-            [..] => "by the entry that was registered last".to_owned(),
+        let Some(row) = self.row() else {
+            let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
+            return no(reason, "get a build for this machine".to_owned());
         };
-        yes(reason, None)
+        if host::row().name == row.name {
+            return yes("by itself: it is a program of this machine".to_owned());
+        }
+        match self.probe() {
+            Some(Probe { runs: true, .. }) if host::may_be_native(row) => {
+                yes(format!("by itself: a test program of {} ran", row.name))
+            }
+            Some(Probe { runs: true, .. }) => {
+                yes(format!("by an entry that cannot be seen from here: a test program of {} ran", row.name))
+            }
+            Some(Probe { refused: true, .. }) => {
+                let mut reason = if kernel.disabled {
+                    "all entries of the kernel are turned off, and it says `Exec format error`".to_owned()
+                } else if let Some(off) = kernel.entries.first() {
+                    format!("entry {} is turned off, and the kernel says `Exec format error`", off.name)
+                } else {
+                    "the kernel has no entry for it, and says `Exec format error`".to_owned()
+                };
+                if let Some(unavailable) = &kernel.unavailable {
+                    reason += &format!(" ({unavailable})");
+                }
+                self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
+            }
+            Some(Probe { fault: Some(fault), exit_code, .. }) => {
+                let reason = format!("a test program of {} {fault}", row.name);
+                Verdict {
+                    exit_code: *exit_code,
+                    ..self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
+                }
+            }
+            _ if host::may_be_native(row) => yes("by itself, if this kernel can".to_owned()),
+            _ if kernel.may_have_entries => Verdict {
+                now: remedy::run_now(self.explanation, row, self.image),
+                ..yes("as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned())
+            },
+            _ => {
+                let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
+                self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
+            }
+        }
+    }
+
+    fn row_name(&self) -> &str {
+        self.row().map_or("", |row| row.name.as_str())
+    }
+
+    /// A program that does not run by itself, but may run by `run`.
+    fn no_but(&self, reason: String, remedy: String) -> Verdict {
+        let now = self.row().and_then(|row| remedy::run_now(self.explanation, row, self.image));
+        Verdict { now, ..no(reason, remedy) }
     }
 }
 
@@ -159,7 +239,17 @@ pub(super) struct Unplanned {
 
 impl Unplanned {
     fn verdict(self) -> Verdict {
-        Verdict { runs: false, exit_code: self.exit_code, reason: self.reason, remedy: Some(self.remedy) }
+        let remedy = Some(self.remedy).filter(|remedy| !remedy.is_empty());
+        Verdict { runs: false, exit_code: self.exit_code, reason: self.reason, remedy, now: None }
+    }
+}
+
+/// What to do about a bad header; `None` for the usual advice.
+pub(super) fn remedy_of_header(fault: HeaderFault) -> Option<&'static str> {
+    match fault {
+        HeaderFault::Type(ET_REL) => Some("link it"),
+        HeaderFault::Type(ET_CORE) => Some("open it with a debugger"),
+        _ => None,
     }
 }
 
@@ -168,25 +258,10 @@ fn sysroot_chosen() -> bool {
     std::env::var_os(OsStr::from_bytes(plan::LD_PREFIX)).is_some()
 }
 
-fn yes(reason: String, remedy: Option<String>) -> Verdict {
-    Verdict { runs: true, exit_code: 0, reason, remedy }
+fn yes(reason: String) -> Verdict {
+    Verdict { runs: true, exit_code: 0, reason, remedy: None, now: None }
 }
 
 fn no(reason: String, remedy: String) -> Verdict {
-    Verdict { runs: false, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy) }
-}
-
-/// Describes a file without ELF magic.
-fn not_elf(start: &[u8]) -> Option<Verdict> {
-    if start.starts_with(b"\x7f") {
-        return None;
-    }
-    let begins = |magic: &[u8]| if magic.is_empty() { start.is_empty() } else { start.starts_with(magic) };
-    if let Some((_, reason, remedy)) = OTHERS.iter().find(|(magic, ..)| begins(magic)) {
-        return Some(no((*reason).to_owned(), (*remedy).to_owned()));
-    }
-    let text = std::str::from_utf8(start).is_ok_and(|text| !text.contains('\0'));
-    text.then(|| {
-        no("a text without #! in its first line".to_owned(), "begin it with #! and the interpreter's path".to_owned())
-    })
+    Verdict { runs: false, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy), now: None }
 }

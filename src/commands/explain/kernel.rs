@@ -1,19 +1,23 @@
-//! The running kernel's entries for the program, and the image that they have open.
+//! The running kernel's registry: the entry that gets the program, the image that this entry has
+//! open, and what a test program of the same architecture shows.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use binfmt_misc::Matcher;
+use binfmt_misc::registry::{Executed, Role, View};
 use dispatch_core::NAME;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::judge::Unplanned;
-use super::{Entry, Explanation};
+use super::{Entry, Explanation, Kernel, Probe, remedy};
 use crate::defaults;
 use crate::failure::{Failure, ProbeFault, show};
 use crate::image::{Effective, OpenImage};
 use crate::output::json::{Bytes, Shown};
 use crate::platform::memfd::DESCRIPTORS;
+use crate::platform::{host, probe};
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{self, Registry};
@@ -34,73 +38,143 @@ pub(super) struct Unseen {
     pub private: bool,
     /// The identity of the image.
     identity: String,
-    /// The outcome of the architecture's probe, if the entry accepts that.
-    probe: Option<Result<(), ProbeFault>>,
 }
 
-/// Finds the running kernel's entries that accept the program, and the image of the entry if there
-/// is only one.
-pub(super) fn kernel(explanation: &mut Explanation, start: &[u8], table: &ArchTable) -> Option<Registered> {
-    let Explanation { kernel, notes, .. } = explanation;
-    let registry = Registry::open(Path::new(defaults::REGISTRY));
-    let entries = registry.and_then(|registry| Ok((registry.enabled()?, registry.entries()?, registry)));
-    let (enabled, entries, registry) = match entries {
-        Ok(found) => found,
-        Err(failure) => {
-            kernel.unavailable = Some(match failure {
-                Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
-                Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
-                ref failure => failure.to_string(),
-            });
-            kernel.may_have_entries = !matches!(failure, Failure::NoBinfmtMisc);
+/// The registry as this process sees it.
+pub(super) struct Seen {
+    /// Whether it is turned on.
+    enabled: bool,
+    entries: Vec<registry::Entry>,
+    registry: Registry,
+}
+
+impl Seen {
+    /// Reads the registry, or says in `kernel` why that is not possible.
+    pub fn read(kernel: &mut Kernel) -> Option<Self> {
+        let registry = Registry::open(Path::new(defaults::REGISTRY));
+        let read = registry.and_then(|registry| {
+            let (enabled, entries) = (registry.enabled()?, registry.entries()?);
+            Ok(Seen { enabled, entries, registry })
+        });
+        let failure = match read {
+            Ok(seen) => {
+                kernel.disabled = !seen.enabled;
+                return Some(seen);
+            }
+            Err(failure) => failure,
+        };
+        kernel.unavailable = Some(match failure {
+            Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
+            Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
+            ref failure => failure.to_string(),
+        });
+        kernel.may_have_entries = !matches!(failure, Failure::NoBinfmtMisc);
+        None
+    }
+
+    fn view(&self) -> View<'_> {
+        View { enabled: self.enabled, entries: &self.entries }
+    }
+
+    /// Whether an entry gets `file`.
+    pub fn has_winner(&self, file: Executed<'_>) -> bool {
+        self.view().winner(file).is_some()
+    }
+}
+
+/// The kernel's treatment of one file.
+pub(super) struct Question<'q> {
+    /// The registry, if it can be seen.
+    pub seen: Option<&'q Seen>,
+    /// The file.
+    pub file: Executed<'q>,
+    /// Its row of the table, if it has one.
+    pub row: Option<&'q Architecture>,
+    /// The architectures.
+    pub table: &'q ArchTable,
+    /// Whether programs may be started to find out.
+    pub probing: bool,
+}
+
+impl Question<'_> {
+    /// Completes `explanation.kernel` and `explanation.probe`, and returns the image of the entry
+    /// that gets the file.
+    pub fn answer(&self, explanation: &mut Explanation) -> Option<Registered> {
+        let Some(seen) = self.seen else {
+            explanation.probe = self.probe(None, None);
             return None;
+        };
+        let asker = Asker::new(&seen.registry, &seen.entries, self.table).ok().filter(|_| self.probing);
+        let matching = seen.view().matching(self.file);
+        let ask = |entry: &registry::Entry, architecture: &Architecture| {
+            let matches = matching.iter().any(|(found, _)| found.name == entry.name);
+            asker.as_ref().filter(|_| matches)?.ask(entry, architecture)
+        };
+        let known = ownership::look_up(self.table, &seen.entries, Path::new(defaults::IMAGE), ask);
+        let identified = |entry: &registry::Entry| known.iter().find(|known| known.registered.as_ref() == Some(entry));
+        for (entry, role) in &matching {
+            let ours = identified(entry).is_some_and(|known| known.ours);
+            explanation.kernel.entries.push(described(entry, role, ours));
         }
-    };
-    if !enabled {
-        let status = Path::new(defaults::REGISTRY).join("status");
-        kernel.unavailable = Some(format!("all are turned off (`echo 1 > {}` turns them on)", status.display()));
-        return None;
+        let (winner, _) = matching.iter().find(|(_, role)| *role == Role::Wins).copied().unzip();
+        explanation.probe = self.probe(asker.as_ref(), winner);
+        registered(winner?, identified(winner?))
     }
-    let asker = Asker::new(&registry, &entries, table).ok();
-    let ask = |entry: &registry::Entry, architecture: &Architecture| {
-        asker.as_ref().filter(|_| entry.accepts(start))?.ask(entry, architecture)
-    };
-    let known = ownership::look_up(table, &entries, Path::new(defaults::IMAGE), ask);
-    let ours =
-        |entry: &registry::Entry| known.iter().any(|known| known.ours && known.registered.as_ref() == Some(entry));
-    for entry in &entries {
-        let accepts = entry.accepts(start);
-        log::debug!("{}: {} the program", Bytes::from(&entry.name), if accepts { "takes" } else { "does not take" });
-        if accepts {
-            kernel.entries.push(Entry {
-                name: Bytes::from(&entry.name),
-                interpreter: Bytes::from(&entry.interpreter),
-                flags: Shown(entry.flags),
-                ours: ours(entry),
-            });
-        } else if entry.rule().is_some_and(|rule| rule.accepts(start)) {
-            notes.push(format!("the kernel's entry {} would take it, and is turned off", Bytes::from(&entry.name)));
-        }
+
+    /// Starts the architecture's test program as the kernel would start the file.
+    fn probe(&self, asker: Option<&Asker<'_>>, winner: Option<&registry::Entry>) -> Option<Probe> {
+        let row = self.row.filter(|row| self.probing && row.name != host::row().name)?;
+        let outcome = match winner {
+            Some(entry) => asker?.try_probe(entry, row)?,
+            None => probe::run(&row.probe_elf()),
+        };
+        log::info!("{}: the test program {}", row.name, if outcome.is_ok() { "ran" } else { "did not run" });
+        let refused = matches!(&outcome, Err(ProbeFault::NotStarted(error)) if error.raw_os_error() == Some(ENOEXEC));
+        Some(Probe {
+            architecture: row.name.clone(),
+            runs: outcome.is_ok(),
+            refused,
+            exit_code: match &outcome {
+                Err(ProbeFault::Ended { status, .. }) if status.code() == Some(EXIT_NO_EMULATOR.into()) => {
+                    EXIT_NO_EMULATOR
+                }
+                _ => EXIT_CANNOT_RUN,
+            },
+            fault: outcome.err().map(|fault| fault.to_string()),
+        })
     }
-    let mut taking = entries.iter().filter(|entry| entry.accepts(start));
-    let entry = taking.next().filter(|_| taking.next().is_none())?;
-    let known = known.iter().find(|known| known.registered.as_ref() == Some(entry));
-    registered(entry, known, asker.as_ref())
 }
 
-/// The image of `entry`, the only one that accepts the program; `None` if its interpreter is not
-/// binfmt-dispatch. `known` is how the entry was identified.
-fn registered(
-    entry: &registry::Entry,
-    known: Option<&RegisteredRow<'_>>,
-    asker: Option<&Asker<'_>>,
-) -> Option<Registered> {
+/// The kernel has no format for the file.
+const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
+
+fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
+    log::debug!("{}: matches the program: {role:?}", Bytes::from(&entry.name));
+    let missing = !entry.flags.fix_binary && !entry.interpreter.exists();
+    Entry {
+        name: Bytes::from(&entry.name),
+        interpreter: Bytes::from(&entry.interpreter),
+        flags: Shown(entry.flags),
+        ours,
+        role: match role {
+            Role::Wins => "wins",
+            Role::Shadowed(_) => "shadowed",
+            Role::Off => "off",
+        },
+        matches: if matches!(entry.matcher, Matcher::Extension(_)) { "extension" } else { "magic" },
+        missing,
+    }
+}
+
+/// The image of `entry`, which gets the file; `None` if its interpreter is not binfmt-dispatch.
+/// `known` is how the entry was identified.
+fn registered(entry: &registry::Entry, known: Option<&RegisteredRow<'_>>) -> Option<Registered> {
     let path = entry.interpreter.as_path();
     let there = OpenImage::open(path);
-    let (known, identity) = match known {
+    let identity = match known {
         // The interpreter's answer counts more than the file.
         Some(known) if !known.ours => return None,
-        Some(RegisteredRow { identity: Some(identity), .. }) => (known?, identity),
+        Some(RegisteredRow { identity: Some(identity), .. }) => identity,
         _ => return there.ok().flatten().map(Effective::Image).map(Registered::Image),
     };
     let why = match there {
@@ -113,9 +187,7 @@ fn registered(
         }
         _ => format!("the registered image is another one than the one at {}", show(path.as_os_str())),
     };
-    let probe = asker.and_then(|asker| asker.try_probe(entry, known.architecture));
-    let identity = identity.image.clone();
-    Some(Registered::Unseen(Unseen { why, private: is_private(path), identity, probe }))
+    Some(Registered::Unseen(Unseen { why, private: is_private(path), identity: identity.image.clone() }))
 }
 
 fn is_private(path: &Path) -> bool {
@@ -132,24 +204,19 @@ impl Unseen {
 
     /// Describes a program of the architecture `name` as far as possible.
     pub fn tell(&self, explanation: &mut Explanation, name: &str) -> Option<Unplanned> {
-        let Unseen { why, probe, .. } = self;
+        let why = &self.why;
         explanation
             .notes
             .push(format!("the emulator, its arguments and its environment cannot be seen from here: {why}"));
         let privileged =
             if explanation.privileged { ", if the emulator is embedded in the image: it is privileged" } else { "" };
-        explanation.how = Some(match probe {
-            Some(Ok(())) => format!("as the probe of {name} does{privileged}"),
+        explanation.how = Some(match &explanation.probe {
+            Some(Probe { runs: true, .. }) => format!("as the test program of {name} does{privileged}"),
             None => format!("if its interpreter has an emulator for it{privileged}"),
-            Some(Err(fault)) => {
-                let exit_code = match fault {
-                    ProbeFault::Ended { status, .. } if status.code() == Some(EXIT_NO_EMULATOR.into()) => {
-                        EXIT_NO_EMULATOR
-                    }
-                    _ => EXIT_CANNOT_RUN,
-                };
-                let remedy = format!("as root, {NAME} register --replace {name}");
-                return Some(Unplanned { reason: format!("the probe {fault}"), remedy, exit_code, by_header: false });
+            Some(Probe { fault, exit_code, .. }) => {
+                let reason = format!("the test program {}", fault.as_deref().unwrap_or_default());
+                let remedy = remedy::as_root(&format!("{NAME} install --replace {name}"));
+                return Some(Unplanned { reason, remedy, exit_code: *exit_code, by_header: false });
             }
         });
         None

@@ -2,15 +2,21 @@
 //!
 //! Collects an [`Explanation`]. JSON shows it as it is; text renders it. Nothing is carried out.
 
+mod abi;
 mod contents;
 mod cpu;
+mod credentials;
 mod gather;
 mod judge;
 mod kernel;
+mod kinds;
+mod libraries;
+mod remedy;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
@@ -23,12 +29,15 @@ use crate::registry::Flags;
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program; a name without a slash is searched for in PATH, and only there
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Print JSON
+    /// The programs; a name without a slash is searched for in PATH, and only there
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Print JSON: an object for one file, a list for several (docs/explain-json.md)
     #[arg(long)]
     pub json: bool,
+    /// Start no test program: judge by the kernel's registry alone
+    #[arg(long)]
+    pub no_probe: bool,
 }
 
 /// The explanation of one program.
@@ -42,6 +51,10 @@ struct Explanation {
     header: Option<Header>,
     architecture: Option<Row>,
     kernel: Kernel,
+    /// What a test program of the same architecture has shown; none if none was started.
+    probe: Option<Probe>,
+    /// The ids and privileges that the program would have; none if it cannot be started.
+    credentials: Option<Credentials>,
     /// Whether the kernel will mark the start as privileged (`AT_SECURE`).
     privileged: bool,
     emulators: Vec<Tried>,
@@ -69,9 +82,13 @@ struct Header {
     /// The constant's name in `<elf.h>`, if it has one.
     machine_name: Option<String>,
     flags: u32,
+    /// The ABI, as far as `flags` tell.
+    abi: Vec<String>,
     entry: u64,
     /// The dynamic linker; none for a static program.
     dynamic_linker: Option<Bytes>,
+    /// The libraries that it needs.
+    libraries: Vec<Bytes>,
 }
 
 /// The matching row of the table.
@@ -90,11 +107,20 @@ struct Kernel {
     /// Whether the kernel may have entries nevertheless: in a container, those of the host.
     #[serde(skip)]
     may_have_entries: bool,
-    /// The enabled entries that accept the file. If there are several, the newest wins, and the
-    /// kernel does not say which that is.
+    /// Whether all entries are turned off.
+    disabled: bool,
+    /// The entries that match the file, the newest first.
     entries: Vec<Entry>,
 }
 
+impl Kernel {
+    /// The entry that gets the file.
+    fn winner(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.role == "wins")
+    }
+}
+
+/// An entry that matches the file.
 #[derive(Debug, Serialize)]
 struct Entry {
     name: Bytes,
@@ -102,6 +128,41 @@ struct Entry {
     flags: Shown<Flags>,
     /// Whether its interpreter is an image, so that it would carry out the plan.
     ours: bool,
+    /// `wins` if it gets the file, `shadowed` if a newer one gets it, `off` if it is turned off.
+    role: &'static str,
+    /// `magic` or `extension`.
+    matches: &'static str,
+    /// Whether the kernel would look its interpreter up, and not find it.
+    missing: bool,
+}
+
+/// What a test program of the same architecture has shown.
+#[derive(Debug, Serialize)]
+struct Probe {
+    architecture: String,
+    /// Whether it ran.
+    runs: bool,
+    /// Why it did not, if so.
+    fault: Option<String>,
+    /// Whether the kernel had no format for it: `Exec format error`.
+    #[serde(skip)]
+    refused: bool,
+    /// The exit code that goes with the fault.
+    #[serde(skip)]
+    exit_code: u8,
+}
+
+/// The ids and privileges that the program would have.
+#[derive(Debug, Serialize)]
+struct Credentials {
+    /// The effective user id.
+    uid: u32,
+    /// The effective group id.
+    gid: u32,
+    /// What the file asks for: `set-id`, `capabilities`.
+    asks: Vec<&'static str>,
+    /// Why that has no effect, if so.
+    taken_away: Option<String>,
 }
 
 /// A path that was tried for the emulator.
@@ -147,24 +208,76 @@ struct Environment {
 #[derive(Debug, Serialize)]
 struct Verdict {
     runs: bool,
-    /// 0 if it runs; 1 if only the kernel's entry is missing; otherwise the exit code of `run`.
+    /// The exit code that a shell or `run` gives for the attempt; 0 if the program runs.
     exit_code: u8,
     /// How, or why not.
     reason: String,
     /// The remedy.
     remedy: Option<String>,
+    /// A command that runs the program at once, without the remedy.
+    now: Option<String>,
 }
 
-/// Explains a program.
+/// The answer for a file that cannot be explained.
+#[derive(Debug, Serialize)]
+struct Unexplained {
+    file: Bytes,
+    verdict: Verdict,
+}
+
+/// The answer for one file.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as files on the command line")]
+enum Answer {
+    Explained(Explanation),
+    Unexplained(Unexplained),
+}
+
+impl Answer {
+    fn runs(&self) -> bool {
+        matches!(self, Answer::Explained(explanation) if explanation.verdict.runs)
+    }
+}
+
+/// Explains programs. The exit code is 0 if all of them run, and 1 otherwise.
 ///
 /// # Errors
-/// [`Failure::Refused`] when there is nothing to explain, and [`Failure::Output`].
+/// [`Failure::Output`].
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
-    let explanation = gather::explain(args.file.as_os_str(), image, table)?;
-    if args.json {
-        json::print(&explanation)?;
-    } else {
-        output::print(text::render(&explanation))?;
+    let mut answers = Vec::new();
+    for (index, file) in args.files.iter().enumerate() {
+        let answer = match gather::explain(file.as_os_str(), (image, table), !args.no_probe) {
+            Ok(explanation) => Answer::Explained(explanation),
+            Err(failure) => {
+                let verdict = Verdict::failed(&failure, file);
+                if !args.json {
+                    failure.report();
+                }
+                Answer::Unexplained(Unexplained { file: Bytes::from(file), verdict })
+            }
+        };
+        if let (Answer::Explained(explanation), false) = (&answer, args.json) {
+            let gap = if index == 0 { "" } else { "\n" };
+            output::print(format!("{gap}{}", text::render(explanation)))?;
+        }
+        answers.push(answer);
     }
-    Ok(explanation.verdict.exit_code)
+    match answers.as_slice() {
+        [answer] if args.json => json::print(answer)?,
+        answers if args.json => json::print(&answers)?,
+        _ => {}
+    }
+    Ok(if answers.iter().all(Answer::runs) { 0 } else { EXIT_NO })
+}
+
+impl Verdict {
+    /// The verdict on a file that could not be explained.
+    fn failed(failure: &Failure, file: &Path) -> Self {
+        let message = match failure {
+            Failure::Refused { path, message, .. } if path == file => message.clone(),
+            failure => failure.to_string(),
+        };
+        Verdict { runs: false, exit_code: failure.exit_code(), reason: message, remedy: None, now: None }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Cpu, Explanation, Header, PlanView, Row};
+use textwrap::WordSeparator;
+
+use super::{Cpu, Credentials, Explanation, Header, PlanView, Row};
+use crate::output;
 use crate::output::json::Bytes;
 use crate::output::{BAD, GOOD, paint};
 use crate::program::invoked;
@@ -11,29 +14,62 @@ use crate::registry::ownership;
 /// Width of the labels.
 const LABEL: usize = 12;
 
-struct Page(String);
+/// Labels of commands, which are not wrapped.
+const COMMANDS: [&str; 4] = ["fix", "or now", "if not", "argv"];
+
+struct Page {
+    text: String,
+    /// The width to wrap at; none outside a terminal.
+    width: Option<usize>,
+}
 
 impl Page {
     /// Adds a line; only the first line of a label shows the label.
     fn line(&mut self, label: &str, text: &str) {
-        let _ = writeln!(self.0, "  {}", format_args!("{label:LABEL$}{text}").to_string().trim_end());
+        let first = format!("  {label:LABEL$}");
+        let text = match self.width.filter(|_| !COMMANDS.contains(&label)) {
+            Some(width) => {
+                let rest = " ".repeat(first.len());
+                let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent(&rest);
+                textwrap::fill(text, options.break_words(false).word_separator(WordSeparator::AsciiSpace))
+            }
+            None => first + text,
+        };
+        let _ = writeln!(self.text, "{}", text.trim_end());
     }
 }
 
-/// The whole explanation.
+/// The whole explanation: the verdict, what to do, and then the reasons in sections.
 pub fn render(explanation: &Explanation) -> String {
-    let mut page = Page(String::new());
-    let _ = writeln!(page.0, "{}", &explanation.file);
+    let mut page = Page { text: String::new(), width: output::width() };
+    let verdict = &explanation.verdict;
+    let outcome = if verdict.runs { paint(GOOD, "runs here") } else { paint(BAD, "does not run here") };
+    let _ = writeln!(page.text, "{}: {outcome}{}", &explanation.file, it_is_for(explanation));
+    page.line("why", &verdict.reason);
+    if let Some(remedy) = &verdict.remedy {
+        page.line("fix", remedy);
+    }
+    if let Some(now) = &verdict.now {
+        page.line(if verdict.runs { "if not" } else { "or now" }, now);
+    }
+    let _ = writeln!(page.text);
     for (index, script) in explanation.scripts.iter().enumerate() {
         page.line(if index == 0 { "script" } else { "" }, &format!("run by {script}"));
     }
     if let Some(header) = &explanation.header {
         page.line("program", &program(header));
         page.line("machine", &machine(header, explanation.architecture.as_ref()));
+        if !header.abi.is_empty() {
+            page.line("abi", &header.abi.join(", "));
+        }
     }
     kernel(&mut page, explanation);
-    if explanation.privileged {
-        page.line("privileges", "the kernel marks its start as privileged (AT_SECURE)");
+    if let Some(probe) = &explanation.probe {
+        let fault = probe.fault.as_ref().map_or("ran".to_owned(), Clone::clone);
+        page.line("probe", &format!("a test program of {} {fault}", probe.architecture));
+    }
+    if let Some(found) = &explanation.credentials {
+        page.line("credentials", &credentials(found, explanation.privileged));
     }
     for (index, tried) in explanation.emulators.iter().enumerate() {
         let outcome = tried.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
@@ -48,13 +84,35 @@ pub fn render(explanation: &Explanation) -> String {
     for (index, note) in explanation.notes.iter().enumerate() {
         page.line(if index == 0 { "note" } else { "" }, note);
     }
-    let verdict = &explanation.verdict;
-    let runs = if verdict.runs { paint(GOOD, "it runs") } else { paint(BAD, "it does not run:") };
-    page.line("verdict", &format!("{runs} {}", verdict.reason));
-    if let Some(remedy) = &verdict.remedy {
-        page.line("to do", remedy);
+    page.text.truncate(page.text.trim_end().len());
+    page.text + "\n"
+}
+
+/// The end of the first line: the machine that the program is for.
+fn it_is_for(explanation: &Explanation) -> String {
+    let Some(header) = &explanation.header else { return ".".to_owned() };
+    let bits = format!("{}, {}", header.class, header.system);
+    match &explanation.architecture {
+        Some(Row { name, aliases, .. }) => match aliases.first() {
+            Some(alias) => format!(". It is for {name} ({alias}, {bits})."),
+            None => format!(". It is for {name} ({bits})."),
+        },
+        None => match &header.machine_name {
+            Some(name) => format!(". It is for {name} ({bits})."),
+            None => format!(". It is for ELF machine {} ({bits}).", header.machine),
+        },
     }
-    page.0
+}
+
+fn credentials(credentials: &Credentials, privileged: bool) -> String {
+    let Credentials { uid, gid, asks, taken_away } = credentials;
+    let mark = if privileged { ", marked as privileged (AT_SECURE)" } else { "" };
+    let ids = format!("uid {uid}, gid {gid}{mark}");
+    match (asks.as_slice(), taken_away) {
+        ([], _) => ids,
+        (asks, None) => format!("{ids}; the file has {}", asks.join(" and ")),
+        (asks, Some(why)) => format!("stays {ids}; the file has {}, without effect: {why}", asks.join(" and ")),
+    }
 }
 
 fn program(header: &Header) -> String {
@@ -88,9 +146,19 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         None if kernel.entries.is_empty() => page.line("kernel", "no entry of binfmt_misc takes it"),
         None => {}
     }
+    let winner = kernel.winner();
     for (index, entry) in kernel.entries.iter().enumerate() {
         let interpreter = ownership::show(&entry.interpreter, entry.ours);
-        let text = format!("entry {} takes it, with {interpreter} (flags {})", &entry.name, entry.flags.0);
+        let flags = entry.flags.0.to_string();
+        let flags = if flags.is_empty() { "no flags".to_owned() } else { format!("flags {flags}") };
+        let what = match (entry.role, winner) {
+            ("wins", _) => format!("entry {} takes it", entry.name),
+            ("shadowed", Some(winner)) => format!("entry {} would, but {} is newer", entry.name, winner.name),
+            _ => format!("entry {} would take it, and is turned off", entry.name),
+        };
+        let by = if entry.matches == "extension" { ", by its extension" } else { "" };
+        let missing = if entry.missing { "; that file does not exist" } else { "" };
+        let text = format!("{what}{by}, with {interpreter} ({flags}){missing}");
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
 }

@@ -1,0 +1,66 @@
+//! The credentials that a program would have, and what takes them away.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use dispatch_core::privilege::{Ignored, Privileges};
+
+use super::{Credentials, Explanation};
+use crate::program::privilege;
+
+/// Completes the explanation of the program in `file`, which is at `path`, and returns what the
+/// kernel will do.
+///
+/// # Errors
+/// The file cannot be looked at.
+pub(super) fn examine(explanation: &mut Explanation, file: &File, path: &Path) -> io::Result<Privileges> {
+    let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
+    let winner = explanation.kernel.winner();
+    // Without an entry, nothing stands between the program and its privileges.
+    let counts = winner.is_none_or(|entry| entry.flags.0.credentials);
+    let outcome = if counts { &own } else { &plain };
+    let taken_away = match own.ignored {
+        Some(Ignored::Nosuid) => {
+            let mount = mount_of(path).map_or(String::new(), |mount| format!(" {}", mount.display()));
+            Some(format!("its mount{mount} has the option nosuid"))
+        }
+        Some(Ignored::NoNewPrivs) => Some("the caller has set no_new_privs".to_owned()),
+        Some(Ignored::Unmapped) => Some("this user namespace does not have its owner or its group".to_owned()),
+        None => match winner {
+            Some(entry) if !counts && own.privileges != plain.privileges => {
+                Some(format!("entry {} lacks flag C", entry.name))
+            }
+            _ => None,
+        },
+    };
+    let asks = [("set-id", own.set_id), ("capabilities", own.capable)];
+    explanation.credentials = Some(Credentials {
+        uid: outcome.ids.0,
+        gid: outcome.ids.1,
+        asks: asks.into_iter().filter(|(_, asks)| *asks).map(|(name, _)| name).collect(),
+        taken_away,
+    });
+    log::info!(
+        "{}",
+        match outcome.privileges {
+            Privileges::Ordinary => "the start gains no privileges",
+            Privileges::Privileged => "the start gains privileges",
+            Privileges::Refused => "the start is refused, for capabilities that cannot be gained",
+        }
+    );
+    explanation.privileged = outcome.privileges == Privileges::Privileged;
+    Ok(outcome.privileges)
+}
+
+/// The mount that has the file: the highest directory above it on the same device.
+fn mount_of(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let device = path.metadata().ok()?.dev();
+    let above = path.ancestors().skip(1);
+    above
+        .take_while(|directory| directory.metadata().is_ok_and(|found| found.dev() == device))
+        .last()
+        .map(Path::to_owned)
+}
