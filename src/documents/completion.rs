@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(values("x unr"), ["unregister"]);
         assert!(values("x ").iter().all(|value| value != "helper" && !value.starts_with('-')));
         assert!(values("x install --r").contains(&"--replace".to_owned()));
-        assert_eq!(values("x generate --format b"), ["binfmt-d"]);
+        assert_eq!(values("x generate --format n"), ["nixos"]);
         assert_eq!(values("x hel"), ["help"]);
     }
 }
