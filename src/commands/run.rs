@@ -5,13 +5,16 @@
 //! script, is simply executed.
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
+use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::message::Text;
 use dispatch_core::pipeline::{Emulator, GuestFile, Head, Process, START, find_emulator, identify, plan};
-use dispatch_core::plan::Argument;
+use dispatch_core::plan::{Argument, Cpu, Plan};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_core::table::Row;
 use dispatch_core::{Refusal, emulator_file};
@@ -19,7 +22,7 @@ use dispatch_table::ArchTable;
 use nix::fcntl::AtFlags;
 use nix::unistd::{execve, execveat};
 
-use crate::failure::{Doing, Failure, show};
+use crate::failure::{Doing, Failure, show, text};
 use crate::image::emulators::outside;
 use crate::image::{Effective, emulators};
 use crate::platform::{host, memfd};
@@ -30,10 +33,26 @@ use crate::program::invoked::{Invoked, Obstacle, c_string, quote};
 /// The arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    changes: Changes,
     /// The program and its arguments; a name without a slash is searched for in PATH, and only
     /// there
-    #[arg(value_name = "FILE", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,
+}
+
+/// Changes of the plan. They win over the table and over the caller's variables.
+#[derive(Debug, clap::Args)]
+struct Changes {
+    /// Look for the program's dynamic linker and libraries in DIR first, and in / then
+    #[arg(short = 'L', value_name = "DIR")]
+    sysroot: Option<PathBuf>,
+    /// Emulate this CPU model; `help` as the model lists them all
+    #[arg(long, value_name = "MODEL")]
+    cpu: Option<OsString>,
+    /// Pass this option to the emulator; may be repeated, also for an option's value
+    #[arg(long = "emulator-option", value_name = "OPTION", allow_hyphen_values = true)]
+    options: Vec<OsString>,
 }
 
 /// Becomes the program's emulator.
@@ -41,6 +60,7 @@ pub struct Args {
 /// # Errors
 /// The program cannot be run.
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
+    args.changes.check()?;
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
     let program = Invoked::find(name, arguments)?;
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
@@ -55,15 +75,64 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
     }
     if is_own(&row) {
+        if args.changes.any() {
+            log::info!("{}: needs no emulator, so the options for it have no effect", show(program.path.as_os_str()));
+        }
         return Err(execute(&program));
     }
     match emulators::informed(&view, table, &row) {
         // The same row, in the table that knows the emulator's version.
         Some(informed) => {
             let row = informed.view()?.table.choose(&guest.guest).map_err(refused)?;
-            match emulate(&program, &guest, row, &mut disk, &informed)? {}
+            match emulate(&program, &args.changes, &guest, row, &mut disk, &informed)? {}
         }
-        None => match emulate(&program, &guest, row, &mut disk, image)? {},
+        None => match emulate(&program, &args.changes, &guest, row, &mut disk, image)? {},
+    }
+}
+
+impl Changes {
+    /// # Errors
+    /// A value that no emulator could use.
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(directory) = &self.sysroot {
+            let problem = match fs::metadata(directory) {
+                Ok(metadata) if metadata.is_dir() => None,
+                Ok(_) => Some("not a directory".to_owned()),
+                Err(error) => Some(text(&error)),
+            };
+            if let Some(problem) = problem {
+                let directory = show(directory.as_os_str());
+                return Err(Failure::Usage(format!("-L {directory}: cannot be used: name a directory: {problem}")));
+            }
+        }
+        match &self.cpu {
+            Some(model) if model.is_empty() => {
+                Err(Failure::Usage("--cpu: the model is empty: name one, or use `help` for a list".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.sysroot.is_some() || self.cpu.is_some() || !self.options.is_empty()
+    }
+
+    /// The emulator's options: the row's, and then these. The model is among them, because one
+    /// among the row's options would win over [`Plan::cpu`].
+    fn options(&self, rows: Strings<'_>) -> Vec<u8> {
+        let model = self.cpu.iter().flat_map(|model| [c"-cpu".to_owned(), c_string(model)]);
+        let added = model.chain(self.options.iter().map(|option| c_string(option)));
+        rows.iter().map(CStr::to_owned).chain(added).flat_map(CString::into_bytes_with_nul).collect()
+    }
+
+    /// The plan with these changes. `options` and `sysroot` are this value's, as C strings.
+    fn apply<'a, A>(&self, plan: Plan<'a, A>, options: &'a [u8], sysroot: Option<&'a CStr>) -> Plan<'a, A> {
+        Plan {
+            cpu: if self.cpu.is_some() { Cpu::Emulator } else { plan.cpu },
+            options: Strings::new(options).unwrap_or(plan.options),
+            sysroot: sysroot.or(plan.sysroot),
+            ..plan
+        }
     }
 }
 
@@ -83,10 +152,11 @@ fn execute(program: &Invoked) -> Failure {
     Failure::CommandRefused { command: program.path.clone().into(), error: errno.into() }
 }
 
-/// Executes the emulator of `guest`, which is the file that `program` names. `row` is its row in
-/// `image`.
+/// Executes the emulator of `guest`, which is the file that `program` names, with `changes`. `row`
+/// is its row in `image`.
 fn emulate<'i>(
     program: &Invoked,
+    changes: &Changes,
     guest: &GuestFile<'_, usize>,
     mut row: Row<'i>,
     disk: &mut Disk,
@@ -99,7 +169,10 @@ fn emulate<'i>(
     let view = image.view()?;
     let mut head: Head = [0; emulator_file::HEAD];
     let emulator = find_emulator(disk, &view, &mut row, process, &mut head).map_err(refused)?;
+    let options = changes.options(row.options);
+    let sysroot = changes.sysroot.as_ref().map(|directory| c_string(directory.as_os_str()));
     let plan = plan(disk, guest, &row, &emulator, process, invocation).by_exec();
+    let plan = changes.apply(plan, &options, sysroot.as_deref());
 
     let owned = |argument: Argument<'_, &[u8]>| match argument {
         Argument::Added(string) => string.to_owned(),

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Scratch, TOOL};
+use crate::support::{Namespace, Scratch, TOOL, dynamic_guest, need};
 use crate::table::aarch64;
 
 /// The guest's file is what cat prints first.
@@ -111,4 +111,85 @@ fn something_must_be_run() {
     let run = Scratch::new().tool(["run"]);
     run.exited(2);
     assert!(run.err().contains("<FILE>"), "{run}");
+}
+
+#[test]
+fn options_for_the_emulator() {
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    std::fs::create_dir(scratch.at("row")).unwrap();
+    std::fs::create_dir(scratch.at("callers")).unwrap();
+    let row = json!({"options": ["-o", "-cpu", "rows"], "sysroots": [scratch.at("row")]});
+    let [option, table] = aarch64(&scratch, "/bin/echo", row);
+    for (options, expected) in [
+        (&[][..], ""),
+        (&["-L", "callers"], " -L callers"),
+        (&["-Lcallers"], " -L callers"),
+        (&["--cpu", "max"], " -cpu max"),
+        (&["--emulator-option", "-d", "--emulator-option", "in_asm"], " -d in_asm"),
+        (&["--emulator-option=-strace", "--"], " -strace"),
+        (&["--emulator-option", "--cpu", "-v"], " --cpu"),
+        (&["--emulator-option", "-one", "-L", "callers", "--cpu=a b"], " -cpu a b -one -L callers"),
+        (&["--emulator-option", ""], " "),
+    ] {
+        // Behind the program's name, the same words are its own.
+        let guest = ["./p", "-L", "/no/such", "--cpu", "", "--emulator-option"];
+        let run = scratch.tool([&[&*option, &table, "run"], options, &guest].concat());
+        let expected = format!("-o -cpu rows{expected} -- ./p -L /no/such --cpu  --emulator-option\n");
+        run.exited(0).wrote(&expected);
+    }
+}
+
+#[test]
+fn options_replace_what_the_row_says() {
+    let scratch = Scratch::new();
+    // A dynamic program, whose dynamic linker is below the row's sysroot.
+    let probe = std::fs::read(scratch.probe("probe", "aarch64")).unwrap();
+    scratch.write("p", dynamic_guest(probe, "/lib/no-such-linker.so"));
+    scratch.write("row/lib/no-such-linker.so", "");
+    std::fs::create_dir(scratch.at("callers")).unwrap();
+    let row = json!({"cpu": "rows", "sysroots": [scratch.at("row")]});
+    let [option, table] = aarch64(&scratch, "/bin/echo", row);
+    let run = |options: &[&str]| scratch.tool([&[&*option, &table, "run"], options, &["./p"]].concat());
+    let row = scratch.at("row");
+    run(&[]).printed(&format!("-cpu rows -L {row} -- ./p\n"));
+    run(&["-L", "callers"]).printed("-cpu rows -L callers -- ./p\n");
+    run(&["--cpu", "max"]).printed(&format!("-cpu max -L {row} -- ./p\n"));
+}
+
+#[test]
+fn options_win_over_the_callers_variables() {
+    need!(Namespace, Guests, Qemu);
+    let scratch = Scratch::new();
+    scratch.write("root/only/here", "found\n");
+    let run = "$TOOL run -L root --cpu max $GUESTS/arm64/bin/busybox cat /only/here";
+    let namespace = Namespace::empty();
+    namespace.run(&scratch, run).printed("found\n");
+    namespace.run(&scratch, &format!("export QEMU_LD_PREFIX=/no/such QEMU_CPU=no-such; {run}")).printed("found\n");
+    // The variables have these effects without the options.
+    let without = "$TOOL run $GUESTS/arm64/bin/busybox cat /only/here";
+    let seen = namespace.run(&scratch, &format!("QEMU_LD_PREFIX=root {without}; QEMU_CPU=no-such {without}"));
+    assert!(seen.wrote("found\n").err().contains("'no-such'"), "{seen}");
+}
+
+#[test]
+fn options_that_no_emulator_could_use() {
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    let directory = "cannot be used: name a directory";
+    for (options, line) in [
+        (&["-L", "/no/such"][..], format!("-L /no/such: {directory}: no such file or directory")),
+        (&["-L", "p"], format!("-L p: {directory}: not a directory")),
+        (&["-L", "p/q"], format!("-L p/q: {directory}: not a directory")),
+        (&["--cpu", ""], "--cpu: the model is empty: name one, or use `help` for a list".to_owned()),
+        (&["--cpu="], "--cpu: the model is empty: name one, or use `help` for a list".to_owned()),
+    ] {
+        scratch.tool([&["run"], options, &["./p"]].concat()).refused(2, &line);
+    }
+    let run = scratch.tool(["run", "-L", "", "./p"]);
+    assert!(run.exited(2).err().contains("a value is required for '-L <DIR>'"), "{run}");
+    for misspelt in ["--cpus", "--emulator-options", "-l"] {
+        let run = scratch.tool(["run", misspelt, "x", "./p"]).exited(2).clone();
+        assert!(run.out().is_empty() && run.err().contains("unexpected argument"), "{run}");
+    }
 }
