@@ -9,7 +9,7 @@ use crate::documents::{self, completion};
 use crate::failure::Failure;
 use crate::install::documents::write;
 use crate::output;
-use crate::platform::namespace;
+use crate::platform::maps;
 use crate::tune::request;
 
 /// The task.
@@ -46,7 +46,7 @@ pub enum Task {
 /// The task failed; the parent process learns it from the exit code.
 pub fn run(task: Task, table: &ArchTable, command: clap::Command) -> Result<u8, Failure> {
     match task {
-        Task::WriteMaps { pid } => namespace::write_maps(pid)?,
+        Task::WriteMaps { pid } => output::print(maps::write(pid))?,
         Task::Measure => output::print(request::answer()?)?,
         Task::Documents { directory } => write(&directory, &documents::all(command))?,
         Task::Complete { index, words } => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,13 +13,14 @@ use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
-use nix::unistd::execv;
+use nix::unistd::{execve, getgid, getuid};
 
 use crate::failure::{Doing, Failure, show};
 use crate::platform::memfd;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace;
-use crate::program::invoked::locate;
+use crate::program::environment::environment;
+use crate::program::invoked::{c_string, locate};
 use crate::registry::Registry;
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
@@ -30,6 +31,9 @@ use crate::{architectures, defaults, image};
 /// The command runs as root of a new user namespace with its own `binfmt_misc` (Linux 6.7 and
 /// newer). Every architecture whose emulator is embedded or installed is registered there. The
 /// host's own entries have no effect in it. The exit status is the command's.
+///
+/// Other users exist there if /etc/subuid and /etc/subgid give ids to the user, and newuidmap and
+/// newgidmap are installed (package uidmap); with -v, a message says what is missing.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// Register only this architecture, by any of its names; may be repeated
@@ -50,6 +54,7 @@ pub struct Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let (image, embedded) = image_to_register(table, named.as_deref())?;
+    let rootless = rootless();
     namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
 
@@ -81,7 +86,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return Err(Failure::NothingRegistered);
     }
     drop(image);
-    Err(execute(&args.command))
+    Err(execute(&args.command, &rootless))
 }
 
 /// The file to register, and the architectures whose emulators it embeds. It is the image that this
@@ -105,8 +110,24 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
     Ok((file, BTreeSet::new()))
 }
 
+/// The variables by which buildah, podman and skopeo learn that root of this namespace is a plain
+/// user, whose images are below the user's home directory; `podman unshare` sets the same. Root
+/// gets none.
+fn rootless() -> Vec<(&'static str, String)> {
+    let (uid, gid) = (getuid(), getgid());
+    if uid.is_root() {
+        return Vec::new();
+    }
+    vec![
+        ("_CONTAINERS_USERNS_CONFIGURED", "done".to_owned()),
+        ("_CONTAINERS_ROOTLESS_UID", uid.to_string()),
+        ("_CONTAINERS_ROOTLESS_GID", gid.to_string()),
+    ]
+}
+
 /// Executes the command in this process, so that signals and the exit status need no forwarding.
-fn execute(command: &[OsString]) -> Failure {
+/// Its environment is the caller's, and the variables in `added` that the caller has not set.
+fn execute(command: &[OsString], added: &[(&str, String)]) -> Failure {
     let shell = [env::var_os("SHELL").unwrap_or_else(|| defaults::SHELL.into())];
     let command = if command.is_empty() { &shell } else { command };
     let name = command[0].clone();
@@ -124,7 +145,12 @@ fn execute(command: &[OsString]) -> Failure {
         return Failure::CommandRefused { command: name, error: Errno::EINVAL.into() };
     };
     log::info!("{}: executed", show(&name));
+    let added = added.iter().filter(|(name, _)| env::var_os(name).is_none());
+    let added = added.map(|(name, value)| c_string(OsStr::new(&format!("{name}={value}"))));
+    let callers = environment();
+    let callers = callers.iter().map(|variable| c_string(OsStr::from_bytes(variable)));
+    let variables: Vec<CString> = callers.chain(added).collect();
     // Not the standard library's exec, which would reset SIGPIPE.
-    let Err(errno) = execv(&path, &arguments);
+    let Err(errno) = execve(&path, &arguments, &variables);
     Failure::CommandRefused { command: name, error: errno.into() }
 }

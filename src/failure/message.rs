@@ -146,7 +146,8 @@ impl fmt::Display for Failure {
             }
             Failure::KernelTooOld { release } => write!(
                 f,
-                "Linux {release} has one binfmt_misc for all: use Linux 6.7 or newer, or `{NAME} register` as root",
+                "Linux {release} has one binfmt_misc for all, and user namespaces have their own from 6.7 on: start one \
+                 program with `{NAME} run`, or, as root, run `{NAME} install` for the whole machine",
             ),
             Failure::NamespacesForbidden { setting, allowing } => {
                 write!(f, "{setting} forbids user namespaces: as root, run `sysctl -w {setting}={allowing}`")

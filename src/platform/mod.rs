@@ -4,6 +4,7 @@ pub mod distribution;
 pub mod files;
 pub mod helper;
 pub mod host;
+pub mod maps;
 pub mod memfd;
 pub mod namespace;
 pub mod probe;

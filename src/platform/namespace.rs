@@ -5,17 +5,16 @@
 //! alone applies to the process's programs; they cannot reach the host's entries any more.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::process::{self, Child, Stdio};
+use std::io;
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::geteuid;
 
-use super::helper;
+use super::maps::Mapper;
 use crate::defaults::REGISTRY;
-use crate::failure::{Doing, Failure};
+use crate::failure::Failure;
 
 /// The first kernel with a `binfmt_misc` for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
@@ -39,23 +38,15 @@ struct Setting {
 /// Enters the namespaces and mounts the registry.
 ///
 /// For root every id keeps its number, so that programs that change users work. Any other user
-/// becomes root with a single id, as with `unshare --map-root-user`.
+/// becomes root, with the user's subordinate ids if there are any ([`super::maps`]).
 ///
 /// # Errors
 /// The kernel or the system forbids it; the message names the setting.
 pub fn enter() -> Result<(), Failure> {
-    let (uid, gid) = (geteuid(), getegid());
-    // The helper must be started first: only a process outside the namespace may map more than one
-    // id.
-    let mapper = if uid.is_root() { Mapper::start() } else { None };
+    let mapper = Mapper::start();
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
-    let mapped = mapper.is_some_and(Mapper::map);
-    log::info!("in a user namespace of its own, with {}", if mapped { "every id" } else { "one id" });
-    if !mapped {
-        map_own(&format!("0 {uid} 1"), &format!("0 {gid} 1"))
-            .map_err(|error| explain("map the user into the namespace", error))?;
-    }
+    mapper.map().map_err(|error| explain("map the user into the namespace", error))?;
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .map_err(|errno| explain("make the mounts private", errno.into()))?;
@@ -72,61 +63,6 @@ pub fn enter() -> Result<(), Failure> {
     })?;
     log::info!("{REGISTRY}: mounted, in a mount namespace of its own");
     Ok(())
-}
-
-/// A helper process outside the namespace, which maps the ids when it is told to.
-struct Mapper {
-    child: Child,
-}
-
-impl Mapper {
-    fn start() -> Option<Self> {
-        let mut command = helper::command("write-maps");
-        command.arg(process::id().to_string());
-        // A failure to map ids is not reported: a single id is mapped instead.
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Some(Mapper { child: child.ok()? })
-    }
-
-    /// Has the helper map the ids; returns whether it succeeded.
-    fn map(mut self) -> bool {
-        let told = self.child.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"\n").is_ok());
-        self.child.wait().is_ok_and(|status| told && status.success())
-    }
-}
-
-/// The helper's part of [`enter`]: waits for a line on standard input, then maps every id of this
-/// namespace to itself in the namespace of process `pid`. If standard input ends without a line,
-/// nothing is mapped.
-///
-/// # Errors
-/// This process may not map ids, as in a container without `CAP_SETUID`. The caller then maps one
-/// id.
-pub fn write_maps(pid: u32) -> Result<(), Failure> {
-    let said = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
-    for map in ["uid_map", "gid_map"].into_iter().filter(|_| said) {
-        let (own, target) = (format!("/proc/self/{map}"), format!("/proc/{pid}/{map}"));
-        let text = fs::read_to_string(&own).map_err(|error| Failure::io(Doing::Read, own.as_ref(), error))?;
-        fs::write(&target, identity(&text)).map_err(|error| Failure::io(Doing::Write, target.as_ref(), error))?;
-    }
-    Ok(())
-}
-
-/// The map that maps each id to itself, made from a map with lines "inside outside count".
-fn identity(map: &str) -> String {
-    let line = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let &[inside, _, count] = &fields[..] else { return String::new() };
-        format!("{inside} {inside} {count}\n")
-    };
-    map.lines().map(line).collect()
-}
-
-fn map_own(uid_map: &str, gid_map: &str) -> io::Result<()> {
-    fs::write("/proc/self/uid_map", uid_map)?;
-    // Otherwise a process could leave a group that denies it access (user_namespaces(7)).
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/gid_map", gid_map)
 }
 
 /// The failure of `step`, with the setting that caused it, if that can be determined.
@@ -160,13 +96,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_id_stands_for_itself() {
-        assert_eq!(identity("         0          0 4294967295\n"), "0 0 4294967295\n");
-        assert_eq!(identity("0 100000 65536\n65536 5 1\n"), "0 0 65536\n65536 65536 1\n");
-        assert_eq!(identity("what"), "");
-    }
-
-    #[test]
     fn releases_are_compared_by_number() {
         assert_eq!(parse_release("6.18.44-fc"), Some((6, 18)));
         assert_eq!(parse_release("6.1-rc1"), Some((6, 1)));
@@ -179,5 +108,13 @@ mod tests {
     fn what_no_setting_explains_keeps_the_kernels_word() {
         let failure = explain("step", Errno::EIO.into());
         assert!(matches!(failure, Failure::Namespace { step: "step", .. }));
+    }
+
+    #[test]
+    fn for_older_kernels_there_is_another_way() {
+        let message = Failure::KernelTooOld { release: "6.1.0-9-amd64".into() }.to_string();
+        assert!(message.starts_with("Linux 6.1.0-9-amd64 has one binfmt_misc for all, "), "{message}");
+        assert!(message.contains("with `binfmt-dispatch run`"), "{message}");
+        assert!(message.ends_with("as root, run `binfmt-dispatch install` for the whole machine"), "{message}");
     }
 }

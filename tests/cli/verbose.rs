@@ -93,6 +93,8 @@ fn run() {
     );
     let native = "/usr/bin/true: a program of this machine, executed";
     says(&scratch.tool(["-v", "run", "true"]), 0, &["true: found in PATH: /usr/bin/true", native]);
+    let without = "/usr/bin/true: needs no emulator, so the options for it have no effect";
+    says(&scratch.tool(["-v", "run", "--cpu", "max", "true"]), 0, &[without, native]);
 }
 
 #[test]
@@ -255,6 +257,50 @@ fn unshare() {
             "true: executed",
         ],
     );
+}
+
+#[test]
+fn unshare_for_a_plain_user() {
+    need!(Namespace, Root, Uidmap);
+    let scratch = with_cat();
+    // `user` runs the tool as a user with these ranges; the first argument is PATH.
+    let prelude = r#"
+        user() {
+            echo user:x:1000:1000::/:/bin/sh >passwd
+            printf "$2" >subuid
+            printf "$3" >subgid
+            for file in passwd subuid subgid; do mount --bind $file /etc/$file; done
+            setpriv --reuid 1000 --regid 1000 --clear-groups env PATH="$1" \
+                "$TOOL" -v --table table unshare -- /bin/true
+        }
+    "#;
+    let mapped = |users: u32, groups: u32| {
+        format!("in a user namespace of its own, with user ids: {users}, group ids: {groups}")
+    };
+    let user = |call: &str, expected: &[&str]| {
+        let seen = Namespace::empty().mapped().run(&scratch, &format!("{prelude}user {call}"));
+        says(&seen, 0, expected);
+    };
+    let group_map = "newgidmap: mapped the group ids 0 1000 1 1 9000 5";
+    user(
+        "$PATH user:7000:10 user:9000:5",
+        &["newuidmap: mapped the user ids 0 1000 1 1 7000 10", group_map, &mapped(11, 6)],
+    );
+    let missing = "newuidmap: is not in PATH: for more than one id, install the package uidmap";
+    user("/no/such user:7000:10 user:9000:5", &[missing, &mapped(1, 1)]);
+    let users = "/etc/subuid: has no ids for user: as root, run `usermod --add-subuids 100000-165535 user`";
+    let groups = "/etc/subgid: has no ids for user: as root, run `usermod --add-subgids 100005-165540 user`";
+    user("$PATH '' other:100000:5", &[users, groups, &mapped(1, 1)]);
+    user("$PATH user:7000:10 other:100000:5", &[groups, &mapped(1, 1)]);
+    // These ids do not exist here, so nobody can map them.
+    let failed = "newuidmap: failed, so the user ids are one: write to uid_map failed: Operation not permitted";
+    user("$PATH user:100000:65536 user:9000:5", &[failed, &mapped(1, 1)]);
+    let failed = "newgidmap: failed, so the group ids are one: write to gid_map failed: Operation not permitted";
+    user("$PATH user:7000:10 user:100000:65536", &[failed, &mapped(11, 1)]);
+    let copied = "mkdir bin; cp /usr/bin/newuidmap /usr/bin/newgidmap bin; user $PWD/bin user:7000:10 user:9000:5";
+    let seen = Namespace::empty().mapped().run(&scratch, &format!("{prelude}{copied}"));
+    assert!(seen.err().contains("newuidmap: failed, so the user ids are one: "), "not set-user-ID\n{seen}");
+    says(&seen, 0, &[&mapped(1, 1)]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::alpha::Alpha;
-use crate::support::{REGISTRY, Row, need};
+use crate::support::{Namespace, Observation, REGISTRY, Row, need};
 
 #[test]
 fn the_command_takes_the_place_of_the_tool() {
@@ -40,4 +40,70 @@ fn this_machine_is_never_captured() {
     made.scratch.write("table", Row::table_of(&[&own.with("class", class.into()), &alpha]));
     let seen = made.unshare(&["true"]);
     assert!(seen.exited(1).err().contains("qemu-alpha: would capture this machine's own "), "{seen}");
+}
+
+/// Runs a script in a namespace with the ids 0 to 65535. Its function `unshare` is the command of
+/// that name, run by the user 1000, who has these subordinate ids.
+#[track_caller]
+fn by_a_user(users: &str, groups: &str, script: &str) -> Observation {
+    let alpha = Alpha::new();
+    alpha.scratch.write("passwd", "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n");
+    alpha.scratch.write("subuid", users);
+    alpha.scratch.write("subgid", groups);
+    let prelude = r#"
+        for file in passwd subuid subgid; do mount --bind $file /etc/$file; done
+        unshare() {
+            setpriv --reuid 1000 --regid 1000 --clear-groups \
+                "$TOOL" unshare --table table -a alpha -- sh -c "$@"
+        }
+        maps() { unshare "tr -s ' ' </proc/self/uid_map; tr -s ' ' </proc/self/gid_map"; }
+    "#;
+    Namespace::empty().mapped().run(&alpha.scratch, &format!("{prelude}\n{script}"))
+}
+
+#[test]
+fn subordinate_ids_follow_root() {
+    need!(Namespace, Root, Uidmap);
+    let users = "other:40000:1000\nuser:10000:500\n1000:20000:5\n";
+    let groups = "user:30000:600";
+    by_a_user(users, groups, "maps").printed(" 0 1000 1\n 1 10000 500\n 501 20000 5\n 0 1000 1\n 1 30000 600\n");
+    // Root of the namespace makes files of other users and groups, and becomes other users.
+    let script = r#"
+        mkdir -m 777 d
+        unshare 'touch d/f && chown 500:600 d/f && setpriv --reuid 3 --regid 4 --groups 5,6 sh -c "id -u; id -g; id -G"'
+        stat -c '%u %g' d/f
+        unshare 'cat $REGISTRY/status; cat /proc/self/setgroups; id -u'
+    "#;
+    let expected = "3\n4\n4 5 6\n10499 30599\nenabled\nallow\n0\n";
+    by_a_user(users, groups, &format!("export REGISTRY\n{script}")).printed(expected);
+}
+
+#[test]
+fn without_subordinate_ids_there_is_root_alone() {
+    need!(Namespace, Root, Uidmap);
+    let one = " 0 1000 1\n 0 1000 1\n";
+    for (users, groups) in [
+        ("", ""),
+        ("user:10000:500\n", ""),
+        ("", "user:10000:500\n"),
+        ("other:10000:500\n", "other:10000:500\n"),
+        ("user:10000\nuser:x:1\nuser:5:0\n", "user:10000:500\n"),
+    ] {
+        by_a_user(users, groups, "maps").printed(one);
+    }
+    // Ids that do not exist here: the set-user-ID programs fail.
+    by_a_user("user:100000:65536\n", "user:10000:5\n", "maps").printed(one);
+    by_a_user("user:10000:5\n", "user:100000:65536\n", "maps").printed(" 0 1000 1\n 1 10000 5\n 0 1000 1\n");
+}
+
+#[test]
+fn container_tools_learn_who_the_user_is() {
+    need!(Namespace, Root, Uidmap);
+    let variables = "unshare 'env | grep -a ^_CONTAINERS | sort'";
+    let expected = "_CONTAINERS_ROOTLESS_GID=1000\n_CONTAINERS_ROOTLESS_UID=1000\n_CONTAINERS_USERNS_CONFIGURED=done\n";
+    by_a_user("", "", variables).printed(expected);
+    let callers = format!("export _CONTAINERS_ROOTLESS_UID=7\n{variables}");
+    by_a_user("", "", &callers).printed(&expected.replace("UID=1000", "UID=7"));
+    // Root is a plain user of nothing.
+    Alpha::new().run("env | grep -c ^_CONTAINERS").wrote("0\n");
 }

@@ -16,7 +16,7 @@ use super::{Foreign, Registry, Release, consumers, guests, kernel_since};
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 
 /// Words that may occur in scripts, and the needs of a script that contains them.
-const IN_SCRIPTS: [(&str, Need); 8] = [
+const IN_SCRIPTS: [(&str, Need); 9] = [
     ("$GUESTS", Need::Guests),
     ("$ARCHITECTURES", Need::Guests),
     ("cp /usr/bin/qemu-", Need::Qemu),
@@ -25,6 +25,7 @@ const IN_SCRIPTS: [(&str, Need); 8] = [
     (SYSTEMD_BINFMT, Need::Systemd),
     ("$CALL", Need::Compiler),
     ("$CONSUMERS", Need::Consumers),
+    ("subuid", Need::Uidmap),
 ];
 
 /// A need: something that `ci/setup` installs, or that the machine must allow.
@@ -60,6 +61,8 @@ pub enum Need {
     Fish,
     /// setcap.
     Capabilities,
+    /// newuidmap and newgidmap.
+    Uidmap,
     /// systemd-binfmt.
     Systemd,
     /// What else registers entries: the programs of binfmt-support and of OpenRC.
@@ -176,6 +179,10 @@ impl Need {
             }
             Need::Compiler => no_command("gcc", "--version", "gcc and libc6-dev"),
             Need::Capabilities => no_command("setcap", "-h", "libcap2-bin"),
+            Need::Uidmap => {
+                let there = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"].iter().all(|path| Path::new(path).is_file());
+                (!there).then(|| "no newuidmap: run ci/setup, which installs uidmap".into())
+            }
             Need::Systemd => {
                 let there = Path::new(SYSTEMD_BINFMT).is_file();
                 (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))
