@@ -134,7 +134,7 @@ fn without_proc_and_dev_an_image_knows_itself_and_registers() {
             # Nothing has to be written for it.
             /usr/bin/mount --rbind root root; /usr/bin/mount -o remount,bind,ro root
             inside /image register --mount /registry | grep -c ' ok  '; inside /busybox uname -m
-            inside /image status --mount /registry | grep -c ' ours .* /image  *embedded in the image$'
+            inside /image status --all --mount /registry | grep -c ' ours .* /image  *embedded in the image$'
             inside /image unregister --mount /registry; /usr/bin/umount -l root; files
             ",
     );
@@ -156,7 +156,7 @@ fn without_proc_and_dev_an_image_installs_itself() {
             inside /usr/bin/binfmt-dispatch list --image --json >installed.json; root/image list --image --json >image.json
             # Over itself.
             inside /usr/bin/binfmt-dispatch install --mount /registry | grep -c ' ok$'
-            inside /usr/bin/binfmt-dispatch status --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
+            inside /usr/bin/binfmt-dispatch status --all --mount /registry | grep -c ' ours '; inside /arm64; echo code $?
             inside /usr/bin/binfmt-dispatch uninstall --mount /registry >out; echo code $?; wc -l <out
             ls -A root/registry root/usr
             ",

@@ -10,18 +10,18 @@ use crate::output::Columns;
 /// A program of an image, or an emulator that was asked for its version by its path, for JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct Listed {
-    name: String,
+    pub name: String,
     /// The file that it was read from, or its path.
-    path: String,
+    pub path: String,
     embedded: bool,
     version: String,
-    size: u64,
+    pub size: u64,
     /// Address that it is prelinked for.
     base: Option<u64>,
     /// SHA-256 of an embedded program.
     digest: Option<String>,
     /// The architectures whose programs it runs.
-    runs: Vec<String>,
+    pub runs: Vec<String>,
     /// The CPU models that it gets for them.
     cpus: Vec<String>,
 }

@@ -101,12 +101,29 @@ impl<'a> Asker<'a> {
         self.is_taken_by(entry, &program).then(|| probe::run(&program))
     }
 
+    /// Whether the interpreter of `entry` did not end when it was asked.
+    pub fn hangs(&self, entry: &Entry) -> bool {
+        self.hung.borrow().contains(&entry.interpreter)
+    }
+
+    /// The architecture's probe, changed to match `entry`, and the entry that the kernel gives it to.
+    /// `None` if the entry does not accept programs of the architecture, or the registry is not that
+    /// of this process.
+    pub fn probe_and_winner(&self, entry: &Entry, architecture: &Architecture) -> Option<(Vec<u8>, &'a Entry)> {
+        let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
+        let winner = self.winner(&program)?;
+        Some((program, winner))
+    }
+
     /// Whether the kernel gives `program` to `entry` when this process starts it.
     fn is_taken_by(&self, entry: &Entry, program: &[u8]) -> bool {
+        self.winner(program).is_some_and(|winner| winner.name == entry.name)
+    }
+
+    fn winner(&self, program: &[u8]) -> Option<&'a Entry> {
         // A program in memory has no extension.
         let executed = Executed { path: Path::new(memfd::DESCRIPTORS), start: program };
-        let winner = View { enabled: self.live, entries: self.entries }.winner(executed);
-        winner.is_some_and(|winner| winner.name == entry.name)
+        View { enabled: self.live, entries: self.entries }.winner(executed)
     }
 
     /// A question that the entry matches. Any interpreter for the architecture can run it, because

@@ -43,9 +43,9 @@ fn what_is_registered_runs_until_it_is_unregistered() {
         cd $REGISTRY
         grep -H flags *-*
         cd - >/dev/null
-        ./image status >status
+        ./image status --all >status
         grep -c 'binfmt_misc on /proc/sys/fs/binfmt_misc: enabled' status
-        grep -c ' ours .* POCF .*/image *embedded in the image$' status
+        grep -c ' ours .* POCF *runs .*/image *embedded in the image$' status
         for name in $names; do
             program=$GUESTS/$name/bin/busybox
             $program uname -m

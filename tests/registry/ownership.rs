@@ -7,8 +7,9 @@ use crate::support::{Namespace, Observation, Scratch, need, probe};
 /// Prints the lines of `status` about entries and files, without columns that depend on the
 /// machine.
 const PRELUDE: &str = r#"
+    unset_probe() { sed -E 's/ (runs|FAILS|shadowed|-) / /'; }
     unset_emulator() { sed -e 's|  */usr/bin/qemu-[^ ]*$||' -e 's|  *embedded in the image$||'; }
-    status() { $TOOL status "$@" | grep -e abled -e 'registered image' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' '; }
+    status() { $TOOL status --all "$@" | grep -e abled -e 'registered image' | grep -v mounted | grep '^qemu' | unset_emulator | tr -s ' ' | unset_probe; }
     register() { $TOOL register --image "$@" >/dev/null; }
 "#;
 
@@ -250,7 +251,7 @@ fn an_ordinary_user_learns_it_too() {
         r#"
         cp $TOOL tool; chmod 755 tool; register one arm64; rm one; TOOL=./tool
         user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
-        export -f status unset_emulator; export TOOL
+        export -f status unset_emulator unset_probe; export TOOL
         user bash -c status; user ./tool unregister arm64; echo code $?
         "#,
     );

@@ -7,8 +7,8 @@ use crate::support::need;
 fn switched_off_means_not_good() {
     need!(Namespace);
     Alpha::new().expect(
-        "tool status >/dev/null; register alpha --no-probe >/dev/null; tool status | tail -n 1
-        echo 0 >$ENTRY; tool status | tail -n 1; echo 0 >$REGISTRY/status; register alpha",
+        "tool status >/dev/null; register alpha --no-probe >/dev/null; tool status --no-probe | tail -n 1
+        echo 0 >$ENTRY; tool status --no-probe | tail -n 1; echo 0 >$REGISTRY/status; register alpha",
         &["code 0", "code 1", "code 1", "all entries are turned off"],
     );
 }
@@ -21,7 +21,8 @@ fn an_entry_that_cannot_work_is_not_good() {
     let entry = |flags: &str| {
         format!(
             "register alpha -n | sed -n 's/POF$/{flags}/p' >$REGISTRY/register
-            tool status --image image | grep -e 'lacks flag' -e '^code'; $TOOL status --table table >/dev/null; echo $?
+            tool status --no-probe --image image | grep -e 'lacks flag' -e '^code'
+            $TOOL status --no-probe --image image --table table >/dev/null; echo $?
             tool explain --no-probe ./guest | grep -e '^  why' -e '^  fix'"
         )
     };
@@ -44,17 +45,18 @@ fn an_entry_that_cannot_work_is_not_good() {
 #[test]
 fn a_private_image_is_called_so() {
     need!(Namespace);
-    Alpha::new().run("tool status | grep -c 'private image of unshare'").printed("1\n");
+    Alpha::new().run("tool status --all | grep -c 'private image of unshare'").printed("1\n");
 }
 
 #[test]
 fn status_is_readable_by_programs() {
     need!(Namespace);
-    let status = Alpha::new().run("$TOOL status --table table --json").succeeded().json();
+    let status = Alpha::new().run("$TOOL status --table table --json").exited(1).json();
     assert_eq!((&status["mounted"], &status["enabled"]), (&true.into(), &true.into()));
     let entries = status["entries"].as_array().unwrap();
     let alpha = entries.iter().find(|entry| entry["entry"] == "qemu-alpha").unwrap();
     assert_eq!(alpha["ours"], true, "{alpha}");
     assert_eq!(alpha["flags"], "POF", "{alpha}");
     assert_eq!(alpha["emulator"], "/bin/false", "{alpha}");
+    assert_eq!((&alpha["runs"], &alpha["fault"]), (&false.into(), &"exited with 1".into()), "{alpha}");
 }

@@ -1,32 +1,43 @@
 //! `status`: which rows of the table are registered, by whom, and whether the entries can work.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
-use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, ProbeFault};
 use crate::image::OpenImage;
 use crate::image::contents::{self, Listed};
 use crate::output::json::{self, Bytes, Shown};
-use crate::output::{Columns, print};
-use crate::platform::host;
+use crate::output::print;
 use crate::platform::memfd::DESCRIPTORS;
+use crate::platform::{host, probe};
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{Entry, Flags, Registry};
-use crate::{context, defaults};
+use crate::{architectures, context, defaults};
 
 /// Show the entries registered with the kernel
 ///
-/// Exits with 0 if binfmt-dispatch has at least one entry and all of its entries are enabled and
-/// can work, and with 1 otherwise.
+/// For each registered architecture, a tiny program is started, to see whether its programs run.
+/// Exits with 0 if binfmt-dispatch has at least one entry, and the programs of all registered
+/// architectures run through it, and with 1 otherwise.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
+    /// The architectures to show; all of them if none is named
+    #[arg(value_name = "ARCH")]
+    architectures: Vec<String>,
+    /// Show the entries that work, and the architectures without entries, too
+    #[arg(short, long)]
+    all: bool,
+    /// Start no program: show what the registry says
+    #[arg(long)]
+    no_probe: bool,
     /// Print JSON; a path that is not UTF-8 is a list of bytes
     #[arg(long)]
     json: bool,
@@ -46,6 +57,8 @@ struct Status {
     mounted: bool,
     enabled: bool,
     entries: Vec<Row>,
+    /// Entries with other names, those of other software.
+    others: Vec<Other>,
     overlaps: Vec<Overlap>,
     /// Temporary entries left by interrupted runs.
     interrupted: Vec<Bytes>,
@@ -67,6 +80,14 @@ struct Row {
     registered: bool,
     enabled: bool,
     ours: bool,
+    /// The newer entry that gets its programs; null if it gets them itself.
+    shadowed_by: Option<Bytes>,
+    /// Whether a program of the architecture ran; null if none was started.
+    runs: Option<bool>,
+    /// Why it did not run.
+    fault: Option<String>,
+    /// Whether this machine may run such programs natively.
+    native: bool,
     flags: Option<Shown<Flags>>,
     interpreter: Option<Bytes>,
     emulator: Option<Bytes>,
@@ -81,6 +102,21 @@ struct Row {
     outdated: Option<bool>,
     /// Whether there is no file at the interpreter's path any more.
     gone: bool,
+    /// Whether the emulator that is installed is not the one that the image on disk embeds.
+    newer_emulator: bool,
+}
+
+/// An entry whose name is not in the table.
+#[derive(Serialize)]
+struct Other {
+    entry: Bytes,
+    enabled: bool,
+    flags: Shown<Flags>,
+    interpreter: Bytes,
+    /// `magic` or `extension`.
+    matches: &'static str,
+    /// Whether the kernel would look its interpreter up, and not find it.
+    missing: bool,
 }
 
 /// Two entries that accept some of the same programs; the one registered later gets them.
@@ -98,15 +134,19 @@ struct Overlap {
 /// without.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = context::image_path(args.image.as_deref())?;
+    let (named, unknown) = architectures::known(table, &args.architectures)?;
     let status = match Registry::open(&args.mount) {
-        Ok(registry) => Status::read(&registry, table, &image)?,
+        Ok(registry) => Status::read(&registry, (table, named.as_deref()), &image, !args.no_probe)?,
         Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, &image)?,
         Err(failure) => return Err(failure),
     };
     if args.json {
         json::print(&status)?;
     } else {
-        print(status.text(&args.mount))?;
+        print(status.text(args))?;
+    }
+    if let Some(failure) = unknown {
+        return Err(failure);
     }
     Ok(if status.is_good() { 0 } else { EXIT_NO })
 }
@@ -118,17 +158,27 @@ impl Status {
             mounted: false,
             enabled: false,
             entries: Vec::new(),
+            others: Vec::new(),
             overlaps: Vec::new(),
             interrupted: Vec::new(),
             image: Image::read(image)?.1,
         })
     }
 
-    fn read(registry: &Registry, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
+    /// Reads the registry. If architectures are `named`, only their entries count.
+    fn read(
+        registry: &Registry,
+        (table, named): (&ArchTable, Option<&[&Architecture]>),
+        image: &Path,
+        probing: bool,
+    ) -> Result<Self, Failure> {
         let entries = registry.entries()?;
         let asker = Asker::new(registry, &entries, table)?;
-        let ask = |entry: &Entry, architecture: &Architecture| asker.ask(entry, architecture);
-        let known = ownership::look_up(table, &entries, image, ask);
+        let ask = |entry: &Entry, architecture: &Architecture| {
+            if probing { asker.ask(entry, architecture) } else { None }
+        };
+        let mut known = ownership::look_up(table, &entries, image, ask);
+        known.retain(|known| named.is_none_or(|named| named.iter().any(|one| one.name == known.architecture.name)));
         let mut files = Files::default();
         let interrupted = ownership::leftovers(&known, &entries, image, ask);
         let lasting: Vec<Entry> = entries
@@ -137,15 +187,25 @@ impl Status {
             .cloned()
             .collect();
         let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &lasting)).collect();
+        let others = lasting.iter().filter(|entry| !known.iter().any(|known| known.registered.as_ref() == Some(entry)));
+        let others = others.filter(|_| named.is_none()).map(Other::of).collect();
         let (embedded, image) = Image::read(image)?;
+        let tried = try_all(&known, &asker, probing);
         Ok(Status {
             directory: Bytes::from(registry.directory()),
             mounted: true,
             enabled: registry.enabled()?,
             entries: known
                 .iter()
-                .map(|known| Row::new(known, embedded.contains(&known.architecture.name), &mut files))
+                .zip(tried)
+                .map(|(known, tried)| {
+                    let embedded = embedded.contains(&known.architecture.name);
+                    let mut row = Row::new(known, embedded, &mut files);
+                    row.newer_emulator = embedded && image.as_ref().is_some_and(|image| image.is_older(&row));
+                    row.with(tried)
+                })
                 .collect(),
+            others,
             overlaps,
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
             image,
@@ -153,76 +213,8 @@ impl Status {
     }
 
     fn is_good(&self) -> bool {
-        let ours = || self.entries.iter().filter(|row| row.ours);
-        self.enabled
-            && ours().next().is_some()
-            && ours().all(|row| row.enabled && !row.lacks(|flags| flags.open_binary))
-    }
-
-    fn text(&self, directory: &Path) -> String {
-        let state = if self.enabled { "enabled" } else { "disabled" };
-        let mut columns = Columns::new(&["ENTRY", "STATE", "OWNER", "FLAGS", "INTERPRETER", "EMULATOR"]);
-        for row in &self.entries {
-            let state = match (row.registered, row.enabled) {
-                (false, _) => "",
-                (true, true) => "enabled",
-                (true, false) => "disabled",
-            };
-            let owner = match (row.registered, row.ours) {
-                (false, _) => String::new(),
-                (true, true) => format!("ours {}", row.version.as_deref().unwrap_or_default()).trim_end().to_owned(),
-                (true, false) => "other".to_owned(),
-            };
-            let flags = row.flags.map(|flags| flags.0.to_string()).unwrap_or_default();
-            let interpreter = row.interpreter.as_ref().map(|path| ownership::show(path, row.ours)).unwrap_or_default();
-            let emulator = row.emulator.as_ref().map(Bytes::to_string).unwrap_or_default();
-            let emulator = if row.embedded { "embedded in the image".to_owned() } else { emulator };
-            columns.push([row.entry.clone(), state.to_owned(), owner, flags, interpreter, emulator]);
-        }
-        let mut text = format!("binfmt_misc on {}: {state}\n\n{columns}", directory.display());
-        for Overlap { entry, other, interpreter } in &self.overlaps {
-            text += &format!(
-                "\n{entry} and {other} ({interpreter}) accept some of the same programs: the newer one wins\n"
-            );
-        }
-        for row in self.entries.iter().filter(|row| row.ours) {
-            let again = format!("run `{NAME} register --replace {}`", row.architecture);
-            if row.lacks(|flags| flags.open_binary) {
-                text += &format!("\n{} cannot work, as it lacks flag O: {again}\n", row.entry);
-            } else if row.lacks(|flags| flags.preserve_argv0) {
-                text += &format!("\n{} loses argv[0], as it lacks flag P: {again}\n", row.entry);
-            }
-        }
-        for name in &self.interrupted {
-            text +=
-                &format!("\n{name} was left by an interrupted run: `{NAME} register` or `{NAME} unregister` ends it\n");
-        }
-        if let Some((entries, architectures)) = self.named(|row| row.outdated == Some(true)) {
-            text += &format!(
-                "\n{entries}: the registered image differs from the one on disk: \
-                 run `{NAME} register --replace {architectures}`\n"
-            );
-        }
-        if let Some((entries, _)) = self.named(|row| row.gone) {
-            text += &format!(
-                "\n{entries}: the registered image is not on disk any more, and works until the next boot: \
-                 run `{NAME} install` or `{NAME} unregister`\n"
-            );
-        }
-        if let Some(Image { path, programs }) = &self.image {
-            text += &format!("\nin {path}:\n{}", contents::table(programs));
-        }
-        text
-    }
-
-    /// The entries for which `wanted` is true, and their architectures; `None` if there are none.
-    fn named(&self, wanted: impl Fn(&Row) -> bool) -> Option<(String, String)> {
-        let rows: Vec<&Row> = self.entries.iter().filter(|row| wanted(row)).collect();
-        let entries = rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
-        // Some architectures have several entries, next to each other.
-        let mut architectures: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
-        architectures.dedup();
-        (!rows.is_empty()).then(|| (entries, architectures.join(" ")))
+        let registered = || self.entries.iter().filter(|row| row.registered);
+        self.enabled && registered().any(|row| row.ours) && registered().all(Row::is_good)
     }
 }
 
@@ -243,12 +235,67 @@ impl Files {
 }
 
 impl Image {
+    /// Whether the file that the emulator of `row` was read from is another one by now.
+    fn is_older(&self, row: &Row) -> bool {
+        let Some(program) = self.programs.iter().find(|program| program.runs.contains(&row.architecture)) else {
+            return false;
+        };
+        let Ok(metadata) = Path::new(&program.path).metadata() else { return false };
+        metadata.len() != program.size
+    }
+
     /// The image at `path`, if there is one, and the architectures whose emulators it embeds.
     fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
         // `list` reports a damaged image; the registered one may be fine.
         let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
         let programs = contents::programs(&open)?;
         Ok((open.embedded()?, Some(Image { path: path.into(), programs })))
+    }
+}
+
+/// What a probe has shown of an entry.
+#[derive(Default)]
+struct Tried {
+    shadowed_by: Option<Bytes>,
+    outcome: Option<Result<(), ProbeFault>>,
+}
+
+/// Starts the probes of all registered and enabled entries in `known`, side by side.
+fn try_all(known: &[RegisteredRow<'_>], asker: &Asker<'_>, probing: bool) -> Vec<Tried> {
+    let (mut tried, mut programs, mut started) = (Vec::new(), Vec::new(), Vec::new());
+    for known in known {
+        let entry = known.registered.as_ref().filter(|entry| entry.enabled);
+        let probe = entry.and_then(|entry| Some((entry, asker.probe_and_winner(entry, known.architecture)?)));
+        let mut one = Tried::default();
+        if let Some((entry, (program, winner))) = probe {
+            if winner.name != entry.name {
+                one.shadowed_by = Some(Bytes::from(&winner.name));
+            }
+            if probing && asker.hangs(entry) {
+                one.outcome = Some(Err(ProbeFault::Hung(probe::PATIENCE)));
+            } else if probing {
+                started.push(tried.len());
+                programs.push(program);
+            }
+        }
+        tried.push(one);
+    }
+    for (index, outcome) in started.into_iter().zip(probe::run_all(&programs)) {
+        tried[index].outcome = Some(outcome);
+    }
+    tried
+}
+
+impl Other {
+    fn of(entry: &Entry) -> Self {
+        Other {
+            entry: Bytes::from(&entry.name),
+            enabled: entry.enabled,
+            flags: Shown(entry.flags),
+            interpreter: Bytes::from(&entry.interpreter),
+            matches: if entry.rule().is_some() { "magic" } else { "extension" },
+            missing: !entry.flags.fix_binary && !entry.interpreter.exists(),
+        }
     }
 }
 
@@ -273,7 +320,24 @@ impl Row {
             identity: known.identity.as_ref().map(|identity| identity.image.clone()),
             outdated: outdated.flatten(),
             gone: outdated == Some(None),
+            shadowed_by: None,
+            runs: None,
+            fault: None,
+            native: host::may_be_native(known.architecture),
+            newer_emulator: false,
         }
+    }
+
+    /// The row with what its probe has shown.
+    fn with(self, Tried { shadowed_by, outcome }: Tried) -> Self {
+        let runs = outcome.as_ref().map(Result::is_ok);
+        Row { shadowed_by, runs, fault: outcome.and_then(Result::err).map(|fault| fault.to_string()), ..self }
+    }
+
+    /// Whether programs run through it.
+    fn is_good(&self) -> bool {
+        let works = self.ours && self.enabled && !self.lacks(|flags| flags.open_binary);
+        works && self.shadowed_by.is_none() && self.runs != Some(false)
     }
 
     /// Whether it is registered without this flag.
