@@ -7,6 +7,8 @@ mod support;
 // A table and an image of alpha alone, and the scripts that use them.
 mod alpha;
 
+// Whether `explain` and the kernel agree.
+mod agreement;
 // From an empty registry to the image's entries and back.
 mod entries;
 // Others' entries are left alone.

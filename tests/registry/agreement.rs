@@ -1,0 +1,133 @@
+//! `explain` and the kernel agree about which entry gets a file, and whether the file runs.
+
+use std::fmt::Write;
+
+use boon::{Compiler, Schemas};
+use serde_json::Value;
+
+use crate::support::{Namespace, Scratch, need};
+
+/// Asserts that the answer has the documented form.
+#[track_caller]
+fn is_valid(answer: &Value) {
+    let schema: Value = serde_json::from_str(include_str!("../../docs/explain.schema.json")).unwrap();
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.add_resource("explain", schema).unwrap();
+    let index = compiler.compile("explain", &mut schemas).unwrap();
+    schemas.validate(answer, index).unwrap_or_else(|error| panic!("{error:#}\n{answer:#}"));
+}
+
+/// Files that entries of the random registries may match.
+const FILES: [&str; 5] = ["tea", "tea.x", "coffee.x.y", "probe", "other"];
+/// What the entries match: text for the registration, before the interpreter.
+const RULES: [&str; 5] = ["M::tea:", "M:1:ea:", "E::x:", "E::y:", r"M:18:\xb7\x00:"];
+
+#[test]
+fn random_registries_have_the_winner_that_explain_names() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    for name in &FILES[..3] {
+        scratch.write(name, "tea time");
+    }
+    scratch.write("other", "zzz");
+    scratch.probe("probe", "aarch64");
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut script = "set +e; mkdir i\n".to_owned();
+    for name in 'a'..='h' {
+        let _ = writeln!(script, "printf '#!/bin/sh\\necho {name}\\n' >i/{name}; chmod +x i/{name}");
+    }
+    for _ in 0..25 {
+        for _ in 0..6 {
+            let name = char::from(random.u8(b'a'..=b'h'));
+            let _ = match random.u8(0..10) {
+                0 => writeln!(script, "echo -1 >$REGISTRY/{name}"),
+                1 | 2 => writeln!(script, "echo 0 >$REGISTRY/{name}"),
+                3 => writeln!(script, "echo 1 >$REGISTRY/{name}"),
+                4 if random.u8(0..4) == 0 => writeln!(script, "echo {} >$REGISTRY/status", random.u8(0..=1)),
+                _ => {
+                    let rule = RULES[random.usize(..RULES.len())];
+                    writeln!(script, "printf '%s' ':{name}:{rule}:'$PWD/i/{name}: >$REGISTRY/register")
+                }
+            };
+        }
+        for file in FILES {
+            let _ = writeln!(script, "echo \"= {file} $(./{file} 2>/dev/null)\"");
+        }
+        let files = FILES.map(|file| format!("./{file}")).join(" ");
+        let _ = writeln!(script, "$TOOL explain --json --no-probe {files}; echo");
+    }
+    let seen = Namespace::empty().run(&scratch, &format!("exec 2>/dev/null\n{script}"));
+    let (mut ran, mut checked, mut json) = (Vec::new(), 0, String::new());
+    for line in seen.out().lines() {
+        if let Some(found) = line.strip_prefix("= ") {
+            let (file, winner) = found.split_once(' ').unwrap();
+            ran.push((file.to_owned(), winner.trim().to_owned()));
+        } else if line.is_empty() {
+            let answers: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}\n{json}"));
+            is_valid(&answers);
+            for ((file, winner), answer) in ran.drain(..).zip(answers.as_array().unwrap()) {
+                let entries = answer["kernel"]["entries"].as_array().unwrap();
+                let named = entries.iter().find(|entry| entry["role"] == "wins");
+                let named = named.map_or("", |entry| entry["name"].as_str().unwrap());
+                assert_eq!(named, winner, "{file}: {answer:#}");
+                checked += usize::from(!winner.is_empty());
+            }
+            json.clear();
+        } else {
+            json += line;
+        }
+    }
+    assert!(checked > 20, "only {checked} files were run by an entry: {seen}");
+}
+
+/// States of the registry: a name, and the commands that make it.
+const STATES: [(&str, &str); 9] = [
+    ("nothing", ":"),
+    ("ours", "$TOOL register --image image >/dev/null"),
+    ("without O", "printf '%s' \":qemu-aarch64:M:18:\\xb7\\x00::$PWD/image:PF\" >$REGISTRY/register"),
+    ("QEMU", "printf '%s' ':other:M:18:\\xb7\\x00::/usr/bin/qemu-aarch64-static:F' >$REGISTRY/register"),
+    (
+        "shadowed",
+        "$TOOL register --image image >/dev/null
+        printf '%s' ':newer:M:18:\\xb7\\x00::/no/such:' >$REGISTRY/register",
+    ),
+    ("off", "$TOOL register --image image >/dev/null; echo 0 >$REGISTRY/qemu-aarch64"),
+    ("all off", "$TOOL register --image image >/dev/null; echo 0 >$REGISTRY/status"),
+    ("missing", "printf '%s' ':gone:M:18:\\xb7\\x00::/no/such:' >$REGISTRY/register"),
+    ("extension", "printf '%s' ':ext:E::arm::/bin/true:' >$REGISTRY/register"),
+];
+
+#[test]
+fn whether_it_runs_is_what_explain_says() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    scratch.tool(["image", "aarch64", "--seed", "1", "-o", "image"]).succeeded();
+    let probe = std::fs::read(scratch.probe("probe", "aarch64")).unwrap();
+    scratch.probe("probe.arm", "aarch64");
+    scratch.probe("riscv", "riscv64");
+    scratch.probe("plain", "aarch64");
+    scratch.write("short", &probe[..40]);
+    scratch.write("text", "no #! here\n\0");
+    scratch.write("script", format!("#!{}\nexit 9\n", scratch.at("probe")));
+    scratch.write("shell", "#!/bin/sh\nexit 0\n");
+    scratch.write("broken", "#!/no/such\n");
+    scratch.shell("cp /bin/true native; chmod -x plain").succeeded();
+    let files = ["probe", "probe.arm", "riscv", "plain", "short", "text", "script", "shell", "broken", "native"];
+    for (state, commands) in STATES {
+        let script = format!(
+            "{commands}\nfor file in {}; do env ./$file >/dev/null 2>&1; echo $?; done\n\
+             $TOOL explain --json {}",
+            files.join(" "),
+            files.map(|file| format!("./{file}")).join(" ")
+        );
+        let seen = Namespace::empty().run(&scratch, &script);
+        let out = seen.out();
+        let (codes, json) = out.split_at(out.find('[').unwrap_or_else(|| panic!("no JSON: {seen}")));
+        let answers: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}\n{seen}"));
+        is_valid(&answers);
+        for ((file, code), answer) in files.iter().zip(codes.lines()).zip(answers.as_array().unwrap()) {
+            let verdict = &answer["verdict"];
+            assert_eq!(verdict["runs"], code == "0", "{state}, {file}: it exits with {code}: {answer:#}");
+        }
+    }
+}
