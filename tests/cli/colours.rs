@@ -6,7 +6,7 @@ const ESCAPE: char = '\x1b';
 
 fn list(scratch: &Scratch, variables: &[(&str, &str)], arguments: &[&str]) -> Observation {
     let mut command = scratch.command(TOOL);
-    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CLICOLOR");
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env_remove("CLICOLOR").env_remove("CI");
     Observation::of(command.envs(variables.iter().copied()))
 }
 
@@ -52,8 +52,9 @@ fn change_nothing_else() {
 fn are_there_on_terminals() {
     let scratch = Scratch::new();
     let on_terminal = |variables: &str| {
-        let run = scratch
-            .shell(&format!("env -u NO_COLOR {variables} script -qec \"$TOOL list arm64 z80\" /dev/null </dev/null"));
+        let run = scratch.shell(&format!(
+            "env -u NO_COLOR -u CI {variables} script -qec \"$TOOL list arm64 z80\" /dev/null </dev/null"
+        ));
         run.exited(2).out().to_owned()
     };
     let text = on_terminal("TERM=xterm");

@@ -25,7 +25,7 @@ fn into_a_root_and_back() {
         grep -h flags $REGISTRY/qemu-arm $REGISTRY/qemu-riscv64
         ./arm && ./riscv64 || exit 3
         r/usr/bin/binfmt-dispatch list --image --json >list || exit 4
-        r/usr/bin/binfmt-dispatch status | grep -c 'embedded in the image'
+        r/usr/bin/binfmt-dispatch status --all | grep -c 'embedded in the image'
         r/usr/bin/binfmt-dispatch unregister | wc -l
         $TOOL uninstall --root r; echo "code $?"; find r -type f -o -type l
         $TOOL uninstall --root r; echo "code $?"
@@ -109,7 +109,7 @@ fn below_usr_local() {
         $TOOL install $ROWS --prefix /usr/local --no-docs >/dev/null || exit 2
         IMAGE=/usr/local/libexec/binfmt-dispatch/binfmt-dispatch
         readlink -f /usr/local/bin/binfmt-dispatch; touch local/lib/binfmt.d/other.conf
-        /usr/local/bin/binfmt-dispatch status | grep -c " $IMAGE  *embedded in the image$"
+        /usr/local/bin/binfmt-dispatch status --all | grep -c " $IMAGE  *embedded in the image$"
         grep -c ":$IMAGE:POCF$" local/lib/binfmt.d/zz-binfmt-dispatch.conf
         /usr/local/bin/binfmt-dispatch uninstall --prefix /usr/local | sort
         find local -type f -o -type l; ls local/libexec $REGISTRY

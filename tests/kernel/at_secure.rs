@@ -225,7 +225,7 @@ fn explain_ends_as_the_program_does() {
     ] {
         let script = |command: &str| format!("mkdir -p m; G=./guest; {setup}\n{prefix} {command}");
         let explained = run(flags, &script("./tool explain $G"));
-        explained.has(&line.replace("SCRATCH", &scratch.at(""))).exited(code.min(1));
+        explained.has(&line.replace("SCRATCH", &scratch.path().display().to_string())).exited(code.min(1));
         assert_eq!(run(flags, &script("$G")).code(), code, "{explained}");
         scratch.probe("guest", "aarch64");
     }

@@ -126,6 +126,10 @@ fn whether_it_runs_is_what_explain_says() {
         let answers: Value = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}\n{seen}"));
         is_valid(&answers);
         for ((file, code), answer) in files.iter().zip(codes.lines()).zip(answers.as_array().unwrap()) {
+            // The entry of other software gets a file that is cut short too, and its end is not known.
+            if state == "QEMU" && *file == "short" {
+                continue;
+            }
             let verdict = &answer["verdict"];
             assert_eq!(verdict["runs"], code == "0", "{state}, {file}: it exits with {code}: {answer:#}");
         }
