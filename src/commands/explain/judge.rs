@@ -185,7 +185,7 @@ impl Judge<'_> {
             Some(Probe { refused: true, .. }) => {
                 let mut reason = if kernel.disabled {
                     "all entries of the kernel are turned off, and it says `Exec format error`".to_owned()
-                } else if let Some(off) = kernel.entries.first() {
+                } else if let Some(off) = kernel.off() {
                     format!("entry {} is turned off, and the kernel says `Exec format error`", off.name)
                 } else {
                     "the kernel has no entry for it, and says `Exec format error`".to_owned()

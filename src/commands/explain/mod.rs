@@ -114,6 +114,12 @@ struct Kernel {
 }
 
 impl Kernel {
+    /// The newest entry that would get the file if it were turned on, and could start its
+    /// interpreter.
+    fn off(&self) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.role == "off" && !entry.missing)
+    }
+
     /// The entry that gets the file.
     fn winner(&self) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.role == "wins")

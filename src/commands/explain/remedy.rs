@@ -51,7 +51,7 @@ pub(super) fn get_entry(explanation: &Explanation, row: &Architecture, image: &E
     if kernel.disabled {
         return turn_on(b"status");
     }
-    if let Some(off) = kernel.entries.iter().find(|entry| entry.role == "off") {
+    if let Some(off) = kernel.off() {
         return turn_on(off.name.as_bytes());
     }
     let mut steps = Vec::new();
