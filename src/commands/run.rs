@@ -62,7 +62,7 @@ struct Changes {
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
     args.changes.check()?;
     let (name, arguments) = args.command.split_first().map_or((OsStr::new(""), &[][..]), |(n, a)| (n.as_os_str(), a));
-    let program = Invoked::find(name, arguments)?;
+    let program = Invoked::find(name, arguments, |_, _| false)?;
     let refused = |refusal: Refusal<'_>| Failure::refused(&program.path, &refusal);
     let (mut disk, mut start) = (Disk::default(), [0; START]);
     let file = program.file.try_clone().map_err(|error| Failure::io(Doing::Read, &program.path, error))?;

@@ -81,7 +81,7 @@ impl Family {
     /// The commands, as root, that install the C library of the row `architecture` whose dynamic
     /// linker is `linker`. `native` if this machine runs such programs by itself. `None` if the
     /// distribution has no package for it.
-    pub fn c_library(self, architecture: &str, linker: &str, native: bool) -> Option<String> {
+    pub fn c_library(self, architecture: &str, linker: &str, native: bool) -> Option<Vec<String>> {
         if self != Family::Debian || linker.contains("musl") || linker.starts_with("/system/") {
             return None;
         }
@@ -91,9 +91,13 @@ impl Family {
             (name, _) => DEBIAN.iter().find(|(row, _)| *row == name).map_or(name, |(_, debian)| debian),
         };
         Some(if native {
-            format!("dpkg --add-architecture {debian} && apt update && apt install libc6:{debian}")
+            vec![
+                format!("dpkg --add-architecture {debian}"),
+                "apt update".to_owned(),
+                format!("apt install libc6:{debian}"),
+            ]
         } else {
-            format!("apt install libc6-{debian}-cross")
+            vec![format!("apt install libc6-{debian}-cross")]
         })
     }
 }
@@ -114,7 +118,7 @@ mod tests {
     #[test]
     fn packages_have_the_distributions_names() {
         assert_eq!(Family::Alpine.emulator("aarch64"), "apk add qemu-aarch64");
-        let library = |row, linker, native| Family::Debian.c_library(row, linker, native);
+        let library = |row, linker, native| Some(Family::Debian.c_library(row, linker, native)?.join(" && "));
         assert_eq!(library("arm", "/lib/ld-linux.so.3", false).unwrap(), "apt install libc6-armel-cross");
         assert_eq!(library("aarch64", "/lib/ld-linux-aarch64.so.1", false).unwrap(), "apt install libc6-arm64-cross");
         assert!(library("i386", "/lib/ld-linux.so.2", true).unwrap().ends_with("apt install libc6:i386"));

@@ -45,13 +45,20 @@ pub struct Obstacle {
 }
 
 impl Invoked {
-    /// Finds `name` and follows `#!` lines, as `fs/binfmt_script.c` does.
-    pub fn find(name: &OsStr, args: &[OsString]) -> Result<Self, Failure> {
+    /// Finds `name` and follows `#!` lines, as `fs/binfmt_script.c` does. It stops at a script for
+    /// which `is_taken`, which gets its path and its first bytes, returns true: the kernel asks the
+    /// entries of `binfmt_misc` before it reads that line.
+    pub fn find(name: &OsStr, args: &[OsString], is_taken: impl Fn(&Path, &[u8]) -> bool) -> Result<Self, Failure> {
         let mut path = locate(name)?;
         let mut file = files::open(&path).map_err(|error| Failure::unusable(&path, &error))?;
         log::info!("{}: opened", failure::show(path.as_os_str()));
         let (mut argv0, mut args, mut scripts) = (name.to_owned(), args.to_vec(), Vec::new());
-        while let Some((interpreter, option)) = shebang(&file) {
+        loop {
+            let mut start = [0; WINDOW];
+            // A file that cannot be read is no script; whoever needs more of it reports the error.
+            let len = file.read_at(&mut start, 0).unwrap_or(0);
+            let start = &start[..len];
+            let Some((interpreter, option)) = shebang(start).filter(|_| !is_taken(&path, start)) else { break };
             if scripts.len() == MAX_SCRIPTS {
                 return Err(refused(&path, "the last of too many scripts that run scripts: shorten the chain"));
             }
@@ -137,14 +144,13 @@ fn no_interpreter(script: &Path, interpreter: &Path, error: &io::Error) -> Failu
     Failure::Refused { path: script.to_owned(), message, exit_code }
 }
 
-/// The interpreter of a script and its one option.
-fn shebang(file: &File) -> Option<(PathBuf, Option<OsString>)> {
-    let mut start = [0; WINDOW];
-    let len = file.read_at(&mut start, 0).ok()?;
-    let line = start[..len].strip_prefix(b"#!")?;
+/// The interpreter of a script and its one option. `start` is the first [`WINDOW`] bytes of the
+/// script, or fewer if it is shorter.
+fn shebang(start: &[u8]) -> Option<(PathBuf, Option<OsString>)> {
+    let line = start.strip_prefix(b"#!")?;
     // Only spaces and tabs separate words: a carriage return is part of the name.
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let whole = len < WINDOW || line.contains(&b'\n');
+    let whole = start.len() < WINDOW || line.contains(&b'\n');
     // For the kernel, a NUL ends the string.
     let line = line.split(|byte| matches!(byte, b'\n' | b'\0')).next()?;
     let line = &line[line.iter().position(|byte| !blank(byte))?..];
@@ -170,12 +176,9 @@ pub fn c_string(string: &OsStr) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     fn read(script: &[u8]) -> Option<(PathBuf, Option<OsString>)> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(script).unwrap();
-        shebang(&file)
+        shebang(&script[..script.len().min(WINDOW)])
     }
 
     #[test]

@@ -77,6 +77,11 @@ pub fn overlapping<'e>(name: &OsStr, rule: Option<&Rule>, entries: &'e [Entry]) 
     entries.iter().filter(overlaps).collect()
 }
 
+/// Whether the kernel would look the entry's interpreter up, and not find it.
+pub fn is_missing(entry: &Entry) -> bool {
+    !entry.flags.fix_binary && !entry.interpreter.exists()
+}
+
 /// An entry's interpreter, for display. The path of a descriptor would not help a reader.
 pub fn show(interpreter: &Bytes, ours: bool) -> String {
     let private = ours && Path::new(OsStr::from_bytes(interpreter.as_bytes())).starts_with(DESCRIPTORS);

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use dispatch_core::guest::{QUESTION, QUESTION_AT};
@@ -17,7 +17,7 @@ use dispatch_table::{ArchTable, Architecture};
 
 use super::mount::Registry;
 use crate::failure::{Failure, ProbeFault, show};
-use crate::platform::{memfd, probe};
+use crate::platform::probe;
 use binfmt_misc::Entry;
 use binfmt_misc::registry::{Executed, View};
 
@@ -97,8 +97,8 @@ impl<'a> Asker<'a> {
     /// Has the kernel run the architecture's probe through `entry`. `None` if the entry would not
     /// get the probe.
     pub fn try_probe(&self, entry: &Entry, architecture: &Architecture) -> Option<Result<(), ProbeFault>> {
-        let program = self.fitted(architecture.probe_elf(), entry, architecture)?;
-        self.is_taken_by(entry, &program).then(|| probe::run(&program))
+        let (program, winner) = self.probe_and_winner(entry, architecture)?;
+        (winner.name == entry.name).then(|| probe::run(&program))
     }
 
     /// Whether the interpreter of `entry` did not end when it was asked.
@@ -121,9 +121,7 @@ impl<'a> Asker<'a> {
     }
 
     fn winner(&self, program: &[u8]) -> Option<&'a Entry> {
-        // A program in memory has no extension.
-        let executed = Executed { path: Path::new(memfd::DESCRIPTORS), start: program };
-        View { enabled: self.live, entries: self.entries }.winner(executed)
+        View { enabled: self.live, entries: self.entries }.winner(Executed::unnamed(program))
     }
 
     /// A question that the entry matches. Any interpreter for the architecture can run it, because

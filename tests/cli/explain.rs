@@ -250,6 +250,11 @@ fn a_program_of_this_machine() {
     Namespace::empty()
         .tool(&scratch, ["explain", "sh"])
         .verdict("it runs by itself: it is a program of this machine", "");
+    // The dynamic linker and the C library have names as libraries have, and are programs too.
+    let run =
+        scratch.shell("set -- $(ldd /bin/sh | grep -o '/[^ ]*'); [ $# = 2 ] && $TOOL explain --no-probe --json $1 $2");
+    let answers = run.json();
+    assert!(answers.as_array().unwrap().iter().all(|answer| answer["verdict"]["runs"] == true), "{run}");
 }
 
 #[test]

@@ -111,8 +111,10 @@ fn whether_it_runs_is_what_explain_says() {
     scratch.write("script", format!("#!{}\nexit 9\n", scratch.at("probe")));
     scratch.write("shell", "#!/bin/sh\nexit 0\n");
     scratch.write("broken", "#!/no/such\n");
+    scratch.write("broken.arm", "#!/no/such\n");
     scratch.shell("cp /bin/true native; chmod -x plain").succeeded();
-    let files = ["probe", "probe.arm", "riscv", "plain", "short", "text", "script", "shell", "broken", "native"];
+    let files =
+        ["probe", "probe.arm", "riscv", "plain", "short", "text", "script", "shell", "broken", "broken.arm", "native"];
     for (state, commands) in STATES {
         let script = format!(
             "{commands}\nfor file in {}; do env ./$file >/dev/null 2>&1; echo $?; done\n\

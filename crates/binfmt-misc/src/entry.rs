@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use dispatch_core::Rule;
 
+use crate::registry::Executed;
+
 /// The flags of an entry, by meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -54,6 +56,16 @@ pub struct Entry {
     pub flags: Flags,
     /// What the entry matches.
     pub matcher: Matcher,
+}
+
+impl Matcher {
+    /// What it looks at, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Matcher::Rule(_) => "magic",
+            Matcher::Extension(_) => "extension",
+        }
+    }
 }
 
 impl Flags {
@@ -142,7 +154,7 @@ impl Entry {
     /// Whether the kernel would match a file that begins with `file`, if this were the only entry.
     /// The path is unknown here, so an extension matches nothing.
     pub fn accepts(&self, file: &[u8]) -> bool {
-        self.enabled && self.rule().is_some_and(|rule| rule.accepts(file))
+        self.enabled && self.matches(Executed::unnamed(file))
     }
 }
 

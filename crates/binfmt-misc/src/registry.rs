@@ -39,6 +39,13 @@ pub enum Role<'e> {
     Off,
 }
 
+impl<'f> Executed<'f> {
+    /// A file that begins with `start`, and that no entry matches by its extension.
+    pub fn unnamed(start: &'f [u8]) -> Self {
+        Executed { path: Path::new(""), start }
+    }
+}
+
 impl Entry {
     /// Whether it matches `file`, turned on or off.
     pub fn matches(&self, file: Executed<'_>) -> bool {

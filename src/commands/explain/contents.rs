@@ -9,13 +9,13 @@ use std::os::unix::fs::FileExt;
 use dispatch_core::Guest;
 use dispatch_core::elf::{Class, Data, ET_DYN, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, ProgramHeader};
 use goblin::container::{Container, Ctx, Endian};
+use goblin::elf::dynamic::{DF_1_PIE, DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRTAB, Dyn};
 use goblin::elf::note::NoteDataIterator;
+use goblin::elf::program_header::PT_DYNAMIC;
 
 use crate::output::json::Bytes;
 use crate::platform::files;
 
-/// `p_type` of the dynamic section.
-const PT_DYNAMIC: u32 = 2;
 /// `p_type` of notes.
 const PT_NOTE: u32 = 4;
 /// Largest piece that is read, in bytes: more than any program's headers or relevant notes.
@@ -85,90 +85,71 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
         }
     }
     if let Some(dynamic) = dynamic {
-        let dynamic = Dynamic::read(guest, &dynamic);
-        // Linkers give a library no entry point, unless it is a program too, like the C library.
-        let program = guest.header.entry != 0 && (!dynamic.named || contents.linker.is_some());
-        contents.library = guest.header.kind == ET_DYN && contents.linker.is_none() && !dynamic.pie && !program;
-        contents.paths = dynamic.paths;
-        contents.needed = dynamic.names(guest, &table, file)?;
+        let dynamic = Dynamic { guest, table: &table, file, entries: entries(guest, &dynamic) };
+        // Linkers give a library no entry point; older ones did. C libraries and dynamic linkers,
+        // which are the same file with musl, are programs too.
+        let name = dynamic.strings(DT_SONAME)?.into_iter().next();
+        let is_program =
+            name.is_none_or(|name| [&b"ld"[..], b"libc."].iter().any(|begin| name.as_bytes().starts_with(begin)));
+        let pie = dynamic.values(DT_FLAGS_1).any(|flags| flags & DF_1_PIE != 0);
+        contents.library = guest.header.kind == ET_DYN
+            && contents.linker.is_none()
+            && !pie
+            && (guest.header.entry == 0 || !is_program);
+        contents.paths = dynamic.values(DT_RPATH).chain(dynamic.values(DT_RUNPATH)).next().is_some();
+        contents.needed = dynamic.strings(DT_NEEDED)?;
     }
     Ok(contents)
 }
 
-/// The entries of the dynamic section that matter here (gABI chapter 5).
-#[derive(Default)]
-struct Dynamic {
-    /// Whether it has a name as a library, `DT_SONAME`, that is not the dynamic linker's.
-    named: bool,
-    /// Whether it says that it is a program, `DF_1_PIE`.
-    pie: bool,
-    /// Whether it names directories, `DT_RPATH` or `DT_RUNPATH`.
-    paths: bool,
-    /// Address of the string table.
-    strings: u64,
-    /// Offsets of the names of libraries in the string table.
-    needed: Vec<u64>,
-}
-
-const DT_NEEDED: u64 = 1;
-const DT_STRTAB: u64 = 5;
-const DT_SONAME: u64 = 14;
-const DT_RPATH: u64 = 15;
-const DT_RUNPATH: u64 = 29;
-const DT_FLAGS_1: u64 = 0x6fff_fffb;
-const DF_1_PIE: u64 = 0x0800_0000;
 /// Most libraries that are looked at, and most bytes of a name.
 const MOST: usize = 256;
 
-impl Dynamic {
-    fn read(guest: &Guest, bytes: &[u8]) -> Self {
-        let mut found = Dynamic::default();
-        let wide = guest.header.class == Class::Elf64;
-        let word = |bytes: &[u8]| {
-            let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-            match guest.header.data {
-                Data::Little => bytes.iter().rev().fold(0, fold),
-                Data::Big => bytes.iter().fold(0, fold),
-            }
-        };
-        let size = if wide { 16 } else { 8 };
-        for entry in bytes.chunks_exact(size) {
-            let (tag, value) = entry.split_at(size / 2);
-            match (word(tag), word(value)) {
-                (0, _) => break,
-                (DT_NEEDED, offset) if found.needed.len() < MOST => found.needed.push(offset),
-                (DT_STRTAB, address) => found.strings = address,
-                (DT_SONAME, _) => found.named = true,
-                (DT_RPATH | DT_RUNPATH, _) => found.paths = true,
-                (DT_FLAGS_1, flags) => found.pie = flags & DF_1_PIE != 0,
-                _ => {}
-            }
-        }
-        found
+/// The dynamic section of a program (gABI chapter 5).
+struct Dynamic<'f> {
+    guest: &'f Guest,
+    /// The program headers.
+    table: &'f [u8],
+    file: &'f File,
+    entries: Vec<Dyn>,
+}
+
+/// The entries in the bytes of a dynamic section; none if they make no sense.
+fn entries(guest: &Guest, bytes: &[u8]) -> Vec<Dyn> {
+    let here = goblin::elf::ProgramHeader { p_type: PT_DYNAMIC, p_filesz: bytes.len() as u64, ..Default::default() };
+    let parsed = goblin::elf::Dynamic::parse(bytes, &[here], context(guest));
+    parsed.ok().flatten().map_or_else(Vec::new, |dynamic| dynamic.dyns)
+}
+
+impl Dynamic<'_> {
+    /// The values of the entries with this tag.
+    fn values(&self, tag: u64) -> impl Iterator<Item = u64> {
+        self.entries.iter().filter(move |entry| entry.d_tag == tag).map(|entry| entry.d_val)
     }
 
-    /// The names of the libraries.
-    fn names(&self, guest: &Guest, table: &[u8], file: &File) -> io::Result<Vec<Bytes>> {
-        let mut names = Vec::new();
-        for offset in &self.needed {
-            let address = self.strings.saturating_add(*offset);
+    /// The strings that these entries name.
+    fn strings(&self, tag: u64) -> io::Result<Vec<Bytes>> {
+        let strings = self.values(DT_STRTAB).last().unwrap_or(0);
+        let mut found = Vec::new();
+        for offset in self.values(tag).take(MOST) {
+            let address = strings.saturating_add(offset);
             let holds = |segment: &ProgramHeader| {
                 segment.kind == PT_LOAD
                     && address.checked_sub(segment.vaddr).is_some_and(|within| within < segment.filesz)
             };
-            let Some(segment) = guest.header.program_headers(table).find(holds) else { continue };
+            let Some(segment) = self.guest.header.program_headers(self.table).find(holds) else { continue };
             let at = segment.offset.saturating_add(address - segment.vaddr);
             let mut name = [0; MOST];
-            let len = files::read_full(file, &mut name, at).or_else(|error| match error.kind() {
+            let len = files::read_full(self.file, &mut name, at).or_else(|error| match error.kind() {
                 io::ErrorKind::InvalidInput => Ok(0),
                 _ => Err(error),
             })?;
             let name = name[..len].split(|byte| *byte == 0).next().unwrap_or_default();
             if !name.is_empty() {
-                names.push(Bytes::of(name));
+                found.push(Bytes::of(name));
             }
         }
-        Ok(names)
+        Ok(found)
     }
 }
 
@@ -185,11 +166,16 @@ fn piece(file: &File, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn system(guest: &Guest, segment: &ProgramHeader, notes: &[u8]) -> Option<&'static str> {
+/// How goblin reads the file.
+fn context(guest: &Guest) -> Ctx {
     let container = if guest.header.class == Class::Elf32 { Container::Little } else { Container::Big };
     let endian = if guest.header.data == Data::Little { Endian::Little } else { Endian::Big };
+    Ctx::new(container, endian)
+}
+
+fn system(guest: &Guest, segment: &ProgramHeader, notes: &[u8]) -> Option<&'static str> {
     let alignment = if segment.align == 8 { 8 } else { 4 };
-    let ctx = (alignment, Ctx::new(container, endian));
+    let ctx = (alignment, context(guest));
     let mut notes = NoteDataIterator { data: notes, size: notes.len(), offset: 0, ctx }.map_while(Result::ok);
     notes.find_map(|note| SYSTEMS.into_iter().find(|system| *system == note.name.trim_end_matches('\0')))
 }

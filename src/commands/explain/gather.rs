@@ -34,12 +34,11 @@ use crate::program::invoked::{Invoked, c_string};
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: bool) -> Result<Explanation, Failure> {
-    let mut program = Invoked::find(name, &[])?;
     let mut kernel = Kernel { unavailable: None, may_have_entries: false, disabled: false, entries: Vec::new() };
     let seen = Seen::read(&mut kernel);
-    if let Some(seen) = &seen {
-        stop_at_winner(&mut program, seen)?;
-    }
+    let is_taken =
+        |path: &Path, start: &[u8]| seen.as_ref().is_some_and(|seen| seen.has_winner(Executed { path, start }));
+    let program = Invoked::find(name, &[], is_taken)?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
     let len = files::read_full(&program.file, &mut start, 0).map_err(unreadable)?;
@@ -81,24 +80,6 @@ pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: 
         Judge { explanation: &explanation, program: &program, contents: &contents, header: elf.as_ref(), table, image };
     explanation.verdict = judge.verdict(unplanned, start);
     Ok(explanation)
-}
-
-/// The kernel asks its entries before it reads `#!`: a script that an entry gets is not followed
-/// further.
-fn stop_at_winner(program: &mut Invoked, seen: &Seen) -> Result<(), Failure> {
-    for (index, script) in program.scripts.iter().enumerate() {
-        let failed = |error| Failure::io(Doing::Read, script, error);
-        let file = files::open(script).map_err(failed)?;
-        let mut start = [0; START];
-        let len = files::read_full(&file, &mut start, 0).map_err(failed)?;
-        if seen.has_winner(Executed { path: script, start: &start[..len] }) {
-            let path = script.clone();
-            program.scripts.truncate(index);
-            (program.file, program.path) = (file, path);
-            break;
-        }
-    }
-    Ok(())
 }
 
 fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {

@@ -142,18 +142,18 @@ impl Judge<'_> {
             let reason =
                 format!("entry {} gets it, and its interpreter {} does not exist", entry.name, entry.interpreter);
             let remedy = match row {
-                Some(row) => remedy::as_root(&format!("{NAME} install --replace {}", row.name)),
+                Some(row) => remedy::as_root(&[format!("{NAME} install --replace {}", row.name)]),
                 None => format!("install {}, or remove the entry", entry.interpreter),
             };
             return Verdict { exit_code: EXIT_NO_EMULATOR, ..self.no_but(reason, remedy) };
         }
         if entry.ours && !entry.flags.0.open_binary {
             let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
-            return no(reason, remedy::as_root(&format!("{NAME} register --replace {}", self.row_name())));
+            return no(reason, remedy::as_root(&[format!("{NAME} register --replace {}", self.row_name())]));
         }
         if let (Some(Probe { fault: Some(fault), exit_code, .. }), Some(row)) = (failed, row) {
             let reason = format!("entry {} gets it, and a test program of {} {fault}", entry.name, row.name);
-            let remedy = remedy::as_root(&format!("{NAME} install --replace {}", row.name));
+            let remedy = remedy::as_root(&[format!("{NAME} install --replace {}", row.name)]);
             return Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) };
         }
         if entry.ours {

@@ -4,7 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use binfmt_misc::Matcher;
 use binfmt_misc::registry::{Executed, Role, View};
 use dispatch_core::NAME;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
@@ -106,11 +105,10 @@ impl Question<'_> {
         };
         let asker = Asker::new(&seen.registry, &seen.entries, self.table).ok().filter(|_| self.probing);
         let matching = seen.view().matching(self.file);
-        let ask = |entry: &registry::Entry, architecture: &Architecture| {
-            let matches = matching.iter().any(|(found, _)| found.name == entry.name);
-            asker.as_ref().filter(|_| matches)?.ask(entry, architecture)
-        };
-        let known = ownership::look_up(self.table, &seen.entries, Path::new(defaults::IMAGE), ask);
+        let ask = |entry: &registry::Entry, architecture: &Architecture| asker.as_ref()?.ask(entry, architecture);
+        // The files of other entries' interpreters do not matter.
+        let entries: Vec<registry::Entry> = matching.iter().map(|(entry, _)| (*entry).clone()).collect();
+        let known = ownership::look_up(self.table, &entries, Path::new(defaults::IMAGE), ask);
         let identified = |entry: &registry::Entry| known.iter().find(|known| known.registered.as_ref() == Some(entry));
         for (entry, role) in &matching {
             let ours = identified(entry).is_some_and(|known| known.ours);
@@ -150,7 +148,6 @@ const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
 
 fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
     log::debug!("{}: matches the program: {role:?}", Bytes::from(&entry.name));
-    let missing = !entry.flags.fix_binary && !entry.interpreter.exists();
     Entry {
         name: Bytes::from(&entry.name),
         interpreter: Bytes::from(&entry.interpreter),
@@ -161,8 +158,8 @@ fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
             Role::Shadowed(_) => "shadowed",
             Role::Off => "off",
         },
-        matches: if matches!(entry.matcher, Matcher::Extension(_)) { "extension" } else { "magic" },
-        missing,
+        matches: entry.matcher.kind(),
+        missing: ownership::is_missing(entry),
     }
 }
 
@@ -215,7 +212,7 @@ impl Unseen {
             None => format!("if its interpreter has an emulator for it{privileged}"),
             Some(Probe { fault, exit_code, .. }) => {
                 let reason = format!("the test program {}", fault.as_deref().unwrap_or_default());
-                let remedy = remedy::as_root(&format!("{NAME} install --replace {name}"));
+                let remedy = remedy::as_root(&[format!("{NAME} install --replace {name}")]);
                 return Some(Unplanned { reason, remedy, exit_code: *exit_code, by_header: false });
             }
         });

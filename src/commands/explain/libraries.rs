@@ -50,7 +50,8 @@ fn directories(root: &Path) -> Vec<PathBuf> {
             .extend(children.filter(|path| path.file_name().is_some_and(|name| contains(name.as_bytes(), b"-linux-"))));
         found.push(parent);
     }
-    configured(root, Path::new("etc/ld.so.conf"), &mut MOST_FILES.clone(), &mut found);
+    let mut left = MOST_FILES;
+    configured(root, Path::new("etc/ld.so.conf"), &mut left, &mut found);
     found
 }
 

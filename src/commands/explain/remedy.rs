@@ -15,13 +15,10 @@ use crate::platform::distribution::Family;
 use crate::platform::host;
 use crate::program::invoked::quote;
 
-/// A command that needs root.
-pub(super) fn as_root(command: &str) -> String {
-    if geteuid().is_root() {
-        command.to_owned()
-    } else {
-        command.split(" && ").map(|one| format!("sudo {one}")).collect::<Vec<_>>().join(" && ")
-    }
+/// Commands that need root, one after the other.
+pub(super) fn as_root(commands: &[String]) -> String {
+    let sudo = if geteuid().is_root() { "" } else { "sudo " };
+    commands.iter().map(|command| format!("{sudo}{command}")).collect::<Vec<_>>().join(" && ")
 }
 
 /// Writes to a file of the registry.
@@ -40,7 +37,7 @@ pub(super) fn has_emulator(row: &Architecture, image: &Effective) -> bool {
 /// The command that installs an emulator of `row`.
 pub(super) fn get_emulator(row: &Architecture) -> String {
     match Family::of(Path::new("/")) {
-        Some(family) => as_root(&family.emulator(&row.name)),
+        Some(family) => as_root(&[family.emulator(&row.name)]),
         None => "install the package qemu-user-static".to_owned(),
     }
 }
@@ -61,11 +58,11 @@ pub(super) fn get_entry(explanation: &Explanation, row: &Architecture, image: &E
         // The package registers its own entries.
         replace = "--replace ";
     }
-    let install = as_root(&format!("{NAME} install {replace}{}", row.name));
+    let install = as_root(&[format!("{NAME} install {replace}{}", row.name)]);
     if kernel.unavailable.is_some() {
         steps.push(match kernel.may_have_entries {
-            true => as_root(&format!("mount -t binfmt_misc binfmt_misc {REGISTRY}")),
-            false => as_root("modprobe binfmt_misc"),
+            true => as_root(&[format!("mount -t binfmt_misc binfmt_misc {REGISTRY}")]),
+            false => as_root(&["modprobe binfmt_misc".to_owned()]),
         });
     }
     steps.push(install);
@@ -92,6 +89,6 @@ pub(super) fn get_linker(row: &Architecture, linker: &str, into: &str, native: b
     let package = family.and_then(|family| family.c_library(&row.name, linker, native));
     package.map_or_else(
         || format!("install the C library of {} into {into}, or get a static build", row.name),
-        |command| as_root(&command),
+        |commands| as_root(&commands),
     )
 }

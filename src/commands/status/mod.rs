@@ -293,8 +293,8 @@ impl Other {
             enabled: entry.enabled,
             flags: Shown(entry.flags),
             interpreter: Bytes::from(&entry.interpreter),
-            matches: if entry.rule().is_some() { "magic" } else { "extension" },
-            missing: !entry.flags.fix_binary && !entry.interpreter.exists(),
+            matches: entry.matcher.kind(),
+            missing: ownership::is_missing(entry),
         }
     }
 }
