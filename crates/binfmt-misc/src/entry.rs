@@ -16,8 +16,6 @@ use std::path::PathBuf;
 
 use dispatch_core::Rule;
 
-use crate::registry::Executed;
-
 /// The flags of an entry, by meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -149,12 +147,6 @@ impl Entry {
             Matcher::Rule(rule) => Some(rule),
             Matcher::Extension(_) => None,
         }
-    }
-
-    /// Whether the kernel would match a file that begins with `file`, if this were the only entry.
-    /// The path is unknown here, so an extension matches nothing.
-    pub fn accepts(&self, file: &[u8]) -> bool {
-        self.enabled && self.matches(Executed::unnamed(file))
     }
 }
 

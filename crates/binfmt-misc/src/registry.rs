@@ -54,6 +54,12 @@ impl Entry {
             Matcher::Extension(extension) => after_last_dot(file.path) == Some(extension),
         }
     }
+
+    /// Whether the kernel would match a file that begins with `file`, if this were the only entry.
+    /// The path is unknown here, so an extension matches nothing.
+    pub fn accepts(&self, file: &[u8]) -> bool {
+        self.enabled && self.matches(Executed::unnamed(file))
+    }
 }
 
 /// The text after the last dot of the whole path (`strrchr`), which may contain a slash.
