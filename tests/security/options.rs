@@ -88,7 +88,8 @@ const DEBIANS_NAME: &str = "aarch64-binfmt-P";
 
 #[test]
 fn debians_own_entries_take_no_options_and_all_variables() {
-    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
+    // By this name, QEMU needs flag P to be in use.
+    need!(Namespace, Root, Compiler, CrossCompilers, BothQemus, Kernel(5, 12));
     let script = |attack: &str| format!("{PREFIX}{attack}");
     let option = script(&named("-L", "dynamic", "prefix x"));
     let variable = script("QEMU_LD_PREFIX=prefix ../dynamic >out 2>err </dev/null");
