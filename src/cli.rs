@@ -80,10 +80,7 @@ impl Cli {
             let message = "--explain does not go with a command";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
-        let explain = self
-            .explain
-            .take()
-            .map(|file| Command::Explain(explain::Args { files: vec![file], json: self.json, no_probe: false }));
+        let explain = self.explain.take().map(|file| Command::Explain(explain::Args::of(file, self.json)));
         explain.or(self.command.take())
     }
 }

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::process::{self, Child, Command, Stdio};
 
 use dispatch_core::message::Text;
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use super::helper;
 use crate::failure::text;
@@ -96,6 +96,16 @@ impl Mapper {
         log::info!("in a user namespace of its own, with user ids: {users}, group ids: {groups}");
         Ok(())
     }
+}
+
+/// Maps each of `ids`, those that this process had before it made its namespace, to itself.
+///
+/// # Errors
+/// The kernel forbids it.
+pub fn keep((uid, gid): (Uid, Gid)) -> io::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write(format!("/proc/self/{}", USERS.map), format!("{uid} {uid} 1"))?;
+    fs::write(format!("/proc/self/{}", GROUPS.map), format!("{gid} {gid} 1"))
 }
 
 /// Maps `id` to root's unless ids of this kind are mapped already. Returns how many ids there are.

@@ -1,9 +1,11 @@
 //! The services of this host that the command uses.
 
+pub mod chroot;
 pub mod distribution;
 pub mod files;
 pub mod helper;
 pub mod host;
+pub mod labels;
 pub mod maps;
 pub mod memfd;
 pub mod namespace;

@@ -66,7 +66,7 @@ pub fn enter() -> Result<(), Failure> {
 }
 
 /// The failure of `step`, with the setting that caused it, if that can be determined.
-fn explain(step: &'static str, error: io::Error) -> Failure {
+pub(super) fn explain(step: &'static str, error: io::Error) -> Failure {
     let errno = error.raw_os_error().map(Errno::from_raw);
     let refused = matches!(errno, Some(Errno::EPERM | Errno::EACCES | Errno::ENOSPC | Errno::EUSERS));
     let forbids = |setting: &&Setting| {

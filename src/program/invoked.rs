@@ -8,13 +8,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use dispatch_core::elf::{Header, MAX_HEADER};
+use dispatch_core::emulator_file::Host;
 use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_core::rule::WINDOW;
 use nix::unistd::{AccessFlags, access};
 
 use crate::failure::{self, Failure};
-use crate::platform::files;
+use crate::platform::{files, host};
+use crate::program::env;
 
 /// Most `#!` lines that are followed (fs/exec.c, `exec_binprm`: five rewrites, and binfmt-dispatch
 /// uses one of them).
@@ -71,6 +74,33 @@ impl Invoked {
             scripts.push(std::mem::replace(&mut path, interpreter));
         }
         Ok(Invoked { file, path, argv0, args, scripts })
+    }
+
+    /// The program that this one starts, if it is the env(1) of a script and can start by itself
+    /// or as a program of the same machine.
+    ///
+    /// # Errors
+    /// As [`Invoked::find`], and env would not find the program.
+    pub fn started_by_env(&self, is_taken: impl Fn(&Path, &[u8]) -> bool) -> Result<Option<Self>, Failure> {
+        let Some((name, args)) = env::started(self) else { return Ok(None) };
+        if !locate(&name).is_ok_and(|path| path.exists()) {
+            return Err(self.env_finds_no(&name));
+        }
+        let next = Invoked::find(&name, &args, is_taken)?;
+        let machines = [&self.file, &next.file].map(machine);
+        if machines[0] != machines[1] && machines[0] != Some(host::host()) {
+            return Ok(None);
+        }
+        let scripts = [&self.scripts[..], std::slice::from_ref(&self.path), &next.scripts].concat();
+        Ok(Some(Invoked { scripts, ..next }))
+    }
+
+    fn env_finds_no(&self, name: &OsStr) -> Failure {
+        let script = self.scripts.last().unwrap_or(&self.path);
+        let (env, shown) = (Text(self.path.as_os_str().as_bytes()), Text(name.as_bytes()));
+        let place = if name.as_bytes().contains(&b'/') { "" } else { " in PATH" };
+        let message = format!("{env} finds no {shown}{place}: install it, or mend the script's first line");
+        Failure::Refused { path: script.clone(), message, exit_code: EXIT_NO_EMULATOR }
     }
 
     /// Whether execve(2) would refuse the program, or a script that led to it, before it reads the
@@ -142,6 +172,14 @@ fn no_interpreter(script: &Path, interpreter: &Path, error: &io::Error) -> Failu
     let message = format!("its interpreter {shown} cannot be opened: {remedy}: {}", failure::text(error));
     let exit_code = if error.kind() == io::ErrorKind::NotFound { EXIT_NO_EMULATOR } else { EXIT_CANNOT_RUN };
     Failure::Refused { path: script.to_owned(), message, exit_code }
+}
+
+/// The machine that an ELF file is for.
+fn machine(file: &File) -> Option<Host> {
+    let mut start = [0; MAX_HEADER];
+    let len = files::read_full(file, &mut start, 0).ok()?;
+    let Header { machine, class, data, .. } = Header::parse(&start[..len]).ok()?;
+    Some(Host { machine, class, data })
 }
 
 /// The interpreter of a script and its one option. `start` is the first [`WINDOW`] bytes of the

@@ -62,7 +62,12 @@ impl<'a> Asker<'a> {
     /// # Errors
     /// The registry cannot be read.
     pub fn new(registry: &Registry, entries: &'a [Entry], table: &ArchTable) -> Result<Self, Failure> {
-        Ok(Asker { entries, table: table.compile(), live: registry.is_live()?, hung: RefCell::default() })
+        Ok(Self::with(registry.is_live()?, entries, table))
+    }
+
+    /// The same for a registry whose liveness ([`Registry::is_live`]) is known.
+    pub fn with(live: bool, entries: &'a [Entry], table: &ArchTable) -> Self {
+        Asker { entries, table: table.compile(), live, hung: RefCell::default() }
     }
 
     /// Asks the interpreter of `entry`, which has a name of `architecture`. `None` if it cannot be

@@ -70,22 +70,29 @@ fn json_has_this_form() {
     );
     let run = Namespace::empty()
         .tool(&scratch, [&["explain", "--json", "./p"], &table.each_ref().map(String::as_str)[..]].concat());
+    let found = run.json();
     let expected = json!({
         "file": "./p",
+        "root": null,
+        "host": null,
         "scripts": [],
         "header": {
             "class": "64-bit", "data": "little-endian", "osabi": 0, "system": "Linux", "kind": "executable",
-            "machine": 183, "machine_name": "EM_AARCH64", "flags": 0, "abi": [], "entry": 0x1_0078, "dynamic_linker": null,
+            "machine": 183, "machine_name": "EM_AARCH64", "flags": 0, "abi": [], "entry": 0x1_0078,
+            "appimage": null, "dynamic_linker": null,
             "libraries": [],
         },
         "architecture": {"name": "aarch64", "aliases": ["arm64", "arm64/v8"], "notes": "a note"},
-        "kernel": {"unavailable": null, "disabled": false, "entries": []},
+        "kernel": {"unavailable": null, "disabled": false, "entries": [], "refused_by": null},
         "probe": {"architecture": "aarch64", "runs": false, "fault": "was not started: exec format error"},
         "credentials": {"uid": 0, "gid": 0, "asks": [], "taken_away": null},
+        // Those of this machine.
+        "security": found["security"],
+        "label": found["label"],
         "privileged": false,
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
-            "emulator": "/bin/cat", "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],
+            "emulator": "/bin/cat", "version": null, "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],
             "environment": {"removed": [], "added": ["QEMU_LOG=page"]}, "sysroot": null,
         },
         "cpu": null,
@@ -95,7 +102,6 @@ fn json_has_this_form() {
             "remedy": "binfmt-dispatch install aarch64", "now": "binfmt-dispatch run ./p",
         },
     });
-    let found = run.json();
     assert!(found == expected, "expected:\n{expected:#}\n{run}");
     let option = Namespace::empty().tool(&scratch, ["--json", "--explain", "./p", &table[0], &table[1]]);
     assert!(option.json() == expected, "{option}");

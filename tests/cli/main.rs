@@ -35,6 +35,8 @@ mod list;
 mod names;
 // Options and failures that all commands share.
 mod options;
+// `explain` on standard input, below a root directory, and for another machine.
+mod places;
 // `run`: the guest finds descriptors and environment unchanged.
 mod run;
 // Scripts: the program to which their first line leads.

@@ -16,7 +16,7 @@ pub const HEAD: usize = 4096;
 pub const MAX_SPAN: u64 = 1 << 40;
 
 /// The machine that the emulator must run on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The host's `e_machine`.
     pub machine: Machine,

@@ -11,7 +11,7 @@ const NOTE_HEADER: usize = 16;
 const NOTE: (u32, u32, [u8; 4]) = (5, 4, *b"GNU\0");
 
 /// Marks a program as a question to the interpreter: which image is registered? The mark is in
-/// `e_ident` from byte 8 on, which the kernel rules do not compare. `AppImage` writes `AI\x02`
+/// `e_ident` from byte 8 on, which the kernel rules do not compare. AppImage writes `AI\x02`
 /// there; all other programs have zeros.
 pub const QUESTION: [u8; 8] = *b"bd-ident";
 /// Offset of the mark in the file.

@@ -64,7 +64,7 @@ impl Rule {
     /// The rules of a row: one for each machine number and each block of `EI_OSABI` values.
     ///
     /// They compare `e_ident` up to `EI_OSABI`, `e_type`, `e_machine`, and the bits of `e_flags`
-    /// that the row looks at. Bytes 8 to 15 are not compared: `AppImage` writes there, and ABI
+    /// that the row looks at. Bytes 8 to 15 are not compared: AppImage writes there, and ABI
     /// versions differ.
     pub fn of_row<'a>(row: &Row<'a>) -> impl Iterator<Item = RowRule> + use<'a> {
         let row = *row;

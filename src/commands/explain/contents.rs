@@ -102,6 +102,12 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
     Ok(contents)
 }
 
+/// The type of the AppImage that begins with `start`; `None` for other files (its specification,
+/// "Image format").
+pub fn appimage(start: &[u8]) -> Option<u8> {
+    start.get(8..11)?.strip_prefix(b"AI").map(|number| number[0]).filter(|number| (1..=2).contains(number))
+}
+
 /// Most libraries that are looked at, and most bytes of a name.
 const MOST: usize = 256;
 

@@ -1,6 +1,7 @@
 //! Collects everything for an explanation.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -19,26 +20,36 @@ use binfmt_misc::registry::Executed;
 use super::contents::{self, Contents};
 use super::cpu::{self, Identified, Prepared};
 use super::judge::{Judge, Unplanned, remedy_of_header};
-use super::kernel::{Question, Registered, Seen};
-use super::{Environment, Explanation, Header, Kernel, PlanView, Row, Tried, Verdict, abi, credentials, remedy};
+use super::kernel::{Question, Registered};
+use super::remedy::Remedies;
+use super::{
+    Environment, Explanation, Header, Kernel, PlanView, Row, Setting, Subject, Tried, Verdict, abi, credentials,
+};
 use crate::failure::{Doing, Failure};
 use crate::image::{Effective, emulators};
 use crate::output::json::Bytes;
-use crate::platform::{files, host};
+use crate::platform::{files, host, labels};
 use crate::program::disk::Disk;
 use crate::program::environment::environment;
 use crate::program::invoked::{Invoked, c_string};
 
-/// Explains the program called `name`. With `probing`, test programs may be started.
+/// Most times that env(1) starts a script whose interpreter is env(1).
+const MOST_ENVS: usize = 4;
+
+/// Explains a program.
 ///
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
-pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: bool) -> Result<Explanation, Failure> {
-    let mut kernel = Kernel { unavailable: None, may_have_entries: false, disabled: false, entries: Vec::new() };
-    let seen = Seen::read(&mut kernel);
+pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, Failure> {
+    let &Setting { image, table, probing, ref seen, host, ref security, ref outside } = setting;
     let is_taken =
-        |path: &Path, start: &[u8]| seen.as_ref().is_some_and(|seen| seen.has_winner(Executed { path, start }));
-    let program = Invoked::find(name, &[], is_taken)?;
+        |path: &Path, start: &[u8]| seen.as_ref().is_ok_and(|seen| seen.has_winner(Executed { path, start }));
+    let mut program = Invoked::find(subject.path().as_os_str(), &[], is_taken)?;
+    let mut followed = false;
+    for _ in 0..MOST_ENVS {
+        let Some(next) = program.started_by_env(is_taken)? else { break };
+        (program, followed) = (next, true);
+    }
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
     let len = files::read_full(&program.file, &mut start, 0).map_err(unreadable)?;
@@ -54,13 +65,20 @@ pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: 
         scripts.push(Bytes::from(&program.path));
     }
     let mut explanation = Explanation {
-        file: Bytes::from(program.scripts.first().unwrap_or(&program.path)),
+        file: match &subject.input {
+            Some(_) => Bytes::from(&subject.name),
+            None => Bytes::from(program.scripts.first().unwrap_or(&program.path)),
+        },
+        root: outside.as_ref().map(|outside| Bytes::from(outside.root())),
+        host: host.map(|host| host.name.clone()),
         scripts,
-        header: guest.as_ref().ok().map(|file| header(&file.guest, &contents, table)),
+        header: guest.as_ref().ok().map(|file| header(&file.guest, &contents, start, table)),
         architecture: None,
-        kernel,
+        kernel: Kernel::of(seen.as_ref()),
         probe: None,
         credentials: None,
+        security: security.clone(),
+        label: if security.is_empty() { None } else { labels::of_file(&program.file) },
         privileged: false,
         emulators: Vec::new(),
         plan: None,
@@ -68,21 +86,47 @@ pub fn explain(name: &OsStr, (image, table): (&Effective, &ArchTable), probing: 
         notes: Vec::new(),
         verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None, now: None },
         how: None,
+        words: if subject.input.is_some() { Vec::new() } else { words(&program, followed) },
     };
     let view = image.view()?;
     let row = guest.as_ref().ok().and_then(|file| view.table.choose(&file.guest).ok());
     let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
     let file = Executed { path: &program.path, start };
-    let registered = Question { seen: seen.as_ref(), file, row, table, probing }.answer(&mut explanation);
+    let registered = Question { seen: seen.as_ref().ok(), file, row, table, probing, outside: outside.as_ref() }
+        .answer(&mut explanation);
     let elf = guest.as_ref().ok().map(|file| file.guest.header);
-    let unplanned = plan(&mut explanation, &program, (guest, &mut disk), &contents, (image, registered), table)?;
-    let judge =
-        Judge { explanation: &explanation, program: &program, contents: &contents, header: elf.as_ref(), table, image };
+    let unplanned = plan(&mut explanation, &program, (guest, &mut disk), &contents, (setting, registered))?;
+    if let (Some(_), Some(plan)) = (&subject.input, &mut explanation.plan) {
+        let (path, name) = (Bytes::from(&program.path), Bytes::from(&subject.name));
+        plan.argv.iter_mut().filter(|word| **word == path).for_each(|word| *word = name.clone());
+    }
+    let judge = Judge {
+        explanation: &explanation,
+        program: &program,
+        contents: &contents,
+        header: elf.as_ref(),
+        table,
+        remedies: setting.remedies(),
+        host,
+    };
     explanation.verdict = judge.verdict(unplanned, start);
     Ok(explanation)
 }
 
-fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
+/// The words after `binfmt-dispatch run` that run `program`. env(1), if it was `followed`, would ask
+/// the kernel to start it.
+fn words(program: &Invoked, followed: bool) -> Vec<Bytes> {
+    if !followed {
+        return vec![Bytes::of(program.scripts.first().unwrap_or(&program.path).as_os_str().as_bytes())];
+    }
+    [program.path.as_os_str()]
+        .into_iter()
+        .chain(program.args.iter().map(OsString::as_os_str))
+        .map(|word| Bytes::of(word.as_bytes()))
+        .collect()
+}
+
+fn header(guest: &Guest, contents: &Contents, start: &[u8], table: &ArchTable) -> Header {
     let header = guest.header;
     let number = header.machine.0;
     let row = table.architectures().iter().flat_map(|row| &row.machine).find(|machine| machine.number == number);
@@ -100,8 +144,9 @@ fn header(guest: &Guest, contents: &Contents, table: &ArchTable) -> Header {
         machine: number,
         machine_name: row.map(|machine| machine.name.clone()).or(known),
         flags: header.flags,
-        abi: abi::words(&header),
+        abi: abi::words(guest, &contents.properties),
         entry: header.entry,
+        appimage: contents::appimage(start),
         dynamic_linker: contents.linker.clone(),
         libraries: contents.needed.clone(),
     }
@@ -125,9 +170,9 @@ fn plan(
     program: &Invoked,
     (guest, disk): (Result<GuestFile<'_, usize>, HeaderFault>, &mut Disk),
     contents: &Contents,
-    (effective, registered): (&Effective, Option<Registered>),
-    table: &ArchTable,
+    (setting, registered): (&Setting<'_>, Option<Registered>),
 ) -> Result<Option<Unplanned>, Failure> {
+    let (effective, table) = (setting.image, setting.table);
     let (image, unseen) = match registered {
         Some(Registered::Image(image)) => (Some(image), None),
         Some(Registered::Unseen(unseen)) => (None, Some(unseen)),
@@ -147,17 +192,31 @@ fn plan(
     let image = image.as_ref().unwrap_or(effective);
     let view = image.view()?;
     let asks = guest.as_ref().is_ok_and(GuestFile::asks);
+    let level = guest.as_ref().ok().and_then(|file| abi::x86_64_level(&file.guest, &contents.properties));
     let chosen = guest.map_err(Refusal::BadHeader).and_then(|file| Ok((file, view.table.choose(&file.guest)?)));
     let row = chosen.as_ref().ok().and_then(|(_, row)| table.find(&row.name.to_string_lossy()));
     explanation.architecture =
         row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
+    if setting.host.is_some() {
+        return Ok(None);
+    }
     let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
     if others || row.is_some_and(|row| row.name == host::row().name) {
+        let has = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| abi::level_of(&text));
+        if let Some((needs, has)) = level.zip(has).filter(|(needs, has)| needs > has && !others) {
+            let note = format!("it needs x86-64-v{needs}, and this CPU has x86-64-v{has}: it may end at once");
+            explanation.notes.push(note);
+        }
         credentials::examine(explanation, &program.file, &program.path).map_err(unreadable)?;
         return Ok(None);
     }
     if asks && question(explanation) {
+        return Ok(None);
+    }
+    // `run` does not start programs below a root directory.
+    if setting.outside.is_some() && explanation.kernel.winner().is_none() {
+        credentials::examine(explanation, &program.file, &program.path).map_err(unreadable)?;
         return Ok(None);
     }
     let start = match row {
@@ -209,6 +268,9 @@ fn plan(
                 };
                 let look =
                     cpu::CpuQuestion { guest: &guest, compiled: &compiled, row, prepared: &prepared, known, image };
+                if let Some(plan) = &mut explanation.plan {
+                    plan.version = version(known, image, row)?;
+                }
                 explanation.cpu = look.cpu(&contents.properties);
                 explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
             }
@@ -222,18 +284,31 @@ fn plan(
                     let note = format!("{} is in your PATH, where the kernel does not look", Bytes::from(&found));
                     explanation.notes.push(note);
                 }
-                Some(unplanned(&refusal, row))
+                Some(unplanned(&refusal, row, setting.remedies()))
             }
         },
     })
 }
 
-fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>) -> Unplanned {
+/// The version of the emulator of `row`, as it is known.
+fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Result<Option<String>, Failure> {
+    let version = match (known, image) {
+        (Identified::Embedded, Effective::Image(image)) => {
+            let programs = image.programs()?;
+            programs.into_iter().find(|program| program.runs.contains(&row.name)).map(|program| program.version)
+        }
+        (Identified::Asked { version, same: true }, _) => Some(version.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    Ok(version.filter(|version| !version.is_empty()))
+}
+
+fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedies<'_>) -> Unplanned {
     let mut reason = String::new();
     refusal.say_reason(&mut |piece| reason.push_str(piece));
     let mut remedy = match refusal {
         Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
-        Refusal::NoEmulator { tried: Some(_), .. } => row.map(remedy::get_emulator),
+        Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| remedies.get_emulator(row)),
         _ => None,
     }
     .unwrap_or_else(|| refusal.remedy().to_string());
@@ -273,6 +348,7 @@ fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
     let removed = variables.iter().filter(|variable| !kept.contains(variable)).map(|variable| Bytes::of(variable));
     PlanView {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
+        version: None,
         strategy: match prepared.emulator {
             Emulator::Embedded(_) => "image",
             Emulator::Mapped { .. } => "map",

@@ -10,8 +10,8 @@ use dispatch_core::{NAME, plan};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::contents::Contents;
-use super::{Explanation, Probe, Verdict, kinds, libraries, remedy};
-use crate::image::Effective;
+use super::remedy::{self, Remedies};
+use super::{Explanation, Probe, Verdict, kinds, libraries};
 use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::invoked::{Invoked, Obstacle};
@@ -28,8 +28,10 @@ pub(super) struct Judge<'e> {
     pub header: Option<&'e Header>,
     /// The architectures.
     pub table: &'e ArchTable,
-    /// The image of this command.
-    pub image: &'e Effective,
+    /// The maker of remedies.
+    pub remedies: Remedies<'e>,
+    /// The other machine that is asked about.
+    pub host: Option<&'e Architecture>,
 }
 
 impl Judge<'_> {
@@ -67,6 +69,9 @@ impl Judge<'_> {
         }
         if let Some(system) = self.contents.system {
             return no(format!("a program for {system}, not for Linux"), "get its Linux build".to_owned());
+        }
+        if let (Some(host), Some(row)) = (self.host, self.row()) {
+            return on_another(host, row);
         }
         // What has run counts more than what was found in files.
         if let Some(unplanned) = unplanned.filter(|_| !self.has_run_unseen()) {
@@ -125,7 +130,7 @@ impl Judge<'_> {
         let shown = linker.to_string();
         Some(no(
             format!("its dynamic linker {linker} is not in /{nor}"),
-            remedy::get_linker(row, &shown, into, host::may_be_native(row)),
+            self.remedies.get_linker(row, &shown, into, host::may_be_native(row)),
         ))
     }
 
@@ -185,6 +190,13 @@ impl Judge<'_> {
             Some(Probe { refused: true, .. }) => {
                 let mut reason = if kernel.disabled {
                     "all entries of the kernel are turned off, and it says `Exec format error`".to_owned()
+                } else if let Some(entry) = &kernel.refused_by {
+                    let appimage = self.explanation.header.as_ref().and_then(|header| header.appimage);
+                    let which = if appimage.is_some() { "AppImages" } else { "this one" };
+                    format!(
+                        "entry {entry} gets programs of {}, but not {which}, and the kernel says `Exec format error`",
+                        row.name
+                    )
                 } else if let Some(off) = kernel.off() {
                     format!("entry {} is turned off, and the kernel says `Exec format error`", off.name)
                 } else {
@@ -193,23 +205,20 @@ impl Judge<'_> {
                 if let Some(unavailable) = &kernel.unavailable {
                     reason += &format!(" ({unavailable})");
                 }
-                self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
+                self.no_but(reason, self.remedies.get_entry(self.explanation, row))
             }
             Some(Probe { fault: Some(fault), exit_code, .. }) => {
                 let reason = format!("a test program of {} {fault}", row.name);
-                Verdict {
-                    exit_code: *exit_code,
-                    ..self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
-                }
+                Verdict { exit_code: *exit_code, ..self.no_but(reason, self.remedies.get_entry(self.explanation, row)) }
             }
             _ if host::may_be_native(row) => yes("by itself, if this kernel can".to_owned()),
             _ if kernel.may_have_entries => Verdict {
-                now: remedy::run_now(self.explanation, row, self.image),
+                now: self.remedies.run_now(self.explanation, row),
                 ..yes("as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned())
             },
             _ => {
                 let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
-                self.no_but(reason, remedy::get_entry(self.explanation, row, self.image))
+                self.no_but(reason, self.remedies.get_entry(self.explanation, row))
             }
         }
     }
@@ -220,9 +229,26 @@ impl Judge<'_> {
 
     /// A program that does not run by itself, but may run by `run`.
     fn no_but(&self, reason: String, remedy: String) -> Verdict {
-        let now = self.row().and_then(|row| remedy::run_now(self.explanation, row, self.image));
+        let now = self.row().and_then(|row| self.remedies.run_now(self.explanation, row));
         Verdict { now, ..no(reason, remedy) }
     }
+}
+
+/// The verdict for a program of `row` on a machine of the architecture `host`, whose entries are not
+/// known.
+fn on_another(host: &Architecture, row: &Architecture) -> Verdict {
+    if row.name == host.name {
+        return yes(format!("by itself: it is a program of {}", host.name));
+    }
+    if row.native_on.contains(&host.name) {
+        return yes(format!("by itself, if the CPU and the kernel of that machine can run {}", row.name));
+    }
+    let reason = format!("it needs an emulator on {}", host.name);
+    let remedy = match host.name == host::row().name {
+        true => format!("there, as root, run {NAME} install {}", row.name),
+        false => format!("there, register an emulator of {}", row.name),
+    };
+    no(reason, remedy)
 }
 
 /// Why there is no plan.

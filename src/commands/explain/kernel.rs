@@ -2,14 +2,17 @@
 //! open, and what a test program of the same architecture shows.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use binfmt_misc::registry::{Executed, Role, View};
 use dispatch_core::NAME;
+use dispatch_core::privilege::Privileges;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::judge::Unplanned;
+use super::remedy::Outside;
 use super::{Entry, Explanation, Kernel, Probe, remedy};
 use crate::defaults;
 use crate::failure::{Failure, ProbeFault, show};
@@ -17,6 +20,7 @@ use crate::image::{Effective, OpenImage};
 use crate::output::json::{Bytes, Shown};
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::{host, probe};
+use crate::program::privilege;
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{self, Registry};
@@ -43,32 +47,44 @@ pub(super) struct Unseen {
 pub(super) struct Seen {
     /// Whether it is turned on.
     enabled: bool,
+    /// Whether it applies to programs that this process starts.
+    live: bool,
     entries: Vec<registry::Entry>,
-    registry: Registry,
+}
+
+/// Why there is no registry to see.
+pub(super) struct Unavailable {
+    /// The reason.
+    reason: String,
+    /// Whether the kernel may have entries nevertheless.
+    may_have_entries: bool,
+}
+
+impl Unavailable {
+    /// The registry of another machine.
+    pub fn elsewhere() -> Self {
+        Unavailable { reason: "they are those of another machine".to_owned(), may_have_entries: true }
+    }
 }
 
 impl Seen {
-    /// Reads the registry, or says in `kernel` why that is not possible.
-    pub fn read(kernel: &mut Kernel) -> Option<Self> {
+    /// Reads the registry.
+    ///
+    /// # Errors
+    /// It is not mounted, does not exist, or cannot be read.
+    pub fn read() -> Result<Self, Unavailable> {
         let registry = Registry::open(Path::new(defaults::REGISTRY));
         let read = registry.and_then(|registry| {
-            let (enabled, entries) = (registry.enabled()?, registry.entries()?);
-            Ok(Seen { enabled, entries, registry })
+            Ok(Seen { enabled: registry.enabled()?, live: registry.is_live()?, entries: registry.entries()? })
         });
-        let failure = match read {
-            Ok(seen) => {
-                kernel.disabled = !seen.enabled;
-                return Some(seen);
-            }
-            Err(failure) => failure,
-        };
-        kernel.unavailable = Some(match failure {
-            Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
-            Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
-            ref failure => failure.to_string(),
-        });
-        kernel.may_have_entries = !matches!(failure, Failure::NoBinfmtMisc);
-        None
+        read.map_err(|failure| Unavailable {
+            reason: match failure {
+                Failure::NotMounted { .. } => format!("no binfmt_misc is mounted at {}", defaults::REGISTRY),
+                Failure::NoBinfmtMisc => "it has no binfmt_misc".to_owned(),
+                ref failure => failure.to_string(),
+            },
+            may_have_entries: !matches!(failure, Failure::NoBinfmtMisc),
+        })
     }
 
     fn view(&self) -> View<'_> {
@@ -78,6 +94,19 @@ impl Seen {
     /// Whether an entry gets `file`.
     pub fn has_winner(&self, file: Executed<'_>) -> bool {
         self.view().winner(file).is_some()
+    }
+}
+
+impl Kernel {
+    /// The kernel without the entries that match the file.
+    pub(super) fn of(seen: Result<&Seen, &Unavailable>) -> Self {
+        Kernel {
+            unavailable: seen.err().map(|unavailable| unavailable.reason.clone()),
+            may_have_entries: seen.is_err_and(|unavailable| unavailable.may_have_entries),
+            disabled: seen.is_ok_and(|seen| !seen.enabled),
+            entries: Vec::new(),
+            refused_by: None,
+        }
     }
 }
 
@@ -93,6 +122,8 @@ pub(super) struct Question<'q> {
     pub table: &'q ArchTable,
     /// Whether programs may be started to find out.
     pub probing: bool,
+    /// The system around the root directory; `None` if none was entered.
+    pub outside: Option<&'q Outside>,
 }
 
 impl Question<'_> {
@@ -103,28 +134,59 @@ impl Question<'_> {
             explanation.probe = self.probe(None, None);
             return None;
         };
-        let asker = Asker::new(&seen.registry, &seen.entries, self.table).ok().filter(|_| self.probing);
+        let asker = self.probing.then(|| Asker::with(seen.live, &seen.entries, self.table));
         let matching = seen.view().matching(self.file);
         let ask = |entry: &registry::Entry, architecture: &Architecture| asker.as_ref()?.ask(entry, architecture);
         // The files of other entries' interpreters do not matter.
-        let entries: Vec<registry::Entry> = matching.iter().map(|(entry, _)| (*entry).clone()).collect();
+        let reached = |entry: &registry::Entry| registry::Entry { interpreter: self.reached(entry), ..entry.clone() };
+        let entries: Vec<registry::Entry> = matching.iter().map(|(entry, _)| reached(entry)).collect();
         let known = ownership::look_up(self.table, &entries, Path::new(defaults::IMAGE), ask);
-        let identified = |entry: &registry::Entry| known.iter().find(|known| known.registered.as_ref() == Some(entry));
+        let identified = |entry: &registry::Entry| {
+            known.iter().find(|known| known.registered.as_ref().is_some_and(|known| known.name == entry.name))
+        };
         for (entry, role) in &matching {
             let ours = identified(entry).is_some_and(|known| known.ours);
             explanation.kernel.entries.push(described(entry, role, ours));
         }
         let (winner, _) = matching.iter().find(|(_, role)| *role == Role::Wins).copied().unzip();
+        // A newer entry for the same programs compares more bytes.
+        if let (None, Some(row)) = (winner, self.row) {
+            let usual = seen.view().winner(Executed::unnamed(&row.probe_elf()));
+            explanation.kernel.refused_by = usual.map(|entry| Bytes::from(&entry.name));
+        }
         explanation.probe = self.probe(asker.as_ref(), winner);
-        registered(winner?, identified(winner?))
+        registered(winner?, (&self.reached(winner?), self.outside), identified(winner?))
+    }
+
+    /// The path of the interpreter of `entry`, from here. With flag F the kernel has it open.
+    fn reached(&self, entry: &registry::Entry) -> PathBuf {
+        match self.outside.filter(|_| entry.flags.fix_binary) {
+            Some(outside) => outside.reach(&entry.interpreter),
+            None => entry.interpreter.clone(),
+        }
+    }
+
+    /// The test program of `row`, with those bytes of the file that entries may compare although no
+    /// loader does.
+    fn similar(&self, row: &Architecture) -> Vec<u8> {
+        let mut program = row.probe_elf();
+        if let (Some(to), Some(from)) = (program.get_mut(PADDING), self.file.start.get(PADDING)) {
+            to.copy_from_slice(from);
+        }
+        program
     }
 
     /// Starts the architecture's test program as the kernel would start the file.
     fn probe(&self, asker: Option<&Asker<'_>>, winner: Option<&registry::Entry>) -> Option<Probe> {
         let row = self.row.filter(|row| self.probing && row.name != host::row().name)?;
+        // Such a caller's programs are privileged, unless, before Linux 6.16, the program's own ids
+        // end that. The test program has none.
+        if privilege::outcome(None).is_ok_and(|outcome| outcome.privileges != Privileges::Ordinary) {
+            return None;
+        }
         let outcome = match winner {
             Some(entry) => asker?.try_probe(entry, row)?,
-            None => probe::run(&row.probe_elf()),
+            None => probe::run(&self.similar(row)),
         };
         log::info!("{}: the test program {}", row.name, if outcome.is_ok() { "ran" } else { "did not run" });
         let refused = matches!(&outcome, Err(ProbeFault::NotStarted(error)) if error.raw_os_error() == Some(ENOEXEC));
@@ -142,6 +204,9 @@ impl Question<'_> {
         })
     }
 }
+
+/// The part of `e_ident` that no loader reads, but that entries may compare.
+const PADDING: Range<usize> = 8..16;
 
 /// The kernel has no format for the file.
 const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
@@ -164,10 +229,14 @@ fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
 }
 
 /// The image of `entry`, which gets the file; `None` if its interpreter is not binfmt-dispatch.
-/// `known` is how the entry was identified.
-fn registered(entry: &registry::Entry, known: Option<&RegisteredRow<'_>>) -> Option<Registered> {
+/// It is at `reached` from here. `known` is how the entry was identified.
+fn registered(
+    entry: &registry::Entry,
+    (reached, outside): (&Path, Option<&Outside>),
+    known: Option<&RegisteredRow<'_>>,
+) -> Option<Registered> {
     let path = entry.interpreter.as_path();
-    let there = OpenImage::open(path);
+    let there = OpenImage::open(reached);
     let identity = match known {
         // The interpreter's answer counts more than the file.
         Some(known) if !known.ours => return None,
@@ -179,9 +248,10 @@ fn registered(entry: &registry::Entry, known: Option<&RegisteredRow<'_>>) -> Opt
             return Some(Registered::Image(Effective::Image(image)));
         }
         _ if is_private(path) => "the registered image is private to unshare".to_owned(),
-        Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-            "the registered image is gone".to_owned()
-        }
+        Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => match outside {
+            Some(_) => "the registered image is outside of the root directory, which has no /proc".to_owned(),
+            None => "the registered image is gone".to_owned(),
+        },
         _ => format!("the registered image is another one than the one at {}", show(path.as_os_str())),
     };
     Some(Registered::Unseen(Unseen { why, private: is_private(path), identity: identity.image.clone() }))

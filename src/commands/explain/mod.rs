@@ -12,6 +12,7 @@ mod kernel;
 mod kinds;
 mod libraries;
 mod remedy;
+mod setting;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -20,10 +21,12 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::Serialize;
 
+use self::setting::{Setting, Subject};
 use crate::failure::Failure;
 use crate::image::Effective;
 use crate::output;
 use crate::output::json::{self, Bytes, Shown};
+use crate::platform::labels::Module;
 use crate::registry::Flags;
 
 /// The arguments of `explain`.
@@ -38,13 +41,32 @@ pub struct Args {
     /// Start no test program: judge by the kernel's registry alone
     #[arg(long)]
     pub no_probe: bool,
+    /// Look at programs below DIR, as they run after chroot(1); their paths begin there
+    ///
+    /// A plain user needs user namespaces for it.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Say whether they run on a machine of this architecture, instead of here
+    #[arg(long, value_name = "ARCH")]
+    pub host: Option<String>,
+}
+
+impl Args {
+    /// The arguments for one file.
+    pub fn of(file: PathBuf, json: bool) -> Self {
+        Args { files: vec![file], json, no_probe: false, root: None, host: None }
+    }
 }
 
 /// The explanation of one program.
 #[derive(Debug, Serialize)]
 struct Explanation {
-    /// The program asked about.
+    /// The program asked about; `-` is standard input.
     file: Bytes,
+    /// The root directory that its path begins at; none for `/`.
+    root: Option<Bytes>,
+    /// The machine that the verdict is about; none for this one.
+    host: Option<String>,
     /// The files that `#!` lines led to; the last is the ELF file that the rest describes. Empty
     /// for an ELF file.
     scripts: Vec<Bytes>,
@@ -55,6 +77,10 @@ struct Explanation {
     probe: Option<Probe>,
     /// The ids and privileges that the program would have; none if it cannot be started.
     credentials: Option<Credentials>,
+    /// The security modules that are on, with the labels of this process.
+    security: Vec<Module>,
+    /// The label that SELinux has for the file.
+    label: Option<String>,
     /// Whether the kernel will mark the start as privileged (`AT_SECURE`).
     privileged: bool,
     emulators: Vec<Tried>,
@@ -67,6 +93,9 @@ struct Explanation {
     /// How the program runs if an entry of binfmt-dispatch accepts it; none if that is as planned.
     #[serde(skip)]
     how: Option<String>,
+    /// The words after `binfmt-dispatch run` that run it.
+    #[serde(skip)]
+    words: Vec<Bytes>,
 }
 
 /// The ELF header, in words and numbers.
@@ -85,6 +114,8 @@ struct Header {
     /// The ABI, as far as `flags` tell.
     abi: Vec<String>,
     entry: u64,
+    /// The type of the AppImage, if it is one.
+    appimage: Option<u8>,
     /// The dynamic linker; none for a static program.
     dynamic_linker: Option<Bytes>,
     /// The libraries that it needs.
@@ -111,6 +142,8 @@ struct Kernel {
     disabled: bool,
     /// The entries that match the file, the newest first.
     entries: Vec<Entry>,
+    /// The entry that gets other programs of the architecture, if none gets this one.
+    refused_by: Option<Bytes>,
 }
 
 impl Kernel {
@@ -184,6 +217,8 @@ struct Tried {
 #[derive(Debug, Serialize)]
 struct PlanView {
     emulator: Bytes,
+    /// The version that it reported when it was asked; none if it was not, or has been replaced.
+    version: Option<String>,
     /// `image` if the emulator is embedded, else `map` or `exec`.
     strategy: &'static str,
     argv: Vec<Bytes>,
@@ -249,11 +284,14 @@ impl Answer {
 /// Explains programs. The exit code is 0 if all of them run, and 1 otherwise.
 ///
 /// # Errors
-/// [`Failure::Output`].
+/// [`Failure::Output`]; the root directory cannot be entered; the other machine is unknown.
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
+    let setting = Setting::prepare(args, image, table)?;
     let mut answers = Vec::new();
-    for (index, file) in args.files.iter().enumerate() {
-        let answer = match gather::explain(file.as_os_str(), (image, table), !args.no_probe) {
+    for file in &args.files {
+        let explained = Subject::named(file)
+            .and_then(|subject| gather::explain(&subject, &setting).map_err(|failure| subject.rename(failure)));
+        let answer = match explained {
             Ok(explanation) => Answer::Explained(explanation),
             Err(failure) => {
                 let verdict = Verdict::failed(&failure, file);
@@ -264,7 +302,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
             }
         };
         if let (Answer::Explained(explanation), false) = (&answer, args.json) {
-            let gap = if index == 0 { "" } else { "\n" };
+            let gap = if answers.iter().any(|answer| matches!(answer, Answer::Explained(_))) { "\n" } else { "" };
             output::print(format!("{gap}{}", text::render(explanation)))?;
         }
         answers.push(answer);

@@ -8,6 +8,7 @@ use super::{Cpu, Credentials, Explanation, Header, PlanView, Row};
 use crate::output;
 use crate::output::json::Bytes;
 use crate::output::{BAD, GOOD, paint};
+use crate::platform::labels::Module;
 use crate::program::invoked;
 use crate::registry::ownership;
 
@@ -43,7 +44,16 @@ impl Page {
 pub fn render(explanation: &Explanation) -> String {
     let mut page = Page { text: String::new(), width: output::width() };
     let verdict = &explanation.verdict;
-    let outcome = if verdict.runs { paint(GOOD, "runs here") } else { paint(BAD, "does not run here") };
+    let place = match (&explanation.root, &explanation.host) {
+        (None, None) => "here".to_owned(),
+        (Some(root), None) => format!("in {root}"),
+        (None, Some(host)) => format!("on {host}"),
+        (Some(root), Some(host)) => format!("in {root} on {host}"),
+    };
+    let outcome = match verdict.runs {
+        true => paint(GOOD, format!("runs {place}")),
+        false => paint(BAD, format!("does not run {place}")),
+    };
     let _ = writeln!(page.text, "{}: {outcome}{}", &explanation.file, it_is_for(explanation));
     page.line("why", &verdict.reason);
     if let Some(remedy) = &verdict.remedy {
@@ -71,10 +81,10 @@ pub fn render(explanation: &Explanation) -> String {
     if let Some(found) = &explanation.credentials {
         page.line("credentials", &credentials(found, explanation.privileged));
     }
-    for (index, tried) in explanation.emulators.iter().enumerate() {
-        let outcome = tried.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
-        page.line(if index == 0 { "emulator" } else { "" }, &format!("{}{outcome}", &tried.path));
+    for (index, module) in explanation.security.iter().enumerate() {
+        page.line(if index == 0 { "label" } else { "" }, &label(module, explanation.label.as_deref()));
     }
+    emulator(&mut page, explanation);
     if let Some(found) = &explanation.plan {
         plan(&mut page, found);
     }
@@ -120,7 +130,8 @@ fn program(header: &Header) -> String {
         Some(linker) => format!("dynamic, by {linker}"),
         None => "static".to_owned(),
     };
-    format!("ELF {} {} {}, {}, for {}", header.class, header.data, header.kind, linking, header.system)
+    let appimage = header.appimage.map_or(String::new(), |number| format!(", an AppImage (type {number})"));
+    format!("ELF {} {} {}, {linking}, for {}{appimage}", header.class, header.data, header.kind, header.system)
 }
 
 fn machine(header: &Header, row: Option<&Row>) -> String {
@@ -138,6 +149,7 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
     let native = explanation.verdict.runs && explanation.plan.is_none();
     match &kernel.unavailable {
         // Entries are for programs of other machines.
+        _ if explanation.host.is_some() => {}
         _ if kernel.entries.is_empty() && (explanation.header.is_none() || native) => {}
         Some(reason) if kernel.may_have_entries => {
             page.line("kernel", &format!("its entries cannot be seen: {reason}"));
@@ -160,6 +172,36 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         let missing = if entry.missing { "; that file does not exist" } else { "" };
         let text = format!("{what}{by}, with {interpreter} ({flags}){missing}");
         page.line(if index == 0 { "kernel" } else { "" }, &text);
+    }
+}
+
+/// What a security module makes of the process, and of a file with SELinux's label `file`.
+fn label(module: &Module, file: Option<&str>) -> String {
+    let mode = match module.enforcing {
+        Some(true) => ", enforcing",
+        Some(false) => ", not enforcing",
+        None => "",
+    };
+    let caller = module.caller.as_deref().unwrap_or("unknown");
+    let file = file.filter(|_| module.name == "SELinux").map_or(String::new(), |file| format!("; of the file: {file}"));
+    format!("of {}{mode}: {caller}{file}", module.name)
+}
+
+/// The emulator, and the paths where it was not found.
+fn emulator(page: &mut Page, explanation: &Explanation) {
+    let version = explanation.plan.as_ref().and_then(|plan| plan.version.as_ref());
+    let version = version.map_or(String::new(), |version| format!(", version {version}"));
+    for (index, tried) in explanation.emulators.iter().enumerate() {
+        let outcome = match &tried.error {
+            Some(error) => format!(": {error}"),
+            None if tried.chosen => version.clone(),
+            None => String::new(),
+        };
+        page.line(if index == 0 { "emulator" } else { "" }, &format!("{}{outcome}", &tried.path));
+    }
+    match &explanation.plan {
+        Some(plan) if plan.strategy == "image" => page.line("emulator", &format!("{}{version}", plan.emulator)),
+        _ => {}
     }
 }
 
