@@ -22,6 +22,7 @@ mod lint;
 mod output;
 mod platform;
 mod program;
+mod progress;
 mod registry;
 mod style;
 mod tune;

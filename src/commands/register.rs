@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::output::{BAD, Cell, Columns, GOOD, print};
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
@@ -66,7 +66,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let changes = match registration::plan(&registry, goal) {
         Ok(changes) => changes,
         Err(failures) => {
-            failures.iter().for_each(Failure::report);
+            failure::report_all(&failures);
             return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
         }
     };

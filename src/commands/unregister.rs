@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::output::print;
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
@@ -78,7 +78,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     }
     print(done)?;
-    failures.iter().for_each(Failure::report);
+    failure::report_all(&failures);
     Ok(failures.first().map_or(0, Failure::exit_code))
 }
 

@@ -106,7 +106,7 @@ fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Resu
         errno => Failure::io(Doing::Make, name, errno.into()),
     })?;
     let rows = named.map_or_else(|| architectures::foreign(table), <[_]>::to_vec);
-    image::write(&image::bare(table, rows)?, &file, name, &mut |_, _| {})?;
+    image::write(&image::bare(table, rows)?, &file, name)?;
     Ok((file, BTreeSet::new()))
 }
 

@@ -1,6 +1,7 @@
 //! The failures of the command, one variant per situation. Each is one line that ends in what to
 //! do, or in the kernel's error text.
 
+mod group;
 mod message;
 mod probe;
 mod program;
@@ -17,8 +18,10 @@ use dispatch_core::NAME;
 use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
 
+use crate::progress;
 use crate::style::{BAD, ERRORS, WARNING, paint_if};
 
+pub use group::report_all;
 pub use probe::ProbeFault;
 pub use program::ProgramFault;
 
@@ -332,6 +335,7 @@ impl Failure {
 
 /// Writes a line to standard error. If that fails, only the exit code is left to tell.
 fn say(style: Style, line: fmt::Arguments<'_>) {
+    progress::clear();
     let name = paint_if(*ERRORS, style, format_args!("{NAME}:")).to_string();
     let _ = io::Write::write_all(&mut io::stderr(), format!("{name} {line}\n").as_bytes());
 }
@@ -344,6 +348,15 @@ pub fn warn(warning: impl fmt::Display) {
 /// A name for a terminal: bytes that are not UTF-8, and control characters, are escaped.
 pub fn show(name: &OsStr) -> Text<'_> {
     Text(name.as_bytes())
+}
+
+/// Names in a line: if there are many, the first ones and the number of the others.
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let join = |names: &[T]| names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    match names {
+        names if names.len() > 6 => format!("{} and {} more", join(&names[..5]), names.len() - 5),
+        names => join(names),
+    }
 }
 
 /// An error as strerror(3) has it, but in lower case; Rust's own form adds the number.

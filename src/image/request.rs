@@ -1,7 +1,6 @@
 //! The request to write an image.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -12,10 +11,10 @@ use super::emulators::{self, EmulatorPlace, Source};
 use super::own::{own, this_command};
 use super::site::Site;
 use super::writer::{self, Content};
-use crate::architectures;
 use crate::failure::Failure;
 use crate::platform::files::Replacement;
 use crate::platform::{host, process};
+use crate::{architectures, progress};
 
 /// The contents of the image to write.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,18 +78,8 @@ pub fn write_to(
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),
         seed: contents.seed.map_or_else(random, Ok)?,
     };
-    let (total, visible) = (emulators.len() + 1, stderr().is_terminal());
-    let mut progress = |index: usize, path: &Path| {
-        if visible {
-            // \r and "erase to the end of the line".
-            eprint!("\r\x1b[K[{}/{total}] {}", index + 1, path.display());
-        }
-    };
-    let written = writer::write(&content, replacement.file(), replacement.path(), &mut progress);
-    if visible {
-        eprint!("\r\x1b[K");
-        let _ = stderr().flush();
-    }
+    let written = writer::write(&content, replacement.file(), replacement.path());
+    progress::clear();
     written
 }
 

@@ -19,6 +19,7 @@ use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
 use crate::failure::{Doing, Failure};
 use crate::platform::host;
+use crate::progress;
 
 /// Most words to restore for one program.
 const MAX_WORDS: usize = 3;
@@ -85,20 +86,19 @@ struct Origin<'o> {
     file: Option<([u8; 32], u64)>,
 }
 
-/// Writes the image to `file`, which is empty. `progress` is called before each program is read.
+/// Writes the image to `file`, which is empty.
 ///
 /// # Errors
 /// A program cannot be embedded, or a file cannot be read or written; then `file` is not an image.
-pub fn write(
-    content: &Content<'_>,
-    file: &File,
-    path: &Path,
-    progress: &mut dyn FnMut(usize, &Path),
-) -> Result<(), Failure> {
+pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::io(Doing::Write, path, error);
     let host = host::host();
     let count = content.emulators.len() + 1;
-    let probed: Vec<Probed> = content.emulators.iter().map(emulators::examine).collect();
+    let probed = content.emulators.iter().enumerate().map(|(index, source)| {
+        progress::show(index + 1, content.emulators.len(), format_args!("asking {}", source.shown()));
+        emulators::examine(source)
+    });
+    let probed: Vec<Probed> = probed.collect();
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&assignments(content, &probed));
     let json = content.table.json();
@@ -124,12 +124,11 @@ pub fn write(
     let bodies = writer.next;
     let table = writer.add(&compiled);
 
-    progress(0, Path::new(&content.command.path));
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
     writer.program(&content.command.bytes, command, base(content, 0))?;
     for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
-        progress(index + 1, &source.path);
+        progress::show(index + 1, content.emulators.len(), format_args!("embedding {}", source.shown()));
         log::info!("{}: put into the image", source.shown());
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();

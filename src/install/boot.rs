@@ -16,6 +16,9 @@ use crate::binfmt_d::{COMMENTS, DIRECTORIES, Files};
 use crate::failure::{show, warn};
 use crate::registry::RegisterLine;
 
+/// Where binfmt-support keeps its formats, one file each (update-binfmts(8)).
+const FORMATS: &str = "/var/lib/binfmts";
+
 /// Warns if the lines of the snippet will not take effect at the next boot, with the reason.
 pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
     let snippet = place.on_disk(&place.snippet());
@@ -48,6 +51,42 @@ pub fn warn_of(place: &Place, lines: &[RegisterLine]) {
             ));
         }
     }
+    for (path, entry) in formats(&place.on_disk(Path::new(FORMATS))) {
+        // A name that is in use is left alone.
+        if wins(&entry, lines) && !lines.iter().any(|ours| ours.name() == entry.name()) {
+            warn(format_args!(
+                "{}: binfmt-support registers {1} after binfmt-dispatch at each boot, and takes precedence: remove the \
+                 package, or the format with `update-binfmts --remove {1} {2}`",
+                show(path.as_os_str()),
+                show(entry.name()),
+                show(entry.interpreter().as_os_str()),
+            ));
+        }
+    }
+}
+
+/// The formats that binfmt-support registers at boot, with their files.
+fn formats(directory: &Path) -> Vec<(PathBuf, RegisterLine)> {
+    let files = fs::read_dir(directory).into_iter().flatten().flatten();
+    let format = |path: PathBuf| {
+        let text = fs::read(&path).ok()?;
+        // Package, type, offset, magic or extension, mask, interpreter; then what does not matter.
+        let mut fields = text.split(|byte| *byte == b'\n').skip(1);
+        let kind: &[u8] = if fields.next()? == b"magic" { b"M" } else { b"E" };
+        let [offset, magic, mask, interpreter] = [fields.next()?, fields.next()?, fields.next()?, fields.next()?];
+        let name = path.file_name()?.as_encoded_bytes();
+        let line = [b"", name, kind, offset, magic, mask, interpreter, b""].join(&b':');
+        Some((path, grammar::parse(&line).ok()?))
+    };
+    let mut formats: Vec<_> = files.filter_map(|file| format(file.path())).collect();
+    formats.sort_by(|(one, _), (other, _)| one.cmp(other));
+    formats
+}
+
+/// Whether an entry that is registered later gets programs of one of `lines`.
+fn wins(entry: &RegisterLine, lines: &[RegisterLine]) -> bool {
+    let overlaps = |ours: &RegisterLine| ours.rule().zip(entry.rule()).is_some_and(|(ours, its)| ours.overlaps(its));
+    lines.iter().any(|ours| ours.name() == entry.name() || overlaps(ours))
 }
 
 /// The path with all links resolved, if it exists.
@@ -61,9 +100,5 @@ fn winning(path: &Path, lines: &[RegisterLine]) -> Option<RegisterLine> {
     let entries = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let entries = entries.filter(|line| line.first().is_some_and(|byte| !COMMENTS.contains(byte)));
     // The kernel may accept a line that this parser does not, but its programs are unknown.
-    entries.filter_map(|line| grammar::parse(line).ok()).find(|entry| {
-        let overlaps =
-            |ours: &RegisterLine| ours.rule().zip(entry.rule()).is_some_and(|(ours, its)| ours.overlaps(its));
-        lines.iter().any(|ours| ours.name() == entry.name() || overlaps(ours))
-    })
+    entries.filter_map(|line| grammar::parse(line).ok()).find(|entry| wins(entry, lines))
 }

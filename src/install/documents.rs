@@ -54,11 +54,17 @@ fn directory(place: &Place, directory: Directory) -> PathBuf {
     place.on_disk(&place.prefix).join(SHARE).join(directory.path())
 }
 
-/// Puts the documents in their places. One that is there already stays as it is.
+/// Puts the documents in their places, and returns the paths of those written. One that is there
+/// already stays as it is.
 ///
 /// # Errors
 /// [`Failure::Io`].
-pub fn install(place: &Place, documents: &[Document], installation: &mut Installation) -> Result<(), Failure> {
+pub fn install(
+    place: &Place,
+    documents: &[Document],
+    installation: &mut Installation,
+) -> Result<Vec<PathBuf>, Failure> {
+    let mut written = Vec::new();
     for document in documents {
         let path = path(place, document);
         if fs::read(&path).is_ok_and(|text| text == document.text.as_bytes()) {
@@ -67,8 +73,9 @@ pub fn install(place: &Place, documents: &[Document], installation: &mut Install
         installation.directory_of(&path)?;
         // The next installation compares it, and writes it anew.
         installation.file(Replacement::of(&path, document.text.as_bytes())?.spoilable(), 0o644)?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
 }
 
 /// Removes the documents of an earlier installation that this one does not have.

@@ -6,4 +6,4 @@ mod text;
 
 pub use crate::style::{BAD, GOOD, OUTPUT, paint};
 pub use columns::{Cell, Columns};
-pub use text::{print, width, write};
+pub use text::{print, size, width, write};

@@ -9,7 +9,8 @@ const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// While it exists, signals that would end this program are blocked, because between the removal
 /// and the registration of an entry there is none. Signals that arrive meanwhile take effect
-/// afterwards. Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes
+/// afterwards. So does SIGPIPE, of a reader of the output that has gone away; it interrupts no step.
+/// Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes
 /// before this is dropped.
 #[derive(Debug)]
 pub struct SignalGuard {
@@ -21,7 +22,8 @@ impl SignalGuard {
     pub fn begin() -> Self {
         // An ignored signal would be pending too if it were blocked, and look like one that ends
         // the program.
-        let signals: SigSet = SIGNALS.into_iter().filter(|signal| !process::is_ignored(*signal)).collect();
+        let signals = SIGNALS.into_iter().filter(|signal| !process::is_ignored(*signal));
+        let signals: SigSet = signals.chain([Signal::SIGPIPE]).collect();
         // This fails only if an argument is invalid.
         SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
     }

@@ -14,9 +14,10 @@ use super::ownership::{self, RegisteredRow};
 use super::question::Asker;
 use super::selection::{self, Interpreter, Selection, Skipped};
 use super::transaction::{self, Change, Leftover, make_all, on_trial};
-use crate::failure::{Failure, show, warn};
+use crate::failure::{Failure, report_all, show, warn};
 use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
+use crate::progress;
 use binfmt_misc::{Entry, RegisterLine};
 
 /// The requested state of the registry.
@@ -218,8 +219,11 @@ impl<'t> Changes<'t> {
         if !asked_for && self.all().any(|change| change.line.flags().credentials && had_none(change)) {
             warn("set-user-ID programs now take effect; use --no-credentials to prevent that");
         }
+        // Entries that are about to be replaced take part in no conflict.
+        let stays = |entry: &Entry| !self.all().any(|change| *change.line.name() == *entry.name);
         for change in self.all() {
-            for entry in ownership::overlapping(change.line.name(), change.line.rule(), &self.foreign) {
+            let overlapping = ownership::overlapping(change.line.name(), change.line.rule(), &self.foreign);
+            for entry in overlapping.into_iter().filter(|entry| stays(entry)) {
                 warn(format_args!(
                     "{}: now takes precedence over {} ({}) for programs that match both",
                     show(change.line.name()),
@@ -236,7 +240,17 @@ impl<'t> Changes<'t> {
     /// # Errors
     /// The kernel refuses an entry, or a blocked signal is pending; then no trial entry is left.
     pub fn prove(&self, registry: &Registry, probing: bool) -> Result<Vec<(&Item<'t>, Outcome)>, Failure> {
-        self.items.iter().map(|item| Ok((item, item.prove(registry, probing)?))).collect()
+        let mut failures = Vec::new();
+        let outcomes = self.items.iter().enumerate().map(|(index, item)| {
+            if probing {
+                progress::show(index + 1, self.items.len(), format_args!("trying {}", item.architecture.name));
+            }
+            Ok((item, item.prove(registry, probing, &mut failures)?))
+        });
+        let outcomes = outcomes.collect();
+        progress::clear();
+        report_all(&failures);
+        outcomes
     }
 
     /// Registers everything that works, or nothing; `undoing` as in [`make_all`].
@@ -260,7 +274,8 @@ impl Item<'_> {
         self.lines.iter().any(|line| line.flags().credentials)
     }
 
-    fn prove(&self, registry: &Registry, probing: bool) -> Result<Outcome, Failure> {
+    /// A fault of the probe is added to `faults`.
+    fn prove(&self, registry: &Registry, probing: bool, faults: &mut Vec<Failure>) -> Result<Outcome, Failure> {
         let kept = self.changes.is_empty();
         if !probing {
             return Ok(if kept { Outcome::Kept } else { Outcome::Registered });
@@ -281,7 +296,7 @@ impl Item<'_> {
             Ok(()) if kept => Outcome::Kept,
             Ok(()) => Outcome::Ok,
             Err(fault) => {
-                Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept }.report();
+                faults.push(Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept });
                 Outcome::Failed
             }
         })

@@ -87,7 +87,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
         prelink: Some(crate::platform::host::mmap_rnd_bits()),
         seed: 0,
     };
-    image::write(&content, &file, Path::new(memfd::SHOWN), &mut |_, _| {})?;
+    image::write(&content, &file, Path::new(memfd::SHOWN))?;
     spared(file)
 }
 

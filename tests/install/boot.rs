@@ -28,7 +28,7 @@ fn expect(script: &str, expected: &str) {
     scratch.write("theirs", std::fs::read(saying("theirs", 0)).unwrap());
     let script = format!("exec 2>&1; EMULATOR={}\n{PRELUDE}\n{script}", saying("ours", 0).display());
     let seen = run(&scratch, &script);
-    seen.wrote(expected);
+    seen.wrote(&expected.replace("/THEIRS", &scratch.at("theirs")));
 }
 
 #[test]
@@ -113,5 +113,40 @@ fn not_ours_and_said_so() {
              so nothing is registered at boot: link it into /etc/binfmt.d\nregister\nstatus\nours\n3\n",
         ]
         .concat(),
+    );
+}
+
+#[test]
+fn ours_beside_binfmt_support() {
+    need!(Namespace, Compiler, Systemd, Consumers);
+    expect(
+        r#"
+        # It starts after systemd-binfmt, and keeps its formats in /var/lib, which is empty in this namespace.
+        mkdir -p lib/binfmts formats; mount --bind lib /var/lib || exit 1
+        update() {
+            LD_LIBRARY_PATH=$(echo $CONSUMERS/usr/lib/*-linux-gnu) \
+                $CONSUMERS/usr/sbin/update-binfmts --importdir $PWD/formats "$@" || exit 4
+        }
+        format() {
+            printf 'package theirs\ninterpreter %s\noffset %s\nmagic %s\npreserve yes\nfix_binary yes\n' \
+                $PWD/theirs $2 $3 >formats/$1
+            update --import $1
+        }
+        boot() { echo -1 >$REGISTRY/status; /usr/lib/systemd/systemd-binfmt || exit 2; update --enable; }
+        theirs /usr/lib/binfmt.d qemu-aarch64 qemu-aarch64.conf
+        format qemu-aarch64 18 '\xb7\x00'; ./guest
+        install --replace; ./guest; boot; ./guest
+        # An extension, and a format for other programs.
+        printf 'package theirs\ninterpreter /bin/true\nextension arm\n' >formats/arm; update --import arm
+        printf 'package theirs\ninterpreter /bin/true\nmagic tea\n' >formats/tea; update --import tea
+        install; boot; ./guest
+        format box-arm64 16 '\x02\x00\xb7\x00'; install 2>error; grep -c 'takes precedence over box-arm64' error; grep lib/binfmts error
+        ./guest; boot; ./guest
+        "#,
+        "theirs\nbinfmt-dispatch: warning: set-user-ID programs now take effect; use --no-credentials to prevent that\n\
+         ours\nours\nours\n1\n\
+         binfmt-dispatch: warning: /var/lib/binfmts/box-arm64: binfmt-support registers box-arm64 after binfmt-dispatch at \
+         each boot, and takes precedence: remove the package, or the format with `update-binfmts --remove box-arm64 \
+         /THEIRS`\nours\ntheirs\n",
     );
 }

@@ -32,11 +32,17 @@ fn into_a_root_and_back() {
         "#,
     );
     let expected = [
+        "Found 2 emulators in /usr/bin.",
+        "",
         "ENTRY",
         "qemu-arm ",
         "qemu-arm-osabi65 ",
         "qemu-arm-osabi97 ",
         "qemu-riscv64 ",
+        "",
+        "r/usr/libexec/binfmt-dispatch/binfmt-dispatch: written, ",
+        "r/usr/bin/binfmt-dispatch: the command, a link to it",
+        "r/usr/lib/binfmt.d/zz-binfmt-dispatch.conf: written, 4 entries at each boot",
         "register",
         "status",
         "flags: POCF",
@@ -52,7 +58,7 @@ fn into_a_root_and_back() {
         "code 0",
     ];
     let lines: Vec<&str> = seen.lines_begin(&expected).out().lines().collect();
-    assert!(lines[1].contains("POCF") && lines[1].ends_with("not registered"), "{}", lines[1]);
+    assert!(lines[3].contains("POCF") && lines[3].ends_with("not registered"), "{}", lines[3]);
     let list: serde_json::Value = serde_json::from_slice(&fs::read(scratch.at("list")).unwrap()).unwrap();
     assert_eq!(list[0]["name"], "binfmt-dispatch");
     assert_eq!(list[1]["runs"], serde_json::json!(["arm"]));
@@ -82,7 +88,12 @@ fn live_upgraded_and_back() {
         "#,
     );
     let lines: Vec<&str> = seen.out().lines().collect();
-    assert!(lines[1].starts_with("qemu-aarch64 ") && lines[1].ends_with(" ok"), "{seen}");
+    let found =
+        lines[..3] == ["Found 2 emulators in /usr/bin.", "", "ENTRY         FLAGS  EMULATOR                    PROBE"];
+    assert!(found && lines[3].starts_with("qemu-aarch64 ") && lines[3].ends_with(" ok"), "{seen}");
+    assert!(lines[5].is_empty() && lines[6].ends_with(" MB"), "{seen}");
+    assert_eq!(lines[9], "Registered 2 entries for 2 architectures in /proc/sys/fs/binfmt_misc.", "{seen}");
+    let lines = &lines[7..];
     let differs = "qemu-aarch64, qemu-s390x: the registered image differs from the one on disk: \
                  run `binfmt-dispatch register --replace aarch64 s390x`";
     assert_eq!(lines[3..10], ["0", differs, "0", "qemu-aarch64", "qemu-s390x", "register", "status"], "{seen}");
@@ -141,7 +152,7 @@ fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
         # Two of the four entries are tried first; for each then two are registered, and one is removed.
         refused() {
             strace -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:error=EIO:when=$2 \
-                $TOOL install arm s390x --prefix $PREFIX 2>error
+                $TOOL install arm s390x --prefix $PREFIX 2>error >out
             echo "code $?" $(grep -c ": cannot write: i/o error$" error) $(wc -l <error)
             state | cmp - before && ./arm && ./s390x || exit 2
             $TOOL status --image $PREFIX/libexec/binfmt-dispatch/binfmt-dispatch --json >status.json || exit 3

@@ -1,5 +1,7 @@
 //! `install`: writes the image, the link in PATH and the snippet for systemd, and registers the
-//! image.
+//! image. It says what it does while it does it: on a terminal, the step that takes long now too.
+
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,12 +19,12 @@ use crate::image::request::{self, Contents};
 use crate::install::boot;
 use crate::install::files::Installation;
 use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
-use crate::output::{self, BAD, Cell, Columns, GOOD, print};
+use crate::output::{self, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
-use crate::registry::selection::{self, Credentials, Interpreter};
+use crate::registry::selection::{self, Credentials, Interpreter, Skipped};
 use crate::registry::{RegisterLine, Registry};
 use crate::{architectures, context, defaults, documents, install};
 
@@ -77,7 +79,7 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         refuse_others(place, &documents)?;
         let embedded = emulators.iter().map(|source| source.architecture.name.clone()).collect();
         let interpreter = Interpreter { path: &path, embedded: &embedded, credentials };
-        let entries = entries(table, named.as_deref(), interpreter)?;
+        let (entries, _) = entries(table, named.as_deref(), interpreter)?;
         let files: String =
             place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
         let documents = documents.iter().map(|document| install::documents::path(place, document));
@@ -88,6 +90,7 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         boot::warn_of(place, &lines(&entries));
         return Ok(0);
     }
+    print(text::found(&emulators))?;
     let lock = registry.as_ref().map(Registry::lock).transpose()?;
     let mut installation = Installation::begin(place, lock.is_some())?;
     refuse_others(place, &documents)?;
@@ -109,7 +112,7 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
             match registration::plan(registry, goal) {
                 Ok(changes) => Some((registry, changes, leftovers)),
                 Err(failures) => {
-                    failures.iter().for_each(Failure::report);
+                    failure::report_all(&failures);
                     return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
                 }
             }
@@ -121,21 +124,23 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
     let mut installation = installation;
     installation.file(image, 0o755)?;
     let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
-    let entries = match &changes {
+    let (entries, skipped) = match &changes {
         Some((registry, changes, _)) => {
             changes.warn(interpreter);
             proved = changes.prove(registry, true)?;
             outcomes.extend(proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)));
-            changes.items.iter().map(|item| (item.architecture, item.lines.clone())).collect()
+            let entries = changes.items.iter().map(|item| (item.architecture, item.lines.clone())).collect();
+            (entries, changes.skipped.clone())
         }
         None => entries(table, named.as_deref(), interpreter)?,
     };
+    print(format!("\n{}\n", text::entries(&entries, &outcomes, &new_image, &skipped)))?;
     // An entry that does not work now would not work after the next boot either.
     let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
     let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
     installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting, binfmt_d::NAME))?, 0o644)?;
     installation.link(LINK, link)?;
-    install::documents::install(place, &documents, &mut installation)?;
+    let documented = install::documents::install(place, &documents, &mut installation)?;
     if let Some((registry, changes, leftovers)) = &changes {
         changes.make(registry, &proved, || installation.take_back())?;
         leftovers.finish(registry);
@@ -144,8 +149,11 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
     remove_earlier(&place.on_disk(&place.earlier_snippet()));
     install::documents::remove_earlier(place, &documents);
     installation.keep();
-    boot::warn_of(place, &lines(&lasting));
-    show(&entries, &outcomes, &new_image)
+    let registered = changes.as_ref().map(|_| text::registered(&lasting, &args.mount));
+    let lines = lines(&lasting);
+    print(text::files(place, lines.len(), &documented) + &registered.unwrap_or_default())?;
+    boot::warn_of(place, &lines);
+    Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
 }
 
 /// Removes the snippet of earlier versions, which would register everything twice at boot.
@@ -177,7 +185,8 @@ fn warn_of_left(changes: &Changes<'_>, image: &Path) {
 /// The architectures whose emulators are embedded in the new image.
 struct NewImage {
     embedded: BTreeSet<String>,
-    /// Name and version of the emulator, by architecture.
+    /// Name and version of the emulator, by architecture; the version without what the
+    /// distribution adds in parentheses.
     emulators: BTreeMap<String, String>,
 }
 
@@ -186,20 +195,26 @@ impl NewImage {
         let image: OpenImage = context::open_image(path)?;
         let mut emulators = BTreeMap::new();
         for program in image.programs()? {
-            let shown = format!("{} {}", program.name, program.version);
+            let version = program.version.split(" (").next().unwrap_or_default();
+            let shown = format!("{} {version}", program.name);
             emulators.extend(program.runs.into_iter().map(|name| (name, shown.trim_end().to_owned())));
         }
         Ok(NewImage { embedded: image.embedded()?, emulators })
     }
 }
 
+/// Architectures and their entries.
+type Entries<'t> = Vec<(&'t Architecture, Vec<RegisterLine>)>;
+/// Architectures without entries, with the reasons.
+type LeftOut<'t> = Vec<(&'t Architecture, Skipped)>;
+
 /// Entries for a system that is not running: those asked for, or every foreign one with an
-/// emulator.
+/// emulator. Then the architectures left out.
 fn entries<'t>(
     table: &'t ArchTable,
     named: Option<&[&'t Architecture]>,
     interpreter: Interpreter<'_>,
-) -> Result<Vec<(&'t Architecture, Vec<RegisterLine>)>, Failure> {
+) -> Result<(Entries<'t>, LeftOut<'t>), Failure> {
     let native = |architecture: &Architecture| match named {
         // One that may be native can be asked for by name, for a machine that cannot run it.
         Some(_) => architecture.name == host::row().name,
@@ -208,7 +223,10 @@ fn entries<'t>(
     let selection = selection::select(table, named, interpreter, native);
     match selection.failures.into_iter().next() {
         Some(failure) => Err(failure),
-        None => Ok(selection.chosen.into_iter().map(|chosen| (chosen.architecture, chosen.lines)).collect()),
+        None => {
+            let entries = selection.chosen.into_iter().map(|chosen| (chosen.architecture, chosen.lines)).collect();
+            Ok((entries, selection.skipped))
+        }
     }
 }
 
@@ -224,28 +242,4 @@ fn refuse_others(place: &Place, documents: &[Document]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn show(
-    entries: &[(&Architecture, Vec<RegisterLine>)],
-    outcomes: &BTreeMap<&str, Outcome>,
-    new_image: &NewImage,
-) -> Result<u8, Failure> {
-    let mut columns = Columns::new(&["ENTRY", "FLAGS", "EMULATOR", "PROBE"]);
-    for (architecture, lines) in entries {
-        let probe = match outcomes.get(architecture.name.as_str()) {
-            None => Cell::from("not registered"),
-            Some(Outcome::Failed) => Cell::new("failed", BAD),
-            Some(_) => Cell::new("ok", GOOD),
-        };
-        let emulator = new_image.emulators.get(&architecture.name).cloned();
-        let emulator = emulator.or_else(|| host::installed(architecture).map(|path| path.display().to_string()));
-        for line in lines {
-            let name = line.name().to_string_lossy().into_owned();
-            let emulator = emulator.clone().unwrap_or_default();
-            columns.push([name.into(), line.flags().to_string().into(), emulator.into(), probe.clone()]);
-        }
-    }
-    print(columns)?;
-    Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
 }
