@@ -14,7 +14,7 @@ pub struct Listed {
     /// The file that it was read from, or its path.
     pub path: String,
     embedded: bool,
-    version: String,
+    pub version: String,
     pub size: u64,
     /// Address that it is prelinked for.
     base: Option<u64>,

@@ -4,6 +4,7 @@ pub mod contents;
 pub mod emulators;
 mod interpreter;
 mod layout;
+mod origin;
 mod own;
 mod reader;
 pub mod request;

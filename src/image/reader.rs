@@ -82,6 +82,13 @@ impl Effective {
             Effective::Table(table) => Table::read(table).map(Image::without_programs).map_err(damaged),
         }
     }
+
+    /// The version of the emulator that is embedded for an architecture.
+    pub fn version_of(&self, architecture: &str) -> Option<String> {
+        let Effective::Image(image) = self else { return None };
+        let runs = |program: &ProgramInfo| program.runs.iter().any(|name| name == architecture);
+        Some(image.programs().ok()?.into_iter().find(runs)?.version)
+    }
 }
 
 impl OpenImage {
@@ -217,6 +224,18 @@ impl OpenImage {
     /// [`Failure::DamagedImage`].
     pub fn embedded(&self) -> Result<BTreeSet<String>, Failure> {
         Ok(self.programs()?.into_iter().flat_map(|program| program.runs).collect())
+    }
+
+    /// A part of the memory of program `number`, from `offset` on, fewer bytes than `len` at its end.
+    pub(super) fn program_memory(&self, number: u32, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let body = self.image().ok()?.program(number).ok()?.record().body;
+        let rest = body.len.checked_sub(offset)?;
+        read(&self.file, self.start.checked_add(body.offset)?.checked_add(offset)?, len.min(rest)).ok()
+    }
+
+    /// The lowest address of program `number`: that of the start of its memory.
+    pub(super) fn lowest(&self, number: u32) -> Option<u64> {
+        Some(self.image().ok()?.program(number).ok()?.record().low)
     }
 
     /// A program as an ELF file that execve(2) starts: its memory, with program headers to match.

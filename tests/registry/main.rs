@@ -21,3 +21,16 @@ mod status;
 mod unseen;
 // A private registry for one command.
 mod unshare;
+
+use boon::{Compiler, Schemas};
+use serde_json::Value;
+
+/// Asserts that JSON is as a schema of `docs` says.
+#[track_caller]
+fn is_as_documented(schema: &str, answer: &Value) {
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    compiler.add_resource("schema", schema).unwrap();
+    let index = compiler.compile("schema", &mut schemas).unwrap();
+    schemas.validate(answer, index).unwrap_or_else(|error| panic!("{error:#}\n{answer:#}"));
+}

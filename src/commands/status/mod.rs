@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::failure::{Failure, ProbeFault};
 use crate::image::OpenImage;
 use crate::image::contents::{self, Listed};
+use crate::image::emulators;
 use crate::output::json::{self, Bytes, Shown};
 use crate::output::print;
 use crate::platform::memfd::DESCRIPTORS;
@@ -63,6 +64,16 @@ struct Status {
     /// Temporary entries left by interrupted runs.
     interrupted: Vec<Bytes>,
     image: Option<Image>,
+    /// The first emulator that is not the embedded one any more, in another version.
+    #[serde(skip)]
+    upgrade: Option<Upgrade>,
+}
+
+/// An emulator whose version has changed since it was embedded.
+struct Upgrade {
+    name: String,
+    embedded: String,
+    installed: String,
 }
 
 /// The image on disk.
@@ -70,6 +81,12 @@ struct Status {
 struct Image {
     path: Bytes,
     programs: Vec<Listed>,
+    /// The architectures whose emulators it embeds.
+    #[serde(skip)]
+    embedded: BTreeSet<String>,
+    /// The emulators that are installed and are not the embedded ones, by architecture.
+    #[serde(skip)]
+    replaced: BTreeMap<String, PathBuf>,
 }
 
 /// One entry that the table describes.
@@ -137,7 +154,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let (named, unknown) = architectures::known(table, &args.architectures)?;
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, (table, named.as_deref()), &image, !args.no_probe)?,
-        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, &image)?,
+        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, table, &image)?,
         Err(failure) => return Err(failure),
     };
     if args.json {
@@ -152,7 +169,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 }
 
 impl Status {
-    fn unmounted(args: &Args, image: &Path) -> Result<Self, Failure> {
+    fn unmounted(args: &Args, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
         Ok(Status {
             directory: Bytes::from(&args.mount),
             mounted: false,
@@ -161,7 +178,8 @@ impl Status {
             others: Vec::new(),
             overlaps: Vec::new(),
             interrupted: Vec::new(),
-            image: Image::read(image)?.1,
+            image: Image::read(image, table)?,
+            upgrade: None,
         })
     }
 
@@ -189,7 +207,7 @@ impl Status {
         let overlaps = known.iter().filter(|known| known.ours).flat_map(|known| overlaps(known, &lasting)).collect();
         let others = lasting.iter().filter(|entry| !known.iter().any(|known| known.registered.as_ref() == Some(entry)));
         let others = others.filter(|_| named.is_none()).map(Other::of).collect();
-        let (embedded, image) = Image::read(image)?;
+        let image = Image::read(image, table)?;
         let tried = try_all(&known, &asker, probing);
         Ok(Status {
             directory: Bytes::from(registry.directory()),
@@ -199,15 +217,17 @@ impl Status {
                 .iter()
                 .zip(tried)
                 .map(|(known, tried)| {
-                    let embedded = embedded.contains(&known.architecture.name);
-                    let mut row = Row::new(known, embedded, &mut files);
-                    row.newer_emulator = embedded && image.as_ref().is_some_and(|image| image.is_older(&row));
-                    row.with(tried)
+                    let mut row = Row::new(known, &mut files).with(tried);
+                    let name = &known.architecture.name;
+                    row.embedded = image.as_ref().is_some_and(|image| image.embedded.contains(name));
+                    row.newer_emulator = image.as_ref().is_some_and(|image| image.replaced.contains_key(name));
+                    row
                 })
                 .collect(),
             others,
             overlaps,
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
+            upgrade: image.as_ref().filter(|_| probing).and_then(Image::upgrade),
             image,
         })
     }
@@ -235,21 +255,40 @@ impl Files {
 }
 
 impl Image {
-    /// Whether the file that the emulator of `row` was read from is another one by now.
-    fn is_older(&self, row: &Row) -> bool {
-        let Some(program) = self.programs.iter().find(|program| program.runs.contains(&row.architecture)) else {
-            return false;
-        };
-        let Ok(metadata) = Path::new(&program.path).metadata() else { return false };
-        metadata.len() != program.size
+    /// The image at `path`, if there is one.
+    fn read(path: &Path, table: &ArchTable) -> Result<Option<Self>, Failure> {
+        // `list` reports a damaged image; the registered one may be fine.
+        let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(None) };
+        let (mut embedded, mut replaced) = (BTreeSet::new(), BTreeMap::new());
+        for program in open.programs()? {
+            for name in &program.runs {
+                embedded.insert(name.clone());
+                let installed = table.find(name).and_then(|architecture| successor(architecture, &program.path));
+                let other = |path: &PathBuf| open.was_read_from(&program, path) == Some(false);
+                replaced.extend(installed.filter(other).map(|path| (name.clone(), path)));
+            }
+        }
+        Ok(Some(Image { path: path.into(), programs: contents::programs(&open)?, embedded, replaced }))
     }
 
-    /// The image at `path`, if there is one, and the architectures whose emulators it embeds.
-    fn read(path: &Path) -> Result<(BTreeSet<String>, Option<Self>), Failure> {
-        // `list` reports a damaged image; the registered one may be fine.
-        let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(Default::default()) };
-        let programs = contents::programs(&open)?;
-        Ok((open.embedded()?, Some(Image { path: path.into(), programs })))
+    /// The first emulator that has been replaced, if its version shows that. Asking all of them
+    /// would take long.
+    fn upgrade(&self) -> Option<Upgrade> {
+        let (architecture, path) = self.replaced.first_key_value()?;
+        let program = self.programs.iter().find(|program| program.runs.contains(architecture))?;
+        let (name, installed) = (program.name.clone(), emulators::version(path));
+        let embedded = program.version.clone();
+        (!installed.is_empty() && installed != embedded).then_some(Upgrade { name, embedded, installed })
+    }
+}
+
+/// The file that `install` would embed for `architecture` now, given the path of the file that is
+/// embedded.
+fn successor(architecture: &Architecture, path: &str) -> Option<PathBuf> {
+    // An emulator from another place was chosen with --from, and would be again.
+    match architecture.emulator_paths().any(|known| known == path) {
+        true => host::installed(architecture).map(Path::to_owned),
+        false => Some(PathBuf::from(path)),
     }
 }
 
@@ -300,7 +339,7 @@ impl Other {
 }
 
 impl Row {
-    fn new(known: &RegisteredRow<'_>, embedded: bool, files: &mut Files) -> Self {
+    fn new(known: &RegisteredRow<'_>, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
         // The path of a descriptor means nothing to this process.
         let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
@@ -315,7 +354,7 @@ impl Row {
             flags: entry.map(|entry| Shown(entry.flags)),
             interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
             emulator: host::emulator(known.architecture).map(Bytes::from),
-            embedded,
+            embedded: false,
             version: known.identity.as_ref().map(|identity| identity.version.clone()),
             identity: known.identity.as_ref().map(|identity| identity.image.clone()),
             outdated: outdated.flatten(),

@@ -2,7 +2,8 @@
 
 use dispatch_core::NAME;
 
-use super::{Args, Image, Other, Overlap, Row, Status};
+use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
+use crate::failure::listed;
 use crate::image::contents;
 use crate::output::json::Bytes;
 use crate::output::{self, BAD, Cell, Columns, GOOD, paint};
@@ -23,10 +24,6 @@ impl Status {
         let good = names(&|row| self.enabled && row.is_good());
         let bad = names(&|row| !(self.enabled && row.is_good()) && row.ours);
         let others = names(&|row| !row.ours);
-        let list = |names: &[&str]| match names {
-            names if names.len() > 6 => format!("{} and {} more", names[..5].join(", "), names.len() - 5),
-            names => names.join(", "),
-        };
         let mut parts = Vec::new();
         if !self.enabled {
             parts.push(paint(BAD, "All entries are turned off.").to_string());
@@ -42,7 +39,7 @@ impl Status {
             parts.push(
                 paint(
                     BAD,
-                    format!("{} {} not run: {}.", bad.len(), if bad.len() == 1 { "does" } else { "do" }, list(&bad)),
+                    format!("{} {} not run: {}.", bad.len(), if bad.len() == 1 { "does" } else { "do" }, listed(&bad)),
                 )
                 .to_string(),
             );
@@ -50,14 +47,16 @@ impl Status {
         if !others.is_empty() {
             let owned = if others.len() == 1 { "belongs" } else { "belong" };
             parts.push(
-                paint(BAD, format!("{} {owned} to other software: {}.", others.len(), list(&others))).to_string(),
+                paint(BAD, format!("{} {owned} to other software: {}.", others.len(), listed(&others))).to_string(),
             );
         }
         parts.join(" ")
     }
 
     pub(super) fn text(&self, args: &Args) -> String {
-        let matters = |row: &&Row| args.all || !args.architectures.is_empty() || row.registered && !row.is_good();
+        let matters = |row: &&Row| {
+            args.all || !args.architectures.is_empty() || row.registered && !(self.enabled && row.is_good())
+        };
         let mut titles = vec!["ENTRY", "STATE", "OWNER", "FLAGS", "PROBE", "INTERPRETER"];
         if args.all {
             titles.push("EMULATOR");
@@ -122,10 +121,15 @@ impl Status {
             );
         }
         if let Some((entries, _)) = self.named(|row| row.newer_emulator && row.ours) {
-            text +=
-                &format!("\n{entries}: the emulator that is installed is not the embedded one: run `{NAME} install`\n");
+            let versions = self.upgrade.as_ref().map(|Upgrade { name, embedded, installed }| {
+                format!(" ({name} {embedded} is embedded, {installed} is installed)")
+            });
+            text += &format!(
+                "\n{entries}: the installed emulators differ from the embedded ones{}: run `{NAME} install`\n",
+                versions.unwrap_or_default()
+            );
         }
-        if let (Some(Image { path, programs }), true) = (&self.image, args.all) {
+        if let (Some(Image { path, programs, .. }), true) = (&self.image, args.all) {
             text += &format!("\nin {path}:\n{}", contents::table(programs));
         }
         text
@@ -134,7 +138,7 @@ impl Status {
     /// The entries for which `wanted` is true, and their architectures; `None` if there are none.
     fn named(&self, wanted: impl Fn(&Row) -> bool) -> Option<(String, String)> {
         let rows: Vec<&Row> = self.entries.iter().filter(|row| wanted(row)).collect();
-        let entries = rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>().join(", ");
+        let entries = listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>());
         // Some architectures have several entries, next to each other.
         let mut architectures: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
         architectures.dedup();
