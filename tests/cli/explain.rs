@@ -186,7 +186,8 @@ fn somebody_elses_entry_takes_it() {
     let explain = "$TOOL --table table explain ./p";
     let run = Namespace::empty().run(&scratch, &format!("{script}; {explain}"));
     run.has("kernel      entry other takes it, with /bin/true (no flags)");
-    run.verdict("it runs by entry other, with /bin/true, which is not binfmt-dispatch", "");
+    let lost = "argv[0] is lost, as the entry lacks flag P";
+    run.verdict(&format!("it runs by entry other, with /bin/true, which is not binfmt-dispatch; {lost}"), "");
     let run = Namespace::empty().run(&scratch, &format!("{script}; echo 0 >/proc/sys/fs/binfmt_misc/other; {explain}"));
     run.has("kernel      entry other would take it, and is turned off, with /bin/true (no flags)");
     run.verdict(

@@ -18,6 +18,8 @@ mod killed;
 mod load;
 // Entries of others, whatever their names are.
 mod others;
+// The commands that docs/questions.md shows.
+mod questions;
 // Files that an installation leaves alone, and files that it removes.
 mod stays;
 // The tables of a site, which are compiled into what is installed.

@@ -269,7 +269,7 @@ fn plan(
                 let look =
                     cpu::CpuQuestion { guest: &guest, compiled: &compiled, row, prepared: &prepared, known, image };
                 if let Some(plan) = &mut explanation.plan {
-                    plan.version = version(known, image, row)?;
+                    plan.version = version(known, image, row);
                 }
                 explanation.cpu = look.cpu(&contents.properties);
                 explanation.notes.extend(look.notes(explanation.cpu.as_ref()));
@@ -291,16 +291,13 @@ fn plan(
 }
 
 /// The version of the emulator of `row`, as it is known.
-fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Result<Option<String>, Failure> {
-    let version = match (known, image) {
-        (Identified::Embedded, Effective::Image(image)) => {
-            let programs = image.programs()?;
-            programs.into_iter().find(|program| program.runs.contains(&row.name)).map(|program| program.version)
-        }
-        (Identified::Asked { version, same: true }, _) => Some(version.to_string_lossy().into_owned()),
-        _ => None,
+fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Option<String> {
+    let version = match known {
+        Identified::Embedded => image.version_of(&row.name),
+        Identified::Asked { version, same: true } => Some(version.to_string_lossy().into_owned()),
+        Identified::Asked { same: false, .. } | Identified::Unknown => None,
     };
-    Ok(version.filter(|version| !version.is_empty()))
+    version.filter(|version| !version.is_empty())
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedies<'_>) -> Unplanned {

@@ -167,7 +167,11 @@ impl Judge<'_> {
                 if entry.flags.0.preserve_argv0 { "" } else { ", but with argv[0] lost, as the entry lacks flag P" };
             return yes(format!("{how}{lost}"));
         }
-        yes(format!("by entry {}, with {}, which is not {NAME}", entry.name, entry.interpreter))
+        let lost = match row {
+            Some(_) if !entry.flags.0.preserve_argv0 => "; argv[0] is lost, as the entry lacks flag P",
+            _ => "",
+        };
+        yes(format!("by entry {}, with {}, which is not {NAME}{lost}", entry.name, entry.interpreter))
     }
 
     /// The verdict for a program that no entry gets, as far as entries can be seen.

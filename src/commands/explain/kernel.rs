@@ -170,7 +170,7 @@ impl Question<'_> {
     /// loader does.
     fn similar(&self, row: &Architecture) -> Vec<u8> {
         let mut program = row.probe_elf();
-        if let (Some(to), Some(from)) = (program.get_mut(PADDING), self.file.start.get(PADDING)) {
+        if let (Some(to), Some(from)) = (program.get_mut(UNREAD), self.file.start.get(UNREAD)) {
             to.copy_from_slice(from);
         }
         program
@@ -205,8 +205,9 @@ impl Question<'_> {
     }
 }
 
-/// The part of `e_ident` that no loader reads, but that entries may compare.
-const PADDING: Range<usize> = 8..16;
+/// The part of `e_ident` that no loader of Linux reads, but that entries may compare: system, ABI
+/// version, padding.
+const UNREAD: Range<usize> = 7..16;
 
 /// The kernel has no format for the file.
 const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;

@@ -1,0 +1,120 @@
+//! The commands in docs/questions.md print what it shows.
+//!
+//! Each section runs in a namespace of its own, in the state that questions.sh makes for it.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Namespace, Scratch, need};
+
+const PAGE: &str = include_str!("../../docs/questions.md");
+const SETUPS: &str = include_str!("questions.sh");
+const PRELUDE: &str = include_str!("questions.prelude.sh");
+
+/// Begins the output of each command. No command prints it.
+const MARK: &str = "===== command";
+
+/// A command, and the output that the page shows.
+struct Shown<'p> {
+    /// The function of the prelude that runs it.
+    run: &'static str,
+    command: &'p str,
+    output: Vec<&'p str>,
+}
+
+/// The text of each section, by its title.
+fn sections(text: &str) -> BTreeMap<&str, &str> {
+    let sections = text.split("\n## ").skip(1);
+    sections.map(|section| section.split_once('\n').expect("a title, and text")).collect()
+}
+
+/// The commands of a section.
+fn commands(section: &str) -> Vec<Shown<'_>> {
+    let mut commands: Vec<Shown<'_>> = Vec::new();
+    for block in section.split("```\n").skip(1).step_by(2) {
+        let mut lines = block.lines().peekable();
+        assert!(lines.peek().is_some_and(|line| line.starts_with(['$', '#'])), "a block without a command:\n{block}");
+        for line in lines {
+            let shown = match line.split_at_checked(2) {
+                Some(("$ ", command)) => Shown { run: "run_as_user", command, output: Vec::new() },
+                Some(("# ", command)) => Shown { run: "run_as_root", command, output: Vec::new() },
+                _ => {
+                    commands.last_mut().expect("a block begins with a command").output.push(line);
+                    continue;
+                }
+            };
+            commands.push(shown);
+        }
+    }
+    commands
+}
+
+/// Whether `printed` is what the page shows. `…` stands for any text, and in a line of its own for
+/// any lines.
+fn agrees(shown: &[&str], printed: &[&str]) -> bool {
+    match (shown, printed) {
+        ([], printed) => printed.is_empty(),
+        (["…", rest @ ..], printed) => (0..=printed.len()).any(|skipped| agrees(rest, &printed[skipped..])),
+        ([line, rest @ ..], [first, others @ ..]) => is_line(line, first) && agrees(rest, others),
+        _ => false,
+    }
+}
+
+fn is_line(shown: &str, printed: &str) -> bool {
+    let Some((start, mut rest)) = shown.split_once('…') else { return shown == printed };
+    let Some(mut printed) = printed.strip_prefix(start) else { return false };
+    while let Some((part, next)) = rest.split_once('…') {
+        let Some((_, after)) = printed.split_once(part) else { return false };
+        (rest, printed) = (next, after);
+    }
+    printed.ends_with(rest)
+}
+
+/// Without empty lines at the end.
+fn trimmed<'l>(lines: impl IntoIterator<Item = &'l str>) -> Vec<&'l str> {
+    let mut lines: Vec<&str> = lines.into_iter().collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+#[test]
+fn lines_agree_if_only_what_is_left_out_differs() {
+    assert!(is_line("a … c", "a b c") && is_line("…", "") && is_line("x", "x") && is_line("…/a…b", "/a/a b"));
+    assert!(!is_line("a … c", "a b d") && !is_line("x", "xy") && !is_line("a…", "b"));
+    assert!(agrees(&["a", "…", "d"], &["a", "b", "c", "d"]) && agrees(&["a", "…"], &["a"]));
+    assert!(!agrees(&["a", "…", "d"], &["a", "b"]) && !agrees(&[], &["a"]) && !agrees(&["a"], &[]));
+}
+
+#[test]
+fn have_the_answers_that_are_shown() {
+    need!(Namespace, Root, Guests, Qemu, CrossCompilers);
+    let (sections, setups) = (sections(PAGE), sections(SETUPS));
+    let answered = sections.iter().filter(|(_, text)| text.contains("```"));
+    assert_eq!(
+        answered.clone().map(|(title, _)| *title).collect::<Vec<_>>(),
+        setups.keys().copied().collect::<Vec<_>>()
+    );
+    assert!(setups.len() >= 25, "{}", setups.len());
+    for (title, text) in answered {
+        let scratch = Scratch::new();
+        scratch.probe("i386", "i386");
+        let commands = commands(text);
+        let quoted = |command: &str| format!("'{}'", command.replace('\'', r"'\''"));
+        let run = |shown: &Shown<'_>| format!("echo '{MARK}'\n{} {}\n", shown.run, quoted(shown.command));
+        let script = format!("{PRELUDE}\n{}\n{}", setups[title], commands.iter().map(run).collect::<String>());
+        let seen = Namespace::empty().mapped().run(&scratch, &script);
+        let printed: Vec<Vec<&str>> =
+            seen.out().split(&format!("{MARK}\n")).map(|part| trimmed(part.lines())).collect();
+        assert!(
+            printed.len() == commands.len() + 1 && printed[0].is_empty() && seen.err().is_empty(),
+            "{title}\n{seen}"
+        );
+        for (shown, printed) in commands.iter().zip(&printed[1..]) {
+            let expected = trimmed(shown.output.iter().copied());
+            let (command, expected, found) = (shown.command, expected.join("\n"), printed.join("\n"));
+            let right = agrees(&trimmed(shown.output.iter().copied()), printed);
+            assert!(right, "{title}\n$ {command}\n{found}\n--- docs/questions.md has\n{expected}");
+        }
+    }
+}
