@@ -28,6 +28,9 @@ pub use program::ProgramFault;
 /// The setting that may forbid programs in memory.
 const MEMFD_SETTING: &str = "vm.memfd_noexec";
 
+/// Most symbolic links that the kernel follows (`MAXSYMLINKS`).
+const MOST_LINKS: usize = 40;
+
 /// An operation on a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
@@ -298,7 +301,14 @@ impl Failure {
     /// A program that cannot be opened; the exit code is the one that shells give.
     pub fn unusable(path: &Path, error: &io::Error) -> Self {
         let exit_code = if error.kind() == io::ErrorKind::NotFound { EXIT_NO_EMULATOR } else { EXIT_CANNOT_RUN };
-        Failure::Refused { path: path.to_owned(), message: format!("cannot be opened: {}", text(error)), exit_code }
+        let remedy = match (error.kind(), path.read_link()) {
+            // The name of the link alone would help nobody.
+            (_, Ok(_)) => format!("it leads to {}: ", show(end_of_links(path).as_os_str())),
+            (io::ErrorKind::PermissionDenied, _) => "make it readable or become root: ".to_owned(),
+            _ => String::new(),
+        };
+        let message = format!("cannot be opened: {remedy}{}", text(error));
+        Failure::Refused { path: path.to_owned(), message, exit_code }
     }
 
     /// The refusal of `path`, as the interpreter would report it.
@@ -331,6 +341,12 @@ impl Failure {
             say(BAD, format_args!("{self}"));
         }
     }
+}
+
+/// The file that does not exist, or the last of too many links, to which the link at `path` leads.
+fn end_of_links(path: &Path) -> PathBuf {
+    let next = |path: &PathBuf| Some(path.parent().unwrap_or(Path::new("")).join(path.read_link().ok()?));
+    std::iter::successors(Some(path.to_owned()), next).take(MOST_LINKS).last().unwrap_or_default()
 }
 
 /// Writes a line to standard error. If that fails, only the exit code is left to tell.

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
-use nix::unistd::linkat;
+use nix::unistd::{AccessFlags, access, linkat};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::memfd;
@@ -26,6 +26,12 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     regular(file.metadata()?)?;
     Ok(file)
+}
+
+/// Whether this process may execute the file at `path`, and not read it.
+pub fn is_for_execution_alone(path: &Path) -> bool {
+    let may = |what| access(path, what).is_ok();
+    path.is_file() && may(AccessFlags::X_OK) && !may(AccessFlags::R_OK)
 }
 
 /// Fills `buffer` from `offset` on; the result is shorter only at the end of the file.

@@ -191,7 +191,7 @@ fn files_that_cannot_be_opened() {
     unopened(&scratch, "./f", 126, "not a regular file");
     unopened(&scratch, "/dev/null", 126, "not a regular file");
     scratch.shell("ln -s loop loop").succeeded();
-    unopened(&scratch, "./loop", 126, "too many symbolic links encountered");
+    unopened(&scratch, "./loop", 126, "it leads to ./loop: too many symbolic links encountered");
 }
 
 #[test]
@@ -200,15 +200,22 @@ fn files_that_one_may_not_read() {
     scratch.write("tool", fs::read(TOOL).unwrap());
     scratch.probe("p", "aarch64");
     fs::set_permissions(scratch.path().join("p"), fs::Permissions::from_mode(0o111)).unwrap();
-    let mut command = if nix::unistd::geteuid().is_root() {
-        let mut command = scratch.command("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./tool"]);
-        command
-    } else {
-        scratch.command("./tool")
+    let explain = |arguments: &[&str]| {
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut command = scratch.command("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./tool"]);
+            command
+        } else {
+            scratch.command("./tool")
+        };
+        Observation::of(command.arg("explain").args(arguments))
     };
-    command.args(["explain", "./p"]);
-    Observation::of(&command).refused(1, "./p: cannot be opened: permission denied");
+    explain(&["./p"]).refused(1, "./p: cannot be opened: make it readable or become root: permission denied");
+    // The kernel may run it nevertheless: an interpreter gets it open.
+    let runs = || explain(&["--json", "./p"]).exited(1).json()["verdict"]["runs"].clone();
+    assert_eq!(runs(), json!(null));
+    fs::set_permissions(scratch.path().join("p"), fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(runs(), json!(false));
 }
 
 #[test]

@@ -7,10 +7,12 @@ mod support;
 // A table and an image of alpha alone, and the scripts that use them.
 mod alpha;
 
-// Whether `explain` and the kernel agree.
+// Which entry gets a file.
 mod agreement;
 // From an empty registry to the image's entries and back.
 mod entries;
+// Whether a file runs.
+mod matrix;
 // Others' entries are left alone.
 mod others;
 // The owner of an entry, from its interpreter's answer.

@@ -84,7 +84,7 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
         plan: None,
         cpu: None,
         notes: Vec::new(),
-        verdict: Verdict { runs: true, exit_code: 0, reason: String::new(), remedy: None, now: None },
+        verdict: Verdict { runs: Some(true), exit_code: 0, reason: String::new(), remedy: None, now: None },
         how: None,
         words: if subject.input.is_some() { Vec::new() } else { words(&program, followed) },
     };

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dispatch_core::elf::{ET_CORE, ET_REL, Header, HeaderFault};
-use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
-use dispatch_core::{NAME, plan};
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR, Refusal};
+use dispatch_core::{Guest, NAME, plan};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::contents::Contents;
@@ -57,7 +57,7 @@ impl Judge<'_> {
             return no(problem, remedy);
         }
         if others {
-            return self.by_entry();
+            return self.no_program_of_an_emulator(start).unwrap_or_else(|| self.by_entry());
         }
         if explanation.header.is_some() {
             if let Some(damage) = &self.contents.damage {
@@ -78,6 +78,34 @@ impl Judge<'_> {
             return unplanned.verdict();
         }
         self.no_linker().or_else(|| self.no_library()).unwrap_or_else(|| self.by_entry())
+    }
+
+    /// A program that gets to an emulator by other software's entry, and that no emulator can run.
+    /// Interpreters that may be something else get whatever matches.
+    fn no_program_of_an_emulator(&self, start: &[u8]) -> Option<Verdict> {
+        let entry = self.explanation.kernel.winner()?;
+        let interpreter = Path::new(OsStr::from_bytes(entry.interpreter.as_bytes())).file_name()?;
+        let is_emulator = |row: &Architecture| {
+            row.emulator_names().any(|name| interpreter == name)
+                || row.rules().iter().any(|rule| rule.name.as_bytes() == entry.name.as_bytes())
+        };
+        if entry.missing || !start.starts_with(b"\x7fELF") || !self.table.architectures().iter().any(is_emulator) {
+            return None;
+        }
+        if let Err(fault) = Guest::identify(start) {
+            let refusal = Refusal::BadHeader(fault);
+            let mut reason = String::new();
+            refusal.say_reason(&mut |piece| reason.push_str(piece));
+            return Some(no(reason, refusal.remedy().to_string()));
+        }
+        if let Some(damage) = &self.contents.damage {
+            return Some(no(damage.clone(), "get the file again".to_owned()));
+        }
+        let linker = self.contents.linker.as_ref()?;
+        // QEMU has a sysroot of its own, which its builders choose.
+        let roots = [format!("/etc/qemu-binfmt/{}", self.row_name()), format!("/usr/gnemul/qemu-{}", self.row_name())];
+        let there = roots.iter().any(|root| Path::new(&format!("{root}{linker}")).exists());
+        if sysroot_chosen() || there { None } else { self.no_linker() }
     }
 
     /// A dynamic program without one of its libraries, which its dynamic linker reports.
@@ -270,7 +298,7 @@ pub(super) struct Unplanned {
 impl Unplanned {
     fn verdict(self) -> Verdict {
         let remedy = Some(self.remedy).filter(|remedy| !remedy.is_empty());
-        Verdict { runs: false, exit_code: self.exit_code, reason: self.reason, remedy, now: None }
+        Verdict { runs: Some(false), exit_code: self.exit_code, reason: self.reason, remedy, now: None }
     }
 }
 
@@ -289,9 +317,9 @@ fn sysroot_chosen() -> bool {
 }
 
 fn yes(reason: String) -> Verdict {
-    Verdict { runs: true, exit_code: 0, reason, remedy: None, now: None }
+    Verdict { runs: Some(true), exit_code: 0, reason, remedy: None, now: None }
 }
 
 fn no(reason: String, remedy: String) -> Verdict {
-    Verdict { runs: false, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy), now: None }
+    Verdict { runs: Some(false), exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy), now: None }
 }

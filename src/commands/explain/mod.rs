@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::image::Effective;
 use crate::output;
 use crate::output::json::{self, Bytes, Shown};
+use crate::platform::files;
 use crate::platform::labels::Module;
 use crate::registry::Flags;
 
@@ -248,7 +249,8 @@ struct Environment {
 /// Whether the program runs when it is executed.
 #[derive(Debug, Serialize)]
 struct Verdict {
-    runs: bool,
+    /// None if that cannot be told, as the file may be executed and not read.
+    runs: Option<bool>,
     /// The exit code that a shell or `run` gives for the attempt; 0 if the program runs.
     exit_code: u8,
     /// How, or why not.
@@ -277,7 +279,7 @@ enum Answer {
 
 impl Answer {
     fn runs(&self) -> bool {
-        matches!(self, Answer::Explained(explanation) if explanation.verdict.runs)
+        matches!(self, Answer::Explained(explanation) if explanation.verdict.runs == Some(true))
     }
 }
 
@@ -322,6 +324,8 @@ impl Verdict {
             Failure::Refused { path, message, .. } if path == file => message.clone(),
             failure => failure.to_string(),
         };
-        Verdict { runs: false, exit_code: failure.exit_code(), reason: message, remedy: None, now: None }
+        // The kernel can hand it to an interpreter, which gets it open (flag O).
+        let runs = (!files::is_for_execution_alone(file)).then_some(false);
+        Verdict { runs, exit_code: failure.exit_code(), reason: message, remedy: None, now: None }
     }
 }

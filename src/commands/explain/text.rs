@@ -51,8 +51,8 @@ pub fn render(explanation: &Explanation) -> String {
         (Some(root), Some(host)) => format!("in {root} on {host}"),
     };
     let outcome = match verdict.runs {
-        true => paint(GOOD, format!("runs {place}")),
-        false => paint(BAD, format!("does not run {place}")),
+        Some(true) => paint(GOOD, format!("runs {place}")),
+        _ => paint(BAD, format!("does not run {place}")),
     };
     let _ = writeln!(page.text, "{}: {outcome}{}", &explanation.file, it_is_for(explanation));
     page.line("why", &verdict.reason);
@@ -60,7 +60,7 @@ pub fn render(explanation: &Explanation) -> String {
         page.line("fix", remedy);
     }
     if let Some(now) = &verdict.now {
-        page.line(if verdict.runs { "if not" } else { "or now" }, now);
+        page.line(if verdict.runs == Some(true) { "if not" } else { "or now" }, now);
     }
     let _ = writeln!(page.text);
     for (index, script) in explanation.scripts.iter().enumerate() {
@@ -146,7 +146,7 @@ fn machine(header: &Header, row: Option<&Row>) -> String {
 
 fn kernel(page: &mut Page, explanation: &Explanation) {
     let kernel = &explanation.kernel;
-    let native = explanation.verdict.runs && explanation.plan.is_none();
+    let native = explanation.verdict.runs == Some(true) && explanation.plan.is_none();
     match &kernel.unavailable {
         // Entries are for programs of other machines.
         _ if explanation.host.is_some() => {}
