@@ -19,10 +19,14 @@ mod colours;
 mod documents;
 // `explain` on programs that can run.
 mod explain;
+// Messages that no other test is about.
+mod failures;
 // The formats of `generate`, and what reads them.
 mod formats;
 // `generate`, and the kernel's answer to its lines.
 mod generate;
+// Files that are made to do harm.
+mod hostile;
 // `image`: a file is written completely or not at all.
 mod image;
 // `lint`: what it finds, and where.

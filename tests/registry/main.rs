@@ -13,6 +13,8 @@ mod agreement;
 mod entries;
 // Whether a file runs.
 mod matrix;
+// Entries that are unusual, or that come and go.
+mod odd;
 // Others' entries are left alone.
 mod others;
 // The owner of an entry, from its interpreter's answer.

@@ -18,8 +18,9 @@ use crate::platform::files;
 
 /// `p_type` of notes.
 const PT_NOTE: u32 = 4;
-/// Largest piece that is read, in bytes: more than any program's headers or relevant notes.
-const LARGEST: u64 = 1 << 22;
+/// Most bytes that are read of a file: more than any program's headers and relevant notes. Headers
+/// made for it could name the same large piece 65,535 times.
+const MOST_BYTES: u64 = 1 << 23;
 /// Systems that put their name into a note, and System V into the header.
 const SYSTEMS: [&str; 4] = ["NetBSD", "OpenBSD", "FreeBSD", "DragonFly"];
 
@@ -52,8 +53,9 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
     if guest.header.phnum == 0 {
         return damaged("it has no program headers".to_owned());
     }
+    let mut pieces = Pieces { file, left: MOST_BYTES };
     let range = guest.program_headers();
-    let Some(table) = piece(file, range.clone())?.filter(|_| !range.is_empty()) else {
+    let Some(table) = pieces.read(range.clone())?.filter(|_| !range.is_empty()) else {
         return damaged(format!("its {} program headers are not inside the file", guest.header.phnum));
     };
     let (mut contents, mut dynamic) = (Contents::default(), None);
@@ -62,7 +64,7 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
         let inside = end.filter(|end| *end <= len).map(|end| segment.offset..end);
         match (segment.kind, inside) {
             (PT_INTERP, Some(range)) if contents.linker.is_none() => {
-                let name = piece(file, range)?.unwrap_or_default();
+                let name = pieces.read(range)?.unwrap_or_default();
                 match name.split_last() {
                     Some((0, name)) if !name.is_empty() => contents.linker = Some(Bytes::of(name)),
                     _ => contents.damage = Some("the name of its dynamic linker has no end".to_owned()),
@@ -75,10 +77,10 @@ pub fn examine(guest: &Guest, file: &File) -> io::Result<Contents> {
                 let need = end.map_or("more than any file".to_owned(), |end| end.to_string());
                 return damaged(format!("the file is cut short: it has {len} bytes and needs {need}"));
             }
-            (PT_DYNAMIC, Some(range)) => dynamic = piece(file, range)?,
-            (PT_GNU_PROPERTY, Some(range)) => contents.properties = piece(file, range)?.unwrap_or_default(),
+            (PT_DYNAMIC, Some(range)) => dynamic = pieces.read(range)?,
+            (PT_GNU_PROPERTY, Some(range)) => contents.properties = pieces.read(range)?.unwrap_or_default(),
             (PT_NOTE, Some(range)) => {
-                let notes = piece(file, range)?.unwrap_or_default();
+                let notes = pieces.read(range)?.unwrap_or_default();
                 contents.system = contents.system.or_else(|| system(guest, &segment, &notes));
             }
             _ => {}
@@ -159,16 +161,26 @@ impl Dynamic<'_> {
     }
 }
 
-/// The bytes of `file` in `range`, if it has them all and they are not absurdly many.
-fn piece(file: &File, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
-    let Some(len) = range.end.checked_sub(range.start).filter(|len| *len <= LARGEST) else { return Ok(None) };
-    let mut bytes = vec![0; len as usize];
-    match file.read_exact_at(&mut bytes, range.start) {
-        Ok(()) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        // No file has such an offset.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
-        Err(error) => Err(error),
+/// Reads pieces of a file.
+struct Pieces<'f> {
+    file: &'f File,
+    /// How many bytes may still be read.
+    left: u64,
+}
+
+impl Pieces<'_> {
+    /// The bytes in `range`, if the file has them all and they are not absurdly many.
+    fn read(&mut self, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
+        let Some(len) = range.end.checked_sub(range.start).filter(|len| *len <= self.left) else { return Ok(None) };
+        self.left -= len;
+        let mut bytes = vec![0; len as usize];
+        match self.file.read_exact_at(&mut bytes, range.start) {
+            Ok(()) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            // No file has such an offset.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -1,0 +1,113 @@
+//! The messages of failures that no other test is about: what is wrong, what to do, and the
+//! kernel's text.
+
+use crate::support::{Namespace, Scratch, need};
+use serde_json::json;
+
+use crate::table::aarch64;
+
+/// Runs a script as a plain user after `prepare`, with a copy of the tool in its directory.
+const AS_USER: &str = "cp $TOOL tool; chmod 755 tool
+    user() { setpriv --reuid 1000 --regid 1000 --clear-groups ./tool \"$@\"; }\n";
+
+#[test]
+fn nothing_is_mounted() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let line = "/: no binfmt_misc is mounted: as root, run `mount -t binfmt_misc binfmt_misc /`, or use \
+                `binfmt-dispatch unshare`";
+    Namespace::empty().tool(&scratch, ["status", "--mount", "/"]).refused(1, line);
+}
+
+#[test]
+fn this_machines_programs_are_not_registered() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.tool(["image", "--no-emulators", "-o", "i"]).succeeded();
+    let name = std::env::consts::ARCH;
+    let run = Namespace::empty().tool(&scratch, ["register", "--image", "i", name]);
+    let line = format!("{name}: not registered, as this machine runs such programs natively: leave it out");
+    assert_eq!(run.exited(1).err(), format!("binfmt-dispatch: {line}\n"), "{run}");
+}
+
+#[test]
+fn there_is_no_image() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let register = |image: &str| Namespace::empty().tool(&scratch, ["register", "--image", image, "arm64"]);
+    let absent = scratch.at("absent");
+    let line = format!("{absent}: no such image: make it with `binfmt-dispatch image -o {absent}`");
+    register("absent").refused(1, &line);
+    register("/bin/true").refused(1, "/bin/true: is not an image: make one with `binfmt-dispatch image -o FILE`");
+}
+
+#[test]
+fn a_registered_emulator_stopped_to_work() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    aarch64(&scratch, "/bin/false", json!({}));
+    let script = "$TOOL --table table image --no-emulators -o i
+        register() { $TOOL --table table register --image i arm64 \"$@\"; }
+        register --no-probe >/dev/null; register >/dev/null";
+    let line = "aarch64: registered before, but its probe exited with 1: use `--replace`";
+    Namespace::empty().run(&scratch, script).refused(1, line);
+}
+
+#[test]
+fn namespaces_are_forbidden() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces; setpriv --bounding-set=-sys_admin $TOOL unshare -- true";
+    Namespace::empty().run(&scratch, script).refused(
+        1,
+        "user.max_user_namespaces forbids user namespaces: as root, run `sysctl -w user.max_user_namespaces=15000`",
+    );
+}
+
+#[test]
+fn programs_in_memory_are_forbidden() {
+    need!(Namespace, Kernel(6, 7));
+    let scratch = Scratch::new();
+    let script = "unshare --pid --fork --mount-proc bash -c '
+        mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+        echo 2 >/proc/sys/vm/memfd_noexec; exec \"$0\" unshare -- true' $TOOL";
+    let line = "vm.memfd_noexec forbids programs in memory: as root, run `sysctl -w vm.memfd_noexec=1`";
+    Namespace::empty().run(&scratch, script).refused(1, line);
+}
+
+#[test]
+fn a_step_is_forbidden() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let script = "mkdir -p root; mount --rbind / root; exec chroot root/ $TOOL unshare -- true";
+    Namespace::empty().run(&scratch, script).refused(
+        1,
+        "cannot make a user namespace: leave the container, sandbox or chroot that forbids it: operation not permitted",
+    );
+}
+
+#[test]
+fn no_emulator_at_all() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    let rows = dispatch_table::ArchTable::builtin();
+    let rows: Vec<_> =
+        rows.architectures().iter().map(|row| json!({"name": row.name, "emulators": ["/no/such"]})).collect();
+    scratch.write("table", json!({"version": 1, "architectures": rows}).to_string());
+    scratch.tool(["--table", "table", "unshare", "--", "true"]).refused(
+        1,
+        "nothing was registered: install an emulator; `binfmt-dispatch list` shows which ones are supported",
+    );
+}
+
+#[test]
+fn files_of_somebody_else() {
+    need!(Namespace, Root);
+    let scratch = Scratch::new();
+    scratch.write("secret", "{}");
+    scratch.mode("secret", 0o600);
+    let user = |command: &str| Namespace::empty().mapped().run(&scratch, &format!("{AS_USER}user {command}"));
+    user("--table secret list").refused(2, "secret: cannot read: make it readable or become root: permission denied");
+    user("image --no-emulators -o i")
+        .refused(1, "i: cannot write: choose another directory or become root: permission denied");
+}
