@@ -78,17 +78,19 @@ fn entries_that_come_and_go_are_no_failure() {
     let scratch = Scratch::new();
     scratch.probe("guest", "aarch64");
     let script = r#"
-        for name in a b c d e f g h; do
+        for name in a b; do
             while [ ! -e over ]; do
                 printf '%s' ":$name:E::no-such::/bin/true:" >$REGISTRY/register
                 echo -1 >$REGISTRY/$name
             done &
         done
-        for number in {1..15}; do
-            $TOOL status --no-probe --json >json || [ $? = 1 ] || echo "status $?"
+        # The registry is read anew for each file.
+        guests=$(printf './guest %.0s' {1..200})
+        for number in {1..3}; do
+            $TOOL status --no-probe --json >json; [ $? = 1 ] || echo "status $?"
             grep -q '"mounted": true' json || cat json
-            $TOOL explain --no-probe ./guest >text || [ $? = 1 ] || echo "explain $?"
-            grep -q 'no entry of binfmt_misc takes it' text || cat text
+            $TOOL explain --no-probe --json $guests >json; [ $? = 1 ] || echo "explain $?"
+            [ $(grep -c '"unavailable": null' json) = 200 ] || grep '"unavailable": "' json
         done
         >over; wait
     "#;
