@@ -78,9 +78,10 @@ impl Drop for Turn {
     }
 }
 
-/// Removes all entries, each by its own file. Writing `-1` to `status` would also remove entries
-/// that are registered meanwhile.
+/// Turns the registry on, and removes all entries, each by its own file. Writing `-1` to `status`
+/// would also remove entries that are registered meanwhile.
 fn empty() {
+    fs::write(Path::new(REGISTRY).join("status"), "1").expect("the registry can be turned on");
     for file in fs::read_dir(REGISTRY).expect("a registry is mounted") {
         let path = file.expect("it can be listed").path();
         if !path.ends_with("register") && !path.ends_with("status") {
