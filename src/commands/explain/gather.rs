@@ -180,11 +180,13 @@ fn plan(
     };
     // `unshare` makes its image from what the command has.
     let planned = unseen.as_ref().is_none_or(|unseen| unseen.private);
+    let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
     // A registered interpreter uses what its image knows; `run` asks the emulator.
     let image = match &guest {
-        Ok(file) if planned && image.is_none() => {
+        Ok(file) if planned && !others && image.is_none() => {
             let view = effective.view()?;
-            let row = view.table.choose(&file.guest).ok();
+            let row =
+                view.table.choose(&file.guest).ok().filter(|row| row.name.to_bytes() != host::row().name.as_bytes());
             row.and_then(|row| emulators::informed(&view, table, &row))
         }
         _ => image,
@@ -201,7 +203,6 @@ fn plan(
     if setting.host.is_some() {
         return Ok(None);
     }
-    let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
     if others || row.is_some_and(|row| row.name == host::row().name) {
         let has = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| abi::level_of(&text));
         if let Some((needs, has)) = level.zip(has).filter(|(needs, has)| needs > has && !others) {
