@@ -1,6 +1,7 @@
 //! The project's promises about start-up times.
 
-use crate::report::{Report, Table};
+use crate::report::{Report, Row, Table};
+use crate::subject::{QUESTIONS, Question};
 
 /// Fewer rounds are not conclusive.
 const ENOUGH_ROUNDS: usize = 300;
@@ -13,6 +14,9 @@ const LIMITS: [(&str, f64); 3] = [("path", 1.05), ("image", 1.02), ("prelinked",
 const STRICT: (&str, f64) = ("aarch64", 0.70);
 /// How much the other emulators in the image may slow one down or, by chance, speed it up.
 const PAYLOAD: f64 = 0.02;
+
+/// The same for questions, which must be below a fixed time.
+const ENOUGH_QUESTIONS: usize = 20;
 
 /// Broken promises, one line each.
 pub fn failures(report: &Report) -> Vec<String> {
@@ -37,7 +41,24 @@ pub fn failures(report: &Report) -> Vec<String> {
             }
         }
     }
+    for question in &QUESTIONS {
+        failures.extend(too_slow(report, question));
+    }
     failures
+}
+
+/// Whether a question takes too long, or was asked too rarely to tell.
+fn too_slow(report: &Report, question: &Question) -> Vec<String> {
+    let Question { name, limit, .. } = question;
+    let Some(table) = report.questions.iter().find(|table| table.name == *name) else { return Vec::new() };
+    if table.rounds < ENOUGH_QUESTIONS {
+        return vec![format!("{name}: {} rounds are too few, {ENOUGH_QUESTIONS} are needed", table.rounds)];
+    }
+    let slow = table.rows.iter().filter(|row| row.wall.milliseconds.median > f64::from(*limit));
+    let line = |row: &Row| {
+        format!("{name}: {} takes {:.0} ms, above {limit}", row.contestant.name, row.wall.milliseconds.median)
+    };
+    slow.map(line).collect()
 }
 
 fn over(table: &Table, name: &str, limit: f64) -> Option<String> {

@@ -33,6 +33,8 @@ pub struct Wanted<'w> {
     pub work: bool,
     /// Whether to run Debian's programs.
     pub programs: bool,
+    /// Whether to ask the command.
+    pub questions: bool,
 }
 
 /// The path of an architecture's emulator.
@@ -50,9 +52,9 @@ pub fn version(emulator: &str) -> Result<String, Box<dyn Error>> {
 
 /// All contestants, with running workers.
 pub struct Contest {
-    /// For each contestant, its worker in this machine's root directory, and its worker in
-    /// Debian's.
-    workers: Vec<[Option<Worker>; 2]>,
+    /// For each contestant, its worker in this machine's root directory, its worker in Debian's, and
+    /// the one with an entry for every row.
+    workers: Vec<[Option<Worker>; 3]>,
     _directory: TempDir,
 }
 
@@ -85,7 +87,7 @@ impl Contest {
             let model = model(row, &version(emulator(row)?)?);
             models.extend(model.map(|model| format!("{name}={model}")));
         }
-        let start = |contestant: &Contestant| -> Result<[Option<Worker>; 2], Box<dyn Error>> {
+        let start = |contestant: &Contestant| -> Result<[Option<Worker>; 3], Box<dyn Error>> {
             let new = |options: &[&str], root: Option<&Path>| {
                 let mut command = Command::new("/proc/self/exe");
                 command.args(["--worker", contestant.name, "--directory"]).arg(directory.path()).args(options);
@@ -103,7 +105,10 @@ impl Contest {
             let roots = roots.as_ref().filter(|_| contestant.starts_programs());
             let root = roots.map(|roots| if contestant.name == NATIVE { &roots.native } else { &roots.foreign });
             let inside = root.map(|root| new(&[WORKER_ARCHITECTURE], Some(root))).transpose()?;
-            Ok([outside, inside])
+            let asked = (wanted.questions && contestant.answers())
+                .then(|| new(&[WORKER_ARCHITECTURE, "--every-row"], None))
+                .transpose()?;
+            Ok([outside, inside, asked])
         };
         let workers = CONTESTANTS.iter().map(start).collect::<Result<_, _>>()?;
         Ok(Contest { workers, _directory: directory })
@@ -111,12 +116,13 @@ impl Contest {
 
     /// Runs the subject once.
     pub fn run(&mut self, contestant: usize, subject: &Subject) -> Result<Sample, Box<dyn Error>> {
-        let [outside, inside] = &mut self.workers[contestant];
+        let [outside, inside, asked] = &mut self.workers[contestant];
         let (worker, order) = match subject {
             Subject::Start(architecture) => (outside, format!("start {architecture}")),
             Subject::Loop => (outside, "work loop".to_owned()),
             Subject::Configure(checks) => (outside, format!("work configure {checks}")),
             Subject::Program(program) => (inside, format!("program {}", program.name)),
+            Subject::Question(question) => (asked, format!("ask {}", question.name)),
         };
         let Worker { orders, answers, .. } = worker.as_mut().ok_or("there is no such worker")?;
         writeln!(orders, "{order}")?;

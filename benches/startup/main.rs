@@ -1,6 +1,6 @@
 //! Measures the time to start a program of another architecture: with QEMU registered directly, and
 //! in the ways of binfmt-dispatch, all with the same flags and the same CPU model. The programs are
-//! one that exits at once, Debian's, and two scripts.
+//! one that exits at once, Debian's, and two scripts. `explain` and `status` are measured too.
 //!
 //! The contestants take turns within each round, in random order. Machines are shared and noisy,
 //! and a disturbance then affects all contestants alike.
@@ -28,7 +28,7 @@ use dispatch_table::ArchTable;
 use contest::{Contest, Wanted};
 use report::{Report, Results};
 use sample::Sample;
-use subject::{CONTESTANTS, PROGRAMS, Subject};
+use subject::{CONTESTANTS, PROGRAMS, QUESTIONS, Subject};
 
 /// Uncounted rounds, to fill caches.
 const WARM_UP: u32 = 5;
@@ -56,15 +56,18 @@ struct Options {
     /// not at all
     #[arg(long, value_name = "N", default_value_t = 10)]
     work_rounds: u32,
+    /// How often `explain` and `status` are asked; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    question_rounds: u32,
     /// How many features the configure-like script looks for, each with six programs; 600 take
     /// about half a minute
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     checks: u32,
-    /// Time limit in seconds for each of the three kinds of measurement; finished rounds count
+    /// Time limit in seconds for each of the four kinds of measurement; finished rounds count
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
     /// Measure nothing: read figures from a file written with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "checks", "seconds", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "question_rounds", "checks", "seconds", "json"])]
     figures: Option<PathBuf>,
     /// Also write the figures to a file
     #[arg(long, value_name = "FILE")]
@@ -87,6 +90,9 @@ struct Options {
     /// A CPU model that QEMU emulates
     #[arg(long, hide = true)]
     model: Vec<String>,
+    /// Register every row
+    #[arg(long, hide = true)]
+    every_row: bool,
     /// Added by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -97,8 +103,15 @@ fn main() -> ExitCode {
     let done = match (&options.worker, &options.directory) {
         (Some(contestant), Some(directory)) => {
             let (root, architectures, models) = (options.root.as_deref(), &options.architectures, &options.model);
-            worker::run(&worker::Work { contestant, directory, root, architectures, models })
-                .map(|()| ExitCode::SUCCESS)
+            worker::run(&worker::Work {
+                contestant,
+                directory,
+                root,
+                architectures,
+                models,
+                every_row: options.every_row,
+            })
+            .map(|()| ExitCode::SUCCESS)
         }
         _ => run(options),
     };
@@ -143,6 +156,7 @@ fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
         architectures: &options.architectures,
         work: work_rounds != 0,
         programs: program_rounds != 0,
+        questions: options.question_rounds != 0,
     })?;
     let limit = Duration::from_secs(options.seconds);
     let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
@@ -151,7 +165,12 @@ fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
     let programs = measure(&mut contest, programs, program_rounds.min(1), program_rounds, limit)?;
     let work = vec![Subject::Loop, Subject::Configure(options.checks)];
     let work = measure(&mut contest, work, work_rounds.min(1), work_rounds, limit)?;
-    Report::new([&starts, &programs, &work], &options.architectures)
+    // The start of a program shows how fast the machine is at the same time.
+    let first = options.architectures.first().cloned().map(Subject::Start);
+    let questions = first.into_iter().chain(QUESTIONS.iter().map(Subject::Question)).collect();
+    let asked = options.question_rounds;
+    let questions = measure(&mut contest, questions, asked.min(1), asked, limit)?;
+    Report::new([&starts, &programs, &work, &questions], &options.architectures)
 }
 
 /// The samples of each subject, one list for each contestant.

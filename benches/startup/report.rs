@@ -27,6 +27,8 @@ pub struct Report {
     pub programs: Vec<Table>,
     /// For each script, its time.
     pub work: Vec<Table>,
+    /// For each question to the command, its time, after that of a program that exits at once.
+    pub questions: Vec<Table>,
 }
 
 /// The conditions that the figures depend on.
@@ -78,13 +80,17 @@ pub struct Time {
 
 impl Report {
     /// The figures of at least one round.
-    pub fn new([starts, programs, work]: [&[Results]; 3], architectures: &[String]) -> Result<Self, Box<dyn Error>> {
+    pub fn new(
+        [starts, programs, work, questions]: [&[Results]; 4],
+        architectures: &[String],
+    ) -> Result<Self, Box<dyn Error>> {
         let tables = |results: &[Results]| results.iter().map(Table::new).collect();
         Ok(Report {
             machine: Machine::here(architectures)?,
             starts: tables(starts),
             programs: tables(programs),
             work: tables(work),
+            questions: tables(questions),
         })
     }
 
@@ -97,6 +103,8 @@ impl Report {
             starts: tables("start")?,
             programs: tables("programs")?,
             work: tables("work")?,
+            // Older figures have none.
+            questions: tables("questions").unwrap_or_default(),
         })
     }
 
@@ -110,6 +118,7 @@ impl Report {
             "start": tables(&self.starts),
             "programs": tables(&self.programs),
             "work": tables(&self.work),
+            "questions": tables(&self.questions),
         });
         format!("{report:#}\n")
     }
@@ -255,7 +264,7 @@ impl fmt::Display for Report {
         let Machine { cpu, cpus, kernel, qemu, models } = &self.machine;
         writeln!(f, "{cpus} CPUs ({cpu}), Linux {kernel}, {qemu}")?;
         models.iter().try_for_each(|(name, model)| writeln!(f, "{name} with the CPU model {model}"))?;
-        let tables = self.starts.iter().chain(&self.programs).chain(&self.work);
+        let tables = self.starts.iter().chain(&self.programs).chain(&self.work).chain(&self.questions);
         tables.into_iter().try_for_each(|table| write!(f, "\n{table}"))?;
         writeln!(f)?;
         CONTESTANTS.iter().try_for_each(|one| writeln!(f, "{:9}  {}", one.name, one.meaning))

@@ -59,7 +59,7 @@ impl Contestant {
         match self.part {
             Part::All => true,
             Part::FirstStart => start && first,
-            Part::Work => !start,
+            Part::Work => !start && !matches!(subject, Subject::Question(_)),
             Part::Programs => matches!(subject, Subject::Program(_)),
         }
     }
@@ -67,6 +67,11 @@ impl Contestant {
     /// Whether it runs anything but Debian's programs.
     pub fn starts_elsewhere(&self) -> bool {
         self.part != Part::Programs
+    }
+
+    /// Whether it is asked.
+    pub fn answers(&self) -> bool {
+        self.part == Part::All
     }
 
     /// Whether it runs Debian's programs.
@@ -123,7 +128,26 @@ pub enum Subject {
     Loop,
     /// A shell script that looks for this many features.
     Configure(u32),
+    /// A command of binfmt-dispatch, with its probes.
+    Question(&'static Question),
 }
+
+/// A command that says what runs, where every architecture is registered.
+#[derive(PartialEq, Eq)]
+pub struct Question {
+    /// The command.
+    pub name: &'static str,
+    /// What it is asked.
+    meaning: &'static str,
+    /// Most time that it may take, in milliseconds.
+    pub limit: u32,
+}
+
+/// All these commands.
+pub const QUESTIONS: [Question; 2] = [
+    Question { name: "explain", meaning: "explain of a program of aarch64, with its probe", limit: 20 },
+    Question { name: "status", meaning: "status of all rows, with all probes", limit: 500 },
+];
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,6 +161,7 @@ impl fmt::Display for Subject {
             Subject::Configure(checks) => {
                 write!(f, "{WORKER_ARCHITECTURE} shell script like configure, {checks} checks")
             }
+            Subject::Question(question) => f.write_str(question.meaning),
         }
     }
 }
@@ -154,6 +179,7 @@ impl Subject {
             Subject::Program(program) => program.name,
             Subject::Loop => "loop",
             Subject::Configure(_) => "configure",
+            Subject::Question(question) => question.name,
         }
     }
 }

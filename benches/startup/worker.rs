@@ -16,6 +16,9 @@ use crate::roots;
 use crate::sample::Sample;
 use crate::subject::{CONTESTANTS, Contestant, NATIVE, PROGRAMS, WORKER_ARCHITECTURE, row};
 
+/// Where the command looks for entries.
+const REGISTRY: &str = "/proc/sys/fs/binfmt_misc";
+
 /// Settings of a worker.
 pub struct Work<'w> {
     /// The contestant's name.
@@ -28,6 +31,8 @@ pub struct Work<'w> {
     pub architectures: &'w [String],
     /// CPU models, each as `<architecture>=<model>`.
     pub models: &'w [String],
+    /// Whether every row has an entry, where the command looks for entries.
+    pub every_row: bool,
 }
 
 /// Runs the worker. It reads a request per line from standard input, and writes a [`Sample`] per
@@ -40,6 +45,10 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&registry)?;
     mount(Some("binfmt_misc"), &registry, Some("binfmt_misc"), MsFlags::empty(), None::<&str>)
         .map_err(|errno| format!("cannot mount a binfmt_misc (Linux 6.7 or newer is needed): {errno}"))?;
+    if work.every_row {
+        mount(Some(&registry), REGISTRY, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(|errno| format!("cannot mount at {REGISTRY}: {errno}"))?;
+    }
     if contestant.name != NATIVE {
         register(contestant, work, &registry.join("register"))?;
     }
@@ -57,6 +66,7 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
         let (mut command, architecture) = match kind {
             "start" => (Command::new(guest(&directory, name)), name),
             "program" => (program(contestant, &directory, name)?, WORKER_ARCHITECTURE),
+            "ask" => (question(contestant, &directory, name), ""),
             _ => {
                 let mut command = Command::new(shell(&directory));
                 command
@@ -74,10 +84,24 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
         if let Some((_, model)) = models.find(|(name, _)| *name == architecture) {
             command.env("QEMU_CPU", model);
         }
-        let sample = Sample::of(&mut command).map_err(|error| format!("{}: {name}: {error}", contestant.name))?;
+        // `status` ends with 1 if an entry is not one of binfmt-dispatch.
+        let sample = Sample::of(&mut command, i32::from(kind == "ask"))
+            .map_err(|error| format!("{}: {name}: {error}", contestant.name))?;
         writeln!(stdout(), "{sample}")?;
     }
     Ok(())
+}
+
+/// The command, asked `name`.
+fn question(contestant: &Contestant, directory: &Path, name: &str) -> Command {
+    let mut command = Command::new(TOOL);
+    command.arg(name);
+    match name {
+        "status" if contestant.is_direct() => command.arg("--all"),
+        "status" => command.arg("--all").arg("--image").arg(directory.join(contestant.name)),
+        _ => command.arg(guest(directory, WORKER_ARCHITECTURE)),
+    };
+    command
 }
 
 /// One of Debian's programs.
@@ -97,12 +121,12 @@ fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), B
     let file = work.directory.join(contestant.name);
     let mut lines = Vec::new();
     // In a root directory, entries match programs by their contents.
-    for name in work.architectures.iter().filter(|_| work.root.is_none()) {
+    for name in work.architectures.iter().filter(|_| work.root.is_none() && !work.every_row) {
         let interpreter = if direct { PathBuf::from(emulator(row(&table, name)?)?) } else { file.clone() };
         lines.push(format!(":probe-{name}:E::{name}::{}:POF", interpreter.display()));
     }
     let mut generate = Command::new(TOOL);
-    generate.args(["generate", "--format", "register", WORKER_ARCHITECTURE]);
+    generate.args(["generate", "--format", "register"]).args((!work.every_row).then_some(WORKER_ARCHITECTURE));
     if direct {
         generate.arg("--direct");
     } else {

@@ -53,7 +53,8 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     score.tests(locked("test").args(["--workspace", "--no-fail-fast"]), &mut io::stdout())?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
-    let bench = ["--rounds", "10", "--program-rounds", "2", "--work-rounds", "1", "--seconds", "30"];
+    let bench =
+        ["--rounds", "10", "--program-rounds", "2", "--work-rounds", "1", "--question-rounds", "2", "--seconds", "30"];
     score.check("ci/bench", script("ci/bench").args(bench))?;
     println!("{} passed, {} failed, {} skipped", score.passed, score.failed, score.skipped);
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
