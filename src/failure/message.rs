@@ -227,3 +227,43 @@ fn remedy(doing: Doing, error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that the tests of the command cannot bring about at will.
+    #[test]
+    fn rare_situations_have_messages_too() {
+        let error = || io::Error::from_raw_os_error(22);
+        let entry = || "qemu-\x1barm".into();
+        let io = |doing| Failure::io(doing, "/d/f".as_ref(), error());
+        for (failure, message) in [
+            (Failure::Random(error()), "no random number: choose one with --seed: invalid argument"),
+            (Failure::Reported(3), "the helper process exited with 3"),
+            (
+                Failure::AutomountFailed { directory: "/d".into() },
+                "/d: the automounter did not mount binfmt_misc: run `systemctl restart \
+                 proc-sys-fs-binfmt_misc.automount`",
+            ),
+            (Failure::Interrupted, "interrupted: everything is as it was"),
+            (
+                Failure::EntryExists { entry: entry() },
+                "qemu-\\x1barm: was registered by another process meanwhile: see `binfmt-dispatch status`",
+            ),
+            (
+                Failure::LineRefused { line: ":e:".into(), error: error() },
+                "the kernel refused `:e:`: please report this: invalid argument",
+            ),
+            (io(Doing::Make), "/d/f: cannot make: invalid argument"),
+            (io(Doing::Find), "/d/f: cannot find: invalid argument"),
+            (io(Doing::Lock), "/d/f: cannot lock: invalid argument"),
+            (io(Doing::Remove), "/d/f: cannot remove: invalid argument"),
+            (io(Doing::Restore), "/d/f: cannot restore: invalid argument"),
+            (io(Doing::Enter), "/d/f: cannot enter: invalid argument"),
+            (io(Doing::Execute), "/d/f: cannot execute: invalid argument"),
+        ] {
+            assert_eq!(failure.to_string(), message);
+        }
+    }
+}
