@@ -9,10 +9,11 @@ use crate::agreement::is_valid;
 use crate::support::{Namespace, Scratch, dynamic_guest, need, probe};
 
 /// Kinds of files, each in a file of this name.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "native",
     "native-dynamic",
     "aarch64",
+    "appimage",
     "s390x",
     // No entry of these states is for it.
     "riscv64",
@@ -47,6 +48,9 @@ fn furnish() -> Scratch {
         write(name, &probe(name));
     }
     let foreign = probe("aarch64");
+    let mut appimage = foreign.clone();
+    appimage[8..11].copy_from_slice(b"AI\x02");
+    write("appimage", &appimage);
     let mut loader = foreign.clone();
     loader[16] = 3; // ET_DYN
     write("loader", &loader);
@@ -101,6 +105,7 @@ const PLACE_NAMES: [&str; 4] = ["plain", "chroot", "nested", "nosuid"];
 fn agree(states: &[(&str, &str)]) {
     let scratch = furnish();
     let files = KINDS.map(|kind| format!("./{kind}")).join(" ");
+    let files_in_root = KINDS.map(|kind| format!("$here/files/{kind}")).join(" ");
     let mut wrong = Vec::new();
     for (state, commands) in states {
         let mut script = format!("{PLACES}\n{commands}\n");
@@ -110,6 +115,7 @@ fn agree(states: &[(&str, &str)]) {
                 in_{place} $here/tool explain --json {files} >json.{place} 2>errors.{place}\n"
             );
         }
+        script += &format!("(cd files; $here/tool explain --json --root $here/root {files_in_root} >../json.root)\n");
         let seen = Namespace::empty().mapped().run(&scratch, &script);
         for place in PLACE_NAMES {
             let read = |name: &str| fs::read_to_string(scratch.at(&format!("{name}.{place}"))).unwrap();
@@ -134,6 +140,21 @@ fn agree(states: &[(&str, &str)]) {
                 );
             }
         }
+        // Seen from outside, by root: it may read everything, and gains nothing from a set-id bit.
+        let json = fs::read_to_string(scratch.at("json.root")).unwrap();
+        let answers: Vec<Value> = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}\n{seen}"));
+        let codes = fs::read_to_string(scratch.at("codes.chroot")).unwrap();
+        for ((kind, code), answer) in KINDS.iter().zip(codes.lines()).zip(&answers) {
+            is_valid(answer);
+            let expected = code == "0";
+            if !["execute-only", "setuid"].contains(kind) && answer["verdict"]["runs"] != expected {
+                wrong.push(format!(
+                    "--root: {state}, {kind} exits with {code}, and is said to be {}",
+                    answer["verdict"]
+                ));
+            }
+        }
+        assert_eq!(answers.len(), KINDS.len(), "{json}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -145,6 +166,11 @@ fn without_entries_of_ours() {
         ("nothing is registered", ":"),
         ("another's entry", "other F"),
         ("another's entry without F", "other ''"),
+        (
+            "an entry that refuses AppImages",
+            r#"magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+            printf '%s' ":narrow:M::$magic::/usr/bin/qemu-aarch64-static:F" >$REGISTRY/register"#,
+        ),
         ("another's entry, off", "other F; echo 0 >$REGISTRY/other"),
         ("an interpreter is missing", r"printf '%s' ':gone:M:18:\xb7\x00::/no/such:' >$REGISTRY/register"),
         ("an extension", "printf '%s' ':ext:E::ext::/usr/bin/true:' >$REGISTRY/register"),
