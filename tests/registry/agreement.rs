@@ -2,19 +2,15 @@
 
 use std::fmt::Write;
 
-use boon::{Compiler, Schemas};
 use serde_json::Value;
 
+use crate::is_as_documented;
 use crate::support::{Namespace, Scratch, need};
 
 /// Asserts that the answer has the documented form.
 #[track_caller]
 pub fn is_valid(answer: &Value) {
-    let schema: Value = serde_json::from_str(include_str!("../../docs/explain.schema.json")).unwrap();
-    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-    compiler.add_resource("explain", schema).unwrap();
-    let index = compiler.compile("explain", &mut schemas).unwrap();
-    schemas.validate(answer, index).unwrap_or_else(|error| panic!("{error:#}\n{answer:#}"));
+    is_as_documented(include_str!("../../docs/explain.schema.json"), answer);
 }
 
 /// Files that entries of the random registries may match.
