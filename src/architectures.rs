@@ -1,8 +1,10 @@
 //! Which architectures a command is about.
 
+use std::ffi::OsStr;
+
 use dispatch_table::{ArchTable, Architecture};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, show};
 use crate::platform::host;
 
 /// Stands for every architecture.
@@ -59,6 +61,12 @@ fn unknown(table: &ArchTable, names: &[&str]) -> Failure {
     let owned = |name: &&str| (*name).to_owned();
     let names = names.iter().map(|name| (owned(name), table.similar(name).iter().map(owned).collect()));
     Failure::UnknownArchitectures(names.collect())
+}
+
+/// Who has disabled `architecture`, for a column of emulators; empty if nobody has.
+pub fn disabled(architecture: &Architecture) -> String {
+    let by = architecture.disabled.as_ref().map(|by| format!("disabled by {}", show(OsStr::new(by))));
+    by.unwrap_or_default()
 }
 
 /// The architectures that are foreign to this host: those of an image for which none is named.

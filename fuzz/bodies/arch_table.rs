@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use dispatch_core::table::Identity;
+use dispatch_core::table::{Identity, Strategy};
 use dispatch_core::{Rule, Table};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, Error, TableFault};
 
@@ -50,7 +50,8 @@ fn check(table: Result<ArchTable, Error>) -> bool {
         let row = row.expect("it has just been written");
         assert_eq!(row.name.to_str(), Ok(architecture.name.as_str()));
         assert_eq!((row.class, row.data, row.argv0), (architecture.class, architecture.data, architecture.argv0));
-        assert_eq!((row.osabi, row.strategy), (&architecture.osabi[..], architecture.strategy));
+        let strategy = architecture.disabled.as_ref().map_or(architecture.strategy, |_| Strategy::Disabled);
+        assert_eq!((row.osabi, row.strategy), (&architecture.osabi[..], strategy));
         assert!(row.machines().map(|machine| machine.0).eq(architecture.machine.iter().map(|machine| machine.number)));
         let texts = |list: dispatch_core::bytes::Strings<'_>| {
             list.iter().map(|text| text.to_str().expect("JSON is UTF-8").to_owned()).collect::<Vec<_>>()
@@ -66,8 +67,11 @@ fn check(table: Result<ArchTable, Error>) -> bool {
             assert!(texts(fitted.cpus).iter().eq(tuned.cpu.into_iter().chain(tuned.larger_cpu)));
             assert_eq!(fitted.lacks, tuned.lacks);
         }
-        assert_eq!(texts(row.sysroots), architecture.sysroots);
-        assert!(texts(row.paths).iter().map(String::as_str).eq(architecture.emulator_paths()));
+        assert_eq!(texts(row.sysroots), architecture.library_places());
+        match &architecture.disabled {
+            Some(by) => assert_eq!(texts(row.paths), [by.as_str()]),
+            None => assert!(texts(row.paths).iter().map(String::as_str).eq(architecture.emulator_paths())),
+        }
         let settings = architecture.environment.iter().map(|(name, value)| format!("{name}={value}"));
         assert!(texts(row.environment).into_iter().eq(settings));
         assert!(table.find(&architecture.name).is_some_and(|found| found.name == architecture.name));

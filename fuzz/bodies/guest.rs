@@ -8,8 +8,8 @@ use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
 use dispatch_core::emulator_file::{HEAD, Host};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
-use dispatch_core::pipeline::{self, Emulator, Process, START, World, find_emulator, identify};
-use dispatch_core::plan::Cpu;
+use dispatch_core::pipeline::{self, Emulator, PART, Process, START, World, find_emulator, find_sysroot, identify};
+use dispatch_core::plan::{Cpu, ENOENT};
 use dispatch_core::table::Identity;
 use dispatch_core::{Guest, Refusal, Row, Rule, Table};
 use dispatch_table::{ArchTable, Asked, Assignment};
@@ -74,10 +74,13 @@ fn plan(bytes: &[u8], table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
     let invocation = Invocation { path: 1, argv0: 2 };
     let process = Process { secure, host: HOST, page: 4096 };
     let (image, mut start, mut head) = (Image::without_programs(table), [0; START], [0; HEAD]);
+    let mut part = [0; PART];
     let planned = identify(&mut files, File::Guest, &mut start).and_then(|guest| {
         let mut row = table.choose(&guest.guest)?;
         let emulator = find_emulator(&mut files, &image, &mut row, process, &mut head)?;
-        Ok((pipeline::plan(&mut files, &guest, &row, &emulator, process, invocation), emulator))
+        let sysroot = find_sysroot(&mut files, &guest, &row, process, &mut part)?;
+        assert!(!secure || sysroot.is_none());
+        Ok((pipeline::plan(&mut files, &guest, &row, &emulator, process, invocation, sysroot), emulator))
     });
     match planned {
         Ok((plan, emulator)) => {
@@ -126,8 +129,8 @@ impl World for Disk<'_> {
         Ok(identity())
     }
 
-    fn exists(&mut self, root: &CStr, _: &CStr) -> bool {
-        !root.is_empty()
+    fn look_for(&mut self, root: &CStr, _: &CStr) -> Result<(), i32> {
+        if root.is_empty() { Err(ENOENT) } else { Ok(()) }
     }
 
     fn env_is_set(&mut self, _: &[u8]) -> bool {

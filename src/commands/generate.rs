@@ -53,7 +53,7 @@ pub struct Args {
 ///
 /// # Errors
 /// [`Failure::UnknownArchitectures`] (after the entries of the known ones, unless files are written),
-/// [`Failure::BadLine`], [`Failure::Native`], [`Failure::CapturesPrograms`],
+/// [`Failure::BadLine`], [`Failure::Native`], [`Failure::CapturesPrograms`], [`Failure::Disabled`],
 /// [`Failure::NoEmulator`], [`Failure::NoneInstalled`], [`Failure::NotInFormat`], [`Failure::Io`]
 /// and [`Failure::Output`].
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
@@ -69,7 +69,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         None => {
             let foreign = table.architectures().iter().filter(|row| !row.native_on.contains(&host.name));
             // A line with F whose emulator is missing would make systemd-binfmt fail.
-            foreign.filter(|row| !args.direct || args.all || host::emulator(row).is_some()).collect()
+            let has_emulator = |row: &Architecture| args.all || host::emulator(row).is_some();
+            foreign.filter(|row| !args.direct || row.disabled.is_none() && has_emulator(row)).collect()
         }
     };
     if rows.is_empty() && args.direct {
@@ -121,6 +122,10 @@ fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
 /// The emulator for an entry that names it: the first installed one, or else with `all` the table's
 /// first.
 fn emulator(row: &Architecture, all: bool) -> Result<&Path, Failure> {
+    // The emulator itself knows nothing of that, and would run the programs.
+    if let Some(by) = &row.disabled {
+        return Err(Failure::Disabled { architecture: row.name.clone(), by: by.clone() });
+    }
     let path = host::emulator(row).or_else(|| row.emulator_paths().next().map(Path::new).filter(|_| all));
     let tried = || row.emulator_paths().map(str::to_owned).collect();
     path.ok_or_else(|| Failure::NoEmulator { architecture: row.name.clone(), from: Vec::new(), tried: tried() })

@@ -42,6 +42,8 @@ struct Row<'a> {
     /// Whether an emulator is embedded in the image that this command runs from.
     embedded: bool,
     may_be_native: bool,
+    /// Who has disabled it.
+    disabled_by: Option<&'a str>,
     notes: &'a str,
 }
 
@@ -71,6 +73,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
             emulator: host::emulator(row).and_then(Path::to_str),
             embedded: embedded.contains(&row.name),
             may_be_native: host::may_be_native(row),
+            disabled_by: row.disabled.as_deref(),
             notes: &row.notes,
         })
         .collect();
@@ -79,9 +82,11 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         return unknown.map_or(Ok(0), Err);
     }
     let mut text = Columns::new(&["NAME", "KIND", "EMULATOR", "ALSO CALLED"]);
-    for row in &listed {
+    for (row, architecture) in listed.iter().zip(rows) {
+        let disabled = architectures::disabled(architecture);
         let emulator = match (row.emulator, row.may_be_native) {
             _ if row.name == host::row().name => "not needed: this machine",
+            _ if !disabled.is_empty() => &disabled,
             _ if row.embedded => "embedded in the image",
             (Some(path), _) => path,
             (None, true) => "none (may be native here)",

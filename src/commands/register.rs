@@ -94,9 +94,11 @@ fn conclude(
             Outcome::Ok => Cell::new("ok", GOOD),
             Outcome::Registered => Cell::new("registered", GOOD),
             Outcome::Kept => Cell::new("already registered", GOOD),
+            Outcome::Disabled => Cell::from("disabled"),
             Outcome::Failed => Cell::new("failed", BAD),
         };
         let emulator = match host::installed(item.architecture) {
+            _ if item.architecture.disabled.is_some() => architectures::disabled(item.architecture),
             _ if interpreter.holds(item.architecture) => "embedded in the image".to_owned(),
             emulator => emulator.map(|path| path.display().to_string()).unwrap_or_default(),
         };

@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::message::Text;
-use dispatch_core::pipeline::{Emulator, GuestFile, Head, Process, START, find_emulator, identify, plan};
+use dispatch_core::pipeline::{
+    Emulator, GuestFile, Head, PART, Process, START, find_emulator, find_sysroot, identify, plan,
+};
 use dispatch_core::plan::{Argument, Cpu, Plan};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_core::table::Row;
@@ -169,10 +171,16 @@ fn emulate<'i>(
     let view = image.view()?;
     let mut head: Head = [0; emulator_file::HEAD];
     let emulator = find_emulator(disk, &view, &mut row, process, &mut head).map_err(refused)?;
+    let mut part = [0; PART];
+    let sysroot = match find_sysroot(disk, guest, &row, process, &mut part) {
+        // The options may say where the dynamic linker is.
+        Err(_) if changes.any() => None,
+        found => found.map_err(refused)?,
+    };
     let options = changes.options(row.options);
-    let sysroot = changes.sysroot.as_ref().map(|directory| c_string(directory.as_os_str()));
-    let plan = plan(disk, guest, &row, &emulator, process, invocation).by_exec();
-    let plan = changes.apply(plan, &options, sysroot.as_deref());
+    let given = changes.sysroot.as_ref().map(|directory| c_string(directory.as_os_str()));
+    let plan = plan(disk, guest, &row, &emulator, process, invocation, sysroot).by_exec();
+    let plan = changes.apply(plan, &options, given.as_deref());
 
     let owned = |argument: Argument<'_, &[u8]>| match argument {
         Argument::Added(string) => string.to_owned(),

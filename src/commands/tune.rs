@@ -161,6 +161,9 @@ impl Args {
     }
 
     fn emulator(&self, architecture: &Architecture) -> Result<PathBuf, Failure> {
+        if let Some(by) = &architecture.disabled {
+            return Err(Failure::Disabled { architecture: architecture.name.clone(), by: by.clone() });
+        }
         let missing = |tried| Failure::NoEmulator {
             architecture: architecture.name.clone(),
             from: self.emulator.iter().cloned().collect(),

@@ -34,6 +34,9 @@ impl fmt::Display for Failure {
             Failure::Native { architecture } => {
                 write!(f, "{architecture}: not registered, as this machine runs such programs natively: leave it out")
             }
+            Failure::Disabled { architecture, by } => {
+                write!(f, "{architecture}: is disabled by {}: change that, or leave it out", show(OsStr::new(by)))
+            }
             Failure::NoEmulator { architecture, from, tried } if !from.is_empty() => {
                 let (from, tried) = (shown(from), tried.join(", "));
                 write!(f, "{from}: contains no emulator for {architecture} ({tried}): name another directory")

@@ -103,6 +103,13 @@ pub enum Failure {
         /// The architecture.
         architecture: String,
     },
+    /// The table disables the architecture.
+    Disabled {
+        /// The architecture.
+        architecture: String,
+        /// Who has disabled it: as a rule, a file.
+        by: String,
+    },
     /// None of an architecture's emulators is installed.
     NoEmulator {
         /// The architecture.

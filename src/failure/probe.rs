@@ -6,6 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use dispatch_core::refusal::EXIT_CANNOT_RUN;
+
 use super::{MEMFD_SETTING, text};
 
 /// Why a probe did not run. Displayed after "the probe".
@@ -24,6 +26,13 @@ pub enum ProbeFault {
     },
     /// It did not end by itself within this time.
     Hung(Duration),
+}
+
+impl ProbeFault {
+    /// Whether it ended as a program does that binfmt-dispatch refuses.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ProbeFault::Ended { status, .. } if status.code() == Some(EXIT_CANNOT_RUN.into()))
+    }
 }
 
 impl fmt::Display for ProbeFault {

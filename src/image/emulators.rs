@@ -120,7 +120,7 @@ impl EmulatorPlace {
     }
 }
 
-/// The emulators of `rows`, from the places given. If none is given: from where the table says they
+/// The emulators of those of `rows` that are not disabled, from the places given. If none is given: from where the table says they
 /// are installed, which may be newer, or else from `own`, the image that this command runs from. If
 /// there are several for one architecture, the first one runs.
 ///
@@ -159,6 +159,7 @@ pub fn find<'t>(
         sources.extend(embedded);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
+    sources.retain(|source: &Source<'_>| source.architecture.disabled.is_none());
     for source in &sources {
         log::info!("{}: emulator {}", source.architecture.name, source.shown());
     }

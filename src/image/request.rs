@@ -104,7 +104,7 @@ impl Contents {
         let own = own().map(Rc::new);
         let sources = emulators::find(table, &rows, &from, own.as_ref())?;
         let found = |name: &str| sources.iter().any(|source| source.architecture.name == name);
-        if let Some(missing) = named.iter().flatten().find(|architecture| !found(&architecture.name)) {
+        if let Some(missing) = named.iter().flatten().find(|row| row.disabled.is_none() && !found(&row.name)) {
             let tried = if from.is_empty() {
                 missing.emulator_paths().map(str::to_owned).collect()
             } else {
@@ -113,9 +113,11 @@ impl Contents {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
-        // An emulator that is always executed cannot be used from the image.
-        let by_path = rows.iter().any(|row| row.strategy == Strategy::Exec && host::emulator(row).is_some());
-        if sources.is_empty() && !by_path {
+        // An emulator that is always executed cannot be used from the image, and a row that is
+        // disabled uses none.
+        let by_path = |row: &Architecture| row.strategy == Strategy::Exec && host::emulator(row).is_some();
+        let without = rows.iter().any(|row| by_path(row) || named.is_some() && row.disabled.is_some());
+        if sources.is_empty() && !without {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulators { from });
         }

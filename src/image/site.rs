@@ -52,5 +52,10 @@ pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
     let json =
         std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
     log::info!("{}: rows for the table", show(path.as_os_str()));
-    table.merge(&json).map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
+    // Messages name the file, so it is found from any directory.
+    let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = show(file.as_os_str()).to_string();
+    table
+        .merge_file(&json, Some(&named))
+        .map_err(|error| Failure::BadTable { path: path.to_owned(), error: Box::new(error) })
 }

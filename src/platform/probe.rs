@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dispatch_core::NAME;
+use dispatch_core::refusal::MORE;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::MFdFlags;
@@ -171,8 +172,9 @@ fn proof(end: Result<(ExitStatus, String), ProbeFault>) -> Result<(), ProbeFault
     if status.success() {
         return Ok(());
     }
-    // The name of this program in front is removed.
-    let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line).to_owned();
+    // The name of this program in front is removed, and the command that says more about the probe.
+    let said = line.strip_prefix(NAME).and_then(|line| line.strip_prefix(": ")).unwrap_or(&line);
+    let said = said.split(MORE).next().unwrap_or_default().to_owned();
     Err(ProbeFault::Ended { status, said })
 }
 

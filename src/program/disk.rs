@@ -78,12 +78,13 @@ impl World for Disk {
         self.files[file].metadata().map(|metadata| identity(&metadata)).map_err(|error| errno(&error))
     }
 
-    fn exists(&mut self, root: &CStr, name: &CStr) -> bool {
+    fn look_for(&mut self, root: &CStr, name: &CStr) -> Result<(), i32> {
         let mut joined = root.to_bytes().to_vec();
         joined.extend(name.to_bytes());
-        let exists = Path::new(OsStr::from_bytes(&joined)).exists();
-        log::info!("{}: the dynamic linker, {}", Text(&joined), if exists { "there" } else { "not there" });
-        exists
+        let found = Path::new(OsStr::from_bytes(&joined)).metadata();
+        let outcome = found.as_ref().map_or_else(text, |_| "there".to_owned());
+        log::info!("{}: the dynamic linker: {outcome}", Text(&joined));
+        found.map(|_| ()).map_err(|error| errno(&error))
     }
 
     fn env_is_set(&mut self, name: &[u8]) -> bool {

@@ -79,6 +79,8 @@ pub enum Outcome {
     Registered,
     /// It was registered before.
     Kept,
+    /// It is registered now, and its programs are refused, because the table disables it.
+    Disabled,
     /// Its probe did not run.
     Failed,
 }
@@ -295,6 +297,7 @@ impl Item<'_> {
         Ok(match ended {
             Ok(()) if kept => Outcome::Kept,
             Ok(()) => Outcome::Ok,
+            Err(fault) if self.architecture.disabled.is_some() && fault.is_refusal() => Outcome::Disabled,
             Err(fault) => {
                 faults.push(Failure::ProbeFailed { architecture: self.architecture.name.clone(), fault, kept });
                 Outcome::Failed

@@ -78,7 +78,8 @@ pub enum Skipped {
 }
 
 /// Chooses the `named` architectures, or every one that is not `native` and has an emulator,
-/// embedded or installed. The lines register `interpreter`, and none of them matches this machine's
+/// embedded or installed. One that is disabled needs none: with an entry, its programs end with the
+/// interpreter's refusal instead of in an emulator of other software. The lines register `interpreter`, and none of them matches this machine's
 /// own programs.
 pub fn select<'t>(
     table: &'t ArchTable,
@@ -91,6 +92,9 @@ pub fn select<'t>(
     let every: Vec<&Architecture> = table.architectures().iter().collect();
     for &architecture in named.unwrap_or(&every) {
         let has_emulator = || {
+            if architecture.disabled.is_some() {
+                return true;
+            }
             if interpreter.holds(architecture) {
                 log::info!("{}: emulator embedded in the image", architecture.name);
                 return true;

@@ -34,6 +34,7 @@ fn json_has_this_form() {
     let expected = json!([{
         "name": "aarch64", "aliases": ["arm64", "arm64/v8"], "class": "64-bit", "data": "little-endian",
         "machines": [183], "entries": ["qemu-aarch64"], "emulator": "/bin/cat", "embedded": false, "may_be_native": false,
+        "disabled_by": null,
         "notes": "a note",
     }]);
     assert!(run.succeeded().json() == expected, "expected:\n{expected:#}\n{run}");

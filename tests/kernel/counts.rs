@@ -3,7 +3,7 @@
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Row, Scratch, build, kernel_since, need};
+use crate::support::{Kind, Namespace, Row, Scratch, build, dynamic_guest, kernel_since, need, probe};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -31,7 +31,7 @@ pub fn release_asked() -> usize {
 fn few_system_calls_lead_to_the_emulator() {
     need!(Namespace, Compiler, Strace);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
-        let calls = calls(kind, json!([]));
+        let calls = calls(kind, json!([]), &probe("aarch64"));
         let least = SYSTEM_CALLS + release_asked();
         let expected = least..=least + if kind == Kind::Aligned { ALIGNING } else { 0 };
         assert!(expected.contains(&calls.len()), "{} system calls: {calls:?}", calls.len());
@@ -41,16 +41,31 @@ fn few_system_calls_lead_to_the_emulator() {
 #[test]
 fn the_version_of_an_emulator_by_its_path_costs_none() {
     need!(Namespace, Compiler, Strace);
-    assert_eq!(calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}])), calls(Kind::Pie, json!([])));
+    let probe = probe("aarch64");
+    assert_eq!(
+        calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}]), &probe),
+        calls(Kind::Pie, json!([]), &probe)
+    );
+}
+
+#[test]
+fn a_dynamic_linker_that_is_there_costs_one() {
+    need!(Namespace, Compiler, Strace);
+    let mut fixed = calls(Kind::Pie, json!([]), &probe("aarch64"));
+    let mut dynamic = calls(Kind::Pie, json!([]), &dynamic_guest(probe("aarch64"), "/bin/sh"));
+    fixed.push("faccessat".to_owned());
+    fixed.sort();
+    dynamic.sort();
+    assert_eq!(dynamic, fixed);
 }
 
 /// The names of the interpreter's system calls with an emulator that is opened by its path, and
 /// with these `versions` in its row.
 #[track_caller]
-fn calls(kind: Kind, versions: serde_json::Value) -> Vec<String> {
+fn calls(kind: Kind, versions: serde_json::Value, guest: &[u8]) -> Vec<String> {
     let scratch = Scratch::new();
     scratch.write("emulator-7.2.22", build(kind));
-    scratch.probe("guest", "aarch64");
+    scratch.write("guest", guest);
     let row = Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", versions.clone());
     let namespace = Namespace::with_table(&scratch, &row.table());
     let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";

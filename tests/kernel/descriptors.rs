@@ -50,7 +50,7 @@ fn a_full_descriptor_table_is_refused_in_words() {
     let namespace = Namespace::with_table(&scratch, &row.table());
     let line =
         format!("./guest: cannot open the emulator {emulator}: too many open files: raise the limit (ulimit -n)");
-    namespace.run(&scratch, "ulimit -n 4; ./guest").refused(126, &line);
+    namespace.run(&scratch, "ulimit -n 4; ./guest").not_started(126, &line);
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn a_fixed_program_whose_addresses_are_taken_is_refused() {
     let from = format!("aarch64={}", scratch.at("emulator"));
     let namespace = Namespace::with_image(&scratch, &["--from", &from]);
     let line = "./guest: cannot map the emulator emulator: its addresses are taken: use a position-independent one";
-    namespace.run(&scratch, "setarch -R ./guest").refused(126, line);
+    namespace.run(&scratch, "setarch -R ./guest").not_started(126, line);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn too_little_address_space_is_said() {
         // Enough for the kernel to map the image, but not enough for the emulator besides.
         let image = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024;
         let line = out_of_memory(&guest);
-        namespace.run(&scratch, &format!("ulimit -v {}; exec {guest}", image + 2500)).refused(126, &line);
+        namespace.run(&scratch, &format!("ulimit -v {}; exec {guest}", image + 2500)).not_started(126, &line);
         whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -v {}; exec ./guest", image + 30_000))));
     }
 }
@@ -251,7 +251,7 @@ fn what_is_only_read_is_not_counted_as_memory_in_use() {
         // RLIMIT_DATA counts what vm.overcommit_memory=2 does: private mappings that are writable.
         whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -d {}; exec ./guest", limit / 1024))));
         let too_little = format!("ulimit -d {}; exec ./guest", written / 2 / 1024);
-        namespace.run(&scratch, &too_little).refused(126, &out_of_memory(&scratch.at("guest")));
+        namespace.run(&scratch, &too_little).not_started(126, &out_of_memory(&scratch.at("guest")));
     }
 }
 
@@ -266,7 +266,7 @@ fn a_kernel_without_memory_is_said() {
         namespace.run(&scratch, &script)
     };
     for (call, which) in [("mmap", "1+"), ("mremap", "1"), ("mprotect", "1"), ("mprotect", "2"), ("mprotect", "3")] {
-        without(call, which).refused(126, &out_of_memory("./guest"));
+        without(call, which).not_started(126, &out_of_memory("./guest"));
     }
     // The reservation around it fails first, and then its own.
     for which in ["1", "1..2"] {

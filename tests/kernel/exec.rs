@@ -74,7 +74,7 @@ fn an_execute_only_program_is_refused_and_not_leaked() {
         "./guest: the emulator {emulator} has to open the program by its path, and cannot: \
          make the program readable, or use a static emulator"
     );
-    namespace.run(&scratch, script).refused(126, &line);
+    namespace.run(&scratch, script).not_started(126, &line);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_emulator_that_is_no_program_is_refused() {
     let emulator = scratch.at("emulator");
     for (damage, text) in [("chmod -x emulator", "permission denied"), ("echo >emulator", "exec format error")] {
         let seen = namespace.run(&scratch, &format!("{damage}; ./guest"));
-        seen.refused(126, &format!("./guest: cannot execute the emulator {emulator}: {text}: check it with ls -l"));
+        seen.not_started(126, &format!("./guest: cannot execute the emulator {emulator}: {text}: check it with ls -l"));
         scratch.write("emulator", build(Kind::Dynamic));
     }
 }

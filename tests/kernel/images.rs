@@ -30,7 +30,7 @@ fn image(scratch: &Scratch) -> (Elf, usize) {
 fn refused(scratch: &Scratch, file: impl AsRef<[u8]>, problem: &str) {
     scratch.write("damaged", file);
     let line = format!("./guest: the image {problem}: write it again with binfmt-dispatch image");
-    namespace(scratch, "damaged").run(scratch, "./guest").refused(125, &line);
+    namespace(scratch, "damaged").run(scratch, "./guest").not_started(125, &line);
 }
 
 fn namespace(scratch: &Scratch, image: &str) -> Namespace {

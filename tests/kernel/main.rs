@@ -17,6 +17,8 @@ mod at_secure;
 mod counts;
 // The descriptors that an emulator finds.
 mod descriptors;
+// Architectures that the table disables.
+mod disabled;
 // Emulators that have to be executed.
 mod exec;
 // The interpreter's system calls, made to fail.

@@ -32,7 +32,7 @@ fn damaged_headers_that_the_kernel_lets_through() {
         (Elf(probe("mips").0[..51].to_vec()), "ELF header cut short at 51 of 52 bytes"),
     ] {
         scratch.write("guest", guest.0);
-        Namespace::ours().run(&scratch, "./guest").refused(126, &format!("./guest: {problem}: {remedy}"));
+        Namespace::ours().run(&scratch, "./guest").not_started(126, &format!("./guest: {problem}: {remedy}"));
     }
 }
 
@@ -61,7 +61,7 @@ fn names_are_shown_without_harm() {
     let shown = r"./\x1b[31mred\x0a\x7f\xff\xc2\x9bgrün";
     let namespace = Namespace::ours();
     let script = format!("mv guest ./{}; {name}", name.split_once("./").unwrap().1);
-    namespace.run(&scratch, &script).refused(126, &format!("{shown}: {problem}"));
+    namespace.run(&scratch, &script).not_started(126, &format!("{shown}: {problem}"));
 
     scratch.clear();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
@@ -70,7 +70,7 @@ fn names_are_shown_without_harm() {
         mkdir -p $path; mv guest $path; $path/guest";
     let path = format!("{}/guest", format!("/{}", "n".repeat(250)).repeat(15));
     let end = &path[path.len() - 512..];
-    namespace.run(&scratch, script).refused(126, &format!("...{end}: {problem}"));
+    namespace.run(&scratch, script).not_started(126, &format!("...{end}: {problem}"));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_missing_emulator() {
     for emulator in [scratch.at("nothing"), scratch.at("guest/emulator")] {
         let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &emulator).table());
         let line = format!("./guest: no emulator for aarch64 at {emulator} {remedy}");
-        namespace.run(&scratch, "./guest").refused(127, &line);
+        namespace.run(&scratch, "./guest").not_started(127, &line);
     }
 }
 
@@ -154,7 +154,7 @@ fn a_damaged_emulator() {
         let path = scratch.at("emulator");
         let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
         let line = format!("./guest: the emulator {path} {problem}: reinstall it");
-        namespace.run(&scratch, "./guest").refused(126, &line);
+        namespace.run(&scratch, "./guest").not_started(126, &line);
     }
 }
 
@@ -169,7 +169,7 @@ fn an_emulator_for_another_host() {
         let path = guest.busybox.to_str().unwrap().to_owned();
         let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
         let line = format!("./guest: the emulator {path} is for another host (ELF machine {machine}): reinstall it");
-        namespace.run(&scratch, "./guest").refused(126, &line);
+        namespace.run(&scratch, "./guest").not_started(126, &line);
     }
 }
 
@@ -183,8 +183,8 @@ fn an_emulator_that_is_no_readable_file() {
     let line = |text: &str| format!("./guest: {text}");
     namespace
         .run(&scratch, "mkdir emulator; ./guest")
-        .refused(126, &line(&format!("cannot read the emulator {path}: is a directory: check it with ls -l")));
-    namespace.run(&scratch, "rmdir emulator; ln -s emulator emulator; ./guest").refused(
+        .not_started(126, &line(&format!("cannot read the emulator {path}: is a directory: check it with ls -l")));
+    namespace.run(&scratch, "rmdir emulator; ln -s emulator emulator; ./guest").not_started(
         126,
         &line(&format!("cannot open the emulator {path}: too many levels of symbolic links: check it with ls -l")),
     );
@@ -193,7 +193,7 @@ fn an_emulator_that_is_no_readable_file() {
     scratch.mode("emulator", 0o700);
     namespace
         .run(&scratch, "exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest")
-        .refused(126, &line(&format!("cannot open the emulator {path}: permission denied: check it with ls -l")));
+        .not_started(126, &line(&format!("cannot open the emulator {path}: permission denied: check it with ls -l")));
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn too_little_address_space() {
     let limit = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024 + 600;
     for kind in [Kind::Pie, Kind::Fixed] {
         scratch.write("emulator", build(kind));
-        namespace.run(&scratch, &format!("ulimit -v {limit}; exec ./guest")).refused(126, &line);
+        namespace.run(&scratch, &format!("ulimit -v {limit}; exec ./guest")).not_started(126, &line);
     }
 }
 
@@ -235,5 +235,5 @@ fn addresses_that_are_taken() {
     scratch.write("emulator", moved.with(E_ENTRY, &entry.to_le_bytes()).0);
     let line =
         format!("./guest: cannot map the emulator {path}: its addresses are taken: use a position-independent one");
-    namespace.run(&scratch, script).refused(126, &line);
+    namespace.run(&scratch, script).not_started(126, &line);
 }

@@ -3,7 +3,7 @@
 use dispatch_table::ArchTable;
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, build, dynamic_guest, need};
+use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, TOOL, build, dynamic_guest, need};
 
 /// The path of the guest's dynamic linker; it never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
@@ -29,7 +29,8 @@ fn chosen(scratch: &Scratch, script: &str, sysroot: Option<&str>) {
     let report = Report::of(&run(scratch, script));
     let argv = report.all("argv");
     let found = (argv[1] == "-L").then(|| argv[2].as_str());
-    assert_eq!(found, sysroot.map(|name| scratch.at(name)).as_deref(), "{argv:?}");
+    let at = |name: &str| if name == "." { name.to_owned() } else { scratch.at(name) };
+    assert_eq!(found, sysroot.map(at).as_deref(), "{argv:?}");
 }
 
 #[test]
@@ -39,7 +40,79 @@ fn the_first_that_has_the_dynamic_linker_is_named() {
     scratch.write("guest", guest(LINKER));
     chosen(&scratch, "./guest", Some("first"));
     chosen(&scratch, "rm -r first; ./guest", Some("second"));
-    chosen(&scratch, "rm -r first second; ./guest", None);
+}
+
+/// What the interpreter and `run` say of the guest with [`LINKER`].
+const MISSING: &str = "./guest: its dynamic linker /nonexistent/ld-aarch64.so.1 cannot be found: \
+                       install the C library of its architecture";
+
+#[test]
+fn a_dynamic_linker_that_is_nowhere_is_said() {
+    need!(Namespace, Compiler);
+    let scratch = Scratch::new();
+    scratch.write("guest", guest(LINKER));
+    run(&scratch, "rm -r first second; ./guest").not_started(126, MISSING);
+    run(&scratch, &format!("rm -r first second; {TOOL} --table table.json run ./guest")).refused(126, MISSING);
+    // Whoever tells the emulator where to look is not contradicted.
+    let option = format!("rm -r first second; {TOOL} --table table.json run");
+    chosen(&scratch, &format!("{option} -L . ./guest"), Some("."));
+    chosen(&scratch, &format!("{option} --emulator-option -x ./guest"), None);
+    chosen(&scratch, "rm -r first second; QEMU_LD_PREFIX=/ ./guest", None);
+    // A place that cannot be looked at may have it.
+    chosen(&scratch, "rm -r first second; ln -s first first; ./guest", None);
+}
+
+#[test]
+fn emulators_that_look_elsewhere_are_started() {
+    need!(Namespace, Compiler);
+    for (field, value) in
+        [("argv0", json!("none")), ("options", json!(["-L", "/"])), ("environment", json!({"QEMU_LD_PREFIX": "/"}))]
+    {
+        let scratch = Scratch::new();
+        scratch.write("emulator", build(Kind::Pie));
+        scratch.write("guest", guest(LINKER));
+        let row = Row::new("aarch64", &scratch.at("emulator")).with(field, value);
+        Report::of(&Namespace::with_table(&scratch, &row.table()).run(&scratch, "./guest"));
+    }
+}
+
+#[test]
+fn where_qemu_looks_by_itself_it_is_found() {
+    need!(Namespace, Compiler);
+    let scratch = Scratch::new();
+    scratch.write("guest", guest(LINKER));
+    for directory in ["/etc/qemu-binfmt/aarch64", "/etc/qemu-binfmt/arm"] {
+        scratch.write(format!(".{directory}{LINKER}"), "");
+        let seen = run(&scratch, "rm -r first second; mount --bind etc /etc || exit 1; ./guest");
+        if directory.ends_with("/arm") {
+            seen.not_started(126, MISSING);
+        } else {
+            assert_eq!(Report::of(&seen).all("argv")[1..3], ["-L", directory], "{seen}");
+        }
+        std::fs::remove_dir_all(scratch.at("etc")).unwrap();
+    }
+}
+
+#[test]
+fn qemu_itself_ends_with_255() {
+    need!(Namespace, Qemu);
+    let scratch = Scratch::new();
+    scratch.write("guest", guest(LINKER));
+    let direct = Namespace::direct().run(&scratch, "./guest");
+    assert!(direct.code() == 255 && direct.err().contains(&format!("Could not open '{LINKER}'")), "{direct}");
+    Namespace::ours().run(&scratch, "./guest").not_started(126, MISSING);
+    Namespace::full().run(&scratch, "./guest").not_started(126, MISSING);
+}
+
+#[test]
+fn of_a_privileged_program_the_emulator_says_it() {
+    need!(Namespace, Compiler, Root);
+    let scratch = Scratch::new();
+    scratch.write("emulator", build(Kind::Pie));
+    scratch.write("guest", guest(LINKER));
+    let namespace = Namespace::embedding(&scratch, &[]).flags("POCF").mapped();
+    let script = "chmod 4755 guest; exec setpriv --reuid 1000 --regid 1000 --clear-groups ./guest";
+    Report::of(&namespace.run(&scratch, script)).is("aux.23", "1");
 }
 
 #[test]

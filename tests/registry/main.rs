@@ -9,6 +9,8 @@ mod alpha;
 
 // Which entry gets a file.
 mod agreement;
+// Architectures that the table disables.
+mod disabled;
 // From an empty registry to the image's entries and back.
 mod entries;
 // Whether a file runs.

@@ -57,7 +57,7 @@ fn an_image_without_the_emulator_takes_none_from_there() {
     let line = "/victim: this start is privileged (set-ID, capabilities, or differing real and effective \
                 IDs), and the emulator for aarch64 is not embedded in the image: register without flag C, or drop \
                 the privileges first";
-    jail(&lab, &["/usr/bin/qemu-aarch64"]).refused(126, line);
+    jail(&lab, &["/usr/bin/qemu-aarch64"]).not_started(126, line);
 }
 
 #[test]

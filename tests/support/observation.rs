@@ -152,6 +152,14 @@ impl Observation {
         self
     }
 
+    /// The same for a program that the kernel started, and the interpreter refused. `line` begins
+    /// with the program's name; at its end the interpreter names the command that says more.
+    #[track_caller]
+    pub fn not_started(&self, code: i32, line: &str) -> &Self {
+        let name = line.split(": ").next().filter(|name| !name.starts_with("...")).unwrap_or("FILE");
+        self.refused(code, &format!("{line}; more: binfmt-dispatch --explain {name}"))
+    }
+
     /// Asserts that this result equals the other one.
     #[track_caller]
     pub fn agrees_with(&self, other: &Observation) {

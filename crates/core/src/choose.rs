@@ -1,7 +1,7 @@
 //! Chooses the architecture whose emulator runs the guest, or says why there is none.
 
 use crate::elf::Header;
-use crate::table::{Corrupt, Row, Table};
+use crate::table::{Row, Table};
 use crate::{Guest, Refusal};
 
 impl<'a> Table<'a> {
@@ -13,33 +13,33 @@ impl<'a> Table<'a> {
     #[inline(never)]
     pub fn choose(&self, guest: &Guest) -> Result<Row<'a>, Refusal<'a>> {
         let header = guest.header;
+        // For the message, if no row accepts it: the nearest one.
+        let mut refusal = Refusal::UnknownMachine(header.machine);
+        let mut nearest = None;
         for row in self.rows() {
             let row = row?;
             if row.accepts(guest) {
                 return Ok(row);
             }
-        }
-        // No row accepts it: find the nearest one, for the message.
-        let mut refusal = Refusal::UnknownMachine(header.machine);
-        let mut nearest = None;
-        for row in self.rows() {
-            let row = row?;
             if !row.machines().any(|machine| machine == header.machine) {
                 continue;
             }
-            if row.accepts(&Guest { header: Header { osabi: *row.osabi.first().ok_or(Corrupt)?, ..header } }) {
-                return Err(Refusal::ForeignSystem { osabi: header.osabi });
-            }
+            let Some(&osabi) = row.osabi.first() else { continue };
+            let foreign = row.accepts(&Guest { header: Header { osabi, ..header } });
             // The first row with this machine is its usual one; the byte order and the class decide
-            // among the rest.
-            let near = Some((row.data == header.data, row.class == header.class));
+            // among the rest, unless only the operating system differs.
+            let near = Some((foreign, row.data == header.data, row.class == header.class));
             if near > nearest {
                 nearest = near;
-                refusal = Refusal::UnknownVariant {
-                    machine: row.name,
-                    class: header.class,
-                    data: header.data,
-                    flags: header.flags,
+                refusal = if foreign {
+                    Refusal::ForeignSystem { osabi: header.osabi }
+                } else {
+                    Refusal::UnknownVariant {
+                        machine: row.name,
+                        class: header.class,
+                        data: header.data,
+                        flags: header.flags,
+                    }
                 };
             }
         }

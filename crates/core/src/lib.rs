@@ -1,8 +1,8 @@
 //! The stages of binfmt-dispatch, from the kernel's initial stack to a plan for the emulator:
 //!
 //! ```text
-//! handoff -> identify -> choose -> find_emulator -> plan -> hand-over
-//!     \__________\__________\____________\________\-> Refusal
+//! handoff -> identify -> choose -> find_emulator -> find_sysroot -> plan -> hand-over
+//!     \__________\__________\____________\______________\____________\-> Refusal
 //! ```
 //!
 //! Everything here is a pure function of its arguments: no `unsafe`, no allocation, no system call.

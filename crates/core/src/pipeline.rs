@@ -1,5 +1,5 @@
 //! The stages between the kernel's hand-off and the hand-over to the emulator, as verbs:
-//! [`identify`], [`choose`], [`find_emulator`], [`plan`]. The interpreter runs them in `dispatch`,
+//! [`identify`], [`choose`], [`find_emulator`], [`find_sysroot`], [`plan`]. The interpreter runs them in `dispatch`,
 //! and the command when it runs or explains a program. The two differ in how they read files, which
 //! a [`World`] abstracts.
 //!
@@ -13,7 +13,7 @@ use crate::elf::{HeaderFault, PT_GNU_PROPERTY, PT_INTERP};
 use crate::emulator_file::{self, EmulatorFile, Host};
 use crate::handoff::Invocation;
 use crate::image::{Embedded, Image};
-use crate::plan::{self, Cpu, Plan};
+use crate::plan::{self, Cpu, ENOENT, ENOTDIR, Plan};
 use crate::table::{Argv0, Identity, Row, Strategy};
 use crate::{Guest, Refusal, bytes};
 
@@ -23,12 +23,9 @@ pub const START: usize = 1024;
 /// Most bytes of a guest that are read at once to decide what the row leaves open. Larger than any
 /// program's header table; a dynamic linker's name is at most `PATH_MAX`, as in the kernel's own
 /// loader; GNU properties take about 50 bytes.
-const PART: usize = 4096;
-
-/// Errno for a file that does not exist.
-pub const ENOENT: i32 = 2;
-/// Errno for a path through something that is no directory.
-pub const ENOTDIR: i32 = 20;
+pub const PART: usize = 4096;
+/// A buffer for a part of a guest.
+pub type Part = [u8; PART];
 
 /// Access to files and to the caller's environment. Errors are errno values.
 pub trait World {
@@ -50,8 +47,11 @@ pub trait World {
     /// # Errors
     /// As fstat(2).
     fn identity(&mut self, file: Self::File) -> Result<Identity, i32>;
-    /// Whether `path` exists below the directory `root`; an empty root stands for `/`.
-    fn exists(&mut self, root: &CStr, path: &CStr) -> bool;
+    /// Looks for `path` below the directory `root`; an empty root stands for `/`.
+    ///
+    /// # Errors
+    /// As faccessat(2).
+    fn look_for(&mut self, root: &CStr, path: &CStr) -> Result<(), i32>;
     /// Whether the caller's environment has the variable `name`.
     fn env_is_set(&mut self, name: &[u8]) -> bool;
 }
@@ -149,7 +149,7 @@ impl<'s, F> GuestFile<'s, F> {
 /// changed to suit this file. `head` receives its headers.
 ///
 /// # Errors
-/// There is no emulator, or it cannot be used.
+/// The row is disabled; or there is no emulator, or it cannot be used.
 #[inline(never)]
 pub fn find_emulator<'a, 'h, W: World>(
     world: &mut W,
@@ -158,6 +158,9 @@ pub fn find_emulator<'a, 'h, W: World>(
     process: Process,
     head: &'h mut Head,
 ) -> Result<Emulator<'a, 'h, W::File>, Refusal<'a>> {
+    if row.strategy == Strategy::Disabled {
+        return Err(Refusal::Disabled { machine: row.name, by: row.paths.iter().next() });
+    }
     if let Some(embedded) = image.emulator(row).map_err(Refusal::BadImage)? {
         return Ok(Emulator::Embedded(embedded));
     }
@@ -184,6 +187,35 @@ pub fn find_emulator<'a, 'h, W: World>(
     }
 }
 
+/// The row's sysroot for a dynamic guest whose dynamic linker is not at its path on the host. None
+/// is needed for other guests, and none is chosen if the caller names one. If the guest's headers
+/// are broken there is none either, and the emulator reports the fault. `buffer` may receive the
+/// dynamic linker's path.
+///
+/// # Errors
+/// QEMU would not find the dynamic linker.
+#[inline(never)]
+pub fn find_sysroot<'a, 's, W: World>(
+    world: &mut W,
+    guest: &GuestFile<'s, W::File>,
+    row: &Row<'a>,
+    process: Process,
+    buffer: &'s mut Part,
+) -> Result<Option<&'a CStr>, Refusal<'s>> {
+    // Security rule 1 again: a privileged guest finds its libraries at their own paths only, never
+    // in a sysroot.
+    if process.secure || row.sysroots.is_empty() {
+        return Ok(None);
+    }
+    let Some(linker) = guest.linker(world, buffer) else { return Ok(None) };
+    if world.env_is_set(plan::LD_PREFIX) {
+        return Ok(None);
+    }
+    let sysroot = plan::choose_sysroot(row, linker, |root, path| world.look_for(root, path));
+    // Other emulators may bring libraries of their own.
+    if row.argv0 == Argv0::DashZero { sysroot } else { Ok(sysroot.unwrap_or(None)) }
+}
+
 /// Decides the emulator's arguments and environment.
 #[inline(never)]
 pub fn plan<'a, A: Copy, W: World>(
@@ -193,6 +225,7 @@ pub fn plan<'a, A: Copy, W: World>(
     emulator: &Emulator<'a, '_, W::File>,
     process: Process,
     invocation: Invocation<A>,
+    sysroot: Option<&'a CStr>,
 ) -> Plan<'a, A> {
     let Row { argv0, options, environment: settings, .. } = *row;
     let secure = process.secure;
@@ -203,9 +236,7 @@ pub fn plan<'a, A: Copy, W: World>(
         options,
         settings,
         emulator: emulator.name(),
-        // Security rule 1 again: a privileged guest finds its libraries at their own paths only,
-        // never in a sysroot.
-        sysroot: if secure { None } else { guest.sysroot(world, row) },
+        sysroot,
         secure,
         invocation,
     };
@@ -241,19 +272,12 @@ impl<'s, F: Copy> GuestFile<'s, F> {
         self.guest.property(note, row.property)
     }
 
-    /// The row's sysroot for a dynamic guest whose dynamic linker is not at its path on the host.
-    /// If the guest's headers are broken there is none, and the emulator reports the fault.
-    #[inline(never)]
-    fn sysroot<'a>(&self, world: &mut impl World<File = F>, row: &Row<'a>) -> Option<&'a CStr> {
-        if row.sysroots.is_empty() {
-            return None;
-        }
-        let mut buffer = [0; PART];
-        let linker = Strings::new(self.segment(world, PT_INTERP, &mut buffer)?)?.iter().next()?;
-        if world.env_is_set(plan::LD_PREFIX) {
-            return None;
-        }
-        plan::choose_sysroot(row, linker, |root, path| world.exists(root, path))
+    /// The path of its dynamic linker; `None` for a static guest, and if its headers are broken.
+    fn linker<'b>(&self, world: &mut impl World<File = F>, buffer: &'b mut Part) -> Option<&'b CStr>
+    where
+        's: 'b,
+    {
+        Strings::new(self.segment(world, PT_INTERP, buffer)?)?.iter().next()
     }
 
     /// The bytes of the guest's first segment of `kind`, if they fit into `buffer`.
@@ -306,13 +330,28 @@ mod tests {
             Err(ENOENT)
         }
 
-        fn exists(&mut self, _: &CStr, path: &CStr) -> bool {
+        fn look_for(&mut self, _: &CStr, path: &CStr) -> Result<(), i32> {
             self.0.push(path.to_str().unwrap().into());
-            false
+            Err(ENOENT)
         }
 
         fn env_is_set(&mut self, _: &[u8]) -> bool {
             false
+        }
+    }
+
+    #[test]
+    fn for_a_disabled_row_no_path_is_even_tried() {
+        let mut row = Row { strategy: Strategy::Disabled, ..plan::tests::row(Argv0::DashZero) };
+        let none = [&TABLE_MAGIC[..], &[0; 4]].concat();
+        let image = Image::without_programs(Table::read(&none).unwrap());
+        let host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
+        for secure in [true, false] {
+            let process = Process { secure, host, page: 4096 };
+            let (mut files, mut head) = (Nothing(Vec::new()), [0; emulator_file::HEAD]);
+            let found = find_emulator(&mut files, &image, &mut row, process, &mut head);
+            assert_eq!(found.err(), Some(Refusal::Disabled { machine: c"cpu", by: Some(c"/first") }));
+            assert_eq!(files.0, [""; 0]);
         }
     }
 

@@ -18,6 +18,11 @@ pub const CPU: &[u8] = b"QEMU_CPU";
 /// Variable by which a caller chooses argv\[0\]. QEMU's option `-0` would override it.
 pub const ARGV0: &[u8] = b"QEMU_ARGV0";
 
+/// Errno for a file that does not exist.
+pub const ENOENT: i32 = 2;
+/// Errno for a path through something that is no directory.
+pub const ENOTDIR: i32 = 20;
+
 /// Security rule 4: this always precedes the path, so a guest called `-L` is not read as an option.
 const END_OF_OPTIONS: &CStr = c"--";
 
@@ -87,16 +92,29 @@ pub fn first_emulator<'a, T>(
 }
 
 /// The sysroot for a guest with the dynamic linker `linker`: the row's first one that contains it,
-/// if `/` does not. `exists(root, path)` says whether `path` exists below `root`.
-pub fn choose_sysroot<'a>(
+/// if `/` does not. `look_for(root, path)` looks for `path` below `root`. A relative path is left to
+/// the emulator, and so is everything if a place cannot be looked at.
+///
+/// # Errors
+/// [`Refusal::NoLinker`] if it is nowhere.
+pub fn choose_sysroot<'a, 'l>(
     row: &Row<'a>,
-    linker: &CStr,
-    mut exists: impl FnMut(&CStr, &CStr) -> bool,
-) -> Option<&'a CStr> {
-    if row.sysroots.is_empty() || !linker.to_bytes().starts_with(b"/") || exists(c"", linker) {
-        return None;
+    linker: &'l CStr,
+    mut look_for: impl FnMut(&CStr, &CStr) -> Result<(), i32>,
+) -> Result<Option<&'a CStr>, Refusal<'l>> {
+    let mut nowhere = true;
+    let mut exists = |root: &CStr| match look_for(root, linker) {
+        Ok(()) => true,
+        Err(errno) => {
+            nowhere &= matches!(errno, ENOENT | ENOTDIR);
+            false
+        }
+    };
+    if !linker.to_bytes().starts_with(b"/") || exists(c"") {
+        return Ok(None);
     }
-    row.sysroots.iter().find(|root| exists(root, linker))
+    let sysroot = row.sysroots.iter().find(|root| exists(root));
+    if nowhere && sysroot.is_none() { Err(Refusal::NoLinker { linker }) } else { Ok(sysroot) }
 }
 
 impl<'a, A: Copy> Plan<'a, A> {
@@ -307,11 +325,16 @@ pub(crate) mod tests {
     fn a_sysroot_is_chosen_only_where_it_helps() {
         let row = row(Argv0::DashZero);
         let choose = |linker, there: &'static [(&CStr, &CStr)]| {
-            choose_sysroot(&row, linker, |root, path| there.contains(&(root, path)))
+            choose_sysroot(&row, linker, |root, path| if there.contains(&(root, path)) { Ok(()) } else { Err(ENOENT) })
         };
-        assert_eq!(choose(c"/ld.so", &[(c"/two", c"/ld.so")]), Some(c"/two"));
-        assert_eq!(choose(c"ld.so", &[(c"/two", c"ld.so")]), None, "relative");
-        assert_eq!(choose(c"/ld.so", &[(c"", c"/ld.so"), (c"/two", c"/ld.so")]), None, "not needed");
-        assert_eq!(choose(c"/ld.so", &[]), None);
+        assert_eq!(choose(c"/ld.so", &[(c"/two", c"/ld.so")]), Ok(Some(c"/two")));
+        assert_eq!(choose(c"ld.so", &[(c"/two", c"ld.so")]), Ok(None), "relative");
+        assert_eq!(choose(c"/ld.so", &[(c"", c"/ld.so"), (c"/two", c"/ld.so")]), Ok(None), "not needed");
+        assert_eq!(choose(c"/ld.so", &[]), Err(Refusal::NoLinker { linker: c"/ld.so" }));
+        for unseen in [c"", c"/one", c"/two"] {
+            const EACCES: i32 = 13;
+            let look_for = |root: &CStr, _: &CStr| Err(if root == unseen { EACCES } else { ENOTDIR });
+            assert_eq!(choose_sysroot(&row, c"/ld.so", look_for), Ok(None), "{unseen:?} cannot be looked at");
+        }
     }
 }

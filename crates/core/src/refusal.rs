@@ -45,6 +45,13 @@ pub enum Refusal<'a> {
         /// `EI_OSABI`.
         osabi: u8,
     },
+    /// An administrator has disabled the row.
+    Disabled {
+        /// Name of the row.
+        machine: &'a CStr,
+        /// Who has disabled it: as a rule, a file.
+        by: Option<&'a CStr>,
+    },
     /// None of the row's emulators exists.
     NoEmulator {
         /// Name of the row.
@@ -58,6 +65,11 @@ pub enum Refusal<'a> {
         path: &'a CStr,
         /// The fault.
         fault: EmulatorFault,
+    },
+    /// The guest's dynamic linker does not exist.
+    NoLinker {
+        /// Its path.
+        linker: &'a CStr,
     },
     /// `AT_SECURE` is set, by the guest's own privileges or its caller's, and the emulator is not
     /// embedded.
@@ -92,6 +104,9 @@ pub enum Refusal<'a> {
     },
 }
 
+/// Text between a refusal that the interpreter prints, and the path of the guest: the command that
+/// says more.
+pub const MORE: &str = "; more: binfmt-dispatch --explain ";
 /// Text before the version in an answer.
 pub const ANSWER_VERSION: &str = "version ";
 /// Text before the digits of the image's identity.
@@ -108,7 +123,9 @@ impl Refusal<'_> {
             Refusal::Question { .. } => EXIT_ANSWERED,
             Refusal::BadHeader(_)
             | Refusal::ForeignSystem { .. }
+            | Refusal::Disabled { .. }
             | Refusal::BadEmulator { .. }
+            | Refusal::NoLinker { .. }
             | Refusal::Privileged { .. }
             | Refusal::Unreadable { .. }
             | Refusal::NoPath
@@ -156,9 +173,11 @@ impl<'a> Refusal<'a> {
                 return Remedy { text: b"rebuild the program for ", name: machine };
             }
             Refusal::ForeignSystem { .. } => b"get its Linux build",
+            Refusal::Disabled { .. } => b"change that, then run binfmt-dispatch install",
             Refusal::NoEmulator { tried: Some(_), .. } => b"install qemu-user-static",
             Refusal::NoEmulator { tried: None, .. } => b"add its path",
             Refusal::BadEmulator { .. } => b"reinstall it",
+            Refusal::NoLinker { .. } => b"install the C library of its architecture",
             Refusal::Privileged { .. } => b"register without flag C, or drop the privileges first",
             Refusal::Unreadable { .. } => b"make the program readable, or use a static emulator",
             Refusal::NoPath => b"register with flag P",
@@ -191,11 +210,13 @@ impl<'a> Refusal<'a> {
                 Number::Hexadecimal(flags.into())
             ),
             Refusal::ForeignSystem { osabi } => say!(out, "a program for ", Osabi(osabi), ", not for Linux"),
+            Refusal::Disabled { machine, by } => say!(out, machine, " is disabled by ", by.unwrap_or(c"the table")),
             Refusal::NoEmulator { machine, tried: Some(path) } => {
                 say!(out, "no emulator for ", machine, " at ", path, " or the table's other places");
             }
             Refusal::NoEmulator { machine, tried: None } => say!(out, "the table names no emulator for ", machine),
             Refusal::BadEmulator { path, fault } => say!(out, "the emulator ", path, " ", fault),
+            Refusal::NoLinker { linker } => say!(out, "its dynamic linker ", linker, " cannot be found"),
             Refusal::Privileged { machine } => say!(
                 out,
                 "this start is privileged (set-ID, capabilities, or differing real and effective IDs), and the emulator for ",
@@ -328,6 +349,16 @@ mod tests {
         let cannot_open = |subject, errno| Refusal::SystemCall { doing: "open the emulator", subject, errno };
         for (refusal, reason, remedy) in [
             (Refusal::NoPath, "the kernel passed no path", "register with flag P"),
+            (
+                Refusal::Disabled { machine: c"arm", by: Some(c"/etc/a.json") },
+                "arm is disabled by /etc/a.json",
+                "change that, then run binfmt-dispatch install",
+            ),
+            (
+                Refusal::NoLinker { linker: c"/lib/ld.so" },
+                "its dynamic linker /lib/ld.so cannot be found",
+                "install the C library of its architecture",
+            ),
             (cannot_open(c"/e", 24), "cannot open the emulator /e: too many open files", "raise the limit (ulimit -n)"),
             (cannot_open(c"/e", 5), "cannot open the emulator /e: input/output error", "check it with ls -l"),
             (cannot_open(c"", 5), "cannot open the emulator: input/output error", ""),

@@ -47,7 +47,8 @@ record! {
         pub machines: Extent,
         /// `EI_OSABI` values, one byte each.
         pub osabi: Extent,
-        /// Absolute paths of emulators, in the order in which they are tried.
+        /// Absolute paths of emulators, in the order in which they are tried. With
+        /// [`Strategy::Disabled`], who has disabled the architecture.
         pub paths: Extent,
         /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs
         /// that need it.
@@ -97,7 +98,7 @@ record! {
 }
 
 /// First bytes of a compiled table; the last byte is the version.
-pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x03";
+pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x04";
 /// Most options and settings that one row may have, including those for all versions of its
 /// emulator. The interpreter reserves this many words.
 pub const MAX_ROW_WORDS: usize = 100;
@@ -120,6 +121,8 @@ pub enum Strategy {
     Map,
     /// By execve(2). This costs credentials, `comm` and time; for emulators that need it.
     Exec,
+    /// Not at all: an administrator has disabled the architecture.
+    Disabled,
 }
 
 impl Argv0 {
@@ -148,6 +151,7 @@ impl Strategy {
         match self {
             Strategy::Map => 0,
             Strategy::Exec => 1,
+            Strategy::Disabled => 2,
         }
     }
 
@@ -155,6 +159,7 @@ impl Strategy {
         match code {
             0 => Some(Strategy::Map),
             1 => Some(Strategy::Exec),
+            2 => Some(Strategy::Disabled),
             _ => None,
         }
     }
@@ -181,7 +186,8 @@ pub struct Row<'a> {
     pub(crate) machines: &'a [u8],
     /// The accepted `EI_OSABI` values.
     pub osabi: &'a [u8],
-    /// Absolute paths of emulators, in the order in which they are tried.
+    /// Absolute paths of emulators, in the order in which they are tried. With
+    /// [`Strategy::Disabled`], who has disabled the architecture.
     pub paths: Strings<'a>,
     /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that
     /// need it.

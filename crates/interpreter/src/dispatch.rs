@@ -8,7 +8,7 @@ use dispatch_core::Refusal;
 use dispatch_core::handoff::{self, Handoff, Invocation};
 use dispatch_core::image::{COMMAND, Image, ImageFault, ImageHeader};
 use dispatch_core::initial_stack::Change;
-use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, identify, plan};
+use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, find_sysroot, identify, plan};
 use dispatch_core::plan::{Argument, Plan, variable_name};
 use dispatch_core::record::Field;
 
@@ -35,24 +35,27 @@ type Never = Result<Infallible, Refusal<'static>>;
 /// Becomes the guest's emulator, or the command. Returns only with a refusal.
 pub fn main(stack: Option<&Stack>, payload: Payload, buffers: &'static mut Buffers) -> ! {
     let Some(stack) = stack else { message::refuse(None, &Refusal::BadStack) };
+    let handoff = stack.handoff();
     // Only the kernel writes the auxiliary vector, so nothing that a caller controls decides this.
-    let Some(execfd) = stack.handoff().execfd() else {
-        let Err(refusal) = command(stack, payload);
-        message::refuse(None, &refusal)
-    };
-    let guest = stack.handoff().argv.get(1).map(|path| stack.string(path.get()));
-    let Err(refusal) = Start { stack, execfd: Fd(execfd) }.dispatch(payload, buffers);
+    let execfd = handoff.execfd();
+    let path = handoff.argv.get(1).filter(|_| execfd.is_some());
+    let guest = path.map(|path| stack.string(path.get()));
+    let start = &mut [0; START];
+    let Err(refusal) = image(payload, handoff).and_then(|(image, payload)| match execfd {
+        // 6
+        Some(execfd) => Start { stack, execfd: Fd(execfd) }.dispatch(&image, payload, buffers, start),
+        None => command(stack, &image, payload),
+    });
     message::refuse(guest, &refusal)
 }
 
 /// Becomes the command, which is program 0 of the image. Its stack is the kernel's, except for the
 /// values in the auxiliary vector that describe the program.
-fn command(stack: &Stack, payload: Payload) -> Never {
+fn command(stack: &Stack, image: &Image<'static>, payload: WholePayload) -> Never {
     let handoff = stack.handoff();
-    let (image, payload) = image(payload, handoff)?;
     let command = image.program(COMMAND).map_err(Refusal::BadImage)?;
     let (loaded, remains) =
-        load::move_in(payload, &image, &command, handoff.secure(), None).map_err(failed("start", command.name()))?;
+        load::move_in(payload, image, &command, handoff.secure(), None).map_err(failed("start", command.name()))?;
     loaded.patch(None, false).write(handoff.auxv);
     let change = Change { front: &|_| {}, replaced: 0, keeps: &|_| true, settings: &|_, _| {} };
     let changed = stack.change(&change).ok_or(Refusal::BadImage(ImageFault::Corrupt))?;
@@ -71,14 +74,18 @@ fn image(payload: Payload, handoff: &Handoff<'_>) -> Result<(Image<'static>, Who
 
 impl Start<'_> {
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that each stage
-    /// implements.
-    fn dispatch(&self, payload: Payload, buffers: &'static mut Buffers) -> Never {
+    /// implements. `start` receives the guest's first bytes.
+    fn dispatch<'s>(
+        &self,
+        image: &Image<'static>,
+        payload: WholePayload,
+        buffers: &'static mut Buffers,
+        start: &'s mut [u8; START],
+    ) -> Result<Infallible, Refusal<'s>> {
         let handoff = self.stack.handoff();
-        let (image, payload) = image(payload, handoff)?; // 6
         let process = Process { secure: handoff.secure(), host: cpu::HOST, page: image.page };
         let mut world = self.world(&mut buffers.path);
         let (invocation, replaced) = self.invocation(&mut world, process.secure)?; // 3
-        let start = &mut [0; START];
         let file = identify(&mut world, self.execfd, start)?; // 3, 5
         // The command asks which image an entry belongs to, by a file that is marked as a question.
         if file.asks() {
@@ -86,9 +93,10 @@ impl Start<'_> {
         }
         let mut row = image.table.choose(&file.guest)?; // 7
         // An emulator by path fits the row to its version.
-        let emulator = find_emulator(&mut world, &image, &mut row, process, &mut buffers.head)?; // 1
-        let plan = plan(&mut world, &file, &row, &emulator, process, invocation); // 1, 2, 4
-        self.hand_over(&image, payload, &plan, replaced, emulator)
+        let emulator = find_emulator(&mut world, image, &mut row, process, &mut buffers.head)?; // 1
+        let sysroot = find_sysroot(&mut world, &file, &row, process, &mut buffers.part)?; // 1
+        let plan = plan(&mut world, &file, &row, &emulator, process, invocation, sysroot); // 2, 4
+        self.hand_over(image, payload, &plan, replaced, emulator)
     }
 
     /// Access to files and environment, with a buffer for a path.

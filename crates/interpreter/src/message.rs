@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 
 use dispatch_core::NAME;
-use dispatch_core::message::{Say, Text};
-use dispatch_core::refusal::{EXIT_BROKEN, Refusal};
+use dispatch_core::message::{Out, Say, Text};
+use dispatch_core::refusal::{EXIT_ANSWERED, EXIT_BROKEN, MORE, Refusal};
 
 use crate::{cpu, sys};
 
@@ -13,41 +13,51 @@ const SHOWN: usize = 512;
 /// Longest line, in bytes; the rest is cut off.
 const LINE: usize = 2048;
 
-/// Writes a line with one system call, so that lines of several processes do not mix.
-fn write(pieces: &[&dyn Say]) {
+/// Writes a line with one system call, so that lines of several processes do not mix. `say` says
+/// what it has after this program's name.
+fn write(say: &dyn Fn(&mut Out<'_>)) {
     let mut bytes = [b'\n'; LINE];
     let mut len = 0usize;
     // Keep the newline.
     let [line @ .., _] = &mut bytes;
-    for piece in pieces {
-        piece.say(&mut |text| {
-            for byte in text.bytes() {
-                if let Some(to) = line.get_mut(len) {
-                    *to = byte;
-                    len = len.wrapping_add(1);
-                }
+    let mut out = |text: &str| {
+        for byte in text.bytes() {
+            if let Some(to) = line.get_mut(len) {
+                *to = byte;
+                len = len.wrapping_add(1);
             }
-        });
-    }
+        }
+    };
+    out(NAME);
+    out(": ");
+    say(&mut out);
     sys::complain(bytes.get(..len.wrapping_add(1)).unwrap_or(&bytes));
 }
 
 /// Prints a message about this program itself.
 pub fn say(what: &str) {
-    write(&[&NAME, &": ", &what]);
+    write(&|out| out(what));
 }
 
-/// Prints why `guest` is not run, and ends the process with the refusal's exit code.
+/// Prints why `guest` is not run, and the command that says more; ends the process with the refusal's exit code.
 pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
-    match guest.map(CStr::to_bytes) {
-        Some(name) => {
-            let cut = name.len().saturating_sub(SHOWN);
-            let ellipsis = if cut > 0 { "..." } else { "" };
-            write(&[&NAME, &": ", &ellipsis, &Text(name.get(cut..).unwrap_or_default()), &": ", refusal]);
+    let code = refusal.exit_code();
+    write(&|out| {
+        let Some(name) = guest.map(CStr::to_bytes) else { return refusal.say(out) };
+        let cut = name.len().saturating_sub(SHOWN);
+        let name = Text(name.get(cut..).unwrap_or_default());
+        if cut > 0 {
+            out("...");
         }
-        None => write(&[&NAME, &": ", refusal]),
-    }
-    cpu::exit(refusal.exit_code())
+        name.say(out);
+        out(": ");
+        refusal.say(out);
+        if code != EXIT_ANSWERED {
+            out(MORE);
+            if cut > 0 { out("FILE") } else { name.say(out) }
+        }
+    });
+    cpu::exit(code)
 }
 
 /// Ends the process after a bug in this program.

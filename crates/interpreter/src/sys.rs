@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use dispatch_core::emulator_file::HEAD;
-use dispatch_core::pipeline::Head;
+use dispatch_core::pipeline::{Head, PART, Part};
 use dispatch_core::table::Identity;
 
 use crate::cpu::{self, nr};
@@ -118,10 +118,12 @@ pub struct Buffers {
     pub path: Path,
     /// Buffer for the headers of an emulator.
     pub head: Head,
+    /// Buffer for a part of the guest.
+    pub part: Part,
 }
 
 impl Buffers {
-    pub const EMPTY: Self = Buffers { path: [0; PATH_MAX], head: [0; HEAD] };
+    pub const EMPTY: Self = Buffers { path: [0; PATH_MAX], head: [0; HEAD], part: [0; PART] };
 }
 
 /// A buffer for a path.
@@ -156,10 +158,10 @@ pub fn identity(fd: Fd) -> Result<Identity> {
     })
 }
 
-/// Whether a file exists at `path`.
-pub fn exists(path: &CStr) -> bool {
+/// Looks for a file at `path`.
+pub fn look_for(path: &CStr) -> Result<()> {
     // SAFETY: reads `path`, which ends with NUL.
-    unsafe { call(nr::FACCESSAT, [AT_FDCWD, path.as_ptr() as usize, 0, 0, 0, 0]) }.is_ok()
+    unsafe { call(nr::FACCESSAT, [AT_FDCWD, path.as_ptr() as usize, 0, 0, 0, 0]) }.map(|_| ())
 }
 
 /// Moves the descriptor to 3 or above if it is a standard one, which is then closed, as it was for

@@ -10,6 +10,9 @@ use dispatch_core::table::Identity;
 use crate::stack::Stack;
 use crate::sys::{self, Fd, Path};
 
+/// The error for a path that is too long for the kernel, `ENAMETOOLONG`.
+const UNSEEN: i32 = 36;
+
 /// Files and environment, accessed through the kernel.
 pub struct Live<'s> {
     /// The stack, which holds the strings.
@@ -35,14 +38,14 @@ impl World for Live<'_> {
         sys::identity(fd)
     }
 
-    fn exists(&mut self, root: &CStr, path: &CStr) -> bool {
+    fn look_for(&mut self, root: &CStr, path: &CStr) -> Result<(), i32> {
         let (root, path) = (root.to_bytes(), path.to_bytes_with_nul());
-        let Some(joined) = &mut self.path else { return false };
-        let Some((to_root, rest)) = joined.split_at_mut_checked(root.len()) else { return false };
-        let Some(to_path) = rest.get_mut(..path.len()) else { return false };
+        let Some(joined) = &mut self.path else { return Err(UNSEEN) };
+        let Some((to_root, rest)) = joined.split_at_mut_checked(root.len()) else { return Err(UNSEEN) };
+        let Some(to_path) = rest.get_mut(..path.len()) else { return Err(UNSEEN) };
         to_root.copy_from_slice(root);
         to_path.copy_from_slice(path);
-        CStr::from_bytes_until_nul(&joined[..]).is_ok_and(sys::exists)
+        CStr::from_bytes_until_nul(&joined[..]).map_or(Err(UNSEEN), sys::look_for)
     }
 
     fn env_is_set(&mut self, name: &[u8]) -> bool {

@@ -1,6 +1,7 @@
 //! One architecture, as arch-table.json describes it, and the values derived from it.
 
 use dispatch_core::elf::{Class, Data};
+use dispatch_core::plan;
 use dispatch_core::table::{Argv0, Strategy};
 use serde::Deserialize;
 
@@ -9,6 +10,10 @@ use crate::tuning::{CpuChoice, Property, Tuning, Version};
 
 /// Prefix of an architecture in an OCI platform ("linux/arm64").
 pub(crate) const OCI_SYSTEM: &str = "linux/";
+
+/// Where builds of QEMU look for libraries of a target by themselves, each followed by the target's
+/// name: Debian's, and those that were not configured otherwise (`--interp-prefix`).
+const QEMU_PREFIXES: [&str; 2] = ["/etc/qemu-binfmt/", "/usr/gnemul/qemu-"];
 
 /// One emulated CPU: the headers of its programs, and how its emulator is found and called.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,6 +69,9 @@ pub struct Architecture {
     /// How the process becomes the emulator.
     #[serde(default = "fields::default_strategy", deserialize_with = "fields::strategy")]
     pub strategy: Strategy,
+    /// Who has disabled it, for messages: its programs are refused. `None` if nobody has.
+    #[serde(default, deserialize_with = "fields::disabled")]
+    pub disabled: Option<String>,
     /// A program that exits successfully at once.
     pub probe: Probe,
     /// Notes for users; may be empty.
@@ -120,6 +128,22 @@ impl Architecture {
         self.emulators.iter().map(String::as_str).filter(|emulator| emulator.starts_with('/'))
     }
 
+    /// Directories in which the interpreter looks for a program's dynamic linker: the row's, and then
+    /// those in which QEMU looks by itself. None if the row tells QEMU where to look.
+    pub fn library_places(&self) -> Vec<String> {
+        let named = |option: &String| matches!(option.as_str(), "-L" | "--L");
+        let options = self.versions.iter().flat_map(|tuning| &tuning.options).chain(&self.options);
+        let variable = |(name, _): &(String, String)| name.as_bytes() == plan::LD_PREFIX;
+        if self.argv0 != Argv0::DashZero {
+            self.sysroots.clone()
+        } else if options.into_iter().any(named) || self.environment.iter().any(variable) {
+            Vec::new()
+        } else {
+            let own = QEMU_PREFIXES.map(|prefix| format!("{prefix}{}", self.name));
+            self.sysroots.iter().cloned().chain(own).collect()
+        }
+    }
+
     /// The choice for an emulator of `version`: the first of the row's tunings for it. The row's
     /// own `cpu` replaces its models.
     pub fn tuned(&self, version: Option<&Version>) -> CpuChoice<'_> {
@@ -136,11 +160,11 @@ impl Architecture {
         }
     }
 
-    /// Whether the choice depends on the emulator's version.
+    /// Whether the choice depends on the emulator's version. A disabled row has no choice to make.
     pub fn is_tuned(&self) -> bool {
         let by_version = |tuning: &Tuning| tuning.since.is_some() || tuning.before.is_some();
         let gives = |tuning: &Tuning| !tuning.options.is_empty() || self.cpu.is_none() && tuning.cpu.is_some();
-        self.versions.iter().any(by_version) && self.versions.iter().any(gives)
+        self.disabled.is_none() && self.versions.iter().any(by_version) && self.versions.iter().any(gives)
     }
 
     /// The tunings that have `cpu` as their model.

@@ -63,7 +63,14 @@ fn one(architecture: &Architecture) -> Result<(), TableFault> {
         return Err(TableFault::AuxvByExec);
     }
     distinct("native_on", &architecture.native_on)?;
+    disabled(architecture.disabled.as_ref())?;
     probe(architecture)
+}
+
+/// Who has disabled it must be told to users.
+fn disabled(by: Option<&String>) -> Result<(), TableFault> {
+    without_nul("disabled", by)?;
+    if by.is_some_and(String::is_empty) { Err(TableFault::Empty { field: "disabled" }) } else { Ok(()) }
 }
 
 /// Aliases come from tools that use few characters; a space or a capital letter would be a mistake.

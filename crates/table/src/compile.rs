@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
-use dispatch_core::table::{AskedRecord, Identity, RowRecord, TABLE_MAGIC, TableHeader};
+use dispatch_core::table::{AskedRecord, Identity, RowRecord, Strategy, TABLE_MAGIC, TableHeader};
 
 use crate::architecture::{Architecture, Flags};
 use crate::tuning::{CpuChoice, Version};
@@ -111,18 +111,21 @@ fn record(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> R
         class: architecture.class.ident(),
         data: architecture.data.ident(),
         argv0: architecture.argv0.code(),
-        strategy: architecture.strategy.code(),
+        strategy: architecture.disabled.as_ref().map_or(architecture.strategy, |_| Strategy::Disabled).code(),
         flags_mask: flags.mask,
         flags_value: flags.value,
         machines: pool.add(machines),
         osabi: pool.add(architecture.osabi.clone()),
-        paths: pool.strings(architecture.emulator_paths()),
+        paths: match &architecture.disabled {
+            Some(by) => pool.strings([by.as_str()]),
+            None => pool.strings(architecture.emulator_paths()),
+        },
         cpus: pool.strings(tuned.cpu.into_iter().chain(tuned.larger_cpu)),
         property: required.map_or(0, |property| property.kind),
         lacks: tuned.lacks,
         options: pool.strings(tuned.options.iter().chain(&architecture.options).map(String::as_str)),
         environment: pool.strings(settings(architecture).iter().map(String::as_str)),
-        sysroots: pool.strings(architecture.sysroots.iter().map(String::as_str)),
+        sysroots: pool.strings(architecture.library_places().iter().map(String::as_str)),
         program: given.program,
         asked: pool.add(Vec::new()),
     }

@@ -222,6 +222,7 @@ fn list(field: &'static str) -> &'static [&'static str] {
     match field {
         "bits" => &["property", "bits"],
         "environment" => &["environment"],
+        "disabled" => &["disabled"],
         // In the row or in its versions.
         "cpu" => &["cpu"],
         _ => LISTS.into_iter().find(|steps| steps[0] == field).unwrap_or(&[]),

@@ -13,6 +13,9 @@ pub fn default_osabi() -> Vec<u8> {
     vec![0, 1, 2, 3]
 }
 
+/// Who has disabled a row, if the table is no file.
+const UNKNOWN: &str = "the table";
+
 pub fn default_strategy() -> Strategy {
     Strategy::Map
 }
@@ -80,6 +83,20 @@ pub fn hex_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, 
         .filter(|digits| digits.len() % 2 == 0)
         .map(|digits| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
         .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"an even number of hexadecimal digits"))
+}
+
+/// `true`, `false`, or who has disabled the row, as text.
+pub fn disabled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Disabled {
+        Is(bool),
+        By(String),
+    }
+    Ok(match Disabled::deserialize(deserializer)? {
+        Disabled::Is(is) => is.then(|| UNKNOWN.to_owned()),
+        Disabled::By(by) => Some(by),
+    })
 }
 
 /// An object of strings, in its order. A map would lose the order, and silently drop all but the

@@ -12,7 +12,7 @@ const HEXADECIMAL: &str = "a 32-bit number like \"0x0000e020\", in quotes";
 const ALIAS: &str = "letters, digits and _ - . /, in quotes";
 
 /// Each place, and the values allowed there. `[]` stands for elements, `*` for any key.
-const PLACES: [(&str, &str); 53] = [
+const PLACES: [(&str, &str); 54] = [
     ("", "an object with the keys version and architectures"),
     ("version", "1"),
     ("architectures", "a list of rows"),
@@ -62,6 +62,7 @@ const PLACES: [(&str, &str); 53] = [
     ("architectures[].native_on[]", "the name of a row, in quotes"),
     ("architectures[].argv0", "\"dash-zero\", \"auxv\" or \"none\""),
     ("architectures[].strategy", "\"map\" or \"exec\""),
+    ("architectures[].disabled", "true, false, or who has disabled it, in quotes"),
     ("architectures[].probe", "an object with the keys code and flags"),
     ("architectures[].probe.code", "an even number of hexadecimal digits, in quotes"),
     ("architectures[].probe.flags", HEXADECIMAL),

@@ -76,8 +76,20 @@ impl ArchTable {
     ///
     /// # Errors
     /// As [`ArchTable::parse`], for the other table or for both together.
-    pub fn merge(mut self, json: &str) -> Result<Self, Error> {
-        let others = json::rows(json)?;
+    pub fn merge(self, json: &str) -> Result<Self, Error> {
+        self.merge_file(json, None)
+    }
+
+    /// The same for a table in `file`. Messages name the file if a row is `"disabled": true`.
+    ///
+    /// # Errors
+    /// As [`ArchTable::merge`].
+    pub fn merge_file(mut self, json: &str, file: Option<&str>) -> Result<Self, Error> {
+        let mut others = json::rows(json)?;
+        if let Some(file) = file {
+            let disabled = others.iter_mut().filter_map(|row| row.get_mut("disabled"));
+            disabled.filter(|value| **value == json!(true)).for_each(|value| *value = json!(file));
+        }
         let names: Vec<String> = others.iter().map(|row| json::name(row).to_owned()).collect();
         check::distinct_names(names.iter().map(String::as_str))
             .map_err(|Faulty { row, fault }| Error::at(json, Path::row(row).key("name"), fault))?;

@@ -6,6 +6,8 @@ use dispatch_core::{Guest, Table};
 
 use crate::{ArchTable, Flags};
 
+mod site;
+
 /// A table of two rows in which every field is used; the refusals below are edits of it.
 const GOOD: &str = r#"{
 "version": 1,
@@ -149,7 +151,7 @@ fn values_of_another_kind_are_refused_with_what_is_allowed() {
 #[test]
 fn keys_are_refused_with_those_that_there_are() {
     let keys = "name, aliases, machine, class, data, flags, osabi, emulators, options, versions, cpu, cpus, property, environment, \
-                sysroots, native_on, argv0, strategy, probe, notes";
+                sysroots, native_on, argv0, strategy, disabled, probe, notes";
     assert_eq!(
         refusal("\"strategy\"", "\"stratgy\""),
         format!("7:75: architectures[0].stratgy: no such key: perhaps strategy is meant; use one of {keys}")
@@ -367,7 +369,7 @@ fn the_compiled_table_says_what_the_json_says() {
             assert!(strings(row.paths).iter().eq(architecture.emulator_paths()));
             assert_eq!(strings(row.options), architecture.options);
             assert!(strings(row.environment).into_iter().eq(environment));
-            assert_eq!(strings(row.sysroots), architecture.sysroots);
+            assert_eq!(strings(row.sysroots), architecture.library_places());
             assert_eq!((row.argv0, row.strategy), (architecture.argv0, architecture.strategy));
         }
     }

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use dispatch_core::elf::HeaderFault;
 use dispatch_core::handoff::Invocation;
-use dispatch_core::pipeline::{self, Emulator, GuestFile, Head, Process, START, World, find_emulator};
+use dispatch_core::pipeline::{
+    self, Emulator, GuestFile, Head, PART, Process, START, World, find_emulator, find_sysroot,
+};
 use dispatch_core::plan::Argument;
 use dispatch_core::privilege::Privileges;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Osabi, Refusal};
@@ -21,7 +23,7 @@ use super::contents::{self, Contents};
 use super::cpu::{self, Identified, Prepared};
 use super::judge::{Judge, Unplanned, remedy_of_header};
 use super::kernel::{Question, Registered};
-use super::remedy::Remedies;
+use super::remedy::{Remedies, as_root};
 use super::{
     Environment, Explanation, Header, Kernel, PlanView, Row, Setting, Subject, Tried, Verdict, abi, credentials,
 };
@@ -247,7 +249,10 @@ fn plan(
     let prepared = chosen.and_then(|(file, mut compiled)| {
         let asked = view.table.asked(&compiled);
         let emulator = find_emulator(disk, &view, &mut compiled, process, &mut head)?;
-        let plan = pipeline::plan(disk, &file, &compiled, &emulator, process, invocation);
+        // The verdict says so if the dynamic linker is missing; the plan is shown all the same.
+        let mut part = [0; PART];
+        let sysroot = find_sysroot(disk, &file, &compiled, process, &mut part).unwrap_or_default();
+        let plan = pipeline::plan(disk, &file, &compiled, &emulator, process, invocation, sysroot);
         Ok((Prepared { plan, emulator }, file.guest, compiled, asked))
     });
     let found = prepared.as_ref().ok().map(|(prepared, ..)| prepared.plan.emulator.to_bytes().to_vec());
@@ -307,6 +312,7 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedi
     let mut remedy = match refusal {
         Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
         Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| remedies.get_emulator(row)),
+        Refusal::Disabled { .. } => Some(format!("change that, then run {}", as_root(&[format!("{NAME} install")]))),
         _ => None,
     }
     .unwrap_or_else(|| refusal.remedy().to_string());

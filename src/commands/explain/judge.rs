@@ -144,10 +144,14 @@ impl Judge<'_> {
             return None;
         }
         let row = self.row()?;
+        if emulated && row.library_places().is_empty() {
+            // The row's options or variables tell QEMU where to look.
+            return None;
+        }
         let roots: Vec<&str> = row.sysroots.iter().map(String::as_str).collect();
         // An image that cannot be seen most probably has the same sysroots.
-        let below = |root: &&str| Path::new(&format!("{root}{linker}")).exists();
-        if self.explanation.how.is_some() && (sysroot_chosen() || roots.iter().any(below)) {
+        let below = |root: &String| Path::new(&format!("{root}{linker}")).exists();
+        if self.explanation.how.is_some() && (sysroot_chosen() || row.library_places().iter().any(below)) {
             return None;
         }
         let (nor, into) = match roots.as_slice() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::Architecture;
 
 use super::NewImage;
+use crate::architectures;
 use crate::failure::show;
 use crate::image::emulators::Source;
 use crate::install;
@@ -50,9 +51,12 @@ pub fn entries(
         let probe = match outcomes.get(architecture.name.as_str()) {
             None => Cell::from("not registered"),
             Some(Outcome::Failed) => Cell::new("failed", BAD),
+            Some(Outcome::Disabled) => Cell::from("disabled"),
             Some(_) => Cell::new("ok", GOOD),
         };
         let emulator = new_image.emulators.get(&architecture.name).cloned();
+        let emulator =
+            if architecture.disabled.is_some() { Some(architectures::disabled(architecture)) } else { emulator };
         let emulator = emulator.or_else(|| host::installed(architecture).map(|path| path.display().to_string()));
         for line in lines {
             let name = line.name().to_string_lossy().into_owned();

@@ -119,6 +119,8 @@ struct Row {
     outdated: Option<bool>,
     /// Whether there is no file at the interpreter's path any more.
     gone: bool,
+    /// Who has disabled the architecture in the table, so that its programs are refused.
+    disabled_by: Option<String>,
     /// Whether the emulator that is installed is not the one that the image on disk embeds.
     newer_emulator: bool,
 }
@@ -363,6 +365,7 @@ impl Row {
             runs: None,
             fault: None,
             native: host::may_be_native(known.architecture),
+            disabled_by: known.architecture.disabled.clone(),
             newer_emulator: false,
         }
     }
@@ -373,10 +376,10 @@ impl Row {
         Row { shadowed_by, runs, fault: outcome.and_then(Result::err).map(|fault| fault.to_string()), ..self }
     }
 
-    /// Whether programs run through it.
+    /// Whether programs run through it, or are refused by it if the table says so.
     fn is_good(&self) -> bool {
         let works = self.ours && self.enabled && !self.lacks(|flags| flags.open_binary);
-        works && self.shadowed_by.is_none() && self.runs != Some(false)
+        works && self.shadowed_by.is_none() && self.runs.is_none_or(|runs| runs == self.disabled_by.is_none())
     }
 
     /// Whether it is registered without this flag.

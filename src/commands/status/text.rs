@@ -1,9 +1,11 @@
 //! The status as text, which fits 80 columns.
 
+use std::ffi::OsStr;
+
 use dispatch_core::NAME;
 
 use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
-use crate::failure::listed;
+use crate::failure::{listed, show};
 use crate::image::contents;
 use crate::output::json::Bytes;
 use crate::output::{self, BAD, Cell, Columns, GOOD, paint};
@@ -21,7 +23,8 @@ impl Status {
             names
         };
         let version = registered().find_map(|row| row.version.as_deref()).unwrap_or_default();
-        let good = names(&|row| self.enabled && row.is_good());
+        let good = names(&|row| self.enabled && row.is_good() && row.disabled_by.is_none());
+        let disabled = names(&|row| self.enabled && row.is_good() && row.disabled_by.is_some());
         let bad = names(&|row| !(self.enabled && row.is_good()) && row.ours);
         let others = names(&|row| !row.ours);
         let mut parts = Vec::new();
@@ -32,8 +35,12 @@ impl Status {
         if !good.is_empty() {
             let text = format!("{} {} through {NAME} {version}", good.len(), plural(good.len()));
             parts.push(paint(GOOD, format!("{}.", text.trim_end())).to_string());
-        } else if registered().next().is_none() && self.others.is_empty() {
+        } else if disabled.is_empty() && registered().next().is_none() && self.others.is_empty() {
             parts.push("Nothing is registered.".to_owned());
+        }
+        if !disabled.is_empty() {
+            let are = if disabled.len() == 1 { "is" } else { "are" };
+            parts.push(format!("{} {are} disabled: {}.", disabled.len(), listed(&disabled)));
         }
         if !bad.is_empty() {
             parts.push(
@@ -55,7 +62,9 @@ impl Status {
 
     pub(super) fn text(&self, args: &Args) -> String {
         let matters = |row: &&Row| {
-            args.all || !args.architectures.is_empty() || row.registered && !(self.enabled && row.is_good())
+            args.all
+                || !args.architectures.is_empty()
+                || row.registered && (!(self.enabled && row.is_good()) || row.disabled_by.is_some())
         };
         let mut titles = vec!["ENTRY", "STATE", "OWNER", "FLAGS", "PROBE", "INTERPRETER"];
         if args.all {
@@ -89,7 +98,12 @@ impl Status {
             );
         }
         for row in self.entries.iter().filter(|row| row.registered) {
-            if let Some(fault) = &row.fault {
+            if let (Some(by), Some(false)) = (&row.disabled_by, row.runs) {
+                text += &format!("\n{}: {} is disabled by {}\n", row.entry, row.architecture, show(OsStr::new(by)));
+            } else if let Some(by) = &row.disabled_by {
+                let by = show(OsStr::new(by));
+                text += &format!("\n{}: disabled by {by}, but its programs run: run `{NAME} install`\n", row.entry);
+            } else if let Some(fault) = &row.fault {
                 text += &format!("\n{}: the test program {fault}\n", row.entry);
             }
             if let Some(newer) = &row.shadowed_by {
@@ -176,6 +190,8 @@ impl Row {
         };
         let probe = match (&self.shadowed_by, self.runs) {
             (Some(_), _) => Cell::new("shadowed", BAD),
+            (None, Some(false)) if self.disabled_by.is_some() => "refused".into(),
+            (None, Some(true)) if self.disabled_by.is_some() => Cell::new("RUNS", BAD),
             (None, Some(true)) => Cell::new("runs", GOOD),
             (None, Some(false)) => Cell::new("FAILS", BAD),
             (None, None) => "".into(),

@@ -126,6 +126,7 @@ const EXECVE: &[Errno] = errors!(E2BIG EACCES EAGAIN EFAULT EINVAL EIO EISDIR EL
     ENOENT ENOEXEC ENOMEM ENOTDIR ETXTBSY);
 const WRITE: &[Errno] = errors!(EAGAIN EBADF EDESTADDRREQ EDQUOT EFAULT EFBIG EINTR EINVAL EIO ENOSPC EPIPE);
 
+const NO_LINKER: Outcome = Refused(126, "its dynamic linker /nonexistent/ld-aarch64.so.1 cannot be found");
 const CANNOT_MAP: Outcome = Refused(126, "cannot map the emulator ");
 const UNREADABLE: Outcome = Refused(126, "has to open the program by its path, and cannot");
 
@@ -143,8 +144,9 @@ pub const TABLE: &[Entry] = &[
         except: &[(Errno::EINTR, Runs)], because: "it is read again" },
     Entry { role: Role::GuestHeaders, errors: PREAD, outcome: WithoutSysroot,
         except: &[(Errno::EINTR, Runs)], because: "a sysroot is a convenience, and the emulator says what is wrong" },
-    Entry { role: Role::Linker, errors: ACCESS, outcome: WithoutSysroot, except: &[],
-        because: "what cannot be looked at is not there" },
+    Entry { role: Role::Linker, errors: ACCESS, outcome: WithoutSysroot,
+        except: &[(Errno::ENOENT, NO_LINKER), (Errno::ENOTDIR, NO_LINKER)],
+        because: "where a place cannot be looked at, the emulator says what is wrong" },
     Entry { role: Role::Emulator, errors: OPEN, outcome: Refused(126, "cannot open the emulator "),
         except: &[(Errno::ENOENT, Refused(127, "no emulator for ")), (Errno::ENOTDIR, Refused(127, "no emulator for "))],
         because: "" },

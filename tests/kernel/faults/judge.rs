@@ -1,5 +1,7 @@
 //! Compares the result of a run with the expected one.
 
+use nix::errno::Errno;
+
 use super::calls::Outcome::{Lost, Nothing, Refused, Runs, WithoutSysroot};
 use super::calls::{Call, FORBIDDEN, Outcome, Role, entry, nr};
 use super::injector::{End, Injection, Run};
@@ -41,6 +43,18 @@ fn outcome_of_part(role: Role, call: &Call, injection: Injection) -> Outcome {
         (Role::Line, Injection::Returns(..)) => Lost,
         (Role::Room, Injection::With(..)) => Refused(126, "its addresses are taken"),
         _ => Runs,
+    }
+}
+
+/// The outcome of the calls that look for the dynamic linker: all of them decide.
+fn linker(run: &Run, roles: &[Role]) -> Outcome {
+    let calls = run.calls.iter().zip(roles).filter(|(_, role)| **role == Role::Linker);
+    let errors: Vec<i64> = calls.map(|(call, _)| -call.result.expect("it returns")).collect();
+    let absent = |error: &i64| [Errno::ENOENT as i64, Errno::ENOTDIR as i64].contains(error);
+    match errors.iter().find(|error| !absent(error)) {
+        _ if errors.contains(&0) => Runs,
+        Some(_) => entry(Role::Linker).outcome,
+        None => entry(Role::Linker).outcome_of(Errno::ENOENT),
     }
 }
 
@@ -105,6 +119,7 @@ impl Scenario {
                             assert!(matches!(outcome, Refused(127, _)), "passed over silently\n{run}");
                             Runs
                         }
+                        Some(_) if *role == Role::Linker => linker(run, &roles),
                         Some(errno) => entry(*role).outcome_of(errno),
                         None => continue,
                     },
