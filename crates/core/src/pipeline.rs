@@ -1,7 +1,7 @@
 //! The stages between the kernel's hand-off and the hand-over to the emulator, as verbs:
-//! [`identify`], [`choose`], [`find_emulator`], [`find_sysroot`], [`plan`]. The interpreter runs them in `dispatch`,
-//! and the command when it runs or explains a program. The two differ in how they read files, which
-//! a [`World`] abstracts.
+//! [`identify`], [`choose`], [`find_emulator`], [`find_sysroot`], [`plan`]. The interpreter runs
+//! them in `dispatch`, and the command when it runs or explains a program. The two differ in how
+//! they read files, which a [`World`] abstracts.
 //!
 //! [`choose`]: crate::Table::choose
 

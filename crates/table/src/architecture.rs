@@ -12,8 +12,9 @@ use crate::tuning::{CpuChoice, Property, Tuning, Version};
 pub(crate) const OCI_SYSTEM: &str = "linux/";
 
 /// Where builds of QEMU look for libraries of a target by themselves, each followed by the target's
-/// name: Debian's, and those that were not configured otherwise (`--interp-prefix`).
-const QEMU_PREFIXES: [&str; 2] = ["/etc/qemu-binfmt/", "/usr/gnemul/qemu-"];
+/// name: Debian's, those of Fedora and openSUSE, and those that were not configured otherwise
+/// (`--interp-prefix`).
+const QEMU_PREFIXES: [&str; 3] = ["/etc/qemu-binfmt/", "/usr/qemu-", "/usr/gnemul/qemu-"];
 
 /// One emulated CPU: the headers of its programs, and how its emulator is found and called.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -139,9 +140,13 @@ impl Architecture {
         } else if options.into_iter().any(named) || self.environment.iter().any(variable) {
             Vec::new()
         } else {
-            let own = QEMU_PREFIXES.map(|prefix| format!("{prefix}{}", self.name));
-            self.sysroots.iter().cloned().chain(own).collect()
+            self.sysroots.iter().cloned().chain(self.qemu_sysroots()).collect()
         }
+    }
+
+    /// Where builds of QEMU look for the dynamic linker by themselves.
+    pub fn qemu_sysroots(&self) -> [String; 3] {
+        QEMU_PREFIXES.map(|prefix| format!("{prefix}{}", self.name))
     }
 
     /// The choice for an emulator of `version`: the first of the row's tunings for it. The row's

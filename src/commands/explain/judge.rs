@@ -103,8 +103,8 @@ impl Judge<'_> {
         }
         let linker = self.contents.linker.as_ref()?;
         // QEMU has a sysroot of its own, which its builders choose.
-        let roots = [format!("/etc/qemu-binfmt/{}", self.row_name()), format!("/usr/gnemul/qemu-{}", self.row_name())];
-        let there = roots.iter().any(|root| Path::new(&format!("{root}{linker}")).exists());
+        let roots = self.row().map(Architecture::qemu_sysroots);
+        let there = roots.iter().flatten().any(|root| Path::new(&format!("{root}{linker}")).exists());
         if sysroot_chosen() || there { None } else { self.no_linker() }
     }
 

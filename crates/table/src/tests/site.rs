@@ -56,7 +56,7 @@ fn a_disabled_row_says_by_whom() {
 #[test]
 fn where_qemu_looks_for_libraries_is_known() {
     let places = |fields: &str| one_with(fields, None).2;
-    let own = ["/etc/qemu-binfmt/one", "/usr/gnemul/qemu-one"];
+    let own = ["/etc/qemu-binfmt/one", "/usr/qemu-one", "/usr/gnemul/qemu-one"];
     assert_eq!(places(r#""notes": "a""#), [&["/one"], &own[..]].concat());
     assert_eq!(places(r#""sysroots": []"#), own);
     // Another emulator, and rows that say themselves where.
