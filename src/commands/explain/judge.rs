@@ -41,7 +41,7 @@ impl Judge<'_> {
     /// this machine, and last the kernel's entry and the test program.
     pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
         let explanation = self.explanation;
-        let others = explanation.kernel.winner().is_some_and(|entry| !entry.ours);
+        let others = explanation.is_others();
         let (by_header, unplanned) = match unplanned {
             Some(unplanned) if unplanned.by_header => (Some(unplanned), None),
             other => (None, other),

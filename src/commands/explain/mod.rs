@@ -11,6 +11,7 @@ mod judge;
 mod kernel;
 mod kinds;
 mod libraries;
+mod planning;
 mod remedy;
 mod setting;
 mod text;
@@ -97,6 +98,13 @@ struct Explanation {
     /// The words after `binfmt-dispatch run` that run it.
     #[serde(skip)]
     words: Vec<Bytes>,
+}
+
+impl Explanation {
+    /// Whether an entry of other software gets the program.
+    fn is_others(&self) -> bool {
+        self.kernel.winner().is_some_and(|entry| !entry.ours)
+    }
 }
 
 /// The ELF header, in words and numbers.
