@@ -114,13 +114,13 @@ fn an_entry_of_ours_takes_it() {
     scratch.probe("p", "aarch64");
     aarch64(&scratch, "/bin/cat", json!({}));
     let run = scratch.shell("$TOOL --table table unshare -a arm64 -- $TOOL --table table explain ./p");
-    run.verdict("it runs as planned", "");
+    run.verdict("it runs by entry qemu-aarch64, through binfmt-dispatch", "");
     assert!(run.out().contains("entry qemu-aarch64 takes it, with (private image of unshare) ("), "{run}");
     let note = "the registered image is private to unshare, and cannot be seen: the plan is that of this command";
     run.has(&format!("note        {note}"));
     scratch.tool(["--table", "table", "image", "--no-emulators", "--seed", "1", "-o", "i"]).exited(0);
     let run = scratch.shell("./i unshare -a arm64 -- ./i explain ./p");
-    run.verdict("it runs as planned", "");
+    run.verdict("it runs by entry qemu-aarch64, through binfmt-dispatch", "");
     assert!(!run.out().contains(note), "{run}");
 }
 
@@ -171,7 +171,7 @@ fn a_set_id_program_of_the_callers_own_gains_nothing() {
     let unshare = "$TOOL --table table unshare --credentials -a arm64 --";
     let script = |mode| format!("chmod {mode} p; {unshare} $TOOL --table table explain ./p");
     for mode in ["6755", "4755"] {
-        scratch.shell(&script(mode)).verdict("it runs as planned", "");
+        scratch.shell(&script(mode)).verdict("it runs by entry qemu-aarch64, through binfmt-dispatch", "");
     }
 }
 

@@ -91,9 +91,9 @@ fn a_root_directory() {
     };
     let out = seen.out();
     for part in [
-        format!("{}as planned\n", runs("/bin/busybox", "full")),
-        format!("{}as planned\n", runs("/bin/sh", "full")),
-        format!("{}as planned\n", runs("/script", "full")),
+        format!("{}by entry qemu-aarch64, through binfmt-dispatch\n", runs("/bin/busybox", "full")),
+        format!("{}by entry qemu-aarch64, through binfmt-dispatch\n", runs("/bin/sh", "full")),
+        format!("{}by entry qemu-aarch64, through binfmt-dispatch\n", runs("/script", "full")),
         // Without a /proc the image cannot be reached.
         format!("{}as the test program of aarch64 does\n", runs("/busybox", "bare")),
         format!("/script: does not run in {}. It is for aarch64 (arm64, 64-bit, Linux).\n", root("full")),

@@ -20,13 +20,13 @@ qemu-s390x:flags: POCF
 5
 aarch64
 entry qemu-aarch64 takes it
-as planned
+through binfmt-dispatch
 armv7l
 entry qemu-arm takes it
-as planned
+through binfmt-dispatch
 s390x
 entry qemu-s390x takes it
-as planned
+through binfmt-dispatch
 register
 status
 126
@@ -51,7 +51,7 @@ fn what_is_registered_runs_until_it_is_unregistered() {
             $program uname -m
             ./image explain $program >explained
             grep -o 'entry qemu-[a-z0-9]* takes it, with .*/image (flags POCF)' explained | cut -d, -f1
-            grep -o 'as planned' explained
+            grep -o 'through binfmt-dispatch' explained
         done
         ./image unregister >/dev/null
         ls $REGISTRY

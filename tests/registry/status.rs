@@ -45,7 +45,12 @@ fn an_entry_that_cannot_work_is_not_good() {
     );
     alpha.expect(
         &entry("OF"),
-        &["qemu-alpha loses argv[0], as it lacks flag P: run ", "code 0", "0", "as planned, but with argv[0] lost"],
+        &[
+            "qemu-alpha loses argv[0], as it lacks flag P: run ",
+            "code 0",
+            "0",
+            "through binfmt-dispatch; argv[0] is lost",
+        ],
     );
 }
 

@@ -193,16 +193,15 @@ impl Judge<'_> {
             let remedy = remedy::as_root(&[format!("{NAME} install --replace {}", row.name)]);
             return Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) };
         }
-        if entry.ours {
-            let how = self.explanation.how.as_deref().unwrap_or("as planned");
-            let lost =
-                if entry.flags.0.preserve_argv0 { "" } else { ", but with argv[0] lost, as the entry lacks flag P" };
-            return yes(format!("{how}{lost}"));
-        }
         let lost = match row {
             Some(_) if !entry.flags.0.preserve_argv0 => "; argv[0] is lost, as the entry lacks flag P",
             _ => "",
         };
+        if entry.ours {
+            let by_entry = format!("by entry {}, through {NAME}", entry.name);
+            let how = self.explanation.how.as_ref().unwrap_or(&by_entry);
+            return yes(format!("{how}{lost}"));
+        }
         yes(format!("by entry {}, with {}, which is not {NAME}{lost}", entry.name, entry.interpreter))
     }
 

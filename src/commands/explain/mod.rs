@@ -92,7 +92,7 @@ struct Explanation {
     /// Notes that do not keep it from running.
     notes: Vec<String>,
     verdict: Verdict,
-    /// How the program runs if an entry of binfmt-dispatch accepts it; none if that is as planned.
+    /// How the program runs if an entry of binfmt-dispatch accepts it; none if by the plan.
     #[serde(skip)]
     how: Option<String>,
     /// The words after `binfmt-dispatch run` that run it.
