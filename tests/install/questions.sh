@@ -5,7 +5,7 @@
 cp $GUESTS/arm64/bin/busybox app
 
 ## The file is there. Why "No such file or directory"?
-dynamic app; rm -rf /usr/aarch64-linux-gnu
+dynamic app; cp app hello; rm -rf /usr/aarch64-linux-gnu; install arm64
 printf '#!/usr/bin/python4\n' >tool.py; chmod +x tool.py
 
 ## I installed QEMU or box64, and now it does not run any more. Which entry gets my program?
@@ -99,6 +99,10 @@ cp $GUESTS/s390x/bin/busybox busybox-s390x
 
 ## How do I turn it off, for one architecture or for all?
 install arm64 s390x
+
+## Can I forbid the programs of one architecture?
+cp $GUESTS/armhf/bin/busybox hello; mkdir /etc/binfmt-dispatch
+echo '{"version": 1, "architectures": [{"name": "arm", "disabled": true}]}' >/etc/binfmt-dispatch/off.json
 
 ## Can a program read all this?
 install arm64 s390x

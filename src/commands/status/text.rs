@@ -98,11 +98,14 @@ impl Status {
             );
         }
         for row in self.entries.iter().filter(|row| row.registered) {
-            if let (Some(by), Some(false)) = (&row.disabled_by, row.runs) {
-                text += &format!("\n{}: {} is disabled by {}\n", row.entry, row.architecture, show(OsStr::new(by)));
-            } else if let Some(by) = &row.disabled_by {
+            if let Some(by) = &row.disabled_by {
                 let by = show(OsStr::new(by));
-                text += &format!("\n{}: disabled by {by}, but its programs run: run `{NAME} install`\n", row.entry);
+                text += &match row.runs {
+                    Some(true) => {
+                        format!("\n{}: disabled by {by}, but its programs run: run `{NAME} install`\n", row.entry)
+                    }
+                    _ => format!("\n{}: {} is disabled by {by}\n", row.entry, row.architecture),
+                };
             } else if let Some(fault) = &row.fault {
                 text += &format!("\n{}: the test program {fault}\n", row.entry);
             }
