@@ -47,8 +47,8 @@ pub struct Cli {
 pub enum Command {
     /// Say what a program is, which emulator runs it and how, and what is missing
     ///
-    /// The program itself is not started. If an entry in the kernel accepts it, a tiny program of
-    /// the same architecture is started, to ask the entry's interpreter which image it is.
+    /// The program itself is not started, but a tiny program of the same architecture, to see
+    /// whether such programs run.
     Explain(explain::Args),
     /// Run a program of another architecture without any registration
     Run(run::Args),

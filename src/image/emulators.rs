@@ -120,9 +120,9 @@ impl EmulatorPlace {
     }
 }
 
-/// The emulators of those of `rows` that are not disabled, from the places given. If none is given: from where the table says they
-/// are installed, which may be newer, or else from `own`, the image that this command runs from. If
-/// there are several for one architecture, the first one runs.
+/// The emulators of those of `rows` that are not disabled, from the places given. If none is given:
+/// from where the table says they are installed, which may be newer, or else from `own`, the image
+/// that this command runs from. If there are several for one architecture, the first one runs.
 ///
 /// # Errors
 /// [`Failure::UnknownArchitectures`], and [`Failure::DamagedImage`].

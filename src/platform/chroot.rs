@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, chroot, getegid, geteuid};
@@ -28,10 +29,13 @@ pub fn enter(root: &Path) -> Result<(), Failure> {
         maps::keep(ids).map_err(|error| explain("map the user into the namespace", error))?;
     }
     let nothing = None::<&str>;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
-        .map_err(|errno| explain("make the mounts private", errno.into()))?;
+    let private = match mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing) {
+        // In a chroot, `/` need not be a mount point.
+        Err(Errno::EINVAL) => false,
+        made => made.map(|()| true).map_err(|errno| explain("make the mounts private", errno.into()))?,
+    };
     match rooted::resolve(root, Path::new("/proc")) {
-        Ok(proc) if proc.is_dir() && !proc.join("self").exists() => {
+        Ok(proc) if private && proc.is_dir() && !proc.join("self").exists() => {
             let mounted = mount(Some("/proc"), &proc, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing);
             mounted.map_err(|errno| explain("mount /proc in the root directory", errno.into()))?;
         }

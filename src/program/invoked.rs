@@ -17,7 +17,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::failure::{self, Failure};
 use crate::platform::{files, host};
-use crate::program::env;
+use crate::program::env::{self, Started};
 
 /// Most `#!` lines that are followed (fs/exec.c, `exec_binprm`: five rewrites, and binfmt-dispatch
 /// uses one of them).
@@ -77,12 +77,12 @@ impl Invoked {
     }
 
     /// The program that this one starts, if it is the env(1) of a script and can start by itself
-    /// or as a program of the same machine.
+    /// or as a program of the same machine; and whether env changes its environment.
     ///
     /// # Errors
     /// As [`Invoked::find`], and env would not find the program.
-    pub fn started_by_env(&self, is_taken: impl Fn(&Path, &[u8]) -> bool) -> Result<Option<Self>, Failure> {
-        let Some((name, args)) = env::started(self) else { return Ok(None) };
+    pub fn started_by_env(&self, is_taken: impl Fn(&Path, &[u8]) -> bool) -> Result<Option<(Self, bool)>, Failure> {
+        let Some(Started { name, args, changed }) = env::started(self) else { return Ok(None) };
         if !locate(&name).is_ok_and(|path| path.exists()) {
             return Err(self.env_finds_no(&name));
         }
@@ -92,7 +92,7 @@ impl Invoked {
             return Ok(None);
         }
         let scripts = [&self.scripts[..], std::slice::from_ref(&self.path), &next.scripts].concat();
-        Ok(Some(Invoked { scripts, ..next }))
+        Ok(Some((Invoked { scripts, ..next }, changed)))
     }
 
     fn env_finds_no(&self, name: &OsStr) -> Failure {

@@ -222,7 +222,7 @@ fn a_dynamic_program() {
     need!(Namespace);
     let scratch = Scratch::new();
     let root = scratch.at("root");
-    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"sysroots": [&root]}));
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"argv0": "dash-zero", "sysroots": [&root]}));
     // Its name need not be near the headers.
     for at_least in [0, 3 << 20] {
         scratch.write("p", dynamic("aarch64", "/lib/ld-no-such.so.1", at_least));
@@ -238,7 +238,7 @@ fn a_dynamic_program() {
         scratch.write("root/lib/ld-no-such.so.1", "");
         let run = explain();
         run.has(&format!("sysroot     {root}, since its dynamic linker is not in /"));
-        run.has(&format!("argv        /bin/cat -L {root} -- ./p")).exited(1);
+        run.has(&format!("argv        /bin/cat -L {root} -0 ./p -- ./p")).exited(1);
     }
     scratch.write("p", dynamic("aarch64", "/bin/sh", 0));
     let run = Namespace::empty().tool(&scratch, ["explain", "./p", &option, &table]);

@@ -153,3 +153,32 @@ fn an_appimage_that_an_entry_refuses() {
     seen.has("fix         binfmt-dispatch install --replace aarch64");
     seen.has("program     ELF 64-bit little-endian executable, static, for Linux, an AppImage (type 2)").exited(1);
 }
+
+#[test]
+fn failures_before_any_file_are_json_too() {
+    let scratch = Scratch::new();
+    for option in [["--root", "/none"], ["--host", "foo"]] {
+        let seen = scratch.tool([&["explain", "--json"], &option[..], &["a", "b"]].concat());
+        let answers: Vec<serde_json::Value> = serde_json::from_str(seen.out()).unwrap();
+        assert!(answers.len() == 2 && answers.iter().all(|answer| answer["verdict"]["runs"] == false), "{seen}");
+        assert!(seen.err().starts_with("binfmt-dispatch: ") && seen.code() != 0, "{seen}");
+    }
+}
+
+#[test]
+fn nothing_in_a_root_directory_is_started_without_need() {
+    need!(Namespace, Strace);
+    let scratch = Scratch::new();
+    for directory in ["root/usr/bin", "root/proc"] {
+        fs::create_dir_all(scratch.at(directory)).unwrap();
+    }
+    // As an emulator, a program of this machine would be started and asked for its version.
+    for (name, row) in [("root/app", "aarch64"), ("root/usr/bin/qemu-aarch64-static", std::env::consts::ARCH)] {
+        scratch.write(name, probe(row));
+        scratch.mode(name, 0o755);
+    }
+    let script =
+        "strace -f -qq -e trace=execve -o trace $TOOL explain --root root --no-probe /app >/dev/null; cat trace";
+    let seen = Namespace::empty().run(&scratch, script);
+    assert_eq!(seen.out().matches("execve(").count(), 1, "{seen}");
+}

@@ -31,7 +31,7 @@ const MOST_ENVS: usize = 4;
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, Failure> {
     let &Setting { image, table, probing, ref seen, host, ref security, ref outside } = setting;
-    let (program, followed) = find(subject, setting)?;
+    let (program, words) = find(subject, setting)?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
     let len = files::read_full(&program.file, &mut start, 0).map_err(unreadable)?;
@@ -64,7 +64,7 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
         notes: Vec::new(),
         verdict: Verdict { runs: Some(true), exit_code: 0, reason: String::new(), remedy: None, now: None },
         how: None,
-        words: if subject.input.is_some() { Vec::new() } else { words(&program, followed) },
+        words,
     };
     let view = image.view()?;
     let row = guest.as_ref().ok().and_then(|file| view.table.choose(&file.guest).ok());
@@ -76,7 +76,7 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
     let planner = Planner { setting, program: &program, contents: &contents };
     let unplanned = planner.plan(&mut explanation, (guest, &mut disk), registered)?;
     if let (Some(_), Some(plan)) = (&subject.input, &mut explanation.plan) {
-        let (path, name) = (Bytes::from(&program.path), Bytes::from(&subject.name));
+        let (path, name) = (Bytes::from(&subject.path()), Bytes::from(&subject.name));
         plan.argv.iter_mut().filter(|word| **word == path).for_each(|word| *word = name.clone());
     }
     let judge = Judge {
@@ -92,36 +92,33 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
     Ok(explanation)
 }
 
-/// Finds the program that decides how `subject` runs, and whether env(1) was followed to it.
-fn find(subject: &Subject, setting: &Setting<'_>) -> Result<(Invoked, bool), Failure> {
+/// Finds the program that decides how `subject` runs, and the words after `binfmt-dispatch run` that
+/// run it. There are none if no command can run it: it is standard input, or its environment is not
+/// the caller's.
+fn find(subject: &Subject, setting: &Setting<'_>) -> Result<(Invoked, Vec<Bytes>), Failure> {
     let is_taken =
         |path: &Path, start: &[u8]| setting.seen.as_ref().is_ok_and(|seen| seen.has_winner(Executed { path, start }));
     let mut program = Invoked::find(subject.path().as_os_str(), &[], is_taken)?;
-    let mut followed = false;
+    let mut words = vec![Bytes::from(program.scripts.first().unwrap_or(&program.path))];
+    let mut possible = subject.input.is_none();
     for _ in 0..MOST_ENVS {
-        let Some(next) = program.started_by_env(is_taken)? else { break };
-        (program, followed) = (next, true);
+        let Some((next, changed)) = program.started_by_env(is_taken)? else { break };
+        // env would ask the kernel to start it.
+        words = [next.path.as_os_str()]
+            .into_iter()
+            .chain(next.args.iter().map(OsString::as_os_str))
+            .map(|word| Bytes::of(word.as_bytes()))
+            .collect();
+        possible &= !changed;
+        program = next;
     }
-    Ok((program, followed))
+    Ok((program, if possible { words } else { Vec::new() }))
 }
 
 /// The files that the `#!` line leads to.
 fn scripts(program: &Invoked) -> Vec<Bytes> {
     let followed = program.scripts.iter().chain([&program.path]).skip(1);
     followed.map(Bytes::from).collect()
-}
-
-/// The words after `binfmt-dispatch run` that run `program`. env(1), if it was `followed`, would ask
-/// the kernel to start it.
-fn words(program: &Invoked, followed: bool) -> Vec<Bytes> {
-    if !followed {
-        return vec![Bytes::of(program.scripts.first().unwrap_or(&program.path).as_os_str().as_bytes())];
-    }
-    [program.path.as_os_str()]
-        .into_iter()
-        .chain(program.args.iter().map(OsString::as_os_str))
-        .map(|word| Bytes::of(word.as_bytes()))
-        .collect()
 }
 
 fn header(guest: &Guest, contents: &Contents, start: &[u8], table: &ArchTable) -> Header {

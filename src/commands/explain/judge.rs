@@ -5,13 +5,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use dispatch_core::elf::{ET_CORE, ET_REL, Header, HeaderFault};
-use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR, Refusal};
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
+use dispatch_core::table::Argv0;
 use dispatch_core::{Guest, NAME, plan};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::contents::Contents;
 use super::remedy::{self, Remedies};
-use super::{Explanation, Probe, Verdict, kinds, libraries};
+use super::{Entry, Explanation, Probe, Verdict, kinds, libraries};
 use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::invoked::{Invoked, Obstacle};
@@ -42,8 +43,8 @@ impl Judge<'_> {
     pub fn verdict(&self, unplanned: Option<Unplanned>, start: &[u8]) -> Verdict {
         let explanation = self.explanation;
         let others = explanation.is_others();
-        let (by_header, unplanned) = match unplanned {
-            Some(unplanned) if unplanned.by_header => (Some(unplanned), None),
+        let (by_header, mut unplanned) = match unplanned {
+            Some(unplanned) if unplanned.ground == Ground::Header => (Some(unplanned), None),
             other => (None, other),
         };
         if let Some(unplanned) = by_header.filter(|_| !others) {
@@ -55,6 +56,9 @@ impl Judge<'_> {
         }
         if let Some(Obstacle { problem, remedy }) = self.program.obstacle() {
             return no(problem, remedy);
+        }
+        if let Some(unplanned) = unplanned.take_if(|unplanned| unplanned.ground == Ground::File) {
+            return unplanned.verdict();
         }
         if others {
             return self.no_program_of_an_emulator(start).unwrap_or_else(|| self.by_entry());
@@ -73,11 +77,11 @@ impl Judge<'_> {
         if let (Some(host), Some(row)) = (self.host, self.row()) {
             return on_another(host, row);
         }
-        // What has run counts more than what was found in files.
-        if let Some(unplanned) = unplanned.filter(|_| !self.has_run_unseen()) {
+        // What has run, or needs no emulator, counts more than what was found in files.
+        if let Some(unplanned) = unplanned.filter(|_| !self.has_run_unseen() && !self.may_be_native_unproved()) {
             return unplanned.verdict();
         }
-        self.no_linker().or_else(|| self.no_library()).unwrap_or_else(|| self.by_entry())
+        self.no_handover().or_else(|| self.no_linker()).or_else(|| self.no_library()).unwrap_or_else(|| self.by_entry())
     }
 
     /// A program that gets to an emulator by other software's entry, and that no emulator can run.
@@ -108,10 +112,22 @@ impl Judge<'_> {
         if sysroot_chosen() || there { None } else { self.no_linker() }
     }
 
+    /// An entry of binfmt-dispatch that lets its interpreter take the program for a command.
+    fn no_handover(&self) -> Option<Verdict> {
+        let lacks = |entry: &&Entry| entry.ours && !entry.missing && !entry.flags.0.open_binary;
+        let entry = self.explanation.kernel.winner().filter(lacks)?;
+        let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
+        let remedy = remedy::as_root(&[format!("{NAME} register --replace {}", self.row_name())]);
+        Some(Verdict { exit_code: EXIT_USAGE, ..no(reason, remedy) })
+    }
+
     /// A dynamic program without one of its libraries, which its dynamic linker reports.
     fn no_library(&self) -> Option<Verdict> {
         let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
         if sysroot_chosen() || self.explanation.how.is_some() {
+            return None;
+        }
+        if self.explanation.plan.is_some() && self.row().is_none_or(decides_itself) {
             return None;
         }
         let root = sysroot.map_or(Path::new("/"), |root| Path::new(OsStr::from_bytes(root.as_bytes())));
@@ -129,6 +145,12 @@ impl Judge<'_> {
         self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.runs)
     }
 
+    /// Whether it may be a program of this machine, and no test program has shown whether it is.
+    fn may_be_native_unproved(&self) -> bool {
+        let without = self.explanation.kernel.winner().is_none() && self.probe().is_none();
+        without && self.row().is_some_and(host::may_be_native)
+    }
+
     fn probe(&self) -> Option<&Probe> {
         self.explanation.probe.as_ref()
     }
@@ -144,8 +166,7 @@ impl Judge<'_> {
             return None;
         }
         let row = self.row()?;
-        if emulated && row.library_places().is_empty() {
-            // The row's options or variables tell QEMU where to look.
+        if emulated && decides_itself(row) {
             return None;
         }
         let roots: Vec<&str> = row.sysroots.iter().map(String::as_str).collect();
@@ -160,10 +181,15 @@ impl Judge<'_> {
             roots => (format!(" nor in {}", roots.join(" or ")), roots[0]),
         };
         let shown = linker.to_string();
-        Some(no(
-            format!("its dynamic linker {linker} is not in /{nor}"),
-            self.remedies.get_linker(row, &shown, into, host::may_be_native(row)),
-        ))
+        let exit_code = match self.explanation.kernel.winner() {
+            Some(entry) if !entry.ours => QEMUS_OWN,
+            Some(_) => EXIT_CANNOT_RUN,
+            None if emulated => EXIT_CANNOT_RUN,
+            None => EXIT_NO_EMULATOR,
+        };
+        let reason = format!("its dynamic linker {linker} is not in /{nor}");
+        let remedy = self.remedies.get_linker(row, &shown, into, host::may_be_native(row));
+        Some(Verdict { exit_code, ..no(reason, remedy) })
     }
 
     fn row(&self) -> Option<&Architecture> {
@@ -183,10 +209,6 @@ impl Judge<'_> {
                 None => format!("install {}, or remove the entry", entry.interpreter),
             };
             return Verdict { exit_code: EXIT_NO_EMULATOR, ..self.no_but(reason, remedy) };
-        }
-        if entry.ours && !entry.flags.0.open_binary {
-            let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
-            return no(reason, remedy::as_root(&[format!("{NAME} register --replace {}", self.row_name())]));
         }
         if let (Some(Probe { fault: Some(fault), exit_code, .. }), Some(row)) = (failed, row) {
             let reason = format!("entry {} gets it, and a test program of {} {fault}", entry.name, row.name);
@@ -249,7 +271,7 @@ impl Judge<'_> {
             _ if host::may_be_native(row) => yes("by itself, if this kernel can".to_owned()),
             _ if kernel.may_have_entries => Verdict {
                 now: self.remedies.run_now(self.explanation, row),
-                ..yes("as planned, if the kernel has an entry for it, which cannot be seen from here".to_owned())
+                ..yes("if the kernel has an entry for it, which cannot be seen from here".to_owned())
             },
             _ => {
                 let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
@@ -294,8 +316,22 @@ pub(super) struct Unplanned {
     pub remedy: String,
     /// The exit code that goes with it.
     pub exit_code: u8,
-    /// Whether the header alone decides so.
-    pub by_header: bool,
+    /// What decides so.
+    pub ground: Ground,
+}
+
+/// The exit code of QEMU if it finds no dynamic linker.
+const QEMUS_OWN: u8 = 255;
+
+/// The ground of a verdict.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// The header: no kernel runs such a file.
+    Header,
+    /// The file, and what this process may do with it.
+    File,
+    /// What this machine has; a test program that runs refutes it.
+    Host,
 }
 
 impl Unplanned {
@@ -312,6 +348,12 @@ pub(super) fn remedy_of_header(fault: HeaderFault) -> Option<&'static str> {
         HeaderFault::Type(ET_CORE) => Some("open it with a debugger"),
         _ => None,
     }
+}
+
+/// Whether the emulator of `row` alone knows where libraries are: the row's options or variables
+/// tell it, or it is not QEMU and may bring its own.
+fn decides_itself(row: &Architecture) -> bool {
+    row.argv0 != Argv0::DashZero || row.library_places().is_empty()
 }
 
 /// Whether the caller has chosen a sysroot.

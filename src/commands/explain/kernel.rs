@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use binfmt_misc::registry::{Executed, Role, View};
 use dispatch_core::NAME;
 use dispatch_core::privilege::Privileges;
-use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
+use dispatch_core::refusal::EXIT_CANNOT_RUN;
 use dispatch_table::{ArchTable, Architecture};
 
-use super::judge::Unplanned;
+use super::judge::{Ground, Unplanned};
 use super::remedy::Outside;
 use super::{Entry, Explanation, Kernel, Probe, remedy};
 use crate::defaults;
@@ -195,9 +195,7 @@ impl Question<'_> {
             runs: outcome.is_ok(),
             refused,
             exit_code: match &outcome {
-                Err(ProbeFault::Ended { status, .. }) if status.code() == Some(EXIT_NO_EMULATOR.into()) => {
-                    EXIT_NO_EMULATOR
-                }
+                Err(ProbeFault::Ended { status, .. }) => status.code().map_or(EXIT_CANNOT_RUN, |code| code as u8),
                 _ => EXIT_CANNOT_RUN,
             },
             fault: outcome.err().map(|fault| fault.to_string()),
@@ -284,7 +282,7 @@ impl Unseen {
             Some(Probe { fault, exit_code, .. }) => {
                 let reason = format!("the test program {}", fault.as_deref().unwrap_or_default());
                 let remedy = remedy::as_root(&[format!("{NAME} install --replace {name}")]);
-                return Some(Unplanned { reason, remedy, exit_code: *exit_code, by_header: false });
+                return Some(Unplanned { reason, remedy, exit_code: *exit_code, ground: Ground::Host });
             }
         });
         None

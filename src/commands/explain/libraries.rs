@@ -25,7 +25,11 @@ pub(super) fn missing(contents: &Contents, header: &Header, root: &Path) -> Vec<
     let directories = directories(root);
     let here = |name: &Bytes| {
         let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        name.is_absolute() && name.exists() || directories.iter().any(|directory| is_for(header, &directory.join(name)))
+        // A name with a slash is a path, relative to the working directory.
+        if name.as_os_str().as_bytes().contains(&b'/') {
+            return name.exists();
+        }
+        directories.iter().any(|directory| is_for(header, &directory.join(name)))
     };
     contents.needed.iter().filter(|name| !here(name)).cloned().collect()
 }

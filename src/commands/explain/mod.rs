@@ -34,21 +34,23 @@ use crate::registry::Flags;
 /// The arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The programs; a name without a slash is searched for in PATH, and only there
+    /// The programs; - is standard input; a name without a slash is searched for in PATH, and only
+    /// there
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Print JSON: an object for one file, a list for several (docs/explain-json.md)
     #[arg(long)]
     pub json: bool,
-    /// Start no test program: judge by the kernel's registry alone
+    /// Start nothing: judge by files and by the kernel's registry
     #[arg(long)]
     pub no_probe: bool,
     /// Look at programs below DIR, as they run after chroot(1); their paths begin there
     ///
-    /// A plain user needs user namespaces for it.
+    /// A plain user needs user namespaces for it. If an entry without flag F gets a program, its
+    /// interpreter below DIR is started, unless --no-probe is given: DIR has to be trusted.
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Say whether they run on a machine of this architecture, instead of here
+    /// Say whether they run by themselves on a machine of this architecture, instead of here
     #[arg(long, value_name = "ARCH")]
     pub host: Option<String>,
 }
@@ -291,12 +293,30 @@ impl Answer {
     }
 }
 
+/// Prints the answers as JSON, if that is wanted.
+fn show(args: &Args, answers: &[Answer]) -> Result<(), Failure> {
+    match answers {
+        [answer] if args.json => json::print(answer),
+        answers if args.json => json::print(&answers),
+        _ => Ok(()),
+    }
+}
+
 /// Explains programs. The exit code is 0 if all of them run, and 1 otherwise.
 ///
 /// # Errors
 /// [`Failure::Output`]; the root directory cannot be entered; the other machine is unknown.
 pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Failure> {
-    let setting = Setting::prepare(args, image, table)?;
+    let setting = match Setting::prepare(args, image, table) {
+        Ok(setting) => setting,
+        Err(failure) => {
+            let unexplained = |file: &PathBuf| {
+                Answer::Unexplained(Unexplained { file: Bytes::from(file), verdict: Verdict::failed(&failure, file) })
+            };
+            show(args, &args.files.iter().map(unexplained).collect::<Vec<_>>())?;
+            return Err(failure);
+        }
+    };
     let mut answers = Vec::new();
     for file in &args.files {
         let explained = Subject::named(file)
@@ -317,11 +337,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         }
         answers.push(answer);
     }
-    match answers.as_slice() {
-        [answer] if args.json => json::print(answer)?,
-        answers if args.json => json::print(&answers)?,
-        _ => {}
-    }
+    show(args, &answers)?;
     Ok(if answers.iter().all(Answer::runs) { 0 } else { EXIT_NO })
 }
 

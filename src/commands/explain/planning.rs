@@ -15,10 +15,11 @@ use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal};
 use dispatch_core::table::{Asked, Row as CompiledRow};
 use dispatch_core::{Guest, NAME, emulator_file};
 use dispatch_table::Architecture;
+use nix::unistd::geteuid;
 
 use super::contents::Contents;
 use super::cpu::{CpuQuestion, Identified, Prepared};
-use super::judge::{Unplanned, remedy_of_header};
+use super::judge::{Ground, Unplanned, remedy_of_header};
 use super::kernel::{Registered, Unseen};
 use super::remedy::{Remedies, as_root};
 use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials};
@@ -124,6 +125,8 @@ impl Planner<'_> {
     ) -> Result<Option<Effective>, Failure> {
         // `unshare` makes its image from what the command has.
         let planned = unseen.is_none_or(|unseen| unseen.private) && !explanation.is_others();
+        // An emulator below a root directory may be anyone's program.
+        let planned = planned && self.setting.probing && self.setting.outside.is_none();
         let Some(file) = guest.filter(|_| planned) else { return Ok(None) };
         let view = self.setting.image.view()?;
         let row = view.table.choose(&file.guest).ok();
@@ -145,30 +148,39 @@ impl Planner<'_> {
         let native = row.is_some_and(|row| row.name == host::row().name);
         // `run` does not start programs below a root directory.
         let in_root = self.setting.outside.is_some() && explanation.kernel.winner().is_none();
-        let examine = |explanation: &mut Explanation| {
-            credentials::examine(explanation, &self.program.file, &self.program.path)
-                .map_err(|error| Failure::io(Doing::Read, &self.program.path, error))
-        };
         if explanation.is_others() || native {
             if !explanation.is_others() {
                 explanation.notes.extend(level.and_then(lacking_level));
             }
-            examine(explanation)?;
-            return Ok(ControlFlow::Break(None));
+            let refused = self.examine(explanation)? == Privileges::Refused;
+            return Ok(ControlFlow::Break(refused.then(capabilities_refused)));
         }
         if asks && question(explanation) {
             return Ok(ControlFlow::Break(None));
         }
         let start = match row {
-            Some(_) => examine(explanation)?,
+            Some(_) => self.examine(explanation)?,
             None => Privileges::Ordinary,
         };
         Ok(match (unseen, row) {
-            _ if in_root => ControlFlow::Break(None),
             _ if start == Privileges::Refused => ControlFlow::Break(Some(capabilities_refused())),
+            _ if in_root => ControlFlow::Break(None),
             (Some(unseen), Some(row)) if !unseen.private => ControlFlow::Break(unseen.tell(explanation, &row.name)),
             _ => ControlFlow::Continue(start),
         })
+    }
+
+    /// The privileges that the start gains.
+    fn examine(&self, explanation: &mut Explanation) -> Result<Privileges, Failure> {
+        let privileges = credentials::examine(explanation, &self.program.file, &self.program.path)
+            .map_err(|error| Failure::io(Doing::Read, &self.program.path, error))?;
+        let asks = explanation.credentials.as_ref().is_some_and(|credentials| !credentials.asks.is_empty());
+        if asks && self.setting.outside.is_some() && !geteuid().is_root() {
+            let note = "the root directory was entered in a user namespace, which has no other users: as root, see \
+                        what the file's privileges do";
+            explanation.notes.push(note.to_owned());
+        }
+        Ok(privileges)
     }
 
     /// Describes the plan, and the CPU that the program finds.
@@ -222,7 +234,7 @@ fn capabilities_refused() -> Unplanned {
     let reason = "the file has capabilities that cannot be gained here, and the kernel says `Operation not permitted`";
     let remedy = "start it where the bounding set allows them, or remove them with setcap -r";
     let (reason, remedy) = (reason.to_owned(), remedy.to_owned());
-    Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, by_header: false }
+    Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, ground: Ground::File }
 }
 
 /// Notes that the program is a question to the interpreter, and whether the interpreter gets it.
@@ -260,14 +272,14 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedi
     if remedy.is_empty() {
         "try again".clone_into(&mut remedy);
     }
-    let by_header = matches!(
-        refusal,
+    let ground = match refusal {
         Refusal::BadHeader(_)
-            | Refusal::UnknownMachine(_)
-            | Refusal::UnknownVariant { .. }
-            | Refusal::ForeignSystem { .. }
-    );
-    Unplanned { reason, remedy, exit_code: refusal.exit_code(), by_header }
+        | Refusal::UnknownMachine(_)
+        | Refusal::UnknownVariant { .. }
+        | Refusal::ForeignSystem { .. } => Ground::Header,
+        _ => Ground::Host,
+    };
+    Unplanned { reason, remedy, exit_code: refusal.exit_code(), ground }
 }
 
 fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {

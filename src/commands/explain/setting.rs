@@ -77,6 +77,9 @@ impl Subject {
         let failed = |error| Failure::io(Doing::Read, Path::new(STANDARD_INPUT), error);
         let mut subject = Subject { name: name.to_owned(), input: None };
         if name == Path::new(INPUT) {
+            if !memfd::has_paths() {
+                return Err(failed(io::Error::other("it needs a /proc, name a file")));
+            }
             let mut file = memfd::executable(c"input", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed(errno.into()))?;
             let len = io::copy(&mut io::stdin().lock().take(LONGEST_INPUT + 1), &mut file).map_err(failed)?;
             if len > LONGEST_INPUT {

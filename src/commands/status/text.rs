@@ -89,7 +89,8 @@ impl Status {
             text += &format!("\n{columns}");
         }
         if self.entries.iter().any(|row| row.registered && !matters(&row)) {
-            text += "\nThe other entries work; --all shows them.\n";
+            let which = if shown == 0 { "All" } else { "The other" };
+            text += &format!("\n{which} entries work; --all shows them.\n");
         }
         let shadowed = |entry: &str| self.entries.iter().any(|row| row.entry == entry && row.shadowed_by.is_some());
         for Overlap { entry, other, interpreter } in self.overlaps.iter().filter(|overlap| !shadowed(&overlap.entry)) {
@@ -102,7 +103,9 @@ impl Status {
                 let by = show(OsStr::new(by));
                 text += &match row.runs {
                     Some(true) => {
-                        format!("\n{}: disabled by {by}, but its programs run: run `{NAME} install`\n", row.entry)
+                        let replace = if row.ours { "" } else { " --replace" };
+                        let remedy = format!("run `{NAME} install{replace}`");
+                        format!("\n{}: disabled by {by}, but its programs run: {remedy}\n", row.entry)
                     }
                     _ => format!("\n{}: {} is disabled by {by}\n", row.entry, row.architecture),
                 };
