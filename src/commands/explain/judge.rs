@@ -17,6 +17,9 @@ use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::invoked::{Invoked, Obstacle};
 
+/// The reason if no entry gets a program that needs one.
+const NO_ENTRY: &str = "the kernel has no entry for it, and says `Exec format error`";
+
 /// The input for a verdict.
 pub(super) struct Judge<'e> {
     /// The explanation so far.
@@ -64,8 +67,8 @@ impl Judge<'_> {
             return self.no_program_of_an_emulator(start).unwrap_or_else(|| self.by_entry());
         }
         if explanation.header.is_some() {
-            if let Some(damage) = &self.contents.damage {
-                return no(damage.clone(), "get the file again".to_owned());
+            if let Some(damaged) = self.damaged() {
+                return damaged;
             }
             if self.contents.library {
                 return no("a shared library, not a program".to_owned(), "load it from a program".to_owned());
@@ -98,18 +101,21 @@ impl Judge<'_> {
         }
         if let Err(fault) = Guest::identify(start) {
             let refusal = Refusal::BadHeader(fault);
-            let mut reason = String::new();
-            refusal.say_reason(&mut |piece| reason.push_str(piece));
-            return Some(no(reason, refusal.remedy().to_string()));
+            return Some(no(reason_of(&refusal), refusal.remedy().to_string()));
         }
-        if let Some(damage) = &self.contents.damage {
-            return Some(no(damage.clone(), "get the file again".to_owned()));
+        if let Some(damaged) = self.damaged() {
+            return Some(damaged);
         }
         let linker = self.contents.linker.as_ref()?;
         // QEMU has a sysroot of its own, which its builders choose.
         let roots = self.row().map(Architecture::qemu_sysroots);
         let there = roots.iter().flatten().any(|root| Path::new(&format!("{root}{linker}")).exists());
         if sysroot_chosen() || there { None } else { self.no_linker() }
+    }
+
+    /// A program that no loader can load.
+    fn damaged(&self) -> Option<Verdict> {
+        Some(no(self.contents.damage.clone()?, "get the file again".to_owned()))
     }
 
     /// An entry of binfmt-dispatch that lets its interpreter take the program for a command.
@@ -231,7 +237,7 @@ impl Judge<'_> {
     fn without_entry(&self) -> Verdict {
         let kernel = &self.explanation.kernel;
         let Some(row) = self.row() else {
-            let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
+            let reason = NO_ENTRY.to_owned();
             return no(reason, "get a build for this machine".to_owned());
         };
         if host::row().name == row.name {
@@ -257,7 +263,7 @@ impl Judge<'_> {
                 } else if let Some(off) = kernel.off() {
                     format!("entry {} is turned off, and the kernel says `Exec format error`", off.name)
                 } else {
-                    "the kernel has no entry for it, and says `Exec format error`".to_owned()
+                    NO_ENTRY.to_owned()
                 };
                 if let Some(unavailable) = &kernel.unavailable {
                     reason += &format!(" ({unavailable})");
@@ -274,7 +280,7 @@ impl Judge<'_> {
                 ..yes("if the kernel has an entry for it, which cannot be seen from here".to_owned())
             },
             _ => {
-                let reason = "the kernel has no entry for it, and says `Exec format error`".to_owned();
+                let reason = NO_ENTRY.to_owned();
                 self.no_but(reason, self.remedies.get_entry(self.explanation, row))
             }
         }
@@ -339,6 +345,13 @@ impl Unplanned {
         let remedy = Some(self.remedy).filter(|remedy| !remedy.is_empty());
         Verdict { runs: Some(false), exit_code: self.exit_code, reason: self.reason, remedy, now: None }
     }
+}
+
+/// The reason of a refusal, as the interpreter says it.
+pub(super) fn reason_of(refusal: &Refusal<'_>) -> String {
+    let mut reason = String::new();
+    refusal.say_reason(&mut |piece| reason.push_str(piece));
+    reason
 }
 
 /// What to do about a bad header; `None` for the usual advice.

@@ -19,7 +19,7 @@ use nix::unistd::geteuid;
 
 use super::contents::Contents;
 use super::cpu::{CpuQuestion, Identified, Prepared};
-use super::judge::{Ground, Unplanned, remedy_of_header};
+use super::judge::{Ground, Unplanned, reason_of, remedy_of_header};
 use super::kernel::{Registered, Unseen};
 use super::remedy::{Remedies, as_root};
 use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials};
@@ -260,8 +260,6 @@ fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Opti
 }
 
 fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedies<'_>) -> Unplanned {
-    let mut reason = String::new();
-    refusal.say_reason(&mut |piece| reason.push_str(piece));
     let mut remedy = match refusal {
         Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
         Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| remedies.get_emulator(row)),
@@ -279,7 +277,7 @@ fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedi
         | Refusal::ForeignSystem { .. } => Ground::Header,
         _ => Ground::Host,
     };
-    Unplanned { reason, remedy, exit_code: refusal.exit_code(), ground }
+    Unplanned { reason: reason_of(refusal), remedy, exit_code: refusal.exit_code(), ground }
 }
 
 fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {
