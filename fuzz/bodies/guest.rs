@@ -8,7 +8,9 @@ use dispatch_core::elf::{Class, Data, Machine, PT_GNU_PROPERTY, PT_INTERP};
 use dispatch_core::emulator_file::{HEAD, Host};
 use dispatch_core::handoff::Invocation;
 use dispatch_core::image::Image;
-use dispatch_core::pipeline::{self, Emulator, PART, Process, START, World, find_emulator, find_sysroot, identify};
+use dispatch_core::pipeline::{
+    self, Emulator, PART, Part, Process, START, World, choose, find_emulator, find_sysroot, identify,
+};
 use dispatch_core::plan::{Cpu, ENOENT};
 use dispatch_core::table::Identity;
 use dispatch_core::{Guest, Refusal, Row, Rule, Table};
@@ -20,7 +22,10 @@ const READ: usize = 1024;
 /// A row with a larger model, so that the notes of programs are read.
 const MODELS: &str = r#"{"version": 1, "architectures": [{"name": "aarch64",
     "property": {"type": "0xc0000000", "bits": ["one", "two"], "required": true},
-    "versions": [{"since": "7.0", "cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}]}]}"#;
+    "versions": [{"since": "7.0", "cpu": "usual", "lacks": ["two"], "larger_cpu": "larger"}],
+    "below": [{"directory": "/old", "options": ["-x"]}]}]}"#;
+/// Where the program is, and whether its directory has a row of its own.
+const PLACES: [(&[u8], bool); 2] = [(b"/old/program", true), (b"/older/program", false)];
 
 fn table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
@@ -28,7 +33,8 @@ fn table() -> &'static [u8] {
         let version = "7.2".parse().ok();
         let asked = Asked { file: identity(), path: "/emulator".into(), version: "7.2".into() };
         let given = Assignment { version, asked: Some(asked), ..Assignment::default() };
-        ArchTable::builtin().merge(MODELS).expect("a good row").compile_with(&[("aarch64", given)])
+        let given = [("aarch64", given.clone()), ("aarch64 below /old", given)];
+        ArchTable::builtin().merge(MODELS).expect("a good row").compile_with(&given)
     })
 }
 
@@ -62,21 +68,21 @@ pub fn run(bytes: &[u8]) -> bool {
         Err(Refusal::BadHeader(_)) => assert!(rows.len() <= 1),
         Err(_) => assert!(rows.is_empty(), "{rows:?}"),
     }
-    for secure in [false, true] {
-        plan(bytes, table, secure, chosen.ok());
+    for (secure, (path, below)) in [false, true].into_iter().flat_map(|secure| PLACES.map(|place| (secure, place))) {
+        plan(bytes, (path, below), table, secure, chosen.ok());
     }
     chosen.is_ok()
 }
 
-fn plan(bytes: &[u8], table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
+fn plan(bytes: &[u8], (path, below): (&[u8], bool), table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
     let known = row.is_some();
-    let mut files = Disk { guest: bytes, opened: 0 };
+    let mut files = Disk { guest: bytes, path, opened: 0 };
     let invocation = Invocation { path: 1, argv0: 2 };
     let process = Process { secure, host: HOST, page: 4096 };
     let (image, mut start, mut head) = (Image::without_programs(table), [0; START], [0; HEAD]);
     let mut part = [0; PART];
     let planned = identify(&mut files, File::Guest, &mut start).and_then(|guest| {
-        let mut row = table.choose(&guest.guest)?;
+        let mut row = choose(&mut files, &table, &guest, process, &mut part)?;
         let emulator = find_emulator(&mut files, &image, &mut row, process, &mut head)?;
         let sysroot = find_sysroot(&mut files, &guest, &row, process, &mut part)?;
         assert!(!secure || sysroot.is_none());
@@ -85,8 +91,9 @@ fn plan(bytes: &[u8], table: Table<'_>, secure: bool, row: Option<Row<'_>>) {
     match planned {
         Ok((plan, emulator)) => {
             assert!(known && !secure && matches!(emulator, Emulator::Mapped { file: File::Emulator, .. }));
-            let tuned = row.is_some_and(|row| row.name == c"aarch64");
+            let tuned = row.is_some_and(|row| row.name() == c"aarch64");
             assert_eq!(tuned, matches!(plan.cpu, Cpu::Table(_)), "it is the emulator that was asked");
+            assert_eq!(plan.options.iter().any(|option| option == c"-x"), tuned && below, "the directory decides");
         }
         Err(refusal) => {
             assert_eq!(known, secure && matches!(refusal, Refusal::Privileged { .. }));
@@ -106,6 +113,7 @@ enum File {
 /// The guest, an emulator at every path, and a dynamic linker below every sysroot.
 struct Disk<'g> {
     guest: &'g [u8],
+    path: &'g [u8],
     opened: usize,
 }
 
@@ -131,6 +139,12 @@ impl World for Disk<'_> {
 
     fn look_for(&mut self, root: &CStr, _: &CStr) -> Result<(), i32> {
         if root.is_empty() { Err(ENOENT) } else { Ok(()) }
+    }
+
+    fn path<'b>(&mut self, _: File, buffer: &'b mut Part) -> Option<&'b [u8]> {
+        let buffer = buffer.get_mut(..self.path.len())?;
+        buffer.copy_from_slice(self.path);
+        Some(buffer)
     }
 
     fn env_is_set(&mut self, _: &[u8]) -> bool {

@@ -43,7 +43,10 @@ fn read(bytes: &[u8]) -> bool {
     };
     for row in image.table.rows().flatten() {
         let _ = image.emulator(&row);
-        row.paths.iter().chain(row.options.iter()).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
+        row.paths()
+            .iter()
+            .chain(row.options().iter())
+            .for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
     }
     image.programs().flatten().for_each(|program| check(&program, &header));
     true

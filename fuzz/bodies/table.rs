@@ -26,22 +26,29 @@ pub fn run(bytes: &[u8]) -> bool {
         for file in table.asked(&row).map(|asked| asked.file).into_iter().chain([NOBODYS]) {
             let mut fitted = row;
             let known = table.fit(&mut fitted, file).is_ok() && file != NOBODYS;
-            let tuning = |row: &Row<'_>| (row.cpus.iter().count(), row.options.iter().count(), row.lacks);
+            let tuning = |row: &Row<'_>| (row.cpus().iter().count(), row.options().iter().count(), row.lacks());
             let asked = table.asked(&row).filter(|_| known).map(|asked| tuning(&asked.row));
             assert_eq!(tuning(&fitted), asked.unwrap_or(tuning(&row)), "no file but that is given what was asked for");
         }
-        let lists = [row.paths, row.cpus, row.options, row.environment, row.sysroots];
+        let lists = [row.paths(), row.cpus(), row.options(), row.environment(), row.sysroots()];
         let strings = lists.into_iter().flat_map(dispatch_core::bytes::Strings::iter);
-        strings.chain([row.name]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
+        strings.chain([row.name()]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
         for machine in row.machines().take(3) {
-            choose(&table, &row.osabi[..row.osabi.len().min(3)], machine, row.class, row.data, row.flags_value);
-            choose(&table, &[77], machine, row.class, row.data, !row.flags_value);
+            choose(
+                &table,
+                &row.osabi()[..row.osabi().len().min(3)],
+                machine,
+                row.class(),
+                row.data(),
+                row.flags_value(),
+            );
+            choose(&table, &[77], machine, row.class(), row.data(), !row.flags_value());
         }
-        if row.osabi.len() <= OSABI && row.machines().count() == 1 {
+        if row.osabi().len() <= OSABI && row.machines().count() == 1 {
             let blocks: Vec<_> = Rule::of_row(&row).map(|rule| rule.osabi).collect();
             let osabi: Vec<u8> = (0..=255).filter(|&value| blocks.iter().any(|block| block.accepts(value))).collect();
-            assert!(osabi.iter().all(|value| row.osabi.contains(value)), "the kernel would pass on too much");
-            assert!(row.osabi.iter().all(|value| osabi.contains(value)), "the kernel would pass on too little");
+            assert!(osabi.iter().all(|value| row.osabi().contains(value)), "the kernel would pass on too much");
+            assert!(row.osabi().iter().all(|value| osabi.contains(value)), "the kernel would pass on too little");
         }
     }
     table.rows().all(|row| row.is_ok())
@@ -58,7 +65,7 @@ fn choose(table: &Table<'_>, osabi: &[u8], machine: Machine, class: Class, data:
                 assert!(!fits, "{refusal}");
                 // A row without OSABI values accepts nothing, and the message has none to name.
                 let bad = table.rows().any(|row| row.is_err());
-                let empty = table.rows().flatten().any(|row| row.osabi.is_empty());
+                let empty = table.rows().flatten().any(|row| row.osabi().is_empty());
                 let corrupt = matches!(refusal, Refusal::BadImage(ImageFault::Corrupt));
                 assert!(if bad { corrupt } else { empty || !corrupt }, "{refusal}");
                 assert!(!refusal.to_string().contains(char::is_control), "{refusal}");

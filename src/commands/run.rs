@@ -14,7 +14,7 @@ use dispatch_core::bytes::Strings;
 use dispatch_core::handoff::Invocation;
 use dispatch_core::message::Text;
 use dispatch_core::pipeline::{
-    Emulator, GuestFile, Head, PART, Process, START, find_emulator, find_sysroot, identify, plan,
+    Emulator, GuestFile, Head, PART, Process, START, choose, find_emulator, find_sysroot, identify, plan,
 };
 use dispatch_core::plan::{Argument, Cpu, Plan};
 use dispatch_core::refusal::EXIT_CANNOT_RUN;
@@ -71,7 +71,8 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     let file = disk.adopt(file);
     let guest = identify(&mut disk, file, &mut start).map_err(refused)?;
     let view = image.view()?;
-    let row = view.table.choose(&guest.guest).map_err(refused)?;
+    let process = Process { secure: false, host: host::host(), page: host::page() };
+    let row = choose(&mut disk, &view.table, &guest, process, &mut [0; PART]).map_err(refused)?;
     if let Some(Obstacle { problem, remedy }) = program.obstacle() {
         let message = format!("{problem}: {remedy}");
         return Err(Failure::Refused { path: name.into(), message, exit_code: EXIT_CANNOT_RUN });
@@ -85,7 +86,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     match emulators::informed(&view, table, &row) {
         // The same row, in the table that knows the emulator's version.
         Some(informed) => {
-            let row = informed.view()?.table.choose(&guest.guest).map_err(refused)?;
+            let row = choose(&mut disk, &informed.view()?.table, &guest, process, &mut [0; PART]).map_err(refused)?;
             match emulate(&program, &args.changes, &guest, row, &mut disk, &informed)? {}
         }
         None => match emulate(&program, &args.changes, &guest, row, &mut disk, image)? {},
@@ -140,7 +141,7 @@ impl Changes {
 
 /// Whether a row's programs are for this machine.
 fn is_own(row: &Row<'_>) -> bool {
-    row.name.to_bytes() == host::row().name.as_bytes()
+    row.name().to_bytes() == host::row().name.as_bytes()
 }
 
 /// Executes a program for this machine.
@@ -177,7 +178,7 @@ fn emulate<'i>(
         Err(_) if changes.any() => None,
         found => found.map_err(refused)?,
     };
-    let options = changes.options(row.options);
+    let options = changes.options(row.options());
     let given = changes.sysroot.as_ref().map(|directory| c_string(directory.as_os_str()));
     let plan = plan(disk, guest, &row, &emulator, process, invocation, sysroot).by_exec();
     let plan = changes.apply(plan, &options, given.as_deref());

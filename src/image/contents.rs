@@ -20,7 +20,7 @@ pub struct Listed {
     base: Option<u64>,
     /// SHA-256 of an embedded program.
     digest: Option<String>,
-    /// The architectures whose programs it runs.
+    /// The architectures whose programs it runs, each perhaps for a directory.
     pub runs: Vec<String>,
     /// The CPU models that it gets for them.
     cpus: Vec<String>,
@@ -57,8 +57,8 @@ pub fn table(programs: &[Listed]) -> Columns {
     for (number, program) in programs.iter().enumerate() {
         let runs = match number {
             0 => "when started by hand".to_owned(),
-            _ if program.embedded => program.runs.join(" "),
-            _ => format!("{}, by its path", program.runs.join(" ")),
+            _ if program.embedded => program.runs.join(", "),
+            _ => format!("{}, by its path", program.runs.join(", ")),
         };
         let base = program.base.map(|base| format!("{base:#x}")).unwrap_or_default();
         let digest = program.digest.iter().flat_map(|digest| digest.chars()).take(DIGEST).collect();

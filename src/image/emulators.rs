@@ -13,6 +13,7 @@ use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
 use nix::sys::memfd::MFdFlags;
 
 use super::reader::{Effective, OpenImage, ProgramInfo};
+use super::rows::title_of;
 use crate::architectures;
 use crate::failure::{Doing, Failure, show, warn};
 use crate::platform::{host, memfd, probe};
@@ -48,11 +49,18 @@ impl<'t> Source<'t> {
     /// # Errors
     /// [`Failure::DamagedImage`].
     fn of_image(architecture: &'t Architecture, image: &Rc<OpenImage>) -> Result<Option<Self>, Failure> {
-        let program = image.programs()?.into_iter().find(|program| program.runs.contains(&architecture.name));
+        let title = architecture.title();
+        let program = image.programs()?.into_iter().find(|program| program.runs.contains(&title));
         Ok(program.map(|program| {
             let path = PathBuf::from(&program.path);
             Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), program }) }
         }))
+    }
+
+    /// Whether both are the same program.
+    pub fn is(&self, other: &Source<'_>) -> bool {
+        let number = |source: &Source<'_>| source.from_image.as_ref().map(|from| from.program.number);
+        self.path == other.path && number(self) == number(other)
     }
 
     /// Its path, or its name in the image that it is taken from, for messages.
@@ -135,33 +143,35 @@ pub fn find<'t>(
     let mut sources = Vec::new();
     for place in from {
         if let EmulatorPlace::File(name, path) = place {
-            let architecture = architectures::find(table, name)?;
-            sources.push(Source::of_file(architecture, path.clone()));
+            let rows = architectures::find(table, name)?.variants().filter(|row| !row.has_own_emulator);
+            sources.extend(rows.map(|row| Source::of_file(row, path.clone())));
         }
     }
-    for architecture in rows.iter().filter(|architecture| architecture.strategy == Strategy::Map) {
+    let variants = rows.iter().flat_map(|architecture| architecture.variants());
+    for architecture in variants.filter(|architecture| architecture.strategy == Strategy::Map) {
+        let installed = from.is_empty() || architecture.has_own_emulator;
         let mut places = Vec::new();
         for directory in
             from.iter().filter_map(|place| if let EmulatorPlace::Directory(path) = place { Some(path) } else { None })
         {
             places.extend(architecture.emulator_names().map(|name| directory.join(name)).find(|path| path.is_file()));
         }
-        if from.is_empty() {
+        if installed {
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
-        let embedded = match own.filter(|_| from.is_empty() && places.is_empty()) {
+        let embedded = match own.filter(|_| installed && places.is_empty()) {
             Some(own) => Source::of_image(architecture, own)?,
             None => None,
         };
         if embedded.is_none() && places.is_empty() {
-            log::info!("{}: no emulator", architecture.name);
+            log::info!("{}: no emulator", architecture.title());
         }
         sources.extend(embedded);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
     }
     sources.retain(|source: &Source<'_>| source.architecture.disabled.is_none());
     for source in &sources {
-        log::info!("{}: emulator {}", source.architecture.name, source.shown());
+        log::info!("{}: emulator {}", source.architecture.title(), source.shown());
     }
     Ok(sources)
 }
@@ -272,17 +282,17 @@ pub fn ask(architecture: &Architecture) -> Option<(Probed, Asked)> {
 /// The table of `image`, completed by asking the emulator of `row`, which is opened by its path;
 /// `None` if there is nothing to ask.
 pub fn informed(image: &Image<'_>, table: &ArchTable, row: &Row<'_>) -> Option<Effective> {
-    if row.program != COMMAND {
+    if row.program() != COMMAND {
         return None;
     }
-    let architecture = table.find(row.name.to_str().ok()?).filter(|found| found.is_tuned())?;
+    let architecture = table.titled(&title_of(&image.table, row)?).filter(|found| found.is_tuned())?;
     if image.table.asked(row).is_some_and(|asked| host::emulator(architecture).and_then(identity) == Some(asked.file)) {
         return None;
     }
     ask(architecture).map(|(probed, asked)| {
         probed.warning.iter().for_each(|warning| log::info!("{warning}"));
         let given = Assignment { asked: Some(asked), ..probed.assignment() };
-        Effective::Table(table.compile_with(&[(&architecture.name, given)]))
+        Effective::Table(table.compile_with(&[(architecture.title(), given)]))
     })
 }
 

@@ -7,10 +7,12 @@ mod layout;
 mod origin;
 mod own;
 mod reader;
+mod rows;
 pub mod request;
 pub mod site;
 mod writer;
 
 pub use own::{bare, own, own_path, this_command};
 pub use reader::{Effective, OpenImage};
+pub use rows::title_of;
 pub use writer::{Content, write};

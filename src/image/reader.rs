@@ -17,6 +17,7 @@ use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
 use super::interpreter::{SECTIONS, attached};
+use super::rows::titled;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::{files, host};
 
@@ -54,7 +55,7 @@ pub struct ProgramInfo {
     pub size: u64,
     /// Address for which it is prelinked, if it is.
     pub base: Option<u64>,
-    /// Names of the architectures whose programs it runs.
+    /// Titles of the rows whose programs it runs.
     pub runs: Vec<String>,
     /// The CPU models that it gets for them; none where it uses its default.
     pub cpus: Vec<String>,
@@ -83,10 +84,10 @@ impl Effective {
         }
     }
 
-    /// The version of the emulator that is embedded for an architecture.
-    pub fn version_of(&self, architecture: &str) -> Option<String> {
+    /// The version of the emulator that is embedded for the row with this title.
+    pub fn version_of(&self, title: &str) -> Option<String> {
         let Effective::Image(image) = self else { return None };
-        let runs = |program: &ProgramInfo| program.runs.iter().any(|name| name == architecture);
+        let runs = |program: &ProgramInfo| program.runs.iter().any(|other| other == title);
         Some(image.programs().ok()?.into_iter().find(runs)?.version)
     }
 }
@@ -187,9 +188,9 @@ impl OpenImage {
                 digest: origin.digest,
                 size: origin.size,
                 base: Some(program.record().base).filter(|base| *base != 0),
-                runs: rows(&image.table, number).map(|row| row.name.to_string_lossy().into()).collect(),
-                cpus: rows(&image.table, number)
-                    .filter_map(|row| Some(row.cpus.iter().next()?.to_string_lossy().into()))
+                runs: run_by(&image.table, number).map(|(title, _)| title).collect(),
+                cpus: run_by(&image.table, number)
+                    .filter_map(|(_, row)| Some(row.cpus().iter().next()?.to_string_lossy().into()))
                     .collect(),
             })
         });
@@ -203,8 +204,8 @@ impl OpenImage {
     pub fn asked(&self) -> Result<Vec<ProgramInfo>, Failure> {
         let table = self.view()?.table;
         let text = |string: &CStr| string.to_string_lossy().into_owned();
-        let asked = table.rows().filter_map(Result::ok).filter_map(|row| table.asked(&row));
-        let program = |asked: Asked<'_>| ProgramInfo {
+        let asked = titled(&table).filter_map(|(title, row)| Some((title, table.asked(&row)?)));
+        let program = |(title, asked): (String, Asked<'_>)| ProgramInfo {
             number: COMMAND,
             name: text(asked.path),
             path: text(asked.path),
@@ -212,8 +213,8 @@ impl OpenImage {
             digest: [0; 32],
             size: asked.file.size,
             base: None,
-            runs: vec![text(asked.row.name)],
-            cpus: asked.row.cpus.iter().take(1).map(text).collect(),
+            runs: vec![title],
+            cpus: asked.row.cpus().iter().take(1).map(text).collect(),
         };
         Ok(asked.map(program).collect())
     }
@@ -223,7 +224,8 @@ impl OpenImage {
     /// # Errors
     /// [`Failure::DamagedImage`].
     pub fn embedded(&self) -> Result<BTreeSet<String>, Failure> {
-        Ok(self.programs()?.into_iter().flat_map(|program| program.runs).collect())
+        let embedded = self.view()?.table.rows().filter_map(Result::ok).filter(|row| row.program() != COMMAND);
+        Ok(embedded.map(|row| row.name().to_string_lossy().into_owned()).collect())
     }
 
     /// A part of the memory of program `number`, from `offset` on, fewer bytes than `len` at its end.
@@ -259,9 +261,9 @@ impl OpenImage {
     }
 }
 
-/// The rows whose emulator is program `number`; none for the command.
-fn rows<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = Row<'t>> + use<'t> {
-    table.rows().filter_map(Result::ok).filter(move |row| number != COMMAND && row.program == number)
+/// The rows whose emulator is program `number`, with their titles; none for the command.
+fn run_by<'t>(table: &Table<'t>, number: u32) -> impl Iterator<Item = (String, Row<'t>)> + use<'t> {
+    titled(table).filter(move |(_, row)| number != COMMAND && row.program() == number)
 }
 
 /// Makes an ELF file out of a body: words as they were linked, each segment at its place in memory,

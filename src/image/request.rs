@@ -63,13 +63,16 @@ pub fn write_to(
     emulators: &[Source<'_>],
     replacement: &Replacement,
 ) -> Result<(), Failure> {
-    let embedded = |row: &Architecture| emulators.iter().any(|source| source.architecture.name == row.name);
+    let embedded = |row: &Architecture| emulators.iter().any(|source| source.architecture.title() == row.title());
     let content = Content {
         table,
         command: this_command()?,
         emulators,
         outside: match contents.seed {
-            None => contents.rows(table)?.into_iter().filter(|row| !embedded(row)).collect(),
+            None => {
+                let rows = contents.rows(table)?.into_iter().flat_map(Architecture::variants);
+                rows.filter(|row| !embedded(row)).collect()
+            }
             // A reproducible image must not depend on files of this machine.
             Some(_) => Vec::new(),
         },
@@ -103,7 +106,7 @@ impl Contents {
         let rows = named.clone().unwrap_or_else(|| architectures::foreign(table));
         let own = own().map(Rc::new);
         let sources = emulators::find(table, &rows, &from, own.as_ref())?;
-        let found = |name: &str| sources.iter().any(|source| source.architecture.name == name);
+        let found = |name: &str| sources.iter().any(|source| source.architecture.title() == name);
         if let Some(missing) = named.iter().flatten().find(|row| row.disabled.is_none() && !found(&row.name)) {
             let tried = if from.is_empty() {
                 missing.emulator_paths().map(str::to_owned).collect()

@@ -128,13 +128,17 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
     writer.program(&content.command.bytes, command, base(content, 0))?;
     for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
+        let number = number(content.emulators, source);
+        if writer.records.len() as u32 != number {
+            continue;
+        }
         progress::show(index + 1, content.emulators.len(), format_args!("embedding {}", source.shown()));
         log::info!("{}: put into the image", source.shown());
         let bytes = source.bytes()?;
         let name = source.path.file_name().unwrap_or_default().to_string_lossy();
         let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
         let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: probed.version, file };
-        writer.program(&bytes, origin, base(content, index as u64 + 1))?;
+        writer.program(&bytes, origin, base(content, number.into()))?;
     }
     let json = writer.add(json.as_bytes());
     let programs = writer.add_records(&writer.records.clone());
@@ -170,21 +174,36 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     file.write_all_at(&attached(writer.next), 0).map_err(failed)
 }
 
-/// Probes the emulators that the rows use: the first one of each architecture.
-fn assignments<'c>(content: &'c Content<'_>, probed: &[Probed]) -> Vec<(&'c str, Assignment)> {
-    let mut all: Vec<(&str, Assignment)> = Vec::new();
-    for ((source, probed), program) in content.emulators.iter().zip(probed).zip(1..) {
-        if !all.iter().any(|(name, _)| *name == source.architecture.name) {
-            all.push((&source.architecture.name, Assignment { program, ..probed.assignment() }));
+/// The emulators that the rows use, by the rows' titles: the first one of each.
+fn assignments(content: &Content<'_>, probed: &[Probed]) -> Vec<(String, Assignment)> {
+    let mut all: Vec<(String, Assignment)> = Vec::new();
+    for (source, probed) in content.emulators.iter().zip(probed) {
+        let title = source.architecture.title();
+        if !all.iter().any(|(other, _)| *other == title) {
+            let program = number(content.emulators, source);
+            all.push((title, Assignment { program, ..probed.assignment() }));
         }
     }
     for architecture in content.outside.iter().filter(|architecture| architecture.is_tuned()) {
         if let Some((probed, asked)) = emulators::ask(architecture) {
             probed.warn();
-            all.push((&architecture.name, Assignment { asked: Some(asked), ..probed.assignment() }));
+            all.push((architecture.title(), Assignment { asked: Some(asked), ..probed.assignment() }));
         }
     }
     all
+}
+
+/// The number of the program of `source`, one of `sources`: the same for the same program.
+fn number(sources: &[Source<'_>], source: &Source<'_>) -> u32 {
+    let mut first: Vec<&Source<'_>> = Vec::new();
+    for other in sources {
+        if !first.iter().any(|known| known.is(other)) {
+            first.push(other);
+        }
+    }
+    let index = first.iter().position(|known| known.is(source)).unwrap_or(first.len());
+    // Program 0 is the command. An image has at most some hundred.
+    index as u32 + 1
 }
 
 /// The address that program `number` is prelinked for; `None` to leave it as it is.

@@ -9,12 +9,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::message::Text;
-use dispatch_core::pipeline::World;
+use dispatch_core::pipeline::{Part, World};
 use dispatch_core::table::Identity;
 use nix::errno::Errno;
 
 use crate::failure::{show, text};
-use crate::platform::files;
+use crate::platform::{files, memfd};
 
 /// Reads files, and records which ones it was asked to open.
 #[derive(Default)]
@@ -85,6 +85,13 @@ impl World for Disk {
         let outcome = found.as_ref().map_or_else(text, |_| "there".to_owned());
         log::info!("{}: the dynamic linker: {outcome}", Text(&joined));
         found.map(|_| ()).map_err(|error| errno(&error))
+    }
+
+    fn path<'b>(&mut self, file: usize, buffer: &'b mut Part) -> Option<&'b [u8]> {
+        let path = std::fs::read_link(memfd::path(&self.files[file])?).ok()?;
+        let buffer = buffer.get_mut(..path.as_os_str().len())?;
+        buffer.copy_from_slice(path.as_os_str().as_bytes());
+        Some(buffer)
     }
 
     fn env_is_set(&mut self, name: &[u8]) -> bool {

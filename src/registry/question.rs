@@ -147,7 +147,7 @@ impl<'a> Asker<'a> {
             *byte = *byte & !mask | magic & mask;
         }
         let row = Table::read(&self.table).ok()?.choose(&Guest::identify(&program).ok()?).ok()?;
-        let same = row.name.to_bytes() == architecture.name.as_bytes();
+        let same = row.name().to_bytes() == architecture.name.as_bytes();
         (same && rule.accepts(&program)).then_some(program)
     }
 }

@@ -51,29 +51,51 @@ fn the_version_of_an_emulator_by_its_path_costs_none() {
 #[test]
 fn a_dynamic_linker_that_is_there_costs_one() {
     need!(Namespace, Compiler, Strace);
-    let mut fixed = calls(Kind::Pie, json!([]), &probe("aarch64"));
-    let mut dynamic = calls(Kind::Pie, json!([]), &dynamic_guest(probe("aarch64"), "/bin/sh"));
-    fixed.push("faccessat".to_owned());
-    fixed.sort();
-    dynamic.sort();
-    assert_eq!(dynamic, fixed);
+    let fixed = calls(Kind::Pie, json!([]), &probe("aarch64"));
+    one_more(&fixed, "faccessat", calls(Kind::Pie, json!([]), &dynamic_guest(probe("aarch64"), "/bin/sh")));
+}
+
+#[test]
+fn rows_for_directories_cost_one() {
+    need!(Namespace, Compiler, Strace);
+    let without = calls_with(Kind::Pie, |row| row, &probe("aarch64"));
+    for directory in ["/", "/nowhere"] {
+        let below = json!([{"directory": directory, "options": []}]);
+        one_more(&without, "readlinkat", calls_with(Kind::Pie, |row| row.with("below", below), &probe("aarch64")));
+    }
+}
+
+/// Asserts that `more` are the calls in `fewer` and `call`.
+#[track_caller]
+fn one_more(fewer: &[String], call: &str, mut more: Vec<String>) {
+    let mut expected = [fewer, &[call.to_owned()]].concat();
+    expected.sort();
+    more.sort();
+    assert_eq!(more, expected);
 }
 
 /// The names of the interpreter's system calls with an emulator that is opened by its path, and
 /// with these `versions` in its row.
 #[track_caller]
 fn calls(kind: Kind, versions: serde_json::Value, guest: &[u8]) -> Vec<String> {
+    calls_with(kind, |row| row.with("versions", versions), guest)
+}
+
+/// The same with a row that `change` has changed.
+#[track_caller]
+fn calls_with(kind: Kind, change: impl FnOnce(Row) -> Row, guest: &[u8]) -> Vec<String> {
     let scratch = Scratch::new();
     scratch.write("emulator-7.2.22", build(kind));
     scratch.write("guest", guest);
-    let row = Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", versions.clone());
+    let row = change(Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", json!([])));
+    let asks = *row.get("versions") != json!([]);
     let namespace = Namespace::with_table(&scratch, &row.table());
     let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";
     // The interpreter's last call is the prctl(2) that changes what /proc shows.
     let seen = namespace.run(&scratch, script);
     let mut lines: Vec<&str> = seen.out().lines().collect();
     let asked = lines.pop().is_some_and(|count| count != "0");
-    assert_eq!(asked, versions != json!([]), "{seen}");
+    assert_eq!(asked, asks, "{seen}");
     assert!(lines.last().is_some_and(|call| call.starts_with("prctl(PR_SET_MM") && call.ends_with("= 0")), "{seen}");
     lines.iter().map(|line| line.split('(').next().unwrap_or(line).to_owned()).collect()
 }

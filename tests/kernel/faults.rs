@@ -92,7 +92,7 @@ scenarios! {
     privileged_with_an_emulator_outside privileged_with_an_emulator_to_execute
     by_path by_path_without_input by_path_at_fixed_addresses by_path_aligned by_the_second_path
     without_an_emulator without_flag_p with_a_sysroot with_a_sysroot_and_far_headers
-    executed_by_the_rows_wish executed_as_it_is_dynamic started_by_hand
+    with_a_row_for_its_directory executed_by_the_rows_wish executed_as_it_is_dynamic started_by_hand
 }
 
 #[test]

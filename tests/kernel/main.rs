@@ -13,6 +13,8 @@ mod alone;
 mod artefacts;
 // Starts that the kernel marks as privileged.
 mod at_secure;
+// Programs below a directory that has a row of its own.
+mod below;
 // Promises in numbers.
 mod counts;
 // The descriptors that an emulator finds.

@@ -10,7 +10,6 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     /// Says why no row fits: the operating system, the variant of a known machine, or the machine.
-    #[inline(never)]
     pub fn choose(&self, guest: &Guest) -> Result<Row<'a>, Refusal<'a>> {
         let header = guest.header;
         // For the message, if no row accepts it: the nearest one.
@@ -24,18 +23,18 @@ impl<'a> Table<'a> {
             if !row.machines().any(|machine| machine == header.machine) {
                 continue;
             }
-            let Some(&osabi) = row.osabi.first() else { continue };
+            let Some(&osabi) = row.osabi().first() else { continue };
             let foreign = row.accepts(&Guest { header: Header { osabi, ..header } });
             // The first row with this machine is its usual one; the byte order and the class decide
             // among the rest, unless only the operating system differs.
-            let near = Some((foreign, row.data == header.data, row.class == header.class));
+            let near = Some((foreign, row.data() == header.data, row.class() == header.class));
             if near > nearest {
                 nearest = near;
                 refusal = if foreign {
                     Refusal::ForeignSystem { osabi: header.osabi }
                 } else {
                     Refusal::UnknownVariant {
-                        machine: row.name,
+                        machine: row.name(),
                         class: header.class,
                         data: header.data,
                         flags: header.flags,

@@ -286,7 +286,7 @@ impl<'a> Image<'a> {
     /// # Errors
     /// [`ImageFault::Corrupt`].
     pub fn emulator(&self, row: &Row<'_>) -> Result<Option<Embedded<'a>>, ImageFault> {
-        if row.program == COMMAND { Ok(None) } else { self.program(row.program).map(Some) }
+        if row.program() == COMMAND { Ok(None) } else { self.program(row.program()).map(Some) }
     }
 
     /// A program by its number.

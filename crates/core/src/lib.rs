@@ -42,6 +42,7 @@ pub mod bytes; // integers and strings in byte slices
 pub mod elf; // ELF headers
 pub mod image; // the image
 pub mod record; // fixed-size records in the image and the table
+mod row; // an architecture in the compiled table
 pub mod table; // the compiled table
 
 // The kernel's rules.

@@ -2,8 +2,6 @@
 //! [`identify`], [`choose`], [`find_emulator`], [`find_sysroot`], [`plan`]. The interpreter runs
 //! them in `dispatch`, and the command when it runs or explains a program. The two differ in how
 //! they read files, which a [`World`] abstracts.
-//!
-//! [`choose`]: crate::Table::choose
 
 use core::ffi::CStr;
 use core::ops::Range;
@@ -14,7 +12,7 @@ use crate::emulator_file::{self, EmulatorFile, Host};
 use crate::handoff::Invocation;
 use crate::image::{Embedded, Image};
 use crate::plan::{self, Cpu, ENOENT, ENOTDIR, Plan};
-use crate::table::{Argv0, Identity, Row, Strategy};
+use crate::table::{Argv0, Identity, Row, Strategy, Table};
 use crate::{Guest, Refusal, bytes};
 
 /// How much of a guest is read first, in bytes. In most programs this also holds the program
@@ -52,6 +50,9 @@ pub trait World {
     /// # Errors
     /// As faccessat(2).
     fn look_for(&mut self, root: &CStr, path: &CStr) -> Result<(), i32>;
+    /// The path by which the kernel knows the file now, put into `buffer`; `None` if it cannot be
+    /// learnt.
+    fn path<'b>(&mut self, file: Self::File, buffer: &'b mut Part) -> Option<&'b [u8]>;
     /// Whether the caller's environment has the variable `name`.
     fn env_is_set(&mut self, name: &[u8]) -> bool;
 }
@@ -145,6 +146,27 @@ impl<'s, F> GuestFile<'s, F> {
     }
 }
 
+/// Chooses the row for the guest, by its header and, if the table has rows for directories, by its
+/// path. `buffer` may receive the path.
+///
+/// # Errors
+/// As [`Table::choose`].
+#[inline(never)]
+pub fn choose<'a, W: World>(
+    world: &mut W,
+    table: &Table<'a>,
+    guest: &GuestFile<'_, W::File>,
+    process: Process,
+    buffer: &mut Part,
+) -> Result<Row<'a>, Refusal<'a>> {
+    let mut row = table.choose(&guest.guest)?;
+    if Table::needs_path(&row) {
+        let path = world.path(guest.file, buffer).unwrap_or_default();
+        table.fit_to_path(&mut row, path, process.secure)?;
+    }
+    Ok(row)
+}
+
 /// Finds the emulator of `row`, in the image or by its path. For an emulator by path, `row` is
 /// changed to suit this file. `head` receives its headers.
 ///
@@ -158,8 +180,8 @@ pub fn find_emulator<'a, 'h, W: World>(
     process: Process,
     head: &'h mut Head,
 ) -> Result<Emulator<'a, 'h, W::File>, Refusal<'a>> {
-    if row.strategy == Strategy::Disabled {
-        return Err(Refusal::Disabled { machine: row.name, by: row.paths.iter().next() });
+    if row.strategy() == Strategy::Disabled {
+        return Err(Refusal::Disabled { machine: row.name(), by: row.paths().iter().next() });
     }
     if let Some(embedded) = image.emulator(row).map_err(Refusal::BadImage)? {
         return Ok(Emulator::Embedded(embedded));
@@ -167,7 +189,7 @@ pub fn find_emulator<'a, 'h, W: World>(
     // Security rule 1: a privileged guest's emulator comes from the image. A caller who gains
     // privileges may control what a path leads to.
     if process.secure {
-        return Err(Refusal::Privileged { machine: row.name });
+        return Err(Refusal::Privileged { machine: row.name() });
     }
     let (path, file) = plan::first_emulator(row, |path| match world.open(path) {
         Ok(file) => Ok(Some(file)),
@@ -176,7 +198,7 @@ pub fn find_emulator<'a, 'h, W: World>(
     })?;
     let identity = world.identity(file).map_err(failed("examine the emulator", path))?;
     image.table.fit(row, identity)?;
-    if row.strategy == Strategy::Exec {
+    if row.strategy() == Strategy::Exec {
         return Ok(Emulator::Executed { path, file });
     }
     let head = world.read_at(file, head, 0).map_err(failed("read the emulator", path))?;
@@ -194,7 +216,6 @@ pub fn find_emulator<'a, 'h, W: World>(
 ///
 /// # Errors
 /// QEMU would not find the dynamic linker.
-#[inline(never)]
 pub fn find_sysroot<'a, 's, W: World>(
     world: &mut W,
     guest: &GuestFile<'s, W::File>,
@@ -204,7 +225,7 @@ pub fn find_sysroot<'a, 's, W: World>(
 ) -> Result<Option<&'a CStr>, Refusal<'s>> {
     // Security rule 1 again: a privileged guest finds its libraries at their own paths only, never
     // in a sysroot.
-    if process.secure || row.sysroots.is_empty() {
+    if process.secure || row.sysroots().is_empty() {
         return Ok(None);
     }
     let Some(linker) = guest.linker(world, buffer) else { return Ok(None) };
@@ -213,7 +234,7 @@ pub fn find_sysroot<'a, 's, W: World>(
     }
     let sysroot = plan::choose_sysroot(row, linker, |root, path| world.look_for(root, path));
     // Other emulators may bring libraries of their own.
-    if row.argv0 == Argv0::DashZero { sysroot } else { Ok(sysroot.unwrap_or(None)) }
+    if row.argv0() == Argv0::DashZero { sysroot } else { Ok(sysroot.unwrap_or(None)) }
 }
 
 /// Decides the emulator's arguments and environment.
@@ -227,14 +248,13 @@ pub fn plan<'a, A: Copy, W: World>(
     invocation: Invocation<A>,
     sysroot: Option<&'a CStr>,
 ) -> Plan<'a, A> {
-    let Row { argv0, options, environment: settings, .. } = *row;
-    let secure = process.secure;
+    let (secure, argv0) = (process.secure, row.argv0());
     let plan = Plan {
         argv0,
         callers_argv0: !secure && argv0 == Argv0::DashZero && world.env_is_set(plan::ARGV0),
         cpu: guest.cpu(world, row, secure),
-        options,
-        settings,
+        options: row.options(),
+        settings: row.environment(),
         emulator: emulator.name(),
         sysroot,
         secure,
@@ -258,18 +278,18 @@ impl<'s, F: Copy> GuestFile<'s, F> {
         if !secure && world.env_is_set(plan::CPU) {
             return Cpu::Caller;
         }
-        let mut models = row.cpus.iter();
+        let mut models = row.cpus().iter();
         let Some(usual) = models.next() else { return Cpu::Emulator };
         let Some(larger) = models.next() else { return Cpu::Table(usual) };
         let needs = self.needs(world, row).unwrap_or(0);
-        Cpu::Table(if needs & row.lacks == 0 { usual } else { larger })
+        Cpu::Table(if needs & row.lacks() == 0 { usual } else { larger })
     }
 
     /// The bits of the guest's property that the row looks at.
     fn needs(&self, world: &mut impl World<File = F>, row: &Row<'_>) -> Option<u32> {
         let mut buffer = [0; PART];
         let note = self.segment(world, PT_GNU_PROPERTY, &mut buffer)?;
-        self.guest.property(note, row.property)
+        self.guest.property(note, row.property())
     }
 
     /// The path of its dynamic linker; `None` for a static guest, and if its headers are broken.
@@ -335,6 +355,10 @@ mod tests {
             Err(ENOENT)
         }
 
+        fn path<'b>(&mut self, (): (), _: &'b mut Part) -> Option<&'b [u8]> {
+            None
+        }
+
         fn env_is_set(&mut self, _: &[u8]) -> bool {
             false
         }
@@ -342,7 +366,7 @@ mod tests {
 
     #[test]
     fn for_a_disabled_row_no_path_is_even_tried() {
-        let mut row = Row { strategy: Strategy::Disabled, ..plan::tests::row(Argv0::DashZero) };
+        let mut row = plan::tests::row_with(Argv0::DashZero, Strategy::Disabled);
         let none = [&TABLE_MAGIC[..], &[0; 4]].concat();
         let image = Image::without_programs(Table::read(&none).unwrap());
         let host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };

@@ -83,12 +83,12 @@ pub fn first_emulator<'a, T>(
     row: &Row<'a>,
     mut open: impl FnMut(&'a CStr) -> Result<Option<T>, Refusal<'a>>,
 ) -> Result<(&'a CStr, T), Refusal<'a>> {
-    for path in row.paths.iter() {
+    for path in row.paths().iter() {
         if let Some(found) = open(path)? {
             return Ok((path, found));
         }
     }
-    Err(Refusal::NoEmulator { machine: row.name, tried: row.paths.iter().next() })
+    Err(Refusal::NoEmulator { machine: row.name(), tried: row.paths().iter().next() })
 }
 
 /// The sysroot for a guest with the dynamic linker `linker`: the row's first one that contains it,
@@ -113,7 +113,7 @@ pub fn choose_sysroot<'a, 'l>(
     if !linker.to_bytes().starts_with(b"/") || exists(c"") {
         return Ok(None);
     }
-    let sysroot = row.sysroots.iter().find(|root| exists(root));
+    let sysroot = row.sysroots().iter().find(|root| exists(root));
     if nowhere && sysroot.is_none() { Err(Refusal::NoLinker { linker }) } else { Ok(sysroot) }
 }
 
@@ -201,37 +201,25 @@ pub fn variable_name(variable: &[u8]) -> &[u8] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::elf::{Class, Data};
     use crate::image::ImageFault;
+    use crate::row;
     use crate::table::Strategy;
     use std::vec::Vec;
 
     pub(crate) fn row(argv0: Argv0) -> Row<'static> {
-        Row {
-            name: c"cpu",
-            class: Class::Elf64,
-            data: Data::Little,
-            flags_mask: 0,
-            flags_value: 0,
-            machines: &[],
-            osabi: &[],
-            paths: Strings::new(b"/first\0/second\0").unwrap(),
-            cpus: Strings::EMPTY,
-            property: 0,
-            lacks: 0,
-            options: Strings::new(b"-B\x000\0").unwrap(),
-            environment: Strings::new(b"QEMU_A=ours\0B=ours\0").unwrap(),
-            sysroots: Strings::new(b"/one\0/two\0").unwrap(),
-            argv0,
-            strategy: Strategy::Map,
-            program: 0,
-            asked: &[],
-        }
+        row_with(argv0, Strategy::Map)
+    }
+
+    pub(crate) fn row_with(argv0: Argv0, strategy: Strategy) -> Row<'static> {
+        let (paths, options, settings) = (b"/first\0/second\0", b"-B\x000\0", b"QEMU_A=ours\0B=ours\0");
+        let lists: [&[u8]; 10] = [b"cpu\0", paths, b"", options, settings, b"/one\0/two\0", b"", b"", b"", b""];
+        row::tests::row(argv0, strategy, lists)
     }
 
     fn plan(argv0: Argv0, secure: bool) -> Plan<'static, &'static [u8]> {
         let invocation = Invocation { path: &b"-E"[..], argv0: &b"zero"[..] };
-        let Row { options, environment: settings, .. } = row(argv0);
+        let row = row(argv0);
+        let (options, settings) = (row.options(), row.environment());
         Plan {
             argv0,
             callers_argv0: false,

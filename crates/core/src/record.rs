@@ -43,7 +43,7 @@ impl<const N: usize> Field for [u8; N] {
 macro_rules! record {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct $name { $($(#[$field_meta])* pub $field: $kind,)* }
 
         impl $crate::record::Field for $name {

@@ -69,7 +69,7 @@ impl Rule {
     pub fn of_row<'a>(row: &Row<'a>) -> impl Iterator<Item = RowRule> + use<'a> {
         let row = *row;
         row.machines().flat_map(move |machine| {
-            OsabiBlock::cover(row.osabi).map(move |osabi| RowRule {
+            OsabiBlock::cover(row.osabi()).map(move |osabi| RowRule {
                 rule: Rule::derive(&row, machine, osabi),
                 machine,
                 osabi,
@@ -80,16 +80,16 @@ impl Rule {
     fn derive(row: &Row<'_>, machine: Machine, osabi: OsabiBlock) -> Self {
         let mut rule = Rule { len: 0, magic: [0; WINDOW], mask: [0; WINDOW] };
         rule.compare(0, &elf::MAGIC, &[0xff; 4]);
-        rule.compare(ident::CLASS, &[row.class.ident()], &[0xff]);
-        rule.compare(ident::DATA, &[row.data.ident()], &[0xff]);
+        rule.compare(ident::CLASS, &[row.class().ident()], &[0xff]);
+        rule.compare(ident::DATA, &[row.data().ident()], &[0xff]);
         rule.compare(ident::VERSION, &[elf::EV_CURRENT], &[0xff]);
         rule.compare(ident::OSABI, &[osabi.value], &[osabi.mask]);
         // ET_EXEC is 2 and ET_DYN is 3, so the lowest bit is not compared.
-        rule.compare(elf::TYPE, &row.data.u16_bytes(elf::ET_EXEC), &row.data.u16_bytes(!1));
-        rule.compare(elf::MACHINE, &row.data.u16_bytes(machine.0), &[0xff; 2]);
-        if row.flags_mask != 0 {
-            let offset = row.class.flags_offset();
-            rule.compare(offset, &row.data.u32_bytes(row.flags_value), &row.data.u32_bytes(row.flags_mask));
+        rule.compare(elf::TYPE, &row.data().u16_bytes(elf::ET_EXEC), &row.data().u16_bytes(!1));
+        rule.compare(elf::MACHINE, &row.data().u16_bytes(machine.0), &[0xff; 2]);
+        if row.flags_mask() != 0 {
+            let offset = row.class().flags_offset();
+            rule.compare(offset, &row.data().u32_bytes(row.flags_value()), &row.data().u32_bytes(row.flags_mask()));
         }
         rule
     }

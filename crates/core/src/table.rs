@@ -7,14 +7,14 @@
 //! ```
 //!
 //! A list of strings is a sequence of strings, each with its NUL. The writer (crates/table) and the
-//! reader below share [`TableHeader`] and [`RowRecord`].
+//! reader below share the records.
 
 use core::ffi::CStr;
 
 use crate::bytes::{self, Strings};
-use crate::elf::{Class, Data, Machine};
-use crate::guest::Guest;
+use crate::image::COMMAND;
 use crate::record::{Extent, Field, record};
+pub use crate::row::{Argv0, Row, RowLists, RowRecord, Strategy};
 
 record! {
     /// The start of a compiled table.
@@ -27,46 +27,12 @@ record! {
 }
 
 record! {
-    /// One architecture.
-    pub struct RowRecord {
-        /// QEMU's name of the CPU, one string.
-        pub name: Extent,
-        /// `EI_CLASS`.
-        pub class: u8,
-        /// `EI_DATA`.
-        pub data: u8,
-        /// [`Argv0`].
-        pub argv0: u8,
-        /// [`Strategy`].
-        pub strategy: u8,
-        /// Bits of `e_flags` to compare.
-        pub flags_mask: u32,
-        /// Value that these bits must have.
-        pub flags_value: u32,
-        /// `e_machine` numbers, two bytes each.
-        pub machines: Extent,
-        /// `EI_OSABI` values, one byte each.
-        pub osabi: Extent,
-        /// Absolute paths of emulators, in the order in which they are tried. With
-        /// [`Strategy::Disabled`], who has disabled the architecture.
-        pub paths: Extent,
-        /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs
-        /// that need it.
-        pub cpus: Extent,
-        /// `pr_type` of the GNU property that says what a program needs; 0 if it is not read.
-        pub property: u32,
-        /// The property's bits that the usual model lacks.
-        pub lacks: u32,
-        /// Options for the emulator.
-        pub options: Extent,
-        /// `NAME=value` settings for the emulator.
-        pub environment: Extent,
-        /// Directories that may hold the guest's libraries.
-        pub sysroots: Extent,
-        /// The emulator's number among the image's programs; 0 if it is not embedded.
-        pub program: u32,
-        /// The emulator by path whose version is known, an [`AskedRecord`]; empty if there is none.
-        pub asked: Extent,
+    /// A row for the guests below a directory, in place of the architecture's own.
+    pub struct BelowRecord {
+        /// The row; it has no such rows itself.
+        pub row: RowRecord,
+        /// The directory's path and a slash, without a NUL.
+        pub directory: Extent,
     }
 }
 
@@ -98,119 +64,14 @@ record! {
 }
 
 /// First bytes of a compiled table; the last byte is the version.
-pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x04";
+pub const TABLE_MAGIC: [u8; 8] = *b"bd-arch\x05";
 /// Most options and settings that one row may have, including those for all versions of its
 /// emulator. The interpreter reserves this many words.
 pub const MAX_ROW_WORDS: usize = 100;
 
-/// How an emulator learns the guest's argv\[0\].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Argv0 {
-    /// By its option `-0` (QEMU since 1.7).
-    DashZero,
-    /// In front of the arguments, announced by `AT_FLAGS` bit 0.
-    Auxv,
-    /// Not at all.
-    None,
-}
-
-/// How the process becomes the emulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// Its segments are mapped into this process, which jumps to its entry point.
-    Map,
-    /// By execve(2). This costs credentials, `comm` and time; for emulators that need it.
-    Exec,
-    /// Not at all: an administrator has disabled the architecture.
-    Disabled,
-}
-
-impl Argv0 {
-    /// The byte in [`RowRecord::argv0`].
-    pub const fn code(self) -> u8 {
-        match self {
-            Argv0::DashZero => 0,
-            Argv0::Auxv => 1,
-            Argv0::None => 2,
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Argv0::DashZero),
-            1 => Some(Argv0::Auxv),
-            2 => Some(Argv0::None),
-            _ => None,
-        }
-    }
-}
-
-impl Strategy {
-    /// The byte in [`RowRecord::strategy`].
-    pub const fn code(self) -> u8 {
-        match self {
-            Strategy::Map => 0,
-            Strategy::Exec => 1,
-            Strategy::Disabled => 2,
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Strategy::Map),
-            1 => Some(Strategy::Exec),
-            2 => Some(Strategy::Disabled),
-            _ => None,
-        }
-    }
-}
-
 /// The bytes are not a table that the writer writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
-
-/// One architecture: the headers that it accepts, and how its emulator is found and called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row<'a> {
-    /// QEMU's name of the CPU.
-    pub name: &'a CStr,
-    /// The accepted `EI_CLASS`.
-    pub class: Class,
-    /// The accepted `EI_DATA`.
-    pub data: Data,
-    /// Bits of `e_flags` to compare.
-    pub flags_mask: u32,
-    /// Value that these bits must have.
-    pub flags_value: u32,
-    /// The accepted `e_machine` numbers, two bytes each.
-    pub(crate) machines: &'a [u8],
-    /// The accepted `EI_OSABI` values.
-    pub osabi: &'a [u8],
-    /// Absolute paths of emulators, in the order in which they are tried. With
-    /// [`Strategy::Disabled`], who has disabled the architecture.
-    pub paths: Strings<'a>,
-    /// Models for the emulator's option `-cpu`: the usual one, and a larger one for programs that
-    /// need it.
-    pub cpus: Strings<'a>,
-    /// `pr_type` of the GNU property that says what a program needs; 0 if it is not read.
-    pub property: u32,
-    /// The property's bits that the usual model lacks.
-    pub lacks: u32,
-    /// Options for the emulator.
-    pub options: Strings<'a>,
-    /// `NAME=value` settings for the emulator.
-    pub environment: Strings<'a>,
-    /// Directories that may hold the guest's libraries.
-    pub sysroots: Strings<'a>,
-    /// How the emulator learns the guest's argv\[0\].
-    pub argv0: Argv0,
-    /// How the process becomes the emulator.
-    pub strategy: Strategy,
-    /// The emulator's number among the image's programs; 0 if it is not embedded.
-    pub program: u32,
-    /// The emulator by path whose version is known, see [`Table::asked`]; empty if there is none.
-    pub(crate) asked: &'a [u8],
-}
 
 /// An emulator by path that was asked for its version.
 #[derive(Clone, Copy, Debug)]
@@ -223,26 +84,6 @@ pub struct Asked<'a> {
     pub path: &'a CStr,
     /// The version that it reported.
     pub version: &'a CStr,
-}
-
-impl<'a> Row<'a> {
-    /// The accepted `e_machine` numbers.
-    pub fn machines(&self) -> impl Iterator<Item = Machine> + Clone + use<'a> {
-        self.machines
-            .chunks_exact(2)
-            .filter_map(|pair| bytes::array(pair, 0))
-            .map(|pair| Machine(u16::from_le_bytes(pair)))
-    }
-
-    /// Whether the row accepts this guest. [`crate::Rule::of_row`] tells the kernel the same.
-    pub fn accepts(&self, guest: &Guest) -> bool {
-        let header = &guest.header;
-        self.class == header.class
-            && self.data == header.data
-            && self.machines().any(|machine| machine == header.machine)
-            && header.flags & self.flags_mask == self.flags_value
-            && self.osabi.contains(&header.osabi)
-    }
 }
 
 /// The compiled table.
@@ -267,7 +108,7 @@ impl<'a> Table<'a> {
     /// The rows, in the order of arch-table.json.
     pub fn rows(&self) -> impl Iterator<Item = Result<Row<'a>, Corrupt>> + Clone + use<'a> {
         let table = *self;
-        self.records.chunks_exact(RowRecord::SIZE).map(move |record| table.row(record).ok_or(Corrupt))
+        self.records.chunks_exact(RowRecord::SIZE).map(move |record| Row::of(table.bytes, record).ok_or(Corrupt))
     }
 
     /// Adapts `row` to the emulator by path in `file`. If it is not the file whose version is
@@ -276,9 +117,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// [`Corrupt`].
     pub fn fit(&self, row: &mut Row<'a>, file: Identity) -> Result<(), Corrupt> {
-        if row.asked.get(RowRecord::SIZE..).and_then(Identity::read) == Some(file) {
-            let Row { cpus, lacks, options, .. } = self.row(row.asked).ok_or(Corrupt)?;
-            (row.cpus, row.lacks, row.options) = (cpus, lacks, options);
+        let asked = row.asked();
+        if asked.get(RowRecord::SIZE..).and_then(Identity::read) == Some(file) {
+            *row = Row::of(self.bytes, asked).ok_or(Corrupt)?;
         }
         Ok(())
     }
@@ -286,40 +127,43 @@ impl<'a> Table<'a> {
     /// The emulator by path whose version is known and that `row` has models for; `None` if there
     /// is none.
     pub fn asked(&self, row: &Row<'a>) -> Option<Asked<'a>> {
-        let AskedRecord { file, said, .. } = AskedRecord::read(row.asked)?;
-        let mut said = self.strings(said)?.iter();
-        Some(Asked { row: self.row(row.asked)?, file, path: said.next()?, version: said.next()? })
+        let asked = row.asked();
+        let AskedRecord { file, said, .. } = AskedRecord::read(asked)?;
+        let row = Row::of(self.bytes, asked)?;
+        let mut said = Strings::new(row.list(said)?)?.iter();
+        Some(Asked { row, file, path: said.next()?, version: said.next()? })
     }
 
-    #[inline(never)]
-    fn strings(&self, extent: Extent) -> Option<Strings<'a>> {
-        bytes::slice(self.bytes, extent.offset, extent.len).and_then(Strings::new)
+    /// Whether `row` has rows for certain directories, so that a guest's path matters.
+    pub fn needs_path(row: &Row<'a>) -> bool {
+        !row.below().is_empty()
     }
 
-    #[inline(never)]
-    fn row(&self, record: &[u8]) -> Option<Row<'a>> {
-        let record = RowRecord::read(record)?;
-        let at = |extent: Extent| bytes::slice(self.bytes, extent.offset, extent.len);
-        let strings = |extent| self.strings(extent);
-        Some(Row {
-            name: strings(record.name)?.iter().next()?,
-            class: Class::from_ident(record.class)?,
-            data: Data::from_ident(record.data)?,
-            flags_mask: record.flags_mask,
-            flags_value: record.flags_value,
-            machines: at(record.machines)?,
-            osabi: at(record.osabi)?,
-            paths: strings(record.paths)?,
-            cpus: strings(record.cpus)?,
-            property: record.property,
-            lacks: record.lacks,
-            options: strings(record.options)?,
-            environment: strings(record.environment)?,
-            sysroots: strings(record.sysroots)?,
-            argv0: Argv0::from_code(record.argv0)?,
-            strategy: Strategy::from_code(record.strategy)?,
-            program: record.program,
-            asked: at(record.asked)?,
+    /// Changes `row` to the row for a guest whose file is at `path`: that of the first of the row's
+    /// directories that contains it, if any. A row that finds its emulator by path does not apply to
+    /// a guest that is `secure` (security rule 1).
+    ///
+    /// # Errors
+    /// [`Corrupt`].
+    pub fn fit_to_path(&self, row: &mut Row<'a>, path: &[u8], secure: bool) -> Result<(), Corrupt> {
+        for below in self.below(row) {
+            let (directory, below) = below?;
+            if path.starts_with(directory) && (!secure || below.program() != COMMAND) {
+                *row = below;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directories, each with a slash at its end, that have rows of their own for guests which
+    /// `row` accepts; and these rows.
+    pub fn below(&self, row: &Row<'a>) -> impl Iterator<Item = Result<(&'a [u8], Row<'a>), Corrupt>> + use<'a> {
+        let bytes = self.bytes;
+        row.below().chunks_exact(BelowRecord::SIZE).map(move |record| {
+            let row = Row::of(bytes, record).ok_or(Corrupt)?;
+            let directory = record.get(RowRecord::SIZE..).and_then(Extent::read).and_then(|extent| row.list(extent));
+            Ok((directory.ok_or(Corrupt)?, row))
         })
     }
 }

@@ -18,7 +18,7 @@ use dispatch_core::image::{
     SegmentRecord, WordRecord, checksum,
 };
 use dispatch_core::record::{Extent, Field};
-use dispatch_core::table::{RowRecord, TABLE_MAGIC, TableHeader};
+use dispatch_core::table::{RowLists, RowRecord, TABLE_MAGIC, TableHeader};
 use proptest::prelude::*;
 
 const HOST: Machine = Machine(62);
@@ -113,26 +113,19 @@ impl Parts {
 fn table() -> Vec<u8> {
     let strings = (TableHeader::SIZE + RowRecord::SIZE) as u64;
     let empty = Extent { offset: strings, len: 0 };
-    let row = RowRecord {
+    let lists = RowLists {
         name: Extent { offset: strings, len: 8 },
-        class: 2,
-        data: 1,
-        argv0: 0,
-        strategy: 0,
-        flags_mask: 0,
-        flags_value: 0,
         machines: Extent { offset: strings + 8, len: 2 },
         osabi: Extent { offset: strings + 10, len: 1 },
         paths: empty,
         cpus: empty,
-        property: 0,
-        lacks: 0,
         options: empty,
         environment: empty,
         sysroots: empty,
-        program: 1,
         asked: empty,
+        below: empty,
     };
+    let row = RowRecord { class: 2, data: 1, program: 1, lists, ..RowRecord::default() };
     [encode(&TableHeader { magic: TABLE_MAGIC, rows: 1 }), encode(&row), b"aarch64\0\xb7\x00\x00".to_vec()].concat()
 }
 
@@ -197,7 +190,7 @@ fn what_was_written_is_read() {
     let image = Image::read(&payload, LEN, HOST, PAGE).unwrap();
     let row = image.table.rows().next().unwrap().unwrap();
     let program = image.emulator(&row).unwrap().unwrap();
-    assert_eq!((row.name, program.name()), (c"aarch64", c"emulator"));
+    assert_eq!((row.name(), program.name()), (c"aarch64", c"emulator"));
     assert!(program.segments().eq(parts.segments) && program.words().eq([parts.word]));
     assert_eq!(program.record().base, parts.program.base);
     assert_eq!(image.program(COMMAND).map(|command| *command.record()), Ok(*program.record()));

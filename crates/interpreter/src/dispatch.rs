@@ -8,7 +8,7 @@ use dispatch_core::Refusal;
 use dispatch_core::handoff::{self, Handoff, Invocation};
 use dispatch_core::image::{COMMAND, Image, ImageFault, ImageHeader};
 use dispatch_core::initial_stack::Change;
-use dispatch_core::pipeline::{Emulator, Process, START, failed, find_emulator, find_sysroot, identify, plan};
+use dispatch_core::pipeline::{Emulator, Process, START, choose, failed, find_emulator, find_sysroot, identify, plan};
 use dispatch_core::plan::{Argument, Plan, variable_name};
 use dispatch_core::record::Field;
 
@@ -91,7 +91,7 @@ impl Start<'_> {
         if file.asks() {
             return Err(Refusal::Question { image: image.identity() });
         }
-        let mut row = image.table.choose(&file.guest)?; // 7
+        let mut row = choose(&mut world, &image.table, &file, process, &mut buffers.part)?; // 1, 7
         // An emulator by path fits the row to its version.
         let emulator = find_emulator(&mut world, image, &mut row, process, &mut buffers.head)?; // 1
         let sysroot = find_sysroot(&mut world, &file, &row, process, &mut buffers.part)?; // 1

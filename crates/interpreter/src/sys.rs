@@ -178,7 +178,8 @@ pub fn above_stdio(fd: Fd) -> Result<Fd> {
 
 /// Puts the path of the file behind `fd`, as the kernel knows it now, into `buffer`, which
 /// is all zeros. `None` if /proc is not mounted.
-pub fn path(fd: Fd, buffer: &'static mut Path) -> Option<&'static CStr> {
+#[inline(never)]
+pub fn path(fd: Fd, buffer: &mut Path) -> Option<&CStr> {
     // Last digit first, so that the first digit ends in the lowest byte.
     let mut digits = 0u128;
     let mut rest = fd.0.unsigned_abs();

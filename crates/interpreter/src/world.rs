@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::ffi::CStr;
 
-use dispatch_core::pipeline::World;
+use dispatch_core::pipeline::{Part, World};
 use dispatch_core::plan::variable_name;
 use dispatch_core::table::Identity;
 
@@ -46,6 +46,10 @@ impl World for Live<'_> {
         to_root.copy_from_slice(root);
         to_path.copy_from_slice(path);
         CStr::from_bytes_until_nul(&joined[..]).map_or(Err(UNSEEN), sys::look_for)
+    }
+
+    fn path<'b>(&mut self, fd: Fd, buffer: &'b mut Part) -> Option<&'b [u8]> {
+        sys::path(fd, buffer).map(CStr::to_bytes)
     }
 
     fn env_is_set(&mut self, name: &[u8]) -> bool {

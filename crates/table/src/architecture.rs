@@ -73,10 +73,67 @@ pub struct Architecture {
     /// Who has disabled it, for messages: its programs are refused. `None` if nobody has.
     #[serde(default, deserialize_with = "fields::disabled")]
     pub disabled: Option<String>,
+    /// Rows for programs below certain directories; the first that contains a program counts.
+    #[serde(default)]
+    pub below: Vec<Below>,
     /// A program that exits successfully at once.
     pub probe: Probe,
     /// Notes for users; may be empty.
     pub notes: String,
+    /// The directory whose programs it is for; `None` for all others.
+    #[serde(skip)]
+    pub directory: Option<String>,
+    /// Whether it is for a directory whose programs get another emulator.
+    #[serde(skip)]
+    pub has_own_emulator: bool,
+}
+
+/// The [`Architecture::title`] of the row for the architecture `name` and, if any, a directory.
+pub fn title(name: &str, directory: Option<&str>) -> String {
+    directory.map_or_else(|| name.to_owned(), |directory| format!("{name} below {}", without_slash(directory)))
+}
+
+/// A directory without a slash at its end, but for the root directory.
+fn without_slash(directory: &str) -> &str {
+    match directory.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    }
+}
+
+/// What programs below a directory get in place of the row's own values.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Below {
+    /// The directory; absolute, as /proc shows it.
+    pub directory: String,
+    /// The emulator: absolute paths in the order in which they are tried.
+    #[serde(default)]
+    pub emulators: Option<Vec<String>>,
+    /// Options for the emulator.
+    #[serde(default)]
+    pub options: Option<Vec<String>>,
+    /// The model for `-cpu` with emulators of all versions.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// The row with these values; [`Architecture::complete`] makes it.
+    #[serde(skip)]
+    row: Option<Box<Architecture>>,
+}
+
+impl Below {
+    /// The row for the programs below the directory.
+    ///
+    /// # Panics
+    /// Never for an architecture of an [`crate::ArchTable`].
+    pub fn row(&self) -> &Architecture {
+        self.row.as_deref().expect("every architecture of a table is complete")
+    }
+
+    /// The directory as the start of the paths below it: with one slash at its end.
+    pub fn prefix(&self) -> String {
+        format!("{}/", self.directory.trim_end_matches('/'))
+    }
 }
 
 /// An `e_machine` value.
@@ -114,6 +171,32 @@ pub struct Probe {
 }
 
 impl Architecture {
+    /// The architecture with the rows for its directories made.
+    pub(crate) fn complete(mut self) -> Self {
+        let own = Architecture { below: Vec::new(), ..self.clone() };
+        for below in &mut self.below {
+            let mut row = own.clone();
+            row.directory = Some(without_slash(&below.directory).to_owned());
+            row.has_own_emulator = below.emulators.is_some();
+            row.emulators.clone_from(below.emulators.as_ref().unwrap_or(&own.emulators));
+            row.options.clone_from(below.options.as_ref().unwrap_or(&own.options));
+            row.cpu.clone_from(if below.cpu.is_some() { &below.cpu } else { &own.cpu });
+            below.row = Some(Box::new(row));
+        }
+        self
+    }
+
+    /// The row itself, then those for its directories.
+    pub fn variants(&self) -> impl Iterator<Item = &Architecture> {
+        std::iter::once(self).chain(self.below.iter().map(Below::row))
+    }
+
+    /// Its name, and its directory if it is for one: `aarch64 below /srv/old`. No two rows of a table
+    /// have the same title.
+    pub fn title(&self) -> String {
+        title(&self.name, self.directory.as_deref())
+    }
+
     /// Its name, then its aliases.
     pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use dispatch_core::table::{Argv0, MAX_ROW_WORDS, Strategy};
 use dispatch_core::{Guest, Table, plan};
 
-use crate::architecture::{Architecture, OCI_SYSTEM};
+use crate::architecture::{Architecture, Below, OCI_SYSTEM};
 use crate::compile::{self, Assignment};
 use crate::error::TableFault;
 use crate::names::Key;
@@ -64,7 +64,42 @@ fn one(architecture: &Architecture) -> Result<(), TableFault> {
     }
     distinct("native_on", &architecture.native_on)?;
     disabled(architecture.disabled.as_ref())?;
+    below(&architecture.below)?;
     probe(architecture)
+}
+
+/// The rows for directories.
+fn below(all: &[Below]) -> Result<(), TableFault> {
+    for below in all {
+        directory(&below.directory)?;
+        let checked = changes(below).and_then(|()| strings(below.row())).and_then(|()| tunings(below.row()));
+        checked.map_err(|fault| TableFault::Below { directory: below.directory.clone(), fault: Box::new(fault) })?;
+    }
+    let prefixes: Vec<String> = all.iter().map(Below::prefix).collect();
+    distinct("below", &prefixes)
+}
+
+/// The kernel's paths are absolute and have no other forms of the same path, so such a directory
+/// would never match.
+fn directory(directory: &str) -> Result<(), TableFault> {
+    let steps = directory.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let good = |step: &str| !matches!(step, "" | "." | "..") && !step.contains('\0');
+    match steps {
+        Some(steps) if steps.is_empty() || steps.split('/').all(good) => Ok(()),
+        _ => Err(TableFault::Directory(directory.to_owned())),
+    }
+}
+
+fn changes(below: &Below) -> Result<(), TableFault> {
+    if below.emulators.is_none() && below.options.is_none() && below.cpu.is_none() {
+        return Err(TableFault::NoChange);
+    }
+    let Some(paths) = &below.emulators else { return Ok(()) };
+    emulators(paths)?;
+    match paths.iter().find(|path| !path.starts_with('/')) {
+        Some(name) => Err(TableFault::NoPath(name.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Who has disabled it must be told to users.

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
-use dispatch_core::table::{AskedRecord, Identity, RowRecord, Strategy, TABLE_MAGIC, TableHeader};
+use dispatch_core::table::{
+    AskedRecord, BelowRecord, Identity, RowLists, RowRecord, Strategy, TABLE_MAGIC, TableHeader,
+};
 
 use crate::architecture::{Architecture, Flags};
 use crate::tuning::{CpuChoice, Version};
@@ -82,7 +84,14 @@ pub fn compile(architectures: &[Architecture], given: impl Fn(&Architecture) -> 
     // Fewer than 2^32 fit into memory: a record has more than 100 bytes.
     TableHeader { magic: TABLE_MAGIC, rows: architectures.len() as u32 }.write(&mut write);
     for architecture in architectures {
-        row(architecture, &given(architecture), &mut pool).write(&mut write);
+        let own = row(architecture, &given(architecture), &mut pool);
+        let below = architecture.below.iter().filter(|_| architecture.disabled.is_none()).map(|below| BelowRecord {
+            row: row(below.row(), &given(below.row()), &mut pool),
+            directory: pool.add(below.prefix().into_bytes()),
+        });
+        let below = encoded(&below.collect::<Vec<_>>());
+        let lists = RowLists { below: pool.add(below), ..own.lists };
+        RowRecord { lists, ..own }.write(&mut write);
     }
     table.extend(pool.bytes);
     table
@@ -96,9 +105,14 @@ fn row(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> RowR
         file: *file,
         said: pool.strings([path.as_str(), version.as_str()]),
     };
+    let record = record(architecture, &Assignment::default(), pool);
+    RowRecord { lists: RowLists { asked: pool.add(encoded(&[asked])), ..record.lists }, ..record }
+}
+
+fn encoded(records: &[impl Field]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    asked.write(&mut |part| bytes.extend(part));
-    RowRecord { asked: pool.add(bytes), ..record(architecture, &Assignment::default(), pool) }
+    records.iter().for_each(|record| record.write(&mut |part| bytes.extend(part)));
+    bytes
 }
 
 fn record(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> RowRecord {
@@ -106,14 +120,8 @@ fn record(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> R
     let tuned = if given.plain { CpuChoice::default() } else { architecture.tuned(given.version.as_ref()) };
     let required = architecture.property.as_ref().filter(|property| property.required);
     let machines = architecture.machine.iter().flat_map(|machine| machine.number.to_le_bytes()).collect();
-    RowRecord {
+    let lists = RowLists {
         name: pool.strings([architecture.name.as_str()]),
-        class: architecture.class.ident(),
-        data: architecture.data.ident(),
-        argv0: architecture.argv0.code(),
-        strategy: architecture.disabled.as_ref().map_or(architecture.strategy, |_| Strategy::Disabled).code(),
-        flags_mask: flags.mask,
-        flags_value: flags.value,
         machines: pool.add(machines),
         osabi: pool.add(architecture.osabi.clone()),
         paths: match &architecture.disabled {
@@ -121,12 +129,22 @@ fn record(architecture: &Architecture, given: &Assignment, pool: &mut Pool) -> R
             None => pool.strings(architecture.emulator_paths()),
         },
         cpus: pool.strings(tuned.cpu.into_iter().chain(tuned.larger_cpu)),
-        property: required.map_or(0, |property| property.kind),
-        lacks: tuned.lacks,
         options: pool.strings(tuned.options.iter().chain(&architecture.options).map(String::as_str)),
         environment: pool.strings(settings(architecture).iter().map(String::as_str)),
         sysroots: pool.strings(architecture.library_places().iter().map(String::as_str)),
-        program: given.program,
         asked: pool.add(Vec::new()),
+        below: pool.add(Vec::new()),
+    };
+    RowRecord {
+        class: architecture.class.ident(),
+        data: architecture.data.ident(),
+        argv0: architecture.argv0.code(),
+        strategy: architecture.disabled.as_ref().map_or(architecture.strategy, |_| Strategy::Disabled).code(),
+        flags_mask: flags.mask,
+        flags_value: flags.value,
+        property: required.map_or(0, |property| property.kind),
+        lacks: tuned.lacks,
+        program: given.program,
+        lists,
     }
 }

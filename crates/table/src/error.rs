@@ -111,6 +111,19 @@ pub enum TableFault {
     },
     /// An emulator is neither a file name nor an absolute path.
     Emulator(String),
+    /// The directory of a row in `below` is not the absolute path of one.
+    Directory(String),
+    /// A row in `below` changes nothing.
+    NoChange,
+    /// An emulator in `below` is a file name.
+    NoPath(String),
+    /// A row in `below` has a fault.
+    Below {
+        /// Its directory.
+        directory: String,
+        /// The fault.
+        fault: Box<TableFault>,
+    },
     /// The name of an environment variable is empty or contains `=`.
     Variable(String),
     /// There are more options and settings than the interpreter reserves words for.
@@ -183,6 +196,7 @@ impl TableFault {
             TableFault::NoFlags => (&["flags", "mask"], None),
             TableFault::FlagsValue { .. } => (&["flags", "value"], None),
             TableFault::Emulator(emulator) => (&["emulators"], Some(emulator)),
+            TableFault::Directory(directory) | TableFault::Below { directory, .. } => (&["below"], Some(directory)),
             TableFault::Variable(_) => (&["environment"], None),
             TableFault::TooMany { .. } => (&["options"], None),
             TableFault::Bits { .. } => (&["property", "bits"], None),
@@ -209,7 +223,7 @@ impl TableFault {
 
 /// The keys that lead to the list that the checks call `field`.
 fn list(field: &'static str) -> &'static [&'static str] {
-    const LISTS: [&[&str]; 8] = [
+    const LISTS: [&[&str]; 9] = [
         &["aliases"],
         &["machine"],
         &["osabi"],
@@ -218,6 +232,7 @@ fn list(field: &'static str) -> &'static [&'static str] {
         &["cpus"],
         &["sysroots"],
         &["native_on"],
+        &["below"],
     ];
     match field {
         "bits" => &["property", "bits"],
@@ -257,6 +272,12 @@ impl fmt::Display for TableFault {
             TableFault::Emulator(emulator) => {
                 write!(f, "emulator {emulator:?} is neither a file name nor an absolute path")
             }
+            TableFault::Directory(directory) => {
+                write!(f, "directory {directory:?} is not an absolute path without . and ..")
+            }
+            TableFault::NoChange => f.write_str("there is nothing to change: add emulators, options or cpu"),
+            TableFault::NoPath(name) => write!(f, "emulator {name:?} is not an absolute path"),
+            TableFault::Below { directory, fault } => write!(f, "below {directory}: {fault}"),
             TableFault::Variable(name) => write!(f, "environment has the name {name:?}, which is empty or contains ="),
             TableFault::TooMany { count, max } => {
                 write!(f, "options, those of versions included, and environment are {count} in all, more than {max}")

@@ -12,7 +12,7 @@ const HEXADECIMAL: &str = "a 32-bit number like \"0x0000e020\", in quotes";
 const ALIAS: &str = "letters, digits and _ - . /, in quotes";
 
 /// Each place, and the values allowed there. `[]` stands for elements, `*` for any key.
-const PLACES: [(&str, &str); 54] = [
+const PLACES: [(&str, &str); 62] = [
     ("", "an object with the keys version and architectures"),
     ("version", "1"),
     ("architectures", "a list of rows"),
@@ -63,6 +63,14 @@ const PLACES: [(&str, &str); 54] = [
     ("architectures[].argv0", "\"dash-zero\", \"auxv\" or \"none\""),
     ("architectures[].strategy", "\"map\" or \"exec\""),
     ("architectures[].disabled", "true, false, or who has disabled it, in quotes"),
+    ("architectures[].below", "a list of objects with the key directory, and emulators, options or cpu"),
+    ("architectures[].below[]", "an object with the key directory, and emulators, options or cpu"),
+    ("architectures[].below[].directory", "an absolute path, in quotes"),
+    ("architectures[].below[].emulators", "a list of absolute paths"),
+    ("architectures[].below[].emulators[]", "an absolute path, in quotes"),
+    ("architectures[].below[].options", STRINGS),
+    ("architectures[].below[].options[]", STRING),
+    ("architectures[].below[].cpu", STRING),
     ("architectures[].probe", "an object with the keys code and flags"),
     ("architectures[].probe.code", "an even number of hexadecimal digits, in quotes"),
     ("architectures[].probe.flags", HEXADECIMAL),
@@ -106,7 +114,7 @@ pub fn nearest(wrong: &str, keys: &[&'static str]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Flags, MachineNumber, Probe, Property, Tuning};
+    use crate::{Architecture, Below, Flags, MachineNumber, Probe, Property, Tuning};
     use serde::de::DeserializeOwned;
 
     /// The keys that serde knows, from its message about an unknown key.
@@ -123,6 +131,7 @@ mod tests {
         assert_eq!(keys(&row.clone().key("machine").element(0)), known::<MachineNumber>());
         assert_eq!(keys(&row.clone().key("flags")), known::<Flags>());
         assert_eq!(keys(&row.clone().key("versions").element(0)), known::<Tuning>());
+        assert_eq!(keys(&row.clone().key("below").element(0)), known::<Below>());
         assert_eq!(keys(&row.clone().key("property")), known::<Property>());
         assert_eq!(keys(&row.key("probe")), known::<Probe>());
         assert_eq!(keys(&Path::default()), ["version", "architectures"]);

@@ -30,7 +30,7 @@ use serde_json::{Map, Value, json};
 use check::Faulty;
 use place::Path;
 
-pub use architecture::{Architecture, Flags, MachineNumber, Probe};
+pub use architecture::{Architecture, Below, Flags, MachineNumber, Probe, title};
 pub use compile::{Asked, Assignment};
 pub use entries::EntryRule;
 pub use error::{Error, TableFault};
@@ -101,7 +101,7 @@ impl ArchTable {
         }
         let read = |row: &Map<String, Value>| {
             let index = names.iter().position(|name| name == json::name(row));
-            json::architecture(row, json, index.map_or(Path::default(), Path::row))
+            json::architecture(row, json, index.map_or(Path::default(), Path::row)).map(Architecture::complete)
         };
         self.architectures = self.rows.iter().map(read).collect::<Result<_, _>>()?;
         check::all(&self.architectures).map_err(|faulty| self.error(faulty, json, &names))?;
@@ -126,7 +126,9 @@ impl ArchTable {
         }
         let elements = value.as_ref().and_then(Value::as_array);
         // The last of several: the second one is the one too many.
-        let index = elements.and_then(|elements| elements.iter().rposition(|found| found.as_str() == element));
+        // Of objects, those in `below`, the directory tells which.
+        let is_meant = |found: &Value| found.as_str().or(found["directory"].as_str()) == element;
+        let index = elements.and_then(|elements| elements.iter().rposition(is_meant));
         match (index, &fault) {
             (Some(index), _) if element.is_some() => path = path.element(index),
             (_, TableFault::Taken { .. }) => {
@@ -160,6 +162,11 @@ impl ArchTable {
         names::find(&self.architectures, name)
     }
 
+    /// The row with this [`Architecture::title`].
+    pub fn titled(&self, title: &str) -> Option<&Architecture> {
+        self.architectures.iter().flat_map(Architecture::variants).find(|row| row.title() == title)
+    }
+
     /// Names and aliases that are similar to `name`, the most similar first, at most one of each
     /// architecture.
     pub fn similar(&self, name: &str) -> Vec<&str> {
@@ -168,12 +175,15 @@ impl ArchTable {
 
     /// The table as [`dispatch_core::Table`] reads it.
     pub fn compile(&self) -> Vec<u8> {
-        self.compile_with(&[])
+        self.compile_with(&[] as &[(&str, Assignment)])
     }
 
-    /// The table for an image: names of architectures, each with its emulator.
-    pub fn compile_with(&self, emulators: &[(&str, Assignment)]) -> Vec<u8> {
-        let given = |name: &str| emulators.iter().find(|(other, _)| *other == name).map(|(_, given)| given.clone());
-        compile::compile(&self.architectures, |architecture| given(&architecture.name).unwrap_or_default())
+    /// The table for an image: titles of rows ([`Architecture::title`]), each with its emulator.
+    pub fn compile_with(&self, emulators: &[(impl AsRef<str>, Assignment)]) -> Vec<u8> {
+        let given = |row: &Architecture| {
+            let found = emulators.iter().find(|(title, _)| title.as_ref() == row.title());
+            found.map(|(_, given)| given.clone()).unwrap_or_default()
+        };
+        compile::compile(&self.architectures, given)
     }
 }

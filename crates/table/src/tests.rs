@@ -151,7 +151,7 @@ fn values_of_another_kind_are_refused_with_what_is_allowed() {
 #[test]
 fn keys_are_refused_with_those_that_there_are() {
     let keys = "name, aliases, machine, class, data, flags, osabi, emulators, options, versions, cpu, cpus, property, environment, \
-                sysroots, native_on, argv0, strategy, disabled, probe, notes";
+                sysroots, native_on, argv0, strategy, disabled, below, probe, notes";
     assert_eq!(
         refusal("\"strategy\"", "\"stratgy\""),
         format!("7:75: architectures[0].stratgy: no such key: perhaps strategy is meant; use one of {keys}")
@@ -361,16 +361,16 @@ fn the_compiled_table_says_what_the_json_says() {
             };
             let flags = architecture.flags.unwrap_or(Flags { mask: 0, value: 0 });
             let environment = architecture.environment.iter().map(|(name, value)| format!("{name}={value}"));
-            assert_eq!(row.name.to_str().unwrap(), architecture.name);
-            assert_eq!((row.class, row.data), (architecture.class, architecture.data));
-            assert_eq!((row.flags_mask, row.flags_value), (flags.mask, flags.value));
+            assert_eq!(row.name().to_str().unwrap(), architecture.name);
+            assert_eq!((row.class(), row.data()), (architecture.class, architecture.data));
+            assert_eq!((row.flags_mask(), row.flags_value()), (flags.mask, flags.value));
             assert!(row.machines().eq(architecture.machine.iter().map(|machine| Machine(machine.number))));
-            assert_eq!(row.osabi, architecture.osabi);
-            assert!(strings(row.paths).iter().eq(architecture.emulator_paths()));
-            assert_eq!(strings(row.options), architecture.options);
-            assert!(strings(row.environment).into_iter().eq(environment));
-            assert_eq!(strings(row.sysroots), architecture.library_places());
-            assert_eq!((row.argv0, row.strategy), (architecture.argv0, architecture.strategy));
+            assert_eq!(row.osabi(), architecture.osabi);
+            assert!(strings(row.paths()).iter().eq(architecture.emulator_paths()));
+            assert_eq!(strings(row.options()), architecture.options);
+            assert!(strings(row.environment()).into_iter().eq(environment));
+            assert_eq!(strings(row.sysroots()), architecture.library_places());
+            assert_eq!((row.argv0(), row.strategy()), (architecture.argv0, architecture.strategy));
         }
     }
 }
@@ -426,7 +426,7 @@ fn the_probe_is_taken_by_its_own_entry_only() {
     for architecture in table.architectures() {
         let probe = architecture.probe_elf();
         let row = reader.choose(&Guest::identify(&probe).unwrap()).unwrap();
-        assert_eq!(row.name.to_str().unwrap(), architecture.name);
+        assert_eq!(row.name().to_str().unwrap(), architecture.name);
         let rules = table.architectures().iter().flat_map(super::architecture::Architecture::rules);
         let takers: Vec<String> = rules.filter(|entry| entry.rule.accepts(&probe)).map(|entry| entry.name).collect();
         assert_eq!(takers, [format!("qemu-{}", architecture.name)]);

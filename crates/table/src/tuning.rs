@@ -136,7 +136,7 @@ mod tests {
     use crate::{ArchTable, Asked, Assignment};
     use dispatch_core::Table;
     use dispatch_core::record::Field;
-    use dispatch_core::table::{Corrupt, Identity, RowRecord};
+    use dispatch_core::table::{Corrupt, Identity, RowLists};
 
     fn version(text: &str) -> Version {
         text.parse().unwrap()
@@ -195,15 +195,15 @@ mod tests {
         ] {
             let compiled = table.compile_with(&[("aarch64", given)]);
             let rows = Table::read(&compiled).unwrap().rows().map(Result::unwrap);
-            let row = rows.into_iter().find(|row| row.name == c"aarch64").unwrap();
+            let row = rows.into_iter().find(|row| row.name() == c"aarch64").unwrap();
             let strings = |list: dispatch_core::bytes::Strings<'_>| -> Vec<String> {
                 list.iter().map(|string| string.to_str().unwrap().to_owned()).collect()
             };
-            assert_eq!((strings(row.cpus), strings(row.options), row.lacks), {
+            assert_eq!((strings(row.cpus()), strings(row.options()), row.lacks()), {
                 let (cpus, options, lacks) = expected;
                 (cpus.into_iter().map(String::from).collect(), options.into_iter().map(String::from).collect(), lacks)
             });
-            assert_eq!(row.property, 1);
+            assert_eq!(row.property(), 1);
         }
     }
 
@@ -219,7 +219,7 @@ mod tests {
         let compiled = table.compile_with(&[("aarch64", given.clone())]);
         let read = Table::read(&compiled).unwrap();
         assert_eq!(read.rows().count(), table.architectures().len());
-        let row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
+        let row = read.rows().map(Result::unwrap).find(|row| row.name() == c"aarch64").unwrap();
         let Identity { size, inode, seconds, nanoseconds } = file;
         for (other, model, options) in [
             (file, c"one", 2),
@@ -230,7 +230,11 @@ mod tests {
         ] {
             let mut fitted = row;
             read.fit(&mut fitted, other).unwrap();
-            assert_eq!((fitted.cpus.iter().next(), fitted.options.iter().count()), (Some(model), options), "{other:?}");
+            assert_eq!(
+                (fitted.cpus().iter().next(), fitted.options().iter().count()),
+                (Some(model), options),
+                "{other:?}"
+            );
         }
         let found = read.asked(&row).unwrap();
         assert_eq!((found.file, found.path, found.version), (file, c"/emulator", c"7.2 (Debian)"));
@@ -240,19 +244,19 @@ mod tests {
         file.write(&mut |part| identity.extend(part));
         let at = compiled.windows(Identity::SIZE).position(|window| window == identity).unwrap();
         let mut damaged = compiled.clone();
-        damaged[at - RowRecord::SIZE..][..u64::SIZE].fill(0xff);
+        damaged[at - RowLists::SIZE..][..u64::SIZE].fill(0xff);
         let read = Table::read(&damaged).unwrap();
-        let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
+        let mut row = read.rows().map(Result::unwrap).find(|row| row.name() == c"aarch64").unwrap();
         assert_eq!(read.fit(&mut row, Identity { size: size + 1, ..file }), Ok(()));
         assert_eq!(read.fit(&mut row, file), Err(Corrupt));
         assert!(read.asked(&row).is_none());
         // An emulator that refused the model gets none; another file gets what all versions get.
         let compiled = table.compile_with(&[("aarch64", Assignment { plain: true, ..given })]);
         let read = Table::read(&compiled).unwrap();
-        let mut row = read.rows().map(Result::unwrap).find(|row| row.name == c"aarch64").unwrap();
-        assert_eq!(row.cpus.iter().next(), Some(c"any"));
+        let mut row = read.rows().map(Result::unwrap).find(|row| row.name() == c"aarch64").unwrap();
+        assert_eq!(row.cpus().iter().next(), Some(c"any"));
         read.fit(&mut row, file).unwrap();
-        assert_eq!((row.cpus.is_empty(), row.options.iter().count()), (true, 1));
+        assert_eq!((row.cpus().is_empty(), row.options().iter().count()), (true, 1));
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl CpuQuestion<'_> {
         let property = self.row.property.as_ref();
         let bits = property.and_then(|property| self.guest.property(properties, property.kind)).unwrap_or(0);
         // The table knows only what its own model lacks.
-        let usual = chosen.is_none() && model == self.compiled.cpus.iter().next();
+        let usual = chosen.is_none() && model == self.compiled.cpus().iter().next();
         let names = |mask: u32| -> Vec<String> {
             property.iter().flat_map(|property| property.names(mask)).map(str::to_owned).collect()
         };
@@ -70,7 +70,7 @@ impl CpuQuestion<'_> {
             model: chosen.or(model.map(|model| Bytes::of(model.to_bytes()))),
             property: names(bits),
             required: property.is_some_and(|property| property.required),
-            lacks: if usual { names(bits & self.compiled.lacks) } else { Vec::new() },
+            lacks: if usual { names(bits & self.compiled.lacks()) } else { Vec::new() },
         };
         (cpu.model.is_some() || !cpu.property.is_empty()).then_some(cpu)
     }

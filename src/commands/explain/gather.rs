@@ -68,7 +68,7 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
     };
     let view = image.view()?;
     let row = guest.as_ref().ok().and_then(|file| view.table.choose(&file.guest).ok());
-    let row = row.and_then(|row| table.find(&row.name.to_string_lossy()));
+    let row = row.and_then(|row| table.find(&row.name().to_string_lossy()));
     let file = Executed { path: &program.path, start };
     let registered = Question { seen: seen.as_ref().ok(), file, row, table, probing, outside: outside.as_ref() }
         .answer(&mut explanation);

@@ -230,6 +230,8 @@ struct PlanView {
     emulator: Bytes,
     /// The version that it reported when it was asked; none if it was not, or has been replaced.
     version: Option<String>,
+    /// The directory whose row of the table was used; none for the architecture's own row.
+    below: Option<String>,
     /// `image` if the emulator is embedded, else `map` or `exec`.
     strategy: &'static str,
     argv: Vec<Bytes>,

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use dispatch_core::elf::HeaderFault;
 use dispatch_core::handoff::Invocation;
-use dispatch_core::pipeline::{self, Emulator, GuestFile, Head, PART, Process, World, find_emulator, find_sysroot};
+use dispatch_core::pipeline::{
+    self, Emulator, GuestFile, Head, PART, Process, World, choose, find_emulator, find_sysroot,
+};
 use dispatch_core::plan::Argument;
 use dispatch_core::privilege::Privileges;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, Refusal};
@@ -24,7 +26,7 @@ use super::kernel::{Registered, Unseen};
 use super::remedy::{Remedies, as_root};
 use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials};
 use crate::failure::{Doing, Failure};
-use crate::image::{Effective, emulators};
+use crate::image::{Effective, emulators, title_of};
 use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::disk::Disk;
@@ -46,6 +48,8 @@ struct Planned<'p> {
     prepared: Prepared<'p>,
     guest: Guest,
     row: CompiledRow<'p>,
+    /// The title of the row, before the emulator was found.
+    title: Option<String>,
     /// What the emulator answered when it was asked for its version.
     asked: Option<Asked<'p>>,
 }
@@ -65,7 +69,7 @@ impl Planner<'_> {
             None => (None, None),
         };
         let image = match image {
-            None => self.informed(explanation, guest.as_ref().ok(), unseen.as_ref())?,
+            None => self.informed(explanation, (guest.as_ref().ok(), disk), unseen.as_ref())?,
             image => image,
         };
         let image = image.as_ref().unwrap_or(self.setting.image);
@@ -75,7 +79,7 @@ impl Planner<'_> {
             Err(_) => (false, None),
         };
         let chosen = guest.map_err(Refusal::BadHeader).and_then(|file| Ok((file, view.table.choose(&file.guest)?)));
-        let row = chosen.as_ref().ok().and_then(|(_, row)| self.setting.table.find(&row.name.to_string_lossy()));
+        let row = chosen.as_ref().ok().and_then(|(_, row)| self.setting.table.find(&row.name().to_string_lossy()));
         explanation.architecture =
             row.map(|row| Row { name: row.name.clone(), aliases: row.aliases.clone(), notes: row.notes.clone() });
         let start = match self.begin(explanation, (row, asks, level), unseen.as_ref())? {
@@ -91,13 +95,15 @@ impl Planner<'_> {
         let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
         let process = Process { secure, host: host::host(), page: host::page() };
         let mut head: Head = [0; emulator_file::HEAD];
-        let planned = chosen.and_then(|(file, mut row)| {
+        let planned = chosen.and_then(|(file, _)| {
+            let mut row = choose(disk, &view.table, &file, process, &mut [0; PART])?;
+            let title = title_of(&view.table, &row);
             let asked = view.table.asked(&row);
             let emulator = find_emulator(disk, &view, &mut row, process, &mut head)?;
             // The verdict says so if the dynamic linker is missing; the plan is shown all the same.
             let sysroot = find_sysroot(disk, &file, &row, process, &mut [0; PART]).unwrap_or_default();
             let plan = pipeline::plan(disk, &file, &row, &emulator, process, invocation, sysroot);
-            Ok(Planned { prepared: Prepared { plan, emulator }, guest: file.guest, row, asked })
+            Ok(Planned { prepared: Prepared { plan, emulator }, guest: file.guest, row, title, asked })
         });
         let found = planned.as_ref().ok().map(|planned| planned.prepared.plan.emulator.to_bytes().to_vec());
         explanation.emulators =
@@ -105,6 +111,7 @@ impl Planner<'_> {
         Ok(match planned {
             Ok(planned) => {
                 unseen.iter().for_each(|unseen| unseen.note(explanation, self.setting.image));
+                let row = planned.title.as_ref().and_then(|title| self.setting.table.titled(title)).or(row);
                 self.show(explanation, &planned, disk, (row, image));
                 None
             }
@@ -120,7 +127,7 @@ impl Planner<'_> {
     fn informed(
         &self,
         explanation: &Explanation,
-        guest: Option<&GuestFile<'_, usize>>,
+        (guest, disk): (Option<&GuestFile<'_, usize>>, &mut Disk),
         unseen: Option<&Unseen>,
     ) -> Result<Option<Effective>, Failure> {
         // `unshare` makes its image from what the command has.
@@ -129,8 +136,9 @@ impl Planner<'_> {
         let planned = planned && self.setting.probing && self.setting.outside.is_none();
         let Some(file) = guest.filter(|_| planned) else { return Ok(None) };
         let view = self.setting.image.view()?;
-        let row = view.table.choose(&file.guest).ok();
-        let row = row.filter(|row| row.name.to_bytes() != host::row().name.as_bytes());
+        let process = Process { secure: false, host: host::host(), page: host::page() };
+        let row = choose(disk, &view.table, file, process, &mut [0; PART]).ok();
+        let row = row.filter(|row| row.name().to_bytes() != host::row().name.as_bytes());
         Ok(row.and_then(|row| emulators::informed(&view, self.setting.table, &row)))
     }
 
@@ -191,7 +199,7 @@ impl Planner<'_> {
         disk: &mut Disk,
         (row, image): (Option<&Architecture>, &Effective),
     ) {
-        let Planned { prepared, guest, row: compiled, asked } = planned;
+        let Planned { prepared, guest, row: compiled, title: _, asked } = planned;
         let mut plan = describe(prepared, &self.program.args);
         if let Some(row) = row {
             let known = match prepared.emulator {
@@ -205,6 +213,7 @@ impl Planner<'_> {
                 }
             };
             plan.version = version(known, image, row);
+            plan.below.clone_from(&row.directory);
             let question = CpuQuestion { guest, compiled, row, prepared, known, image };
             explanation.cpu = question.cpu(&self.contents.properties);
             explanation.notes.extend(question.notes(explanation.cpu.as_ref()));
@@ -252,7 +261,7 @@ fn question(explanation: &mut Explanation) -> bool {
 /// The version of the emulator of `row`, as it is known.
 fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Option<String> {
     let version = match known {
-        Identified::Embedded => image.version_of(&row.name),
+        Identified::Embedded => image.version_of(&row.title()),
         Identified::Asked { version, same: true } => Some(version.to_string_lossy().into_owned()),
         Identified::Asked { same: false, .. } | Identified::Unknown => None,
     };
@@ -304,6 +313,7 @@ fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
     PlanView {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
         version: None,
+        below: None,
         strategy: match prepared.emulator {
             Emulator::Embedded(_) => "image",
             Emulator::Mapped { .. } => "map",

@@ -191,6 +191,8 @@ fn label(module: &Module, file: Option<&str>) -> String {
 fn emulator(page: &mut Page, explanation: &Explanation) {
     let version = explanation.plan.as_ref().and_then(|plan| plan.version.as_ref());
     let version = version.map_or(String::new(), |version| format!(", version {version}"));
+    let below = explanation.plan.as_ref().and_then(|plan| plan.below.as_ref());
+    let version = version + &below.map_or(String::new(), |below| format!(", for programs below {below}"));
     for (index, tried) in explanation.emulators.iter().enumerate() {
         let outcome = match &tried.error {
             Some(error) => format!(": {error}"),

@@ -265,7 +265,7 @@ impl Image {
         for program in open.programs()? {
             for name in &program.runs {
                 embedded.insert(name.clone());
-                let installed = table.find(name).and_then(|architecture| successor(architecture, &program.path));
+                let installed = table.titled(name).and_then(|architecture| successor(architecture, &program.path));
                 let other = |path: &PathBuf| open.was_read_from(&program, path) == Some(false);
                 replaced.extend(installed.filter(other).map(|path| (name.clone(), path)));
             }

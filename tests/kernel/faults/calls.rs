@@ -37,6 +37,8 @@ pub enum Role {
     Release,
     /// `readlinkat`: the path of a privileged guest.
     OwnPath,
+    /// `readlinkat`: the path of a guest whose row has rows for directories.
+    Directory,
     /// `faccessat`: whether the last byte of the payload is there.
     Payload,
     /// `pread64`: the guest's first bytes.
@@ -137,6 +139,8 @@ pub const TABLE: &[Entry] = &[
         because: "a kernel whose release is unknown counts as new" },
     Entry { role: Role::OwnPath, errors: errors!(EACCES EBADF EFAULT EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR),
         outcome: Runs, except: &[], because: "/ stands for its path then, which is nobody's program" },
+    Entry { role: Role::Directory, errors: errors!(EACCES EBADF EFAULT EINVAL EIO ELOOP ENAMETOOLONG ENOENT ENOMEM ENOTDIR),
+        outcome: Runs, except: &[], because: "the architecture's own row counts then" },
     Entry { role: Role::Payload, errors: ACCESS, outcome: Runs,
         except: &[(Errno::EFAULT, Refused(125, "the image is cut short"))],
         because: "any other error says that the kernel could read the byte" },
@@ -215,6 +219,7 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     let end = c + d;
     Some(match call.nr {
         nr::UNAME if made(nr::PREAD64).next().is_none() => Role::Release,
+        nr::READLINKAT if made(nr::PREAD64).next().is_some() => Role::Directory,
         nr::READLINKAT => Role::OwnPath,
         nr::FACCESSAT if a == -1 => Role::Payload,
         nr::FACCESSAT => Role::Linker,

@@ -178,6 +178,12 @@ pub mod all {
     pub fn with_a_sysroot_and_far_headers() -> Scenario {
         Scenario::dynamic(true)
     }
+    pub fn with_a_row_for_its_directory() -> Scenario {
+        // The same emulator as elsewhere, so that it makes no difference if the path is unknown.
+        Scenario::path(Kind::Pie, |scratch, row| {
+            row.with("below", json!([{"directory": scratch.at(""), "emulators": [scratch.at("emulator")]}]))
+        })
+    }
     pub fn executed_by_the_rows_wish() -> Scenario {
         Scenario::path(Kind::Pie, |_, row| row.with("strategy", json!("exec")))
     }

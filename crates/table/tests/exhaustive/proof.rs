@@ -89,7 +89,7 @@ impl Subject {
         let table = self.table();
         let choose = |header: &[u8]| {
             let guest = Guest::identify(header).ok()?;
-            table.choose(&guest).ok().map(|row| row.name.to_str().expect("names are ASCII"))
+            table.choose(&guest).ok().map(|row| row.name().to_str().expect("names are ASCII"))
         };
         self.product(machines, &flags, &osabi, choose)
     }
@@ -106,7 +106,7 @@ impl Subject {
         let choose = |header: &[u8]| {
             let guest = Guest::identify(header).ok()?;
             let row = rows.iter().find(|row| row.accepts(&guest))?;
-            Some(row.name.to_str().expect("names are ASCII"))
+            Some(row.name().to_str().expect("names are ASCII"))
         };
         self.product(machines, &[0, self.flags], &osabi, choose)
     }
@@ -175,7 +175,7 @@ impl Subject {
                     for osabi in 0..=u8::MAX {
                         guest.header.osabi = osabi;
                         if let Some(row) = rows.iter().find(|row| row.accepts(&guest)) {
-                            return Err(self.disagreement(&header, row.name.to_str().ok()));
+                            return Err(self.disagreement(&header, row.name().to_str().ok()));
                         }
                         count += 1;
                     }
@@ -198,7 +198,7 @@ impl Subject {
                     header[offset] = value;
                     complete(&mut header);
                     let row = Guest::identify(&header).ok().and_then(|guest| table.choose(&guest).ok());
-                    self.compare(&header, row.map(|row| row.name.to_str().expect("names are ASCII")))?;
+                    self.compare(&header, row.map(|row| row.name().to_str().expect("names are ASCII")))?;
                     count += 1;
                 }
             }

@@ -1,0 +1,149 @@
+//! Programs below a directory for which the table has a row of its own.
+
+use serde_json::json;
+
+use crate::support::{Kind, Namespace, Report, Row, Scratch, build, need};
+
+/// A row whose programs below `in` get other options and another model, and those below `in/deep`
+/// and `emulated`, as they come later, too, if nothing else applies.
+fn scratch(kind: Kind) -> (Scratch, Row) {
+    let scratch = Scratch::new();
+    for name in ["emulator", "other"] {
+        scratch.write(name, build(kind));
+    }
+    for name in ["guest", "in/guest", "in/deep/guest", "inner", "emulated/guest"] {
+        scratch.probe(name, "aarch64");
+    }
+    let below = json!([
+        {"directory": scratch.at("in"), "options": ["-x"], "cpu": "small"},
+        {"directory": scratch.at("in/deep"), "options": ["-y"]},
+        {"directory": format!("{}/", scratch.at("emulated")), "emulators": [scratch.at("none"), scratch.at("other")]},
+    ]);
+    let row =
+        Row::new("aarch64", &scratch.at("emulator")).with("options", json!(["-B", "0"])).with("versions", json!([]));
+    (scratch, row.with("below", below))
+}
+
+/// The arguments in front of `-0`, without the directory of the scratch files.
+#[track_caller]
+fn given(namespace: &Namespace, scratch: &Scratch, script: &str) -> String {
+    let report = Report::of(&namespace.run(scratch, script));
+    let argv = report.all("argv");
+    let end = argv.iter().position(|word| word == "-0").unwrap();
+    argv[..end].join(" ").replace(&scratch.at(""), "")
+}
+
+#[test]
+fn a_program_below_a_directory_gets_what_the_table_has_for_it() {
+    need!(Namespace, Compiler);
+    for (kind, strategy) in [(Kind::Pie, "map"), (Kind::Dynamic, "map"), (Kind::Pie, "exec")] {
+        let (scratch, row) = scratch(kind);
+        let namespace = Namespace::with_table(&scratch, &row.with("strategy", json!(strategy)).table());
+        for (start, expected) in [
+            ("./guest", "emulator -B 0"),
+            ("./in/guest", "emulator -cpu small -x"),
+            ("in/../in/./guest", "emulator -cpu small -x"),
+            ("in/deep/guest", "emulator -cpu small -x"),
+            ("./emulated/guest", "other -B 0"),
+            ("./inner", "emulator -B 0"),
+            // The file counts, not the name by which it was called.
+            ("ln -s in/guest link; ./link", "emulator -cpu small -x"),
+            ("ln -s ../guest in/link; ./in/link", "emulator -B 0"),
+            ("ln -s in alias; ./alias/guest", "emulator -cpu small -x"),
+            ("(cd in; exec ./guest)", "emulator -cpu small -x"),
+            ("exec -a in/guest ./guest", "emulator -B 0"),
+            ("PATH=$PWD/in; guest", "emulator -cpu small -x"),
+            ("mkdir m; mount --bind in m; ./m/guest", "emulator -B 0"),
+            ("mkdir m; mount --bind m in; cp guest in/new; ./in/new", "emulator -cpu small -x"),
+        ] {
+            let start = format!("{start} <&0");
+            assert_eq!(given(&namespace, &scratch, &start), expected, "{kind:?}, {strategy}: {start}");
+            namespace.run(&scratch, "rm -rf link in/link alias m");
+        }
+    }
+}
+
+#[test]
+fn the_command_does_the_same() {
+    need!(Namespace, Compiler);
+    let (scratch, row) = scratch(Kind::Pie);
+    let namespace = Namespace::with_table(&scratch, &row.table());
+    for (guest, expected) in
+        [("./guest", "emulator -B 0"), ("./in/guest", "emulator -cpu small -x"), ("./emulated/guest", "other -B 0")]
+    {
+        assert_eq!(given(&namespace, &scratch, &format!("./image run {guest}")), expected);
+    }
+    let explain = |guest: &str| {
+        let script = format!("./image explain {guest} | grep -A 1 '^  emulator '");
+        namespace.run(&scratch, &script).succeeded().out().replace(&scratch.at(""), "")
+    };
+    let with_model = "  emulator    emulator, for programs below in\n  cpu         small\n";
+    assert_eq!(explain("./in/guest"), with_model);
+    let none = "  emulator    none: no such file or directory\n";
+    assert_eq!(explain("./emulated/guest"), format!("{none}              other, for programs below emulated\n"));
+    assert!(explain("./guest").starts_with("  emulator    emulator\n"));
+    let json = namespace.run(&scratch, "./image explain --json ./in/guest");
+    assert!(json.out().contains(&format!("\"below\": \"{}\"", scratch.at("in"))), "{json}");
+}
+
+#[test]
+fn in_a_chroot_the_path_there_counts() {
+    need!(Namespace, Compiler);
+    let (scratch, row) = scratch(Kind::Pie);
+    let namespace = Namespace::with_table(&scratch, &row.table());
+    let root = "mkdir -p root$PWD/in root/proc; cp guest root$PWD/in; cp emulator root$PWD";
+    let start = "chroot root $PWD/in/guest";
+    assert_eq!(given(&namespace, &scratch, &format!("{root}; {start}")), "emulator -B 0", "there is no /proc");
+    let proc = "mount --bind /proc root/proc";
+    assert_eq!(given(&namespace, &scratch, &format!("{root}; {proc}; {start}")), "emulator -cpu small -x");
+    let outside = "mkdir -p in/root/proc; cp guest in/root; mount --bind /proc in/root/proc; mkdir -p in/root$PWD; \
+                   cp emulator in/root$PWD; chroot in/root /guest";
+    assert_eq!(given(&namespace, &scratch, outside), "emulator -B 0");
+}
+
+#[test]
+fn the_root_directory_stands_for_all_programs_with_a_path() {
+    need!(Namespace, Compiler);
+    let (scratch, row) = scratch(Kind::Pie);
+    let row = row.with("below", json!([{"directory": "/", "options": ["-r"]}]));
+    let namespace = Namespace::with_table(&scratch, &row.table());
+    assert_eq!(given(&namespace, &scratch, "./guest"), "emulator -r");
+}
+
+#[test]
+fn a_privileged_program_gets_only_what_is_embedded() {
+    need!(Namespace, Compiler, Root);
+    let (scratch, row) = scratch(Kind::Pie);
+    scratch.write("table.json", row.table());
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let started = |namespace: Namespace, guest: &str| {
+        let start = format!("chmod 4755 {guest}; exec setpriv --reuid 1000 --regid 1000 --clear-groups {guest}");
+        given(&namespace.flags("POCF").mapped(), &scratch, &start)
+    };
+    // The emulators of all rows are embedded.
+    let all = || Namespace::with_image(&scratch, &["--table", &scratch.at("table.json"), "--from", &from]);
+    assert_eq!(started(all(), "./in/guest"), "emulator -cpu small -x");
+    assert_eq!(started(all(), "./emulated/guest"), "other -B 0");
+    // That of the directory does not exist when the image is written, and appears later.
+    std::fs::rename(scratch.at("other"), scratch.at("kept")).unwrap();
+    let one = all();
+    std::fs::rename(scratch.at("kept"), scratch.at("other")).unwrap();
+    assert_eq!(given(&one, &scratch, "./emulated/guest"), "other -B 0", "by its path");
+    let one = Namespace::of_image(&scratch.at("image"));
+    assert_eq!(started(one, "./emulated/guest"), "emulator -B 0", "security rule 1");
+}
+
+#[test]
+fn an_emulator_of_several_rows_is_embedded_once() {
+    need!(Namespace, Compiler);
+    let (scratch, row) = scratch(Kind::Pie);
+    scratch.write("table.json", row.table());
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    let image = ["image", "--table", "table.json", "--from", &from, "aarch64", "-o", "image"];
+    scratch.tool(image).printed("");
+    let listed = scratch.tool(["list", "--image", "image"]);
+    let runs: Vec<&str> = listed.out().lines().skip(1).map(|line| line.rsplit("  ").next().unwrap_or(line)).collect();
+    let title = |directory: &str| format!("aarch64 below {}", scratch.at(directory));
+    let emulator = format!("aarch64, {}, {}", title("in"), title("in/deep"));
+    assert_eq!(runs, ["when started by hand", emulator.as_str(), title("emulated").as_str()]);
+}
