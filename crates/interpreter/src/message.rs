@@ -39,13 +39,14 @@ pub fn say(what: &str) {
     write(&|out| out(what));
 }
 
-/// Prints why `guest` is not run, and the command that says more; ends the process with the refusal's exit code.
+/// Prints why `guest` is not run, and the command that says more; ends the process with the
+/// refusal's exit code.
 pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
     let code = refusal.exit_code();
     write(&|out| {
-        let Some(name) = guest.map(CStr::to_bytes) else { return refusal.say(out) };
-        let cut = name.len().saturating_sub(SHOWN);
-        let name = Text(name.get(cut..).unwrap_or_default());
+        let Some(bytes) = guest.map(CStr::to_bytes) else { return refusal.say(out) };
+        let cut = bytes.len().saturating_sub(SHOWN);
+        let name = Text(bytes.get(cut..).unwrap_or_default());
         if cut > 0 {
             out("...");
         }
@@ -54,10 +55,17 @@ pub fn refuse(guest: Option<&CStr>, refusal: &Refusal<'_>) -> ! {
         refusal.say(out);
         if code != EXIT_ANSWERED {
             out(MORE);
-            if cut > 0 { out("FILE") } else { name.say(out) }
+            if cut == 0 && is_one_word(bytes) { name.say(out) } else { out("FILE") }
         }
     });
     cpu::exit(code)
+}
+
+/// Whether a shell takes the name as it is for a word, and a command does not take it for an option.
+fn is_one_word(name: &[u8]) -> bool {
+    // From + to : are digits and + , - . /
+    let plain = |byte: &u8| matches!(byte, b'%' | b'+'..=b':' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z');
+    !name.starts_with(b"-") && name.iter().all(plain)
 }
 
 /// Ends the process after a bug in this program.
