@@ -33,6 +33,18 @@ pub fn run(bytes: &[u8]) -> bool {
         let lists = [row.paths(), row.cpus(), row.options(), row.environment(), row.sysroots()];
         let strings = lists.into_iter().flat_map(dispatch_core::bytes::Strings::iter);
         strings.chain([row.name()]).for_each(|string| assert!(string.to_bytes().len() < bytes.len()));
+        for (directory, below) in table.below(&row).flatten() {
+            for secure in [false, true] {
+                let mut fitted = row;
+                if table.fit_to_path(&mut fitted, directory, secure).is_ok() && fitted.is(&below) {
+                    assert!(!secure || below.program() != 0, "rule 1");
+                }
+                let mut elsewhere = row;
+                let result = table.fit_to_path(&mut elsewhere, b"", secure);
+                let empty = |row: &Row<'_>| table.below(row).flatten().any(|(directory, _)| directory.is_empty());
+                assert!(result.is_err() || elsewhere == row || empty(&row));
+            }
+        }
         for machine in row.machines().take(3) {
             choose(
                 &table,

@@ -129,7 +129,7 @@ const WRONG: &[Wrong] = &[
     Wrong {
         what: "a compiled row of the other class",
         spoil: |subject| {
-            let (class, name) = (TableHeader::SIZE + 16, RowRecord::read(&subject.compiled[TableHeader::SIZE..]));
+            let (class, name) = (TableHeader::SIZE, RowRecord::read(&subject.compiled[TableHeader::SIZE..]));
             assert_eq!(name.map(|row| row.class), Some(2), "the first row is a 64-bit one");
             subject.compiled[class] = 1;
         },
