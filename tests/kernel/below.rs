@@ -74,14 +74,19 @@ fn the_command_does_the_same() {
         assert_eq!(given(&namespace, &scratch, &format!("./image run {guest}")), expected);
     }
     let explain = |guest: &str| {
-        let script = format!("./image explain {guest} | grep -A 1 '^  emulator '");
-        namespace.run(&scratch, &script).succeeded().out().replace(&scratch.at(""), "")
+        let script =
+            format!("./image explain {guest} | grep -A 1 '^  emulator '; ./image explain {guest} | grep '^  cpu '");
+        namespace.run(&scratch, &script).out().replace(&scratch.at(""), "")
     };
-    let with_model = "  emulator    emulator, for programs below in\n  cpu         small\n";
-    assert_eq!(explain("./in/guest"), with_model);
-    let none = "  emulator    none: no such file or directory\n";
-    assert_eq!(explain("./emulated/guest"), format!("{none}              other, for programs below emulated\n"));
-    assert!(explain("./guest").starts_with("  emulator    emulator\n"));
+    for (guest, emulator, cpu) in [
+        ("./in/guest", "emulator, for programs below in\n", "  cpu         small\n"),
+        ("./emulated/guest", "none: no such file or directory\n              other, for programs below emulated\n", ""),
+        ("./guest", "emulator\n", ""),
+    ] {
+        let seen = explain(guest);
+        assert!(seen.starts_with(&format!("  emulator    {emulator}")) && seen.ends_with(cpu), "{seen}");
+        assert_eq!(seen.contains("  cpu"), !cpu.is_empty(), "{seen}");
+    }
     let json = namespace.run(&scratch, "./image explain --json ./in/guest");
     assert!(json.out().contains(&format!("\"below\": \"{}\"", scratch.at("in"))), "{json}");
 }
@@ -96,8 +101,8 @@ fn in_a_chroot_the_path_there_counts() {
     assert_eq!(given(&namespace, &scratch, &format!("{root}; {start}")), "emulator -B 0", "there is no /proc");
     let proc = "mount --bind /proc root/proc";
     assert_eq!(given(&namespace, &scratch, &format!("{root}; {proc}; {start}")), "emulator -cpu small -x");
-    let outside = "mkdir -p in/root/proc; cp guest in/root; mount --bind /proc in/root/proc; mkdir -p in/root$PWD; \
-                   cp emulator in/root$PWD; chroot in/root /guest";
+    let outside = "mkdir -p in/chroot/proc; cp guest in/chroot; mount --bind /proc in/chroot/proc; mkdir -p in/chroot$PWD; \
+                   cp emulator in/chroot$PWD; chroot in/chroot /guest";
     assert_eq!(given(&namespace, &scratch, outside), "emulator -B 0");
 }
 

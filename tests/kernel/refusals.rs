@@ -63,6 +63,21 @@ fn names_are_shown_without_harm() {
     let script = format!("mv guest ./{}; {name}", name.split_once("./").unwrap().1);
     namespace.run(&scratch, &script).not_started(126, &format!("{shown}: {problem}"));
 
+    std::fs::remove_file(scratch.at("probe")).unwrap();
+    // What follows the last colon is a command to paste.
+    for (name, pasted) in
+        [("a-b_c.d+e,f=g@h%i", true), ("a b", false), ("a;id", false), ("$(id)", false), ("a~", false), ("a*", false)]
+    {
+        let script = format!("mv ./* './{name}'; './{name}'");
+        let file = if pasted { format!("./{name}") } else { "FILE".to_owned() };
+        let line = format!("./{name}: {problem}; more: binfmt-dispatch --explain {file}");
+        namespace.run(&scratch, &script).refused(126, &line);
+    }
+    // The kernel passes the path as the caller wrote it.
+    let script = "mv ./* ./-x; env PATH= -x";
+    let line = format!("-x: {problem}; more: binfmt-dispatch --explain FILE");
+    namespace.run(&scratch, script).refused(126, &line);
+
     scratch.clear();
     let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);

@@ -153,10 +153,13 @@ impl Observation {
     }
 
     /// The same for a program that the kernel started, and the interpreter refused. `line` begins
-    /// with the program's name; at its end the interpreter names the command that says more.
+    /// with the program's name; at its end the interpreter names the command that says more, with
+    /// the name only if a shell would take it as it is.
     #[track_caller]
     pub fn not_started(&self, code: i32, line: &str) -> &Self {
-        let name = line.split(": ").next().filter(|name| !name.starts_with("...")).unwrap_or("FILE");
+        let harmless = |name: &&str| !name.starts_with("...") && name.starts_with(['.', '/']);
+        let harmless = |name: &&str| harmless(name) && !name.contains(|letter: char| " ;&|$\\'\"#".contains(letter));
+        let name = line.split(": ").next().filter(harmless).unwrap_or("FILE");
         self.refused(code, &format!("{line}; more: binfmt-dispatch --explain {name}"))
     }
 

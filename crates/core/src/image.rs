@@ -12,6 +12,7 @@ use crate::elf::{Machine, PF_W, PF_X};
 use crate::emulator_file::is_power_of_two;
 use crate::message::{Number, Out, Say, display, say};
 use crate::record::{Extent, Field, record};
+pub use crate::row::COMMAND;
 use crate::table::{Corrupt, Row, Table};
 
 record! {
@@ -122,8 +123,6 @@ pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
 pub const IMAGE_VERSION: u32 = 2;
 /// Largest `p_flags` of a segment: readable, writable and executable.
 const MAX_FLAGS: u64 = 7;
-/// Number of the program that is the command.
-pub const COMMAND: u32 = 0;
 
 /// 64-bit FNV-1a: it needs no preparation, and detects every change of a single byte.
 pub fn checksum(bytes: &[u8]) -> u64 {

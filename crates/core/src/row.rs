@@ -62,6 +62,9 @@ record! {
     }
 }
 
+/// Number of the program of an image that is the command, and so no row's emulator.
+pub const COMMAND: u32 = 0;
+
 impl RowLists {
     /// How many of them are lists of strings.
     const STRINGS: usize = 6;

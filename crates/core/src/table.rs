@@ -12,8 +12,8 @@
 use core::ffi::CStr;
 
 use crate::bytes::{self, Strings};
-use crate::image::COMMAND;
 use crate::record::{Extent, Field, record};
+use crate::row::COMMAND;
 pub use crate::row::{Argv0, Row, RowLists, RowRecord, Strategy};
 
 record! {
