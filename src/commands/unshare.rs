@@ -1,10 +1,8 @@
 //! `unshare`: runs a command in a namespace where foreign programs work, without root and without
 //! effect on the rest of the system.
 
-use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,11 +10,10 @@ use std::path::{Path, PathBuf};
 use clap::Args as ClapArgs;
 use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
-use nix::sys::memfd::MFdFlags;
 use nix::unistd::{execve, getgid, getuid};
 
-use crate::failure::{Doing, Failure, show};
-use crate::platform::memfd;
+use crate::failure::{Failure, show};
+use crate::image::Temporary;
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::namespace;
 use crate::program::environment::environment;
@@ -24,13 +21,15 @@ use crate::program::invoked::{c_string, locate};
 use crate::registry::Registry;
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
-use crate::{architectures, defaults, image};
+use crate::{architectures, defaults};
 
 /// Run a command in a namespace where foreign programs work; no root needed
 ///
 /// The command runs as root of a new user namespace with its own `binfmt_misc` (Linux 6.7 and
-/// newer). Every architecture whose emulator is embedded or installed is registered there. The
-/// host's own entries have no effect in it. The exit status is the command's.
+/// newer). Every architecture whose emulator is installed, or in the image that this command runs
+/// from, is registered there. The emulators are embedded in an image in memory, so that programs run
+/// in any root directory. With -a, the command starts sooner. The host's own entries have no effect
+/// there. The exit status is the command's.
 ///
 /// Other users exist there if /etc/subuid and /etc/subgid give ids to the user, and newuidmap and
 /// newgidmap are installed (package uidmap); with -v, a message says what is missing.
@@ -39,6 +38,10 @@ pub struct Args {
     /// Register only this architecture, by any of its names; may be repeated
     #[arg(short, long = "arch", value_name = "ARCH")]
     architectures: Vec<String>,
+    /// Embed no emulators; open them by path when a program starts. The command starts
+    /// sooner and takes less memory, but nothing runs in root directories without emulators
+    #[arg(long)]
+    no_emulators: bool,
     #[command(flatten)]
     credentials: Credentials,
     /// The command and its arguments; default: $SHELL, else sh
@@ -53,16 +56,22 @@ pub struct Args {
 /// registered. Failures of other architectures are only reported.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
-    let (image, embedded) = image_to_register(table, named.as_deref())?;
     let rootless = rootless();
     namespace::enter()?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
+    // There are no entries yet: whatever runs now is native.
+    let (native, foreign): (Vec<&Architecture>, Vec<&Architecture>) =
+        table.architectures().iter().partition(|architecture| own_programs::runs(architecture, &[], true));
+    let rows = named.clone().unwrap_or(foreign);
+    let image = match args.no_emulators {
+        true => Temporary::without_emulators(table, &rows),
+        false => Temporary::with_emulators(table, &rows),
+    }?;
 
     // The kernel opens the image now, and only once (flag F); its path means nothing later.
-    let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.as_raw_fd()));
-    let interpreter = Interpreter { path: &interpreter, embedded: &embedded, credentials: args.credentials };
-    // There are no entries yet: whatever runs now is native.
-    let native = |architecture: &_| own_programs::runs(architecture, &[], true);
+    let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.file.as_raw_fd()));
+    let interpreter = Interpreter { path: &interpreter, embedded: &image.embedded, credentials: args.credentials };
+    let native = |architecture: &Architecture| native.iter().any(|native| native.name == architecture.name);
     let selection = selection::select(table, named.as_deref(), interpreter, native);
     if let Some(failure) = selection.failures.into_iter().next() {
         return Err(failure);
@@ -87,27 +96,6 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     drop(image);
     Err(execute(&args.command, &rootless))
-}
-
-/// The file to register, and the architectures whose emulators it embeds. It is the image that this
-/// process runs from, if that has this table. Otherwise it is an image in memory for the `named`
-/// architectures, which exists while it is open.
-fn image_to_register(table: &ArchTable, named: Option<&[&Architecture]>) -> Result<(File, BTreeSet<String>), Failure> {
-    let path = Path::new("/proc/self/exe");
-    if let Some(own) = image::own() {
-        if own.table()? == *table {
-            let file = File::open(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
-            return Ok((file, own.embedded()?));
-        }
-    }
-    let name = Path::new(memfd::SHOWN);
-    let file = memfd::executable(c"binfmt-dispatch", MFdFlags::MFD_CLOEXEC).map_err(|errno| match errno {
-        Errno::EACCES => Failure::MemoryForbidden,
-        errno => Failure::io(Doing::Make, name, errno.into()),
-    })?;
-    let rows = named.map_or_else(|| architectures::foreign(table), <[_]>::to_vec);
-    image::write(&image::bare(table, rows)?, &file, name)?;
-    Ok((file, BTreeSet::new()))
 }
 
 /// The variables by which buildah, podman and skopeo learn that root of this namespace is a plain

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use dispatch_core::emulator_file::{EmulatorFile, HEAD};
 use dispatch_core::image::{COMMAND, Embedded, Image};
 use dispatch_core::table::{Identity, Row, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
@@ -15,8 +16,8 @@ use nix::sys::memfd::MFdFlags;
 use super::reader::{Effective, OpenImage, ProgramInfo};
 use super::rows::title_of;
 use crate::architectures;
-use crate::failure::{Doing, Failure, show, warn};
-use crate::platform::{host, memfd, probe};
+use crate::failure::{Doing, Failure, show, text, warn};
+use crate::platform::{files, host, memfd, probe};
 use crate::program::disk;
 
 /// An emulator to embed.
@@ -80,6 +81,25 @@ impl<'t> Source<'t> {
             Some(FromImage { image, program }) => image.program_elf(program.number),
             None => std::fs::read(&self.path).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
+    }
+
+    /// Whether the file is such that an image can embed it, as far as its headers tell.
+    ///
+    /// # Errors
+    /// Why not, to follow its path: it cannot be read, or it is a dynamically linked program.
+    pub fn can_be_embedded(&self) -> Result<(), String> {
+        if self.from_image.is_some() {
+            return Ok(());
+        }
+        let read = || {
+            let (file, mut head) = (File::open(&self.path)?, vec![0; HEAD]);
+            let filled = files::read_full(&file, &mut head, 0)?;
+            head.truncate(filled);
+            Ok((head, file.metadata()?.len()))
+        };
+        let (head, len) = read().map_err(|error: io::Error| format!("cannot be read: {}", text(&error)))?;
+        let examined = EmulatorFile::examine(&head, len, host::host(), host::page());
+        examined.map(drop).map_err(|fault| fault.to_string())
     }
 
     /// The path of an executable file, which exists while the second value is open.

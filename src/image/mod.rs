@@ -10,9 +10,11 @@ mod reader;
 mod rows;
 pub mod request;
 pub mod site;
+mod temporary;
 mod writer;
 
-pub use own::{bare, own, own_path, this_command};
+pub use own::{own, own_path, this_command};
 pub use reader::{Effective, OpenImage};
 pub use rows::title_of;
+pub use temporary::Temporary;
 pub use writer::{Content, write};

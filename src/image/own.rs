@@ -4,10 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
-use dispatch_table::{ArchTable, Architecture};
-
 use super::reader::OpenImage;
-use super::writer::{Command, Content};
+use super::writer::Command;
 use crate::failure::{Doing, Failure};
 use crate::platform::process;
 
@@ -53,12 +51,4 @@ pub fn this_command() -> Result<Command, Failure> {
         None => fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?,
     };
     Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
-}
-
-/// A temporary image of `table` for `rows`, without emulators.
-///
-/// # Errors
-/// As [`write`].
-pub fn bare<'c>(table: &'c ArchTable, rows: Vec<&'c Architecture>) -> Result<Content<'c>, Failure> {
-    Ok(Content { table, command: this_command()?, emulators: &[], outside: rows, prelink: None, seed: 0 })
 }

@@ -141,8 +141,8 @@ fn the_code_that_is_generated_is_near_the_emulator() {
 fn the_code_that_is_generated_is_near_the_emulator_of_a_file_in_memory() {
     // `unshare` registers such a file. Where the kernel puts the vDSO depends on the file system.
     need!(Namespace, Guests, Qemu, Kernel(6, 7));
-    let image = format!("{TOOL} image -o image arm64 s390x");
-    near(&format!("{image}; export GUESTS; export -f where; ./image unshare -- bash -c '{STARTS}'"));
+    let unshare = format!("{TOOL} unshare -a arm64 -a s390x");
+    near(&format!("export GUESTS; export -f where; {unshare} -- bash -c '{STARTS}'"));
 }
 
 #[test]

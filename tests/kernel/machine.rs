@@ -64,7 +64,8 @@ fn what_is_registered_runs_until_it_is_unregistered() {
 #[test]
 fn a_registry_of_ones_own_is_there_or_it_is_said_that_there_is_none() {
     need!(Namespace, Guests, Qemu);
-    let seen = Namespace::empty().run(&Scratch::new(), "exec $TOOL unshare -- $GUESTS/s390x/bin/busybox uname -m");
+    let script = "exec $TOOL unshare -a s390x -- $GUESTS/s390x/bin/busybox uname -m";
+    let seen = Namespace::empty().run(&Scratch::new(), script);
     if kernel_since(6, 7) {
         seen.printed("s390x\n");
     } else {

@@ -221,11 +221,11 @@ fn in_a_registry_of_ones_own_the_emulator_is_asked_when_it_is_made() {
     let scratch = Scratch::new();
     let namespace = by_path(&scratch, Kind::Pie, |row| row);
     let tool = format!("{TOOL} --table table.json");
-    let start = format!("{tool} unshare -- ./guest");
+    let start = format!("{tool} unshare --no-emulators -- ./guest");
     assert_eq!(given(&namespace, &scratch, &start), "-cpu asked -x -B 0");
     assert_eq!(given(&namespace, &scratch, &format!("export QEMU_CPU=mine; {start}")), "-x -B 0");
     let while_it_runs = "cp emulator-7.2.22 other; mv other emulator-7.2.22; exec ./guest";
-    let start = format!("{tool} unshare -- bash -c '{while_it_runs}'");
+    let start = format!("{tool} unshare --no-emulators -- bash -c '{while_it_runs}'");
     assert_eq!(given(&namespace, &scratch, &start), "-cpu any -B 0");
 }
 

@@ -11,6 +11,8 @@ mod alpha;
 mod agreement;
 // Architectures that the table disables.
 mod disabled;
+// The emulators that `unshare` embeds.
+mod embedding;
 // From an empty registry to the image's entries and back.
 mod entries;
 // Whether a file runs.

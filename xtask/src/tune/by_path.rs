@@ -64,7 +64,7 @@ fn start(pair: &Pair, workload: &Workload, way: &str) -> Command {
         command.arg("--table").arg(pair.place.join("path.table"));
     }
     match way {
-        "unshare" => _ = command.args(["unshare", "--arch", pair.architecture.name, "--"]),
+        "unshare" => _ = command.args(["unshare", "--no-emulators", "--arch", pair.architecture.name, "--"]),
         "run" => _ = command.arg("run"),
         _ => {}
     }
