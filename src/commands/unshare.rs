@@ -23,6 +23,9 @@ use crate::registry::selection::{Credentials, Interpreter, Skipped};
 use crate::registry::{own_programs, selection};
 use crate::{architectures, defaults};
 
+/// Tools that make root directories and images of containers, and give files in them to users.
+const MAKERS: [&str; 4] = ["buildah", "debootstrap", "mmdebstrap", "podman"];
+
 /// Run a command in a namespace where foreign programs work; no root needed
 ///
 /// The command runs as root of a new user namespace with its own `binfmt_misc` (Linux 6.7 and
@@ -32,7 +35,8 @@ use crate::{architectures, defaults};
 /// there. The exit status is the command's.
 ///
 /// Other users exist there if /etc/subuid and /etc/subgid give ids to the user, and newuidmap and
-/// newgidmap are installed (package uidmap); with -v, a message says what is missing.
+/// newgidmap are installed (package uidmap). A message says what is missing: with -v, in front of a
+/// shell, and if the command is buildah, debootstrap, mmdebstrap or podman.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     /// Register only this architecture, by any of its names; may be repeated
@@ -57,7 +61,7 @@ pub struct Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let rootless = rootless();
-    namespace::enter()?;
+    namespace::enter(needs_other_ids(&args.command))?;
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
     // There are no entries yet: whatever runs now is native.
     let (native, foreign): (Vec<&Architecture>, Vec<&Architecture>) =
@@ -96,6 +100,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     drop(image);
     Err(execute(&args.command, &rootless))
+}
+
+/// Whether a command is known to need more users than root, or may be anything, as in a shell.
+fn needs_other_ids(command: &[OsString]) -> bool {
+    let name = command.first().and_then(|command| Path::new(command).file_name());
+    name.is_none_or(|name| MAKERS.iter().any(|maker| name == *maker))
 }
 
 /// The variables by which buildah, podman and skopeo learn that root of this namespace is a plain

@@ -7,15 +7,19 @@
 //! becomes root, and the other ids follow from 1 on, as with `podman unshare`. Where that is
 //! impossible, the process maps its own id to root's.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{self, Child, Command, Stdio};
 
 use dispatch_core::message::Text;
 use nix::unistd::{Gid, Uid, getegid, geteuid};
+use rustix::fs::{StatVfsMountFlags, fgetxattr, fstatvfs};
+use rustix::thread;
 
 use super::helper;
-use crate::failure::text;
+use crate::failure::{show, text, warn};
 
 /// A kind of ids.
 struct Kind {
@@ -35,6 +39,13 @@ const USERS: Kind =
     Kind { ids: "user ids", map: "uid_map", file: "/etc/subuid", program: "newuidmap", option: "--add-subuids" };
 const GROUPS: Kind =
     Kind { ids: "group ids", map: "gid_map", file: "/etc/subgid", program: "newgidmap", option: "--add-subgids" };
+
+/// The bit of a file's mode (inode(7)).
+const SET_USER_ID: u32 = 0o4000;
+/// The extended attribute that holds a file's capabilities (capabilities(7)), and the length of its
+/// longest form, in bytes: `VFS_CAP_REVISION_3`.
+const CAPABILITIES: &str = "security.capability";
+const MOST_CAPABILITIES: usize = 24;
 
 /// The first id that useradd(8) gives to a user as a subordinate one, and how many it gives
 /// (`SUB_UID_MIN` and `SUB_UID_COUNT` in login.defs(5)).
@@ -57,6 +68,9 @@ impl Range {
     }
 }
 
+/// Begins a line of the helper's report that says why ids are not mapped.
+const PROBLEM: char = '!';
+
 /// A helper process outside the namespace, which maps the ids when it is told to.
 pub struct Mapper {
     /// `None` if it could not be started.
@@ -78,17 +92,21 @@ impl Mapper {
     }
 
     /// Has the helper map the ids of this process's new namespace, and maps one id of each kind
-    /// that the helper has not mapped.
+    /// that the helper has not mapped. That is a warning if `others` are needed.
     ///
     /// # Errors
     /// Not even the process's own id can be mapped.
-    pub fn map(self) -> io::Result<()> {
+    pub fn map(self, others: bool) -> io::Result<()> {
         if let Some(mut child) = self.child {
             // A helper that does not learn it maps nothing.
             let _ = child.stdin.take().map(|mut stdin| stdin.write_all(b"\n"));
             let said = child.wait_with_output().map(|output| output.stdout).unwrap_or_default();
             for line in String::from_utf8_lossy(&said).lines() {
-                log::info!("{line}");
+                match line.strip_prefix(PROBLEM) {
+                    Some(problem) if others => warn(problem),
+                    Some(problem) => log::info!("{problem}"),
+                    None => log::info!("{line}"),
+                }
             }
         }
         let users = own(&USERS, self.uid)?;
@@ -122,24 +140,32 @@ fn own(kind: &Kind, id: u32) -> io::Result<u64> {
 }
 
 /// The helper's part: waits for a line on standard input, then maps ids in the namespace of process
-/// `pid`. If standard input ends without a line, nothing is mapped. Returns a report for `-v`, in
-/// lines.
+/// `pid`. If standard input ends without a line, nothing is mapped. Returns a report, in lines.
 pub fn write(pid: u32) -> String {
     let told = io::stdin().read(&mut [0]).is_ok_and(|len| len == 1);
     let lines = match (told, geteuid().is_root()) {
         (false, _) => Vec::new(),
-        (true, true) => [USERS, GROUPS].iter().filter_map(|kind| write_every_id(kind, pid)).collect(),
+        (true, true) => [USERS, GROUPS].iter().filter_map(|kind| write_every_id(kind, pid).err()).map(Err).collect(),
         (true, false) => write_subordinate_ids(pid),
     };
-    lines.into_iter().map(|line| line + "\n").collect()
+    let line = |line| match line {
+        Ok(done) => format!("{done}\n"),
+        Err(problem) => format!("{PROBLEM}{problem}\n"),
+    };
+    lines.into_iter().map(line).collect()
 }
 
-/// Maps every id of this namespace to itself. Returns a line if this process may not, as in a
-/// container without `CAP_SETUID`.
-fn write_every_id(kind: &Kind, pid: u32) -> Option<String> {
+/// A line of the report: what was done, or why it was not, and how to change that.
+type Line = Result<String, String>;
+
+/// Maps every id of this namespace to itself.
+///
+/// # Errors
+/// This process may not, as in a container without `CAP_SETUID`.
+fn write_every_id(kind: &Kind, pid: u32) -> Result<(), String> {
     let (from, to) = (format!("/proc/self/{}", kind.map), format!("/proc/{pid}/{}", kind.map));
     let written = fs::read_to_string(from).and_then(|map| fs::write(&to, identity(&map)));
-    written.err().map(|error| format!("{to}: cannot be written, so the {} are one: {}", kind.ids, text(&error)))
+    written.map_err(|error| format!("{to}: cannot be written, so the {} are one: {}", kind.ids, text(&error)))
 }
 
 /// The map that maps each id to itself, made from a map with lines "inside outside count".
@@ -158,21 +184,20 @@ fn number_of_ids(map: &str) -> u64 {
 }
 
 /// Maps the subordinate ids of this user, those of both kinds or, if something is missing, of
-/// neither: programs that give files to users give them to groups too. Returns what was done, or
-/// what is missing and how to get it.
-fn write_subordinate_ids(pid: u32) -> Vec<String> {
+/// neither: programs that give files to users give them to groups too.
+fn write_subordinate_ids(pid: u32) -> Vec<Line> {
     let kinds = [(USERS, geteuid().as_raw()), (GROUPS, getegid().as_raw())];
     let absent = kinds.iter().find(|(kind, _)| which::which(kind.program).is_err());
     if let Some((Kind { program, .. }, _)) = absent {
-        return vec![format!("{program}: is not in PATH: for more than one id, install the package uidmap")];
+        return vec![Err(format!("{program}: is not in PATH: for more than one id, install the package uidmap"))];
     }
     let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let owners = owners(&read("/etc/passwd"), geteuid().as_raw());
     let files = kinds.each_ref().map(|(kind, _)| read(kind.file));
     let ranges = files.each_ref().map(|file| ranges(file, Some(&owners)));
     let lacking = |index: &usize| ranges[*index].is_empty();
-    let hints: Vec<String> =
-        (0..kinds.len()).filter(lacking).map(|index| hint(&kinds[index].0, &files[index], &owners[0])).collect();
+    let hint = |index: usize| Err(hint(&kinds[index].0, &files[index], &owners[0]));
+    let hints: Vec<Line> = (0..kinds.len()).filter(lacking).map(hint).collect();
     if !hints.is_empty() {
         return hints;
     }
@@ -180,7 +205,7 @@ fn write_subordinate_ids(pid: u32) -> Vec<String> {
     for ((kind, own), ranges) in kinds.iter().zip(&ranges) {
         let mapped = kind.map(pid, *own, ranges);
         let failed = mapped.is_err();
-        lines.extend([mapped.unwrap_or_else(|problem| problem)]);
+        lines.push(mapped);
         if failed {
             break;
         }
@@ -235,9 +260,8 @@ fn hint(kind: &Kind, file: &str, name: &str) -> String {
 }
 
 impl Kind {
-    /// Runs the program that maps `own` to 0, and `ranges` to the numbers from 1 on. Returns a line
-    /// about it, also if it fails.
-    fn map(&self, pid: u32, own: u32, ranges: &[Range]) -> Result<String, String> {
+    /// Runs the program that maps `own` to 0, and `ranges` to the numbers from 1 on.
+    fn map(&self, pid: u32, own: u32, ranges: &[Range]) -> Line {
         let Kind { program, ids, .. } = self;
         let failed = |problem: String| format!("{program}: failed, so the {ids} are one: {problem}");
         let numbers = lines(own, ranges).into_iter().flatten().map(|number| number.to_string());
@@ -247,10 +271,31 @@ impl Kind {
         if output.status.success() {
             return Ok(format!("{program}: mapped the {ids} {}", numbers.join(" ")));
         }
+        if let Some(problem) = which::which(program).ok().and_then(|path| powerless(&path)) {
+            return Err(failed(problem));
+        }
         let said = String::from_utf8_lossy(&output.stderr);
         let line = said.lines().next().unwrap_or_default();
         let line = line.strip_prefix(program).and_then(|line| line.strip_prefix(": ")).unwrap_or(line);
         Err(failed(if line.is_empty() { output.status.to_string() } else { Text(line.as_bytes()).to_string() }))
+    }
+}
+
+/// Why the program at `path` gives this process no privileges, and what to do; `None` if it may have
+/// some.
+fn powerless(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let (metadata, mount) = (file.metadata().ok()?, fstatvfs(&file).ok()?);
+    let set_id = metadata.mode() & SET_USER_ID != 0 && metadata.uid() == 0;
+    let path = show(path.as_os_str());
+    if thread::no_new_privs().is_ok_and(|set| set) {
+        Some("no_new_privs takes its privileges away: leave the sandbox that sets it".to_owned())
+    } else if mount.f_flag.contains(StatVfsMountFlags::NOSUID) {
+        Some(format!("nosuid takes its privileges away: mount the file system of {path} without"))
+    } else if !set_id && fgetxattr(&file, CAPABILITIES, &mut [0; MOST_CAPABILITIES]).is_err() {
+        Some(format!("{path} is not set-user-ID: as root, run `chmod u+s {path}`"))
+    } else {
+        None
     }
 }
 

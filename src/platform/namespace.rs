@@ -39,30 +39,36 @@ struct Setting {
 ///
 /// For root every id keeps its number, so that programs that change users work. Any other user
 /// becomes root, with the user's subordinate ids if there are any ([`super::maps`]).
+/// If that fails and the command needs `other_ids`, a warning says why.
 ///
 /// # Errors
 /// The kernel or the system forbids it; the message names the setting.
-pub fn enter() -> Result<(), Failure> {
+pub fn enter(other_ids: bool) -> Result<(), Failure> {
     let mapper = Mapper::start();
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
         .map_err(|errno| explain("make a user namespace", errno.into()))?;
-    mapper.map().map_err(|error| explain("map the user into the namespace", error))?;
+    mapper.map(other_ids).map_err(|error| explain("map the user into the namespace", error))?;
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
         .map_err(|errno| explain("make the mounts private", errno.into()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("binfmt_misc"), REGISTRY, Some("binfmt_misc"), flags, nothing).map_err(|errno| match errno {
-        // The directory comes with the module, which the kernel does not load for a user namespace.
-        Errno::ENODEV | Errno::ENOENT => Failure::NoBinfmtMisc,
-        // The file system exists, but not for user namespaces.
-        Errno::EPERM => match release().filter(|release| parse_release(release).is_some_and(|r| r < FIRST_KERNEL)) {
-            Some(release) => Failure::KernelTooOld { release },
-            None => explain("mount a binfmt_misc", errno.into()),
-        },
-        _ => explain("mount a binfmt_misc", errno.into()),
-    })?;
+    mount(Some("binfmt_misc"), REGISTRY, Some("binfmt_misc"), flags, nothing)
+        .map_err(|errno| not_mounted(errno, release()))?;
     log::info!("{REGISTRY}: mounted, in a mount namespace of its own");
     Ok(())
+}
+
+/// The failure to mount a `binfmt_misc` on a kernel of this release.
+fn not_mounted(errno: Errno, release: Option<String>) -> Failure {
+    let old = release.filter(|release| parse_release(release).is_some_and(|release| release < FIRST_KERNEL));
+    match (errno, old) {
+        // EPERM: the file system exists, but not for user namespaces. With the other two a module
+        // is missing that would not help.
+        (Errno::EPERM | Errno::ENODEV | Errno::ENOENT, Some(release)) => Failure::KernelTooOld { release },
+        // The directory comes with the module, which the kernel does not load for a user namespace.
+        (Errno::ENODEV | Errno::ENOENT, None) => Failure::NoBinfmtMisc,
+        _ => explain("mount a binfmt_misc", errno.into()),
+    }
 }
 
 /// The failure of `step`, with the setting that caused it, if that can be determined.
@@ -108,6 +114,19 @@ mod tests {
     fn what_no_setting_explains_keeps_the_kernels_word() {
         let failure = explain("step", Errno::EIO.into());
         assert!(matches!(failure, Failure::Namespace { step: "step", .. }));
+    }
+
+    #[test]
+    fn a_kernel_that_is_too_old_is_not_told_to_load_a_module() {
+        let failure = |errno, release: &str| not_mounted(errno, Some(release.to_owned()));
+        for errno in [Errno::EPERM, Errno::ENODEV, Errno::ENOENT] {
+            assert!(matches!(failure(errno, "6.6.99"), Failure::KernelTooOld { release } if release == "6.6.99"));
+        }
+        for errno in [Errno::ENODEV, Errno::ENOENT] {
+            assert!(matches!(failure(errno, "6.7.0"), Failure::NoBinfmtMisc));
+            assert!(matches!(failure(errno, "next"), Failure::NoBinfmtMisc));
+        }
+        assert!(matches!(failure(Errno::EIO, "6.6.99"), Failure::Namespace { .. }));
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub fn enter<'t>(
     image: Option<File>,
 ) -> Result<Arena<'t>, Failure> {
     let root = fs::canonicalize(root).map_err(|error| Failure::io(Doing::Read, root, error))?;
-    namespace::enter()?;
+    namespace::enter(false)?;
     let nothing = None::<&str>;
     let mounted = |place: PathBuf, result: nix::Result<()>| {
         result.map_err(|errno| Failure::io(Doing::Mount, &place, errno.into()))

@@ -65,6 +65,32 @@ fn namespaces_are_forbidden() {
 }
 
 #[test]
+fn namespaces_are_forbidden_to_plain_users() {
+    need!(Namespace, Root);
+    let scratch = Scratch::new();
+    for (setting, forbidding, allowing) in
+        [("unprivileged_userns_clone", "0", "1"), ("apparmor_restrict_unprivileged_userns", "1", "0")]
+    {
+        // Kernels of distributions have these settings. Here a chroot forbids the namespaces.
+        let run = |value: &str| {
+            let script = format!(
+                "{AS_USER}
+                mkdir root; mount --rbind / root; mount -t tmpfs none root/proc/sys/kernel
+                echo {value} >root/proc/sys/kernel/{setting}
+                exec chroot root setpriv --reuid 1000 --regid 1000 --clear-groups $PWD/tool unshare -- true"
+            );
+            let seen = Namespace::empty().mapped().run(&scratch, &script);
+            scratch.clear();
+            seen
+        };
+        let remedy = format!("as root, run `sysctl -w kernel.{setting}={allowing}`");
+        run(forbidding).refused(1, &format!("kernel.{setting} forbids user namespaces: {remedy}"));
+        let seen = run(allowing);
+        assert!(seen.exited(1).err().contains("cannot make a user namespace: leave the container, "), "{seen}");
+    }
+}
+
+#[test]
 fn programs_in_memory_are_forbidden() {
     need!(Namespace, Kernel(6, 7));
     let scratch = Scratch::new();

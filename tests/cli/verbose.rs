@@ -299,8 +299,10 @@ fn unshare_for_a_plain_user() {
     user("$PATH user:7000:10 user:100000:65536", &[failed, &mapped(11, 1)]);
     let copied = "mkdir bin; cp /usr/bin/newuidmap /usr/bin/newgidmap bin; user $PWD/bin user:7000:10 user:9000:5";
     let seen = Namespace::empty().mapped().run(&scratch, &format!("{prelude}{copied}"));
-    assert!(seen.err().contains("newuidmap: failed, so the user ids are one: "), "not set-user-ID\n{seen}");
-    says(&seen, 0, &[&mapped(1, 1)]);
+    let path = scratch.at("bin/newuidmap");
+    let failed = "newuidmap: failed, so the user ids are one";
+    let failed = format!("{failed}: {path} is not set-user-ID: as root, run `chmod u+s {path}`");
+    says(&seen, 0, &[&failed, &mapped(1, 1)]);
 }
 
 #[test]

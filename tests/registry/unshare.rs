@@ -107,3 +107,65 @@ fn container_tools_learn_who_the_user_is() {
     // Root is a plain user of nothing.
     Alpha::new().run("env | grep -c ^_CONTAINERS").wrote("0\n");
 }
+
+#[test]
+fn what_keeps_other_users_out_is_said_where_they_are_needed() {
+    need!(Namespace, Root, Uidmap);
+    let tools = r#"
+        mkdir tools; for name in buildah debootstrap mmdebstrap podman other; do cp /bin/true tools/$name; done
+        user() {
+            setpriv --reuid 1000 --regid 1000 --clear-groups "$TOOL" unshare --table table -a alpha "$@" </dev/null
+        }
+    "#;
+    let users = "/etc/subuid: has no ids for user: as root, run `usermod --add-subuids 100000-165535 user`";
+    let groups = "/etc/subgid: has no ids for user: as root, run `usermod --add-subgids 100000-165535 user`";
+    let warned = |lines: &[&str], call: &str, users: &str, groups: &str| {
+        let seen = by_a_user(users, groups, &format!("{tools}\n{call}"));
+        let expected: String = lines.iter().map(|line| format!("binfmt-dispatch: warning: {line}\n")).collect();
+        assert!(seen.exited(0).err() == expected, "expected:\n{expected}{seen}");
+    };
+    for name in ["buildah", "debootstrap", "mmdebstrap", "podman"] {
+        warned(&[users, groups], &format!("user -- tools/{name}"), "", "");
+        warned(&[], &format!("user -- tools/{name}"), "user:10000:5\n", "user:10000:5\n");
+    }
+    warned(&[], "user -- tools/other", "", "");
+    // A shell may start anything.
+    warned(&[users, groups], "SHELL=/bin/sh user", "", "");
+    warned(&[groups], "user -- tools/podman", "user:10000:5\n", "");
+    let missing = "newuidmap: is not in PATH: for more than one id, install the package uidmap";
+    warned(&[missing], "mkdir bin; cp /usr/bin/setpriv bin; PATH=$PWD/bin user -- tools/podman", "", "");
+}
+
+#[test]
+fn programs_that_may_not_map_ids_are_said_to_have_no_privileges() {
+    need!(Namespace, Root, Uidmap);
+    let failed = |script: &str| {
+        let script = format!(
+            r#"
+            mkdir bin; cp /usr/bin/newuidmap /usr/bin/newgidmap /bin/true bin; mv bin/true bin/podman
+            user() {{
+                setpriv $OPTIONS --reuid 1000 --regid 1000 --clear-groups env PATH=$PWD/bin \
+                    "$TOOL" unshare --table table -a alpha -- podman
+            }}
+            {script}; user
+        "#
+        );
+        let seen = by_a_user("user:10000:5\n", "user:10000:5\n", &script);
+        let line = seen.exited(0).err();
+        let problem = line.strip_prefix("binfmt-dispatch: warning: newuidmap: failed, so the user ids are one: ");
+        let problem = problem.and_then(|problem| problem.strip_suffix('\n'));
+        problem.unwrap_or_else(|| panic!("{seen}")).replace(seen.cwd.to_str().unwrap(), "")
+    };
+    let set_user_id = "/bin/newuidmap is not set-user-ID: as root, run `chmod u+s /bin/newuidmap`";
+    assert_eq!(failed(":"), set_user_id);
+    assert_eq!(failed("chown 1000 bin/newuidmap; chmod u+s bin/newuidmap"), set_user_id);
+    let set = "chmod u+s bin/new*";
+    assert_eq!(
+        failed(&format!("{set}; OPTIONS=--no-new-privs")),
+        "no_new_privs takes its privileges away: leave the sandbox that sets it"
+    );
+    assert_eq!(
+        failed(&format!("{set}; mount --bind bin bin; mount -o remount,bind,nosuid bin")),
+        "nosuid takes its privileges away: mount the file system of /bin/newuidmap without"
+    );
+}
