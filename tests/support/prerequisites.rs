@@ -16,7 +16,7 @@ use super::{Foreign, Registry, Release, consumers, guests, kernel_since};
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 
 /// Words that may occur in scripts, and the needs of a script that contains them.
-const IN_SCRIPTS: [(&str, Need); 9] = [
+const IN_SCRIPTS: [(&str, Need); 11] = [
     ("$GUESTS", Need::Guests),
     ("$ARCHITECTURES", Need::Guests),
     ("cp /usr/bin/qemu-", Need::Qemu),
@@ -26,6 +26,8 @@ const IN_SCRIPTS: [(&str, Need); 9] = [
     ("$CALL", Need::Compiler),
     ("$CONSUMERS", Need::Consumers),
     ("subuid", Need::Uidmap),
+    ("-- buildah ", Need::Buildah),
+    ("-- mmdebstrap ", Need::Mmdebstrap),
 ];
 
 /// A need: something that `ci/setup` installs, or that the machine must allow.
@@ -63,6 +65,10 @@ pub enum Need {
     Capabilities,
     /// newuidmap and newgidmap.
     Uidmap,
+    /// buildah.
+    Buildah,
+    /// mmdebstrap.
+    Mmdebstrap,
     /// systemd-binfmt.
     Systemd,
     /// What else registers entries: the programs of binfmt-support and of OpenRC.
@@ -183,6 +189,8 @@ impl Need {
                 let there = ["/usr/bin/newuidmap", "/usr/bin/newgidmap"].iter().all(|path| Path::new(path).is_file());
                 (!there).then(|| "no newuidmap: run ci/setup, which installs uidmap".into())
             }
+            Need::Buildah => no_command("buildah", "--version", "buildah"),
+            Need::Mmdebstrap => no_command("mmdebstrap", "--version", "mmdebstrap"),
             Need::Systemd => {
                 let there = Path::new(SYSTEMD_BINFMT).is_file();
                 (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))
