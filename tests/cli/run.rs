@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Namespace, Scratch, TOOL, dynamic_guest, need};
+use crate::support::{Foreign, Namespace, Scratch, TOOL, dynamic_guest, need};
 use crate::table::aarch64;
 
 /// The guest's file is what cat prints first.
@@ -170,6 +170,33 @@ fn options_win_over_the_callers_variables() {
     let without = "$TOOL run $GUESTS/arm64/bin/busybox cat /only/here";
     let seen = namespace.run(&scratch, &format!("QEMU_LD_PREFIX=root {without}; QEMU_CPU=no-such {without}"));
     assert!(seen.wrote("found\n").err().contains("'no-such'"), "{seen}");
+}
+
+#[test]
+fn options_change_how_a_dynamic_program_runs() {
+    need!(Qemu, CrossCompilers);
+    let scratch = Scratch::new();
+    let shared = ["-shared", "-fPIC", "-DLIBRARY", "-Wl,-soname,libdynamic.so"];
+    let library = Foreign::Aarch64.build_as("libdynamic.so", "tests/cli/dynamic.c", &shared);
+    let library = library.to_str().unwrap();
+    let program = Foreign::Aarch64.build_as("dynamic", "tests/cli/dynamic.c", &["-Wl,--no-as-needed", library]);
+    // The library, dynamic linker and C library are below `root`; the row's sysroot has only these.
+    let sysroot = "/usr/aarch64-linux-gnu/lib";
+    let script = format!(
+        "mkdir -p root/lib; cp {library} root/lib/libdynamic.so; cp -L {sysroot}/ld-linux-aarch64.so.1 {sysroot}/libc.so.6 root/lib"
+    );
+    scratch.shell(&script).succeeded();
+    scratch.write("p", std::fs::read(program).unwrap());
+    let run = |options: &[&str]| scratch.tool([&["run"], options, &["./p"]].concat());
+    let without = run(&[]);
+    assert!(without.exited(127).err().contains("cannot open shared object file"), "{without}");
+    run(&["-L", "root"]).printed("library found, without SVE, GIVEN=\n");
+    run(&["-L", "root", "--cpu", "max"]).printed("library found, with SVE, GIVEN=\n");
+    let given = ["-L", "root", "--emulator-option", "-E", "--emulator-option", "GIVEN=1"];
+    run(&given).printed("library found, without SVE, GIVEN=1\n");
+    let refused = run(&["-L", "root", "--cpu", "no-such"]);
+    assert!(refused.exited(1).err().contains("'no-such'"), "{refused}");
+    assert!(run(&["--cpu", "help"]).out().contains("cortex-a53"));
 }
 
 #[test]
