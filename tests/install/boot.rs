@@ -11,6 +11,7 @@ const PRELUDE: &str = r#"
     mount -t overlay overlay -o lowerdir=/usr,upperdir=usr,workdir=usr.work,userxattr /usr || exit 1
     mount -t overlay overlay -o lowerdir=/etc,upperdir=etc,workdir=etc.work,userxattr /etc || exit 1
     mount --bind opt /opt || exit 1
+    mkdir packages; cp {/usr/lib,/usr/share/qemu}/binfmt.d/qemu-*.conf packages 2>/dev/null
     mkdir -p /usr/lib/binfmt.d /usr/local/lib/binfmt.d /etc/binfmt.d && rm -f {/usr,/usr/local,}/lib/binfmt.d/* /etc/binfmt.d/*
     rule='M::\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
     rule+=':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
@@ -48,6 +49,25 @@ fn ours_last_beside_debians() {
         done
         "#,
         &["/usr", "/usr/local"].map(beside_debians).concat(),
+    );
+}
+
+#[test]
+fn ours_last_beside_the_snippets_of_the_installed_package() {
+    need!(Namespace, Compiler, Systemd, Snippets);
+    expect(
+        r"
+        cp packages/* /usr/lib/binfmt.d
+        interpreter() { sed -n 's/^interpreter //p' $REGISTRY/qemu-$1; }
+        # systemd-binfmt fails if one is missing.
+        for path in $(cut -d: -f7 packages/*); do mkdir -p ${path%/*}; cp --remove-destination theirs $path; done
+        boot; ./guest; their=$(interpreter aarch64); other=$(interpreter s390x)
+        install --replace 2>/dev/null; ./guest; boot; ./guest; boot; ./guest; interpreter aarch64
+        # What is not installed stays with the package, and all of it after the removal.
+        [ $(interpreter s390x) = $other ] && echo unchanged
+        $TOOL uninstall >/dev/null; boot; ./guest; [ $(interpreter aarch64) = $their ] && echo unchanged
+        ",
+        "theirs\nours\nours\nours\n/usr/libexec/binfmt-dispatch/binfmt-dispatch\nunchanged\ntheirs\nunchanged\n",
     );
 }
 

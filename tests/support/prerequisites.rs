@@ -15,6 +15,10 @@ use super::{Foreign, Registry, Release, consumers, guests, kernel_since};
 /// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 
+/// Where the snippets of Debian's QEMU are: those of Debian 12's package qemu-user-static, and those
+/// of Debian 13's qemu-user, to which links in the package qemu-user-binfmt lead.
+const SNIPPETS: [&str; 2] = ["/usr/lib/binfmt.d", "/usr/share/qemu/binfmt.d"];
+
 /// Words that may occur in scripts, and the needs of a script that contains them.
 const IN_SCRIPTS: [(&str, Need); 11] = [
     ("$GUESTS", Need::Guests),
@@ -45,6 +49,8 @@ pub enum Need {
     Guests,
     /// QEMU for all of them.
     Qemu,
+    /// The snippets of binfmt.d that the package of the installed QEMU has.
+    Snippets,
     /// QEMU of every [`Release`], whatever is installed.
     BothQemus,
     /// A C compiler for each [`Foreign`] architecture, with a static libc.
@@ -167,6 +173,11 @@ impl Need {
                 };
                 let guest = guests::present().into_iter().find(|guest| absent(guest.debian))?;
                 Some(format!("no QEMU for {}: run ci/setup, which installs qemu-user-static", guest.debian))
+            }
+            Need::Snippets => {
+                let there = SNIPPETS.iter().any(|path| Path::new(path).join("qemu-aarch64.conf").is_file());
+                (!there)
+                    .then(|| "no snippets of QEMU: run ci/setup, which installs qemu-user-static or qemu-user".into())
             }
             Need::BothQemus => {
                 let all = Release::ALL.into_iter().flat_map(|release| Foreign::ALL.map(|foreign| (release, foreign)));
