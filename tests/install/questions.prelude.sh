@@ -10,6 +10,7 @@ cd q; chown 1000:1000 .
 install() { $TOOL install "$@" --no-docs >/dev/null || exit 97; }
 entry() { printf '%s' ":$1:M:18:\\xb7\\x00:\\xff\\xff:$2:${3:-}" >$REGISTRY/register || exit 96; }
 dynamic() { echo 'int main() { return 0; }' >main.c; aarch64-linux-gnu-gcc -o "$1" main.c || exit 95; rm main.c; }
+user() { printf '%s:/bin/sh\n' root:x:0:0::/ user:x:1000:1000::/ >/etc/passwd; }
 # Prompts: `#` is root's, `$` a plain user's.
 run_as_root() { eval "$1" 2>&1; }
 run_as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups bash -c "$1" 2>&1; }

@@ -88,7 +88,7 @@ fn lines_agree_if_only_what_is_left_out_differs() {
 
 #[test]
 fn have_the_answers_that_are_shown() {
-    need!(Namespace, Root, Guests, Qemu, CrossCompilers);
+    need!(Namespace, Root, Guests, Qemu, CrossCompilers, Uidmap, Buildah, Mmdebstrap);
     let (sections, setups) = (sections(PAGE), sections(SETUPS));
     let answered = sections.iter().filter(|(_, text)| text.contains("```"));
     assert_eq!(

@@ -94,6 +94,15 @@ install arm64
 ## How do I run one program without changing the system?
 cp $GUESTS/s390x/bin/busybox busybox-s390x
 
+## How do I build a container for another architecture, without root and without an entry?
+cp $GUESTS/arm64/bin/busybox .; mkdir home run; chown 1000:1000 home run
+printf 'FROM scratch\nADD busybox /bin/\nRUN ["/bin/busybox", "uname", "-m"]\n' >Containerfile
+user; echo user:10000:5000 | tee /etc/subuid >/etc/subgid
+export HOME=$PWD/home XDG_RUNTIME_DIR=$PWD/run TMPDIR=$PWD/run STORAGE_DRIVER=vfs
+
+## buildah says "insufficient UIDs or GIDs", or mmdebstrap fails at chown. Why?
+user; : >/etc/subuid; : >/etc/subgid
+
 ## This system has no systemd. How are the entries made at boot?
 :
 
