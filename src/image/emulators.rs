@@ -224,6 +224,9 @@ pub struct Probed {
 }
 
 impl Probed {
+    /// The result for an emulator that is not probed, because nothing in its row depends on it.
+    pub const UNKNOWN: Probed = Probed { version: String::new(), plain: false, warning: None };
+
     /// The result as the table stores it, for an emulator that is opened by its path.
     pub fn assignment(&self) -> Assignment {
         Assignment { version: self.version.parse().ok(), plain: self.plain, ..Assignment::default() }

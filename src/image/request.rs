@@ -76,6 +76,7 @@ pub fn write_to(
             // A reproducible image must not depend on files of this machine.
             Some(_) => Vec::new(),
         },
+        ask_all: true,
         // With a seed, the image is the same wherever it is written.
         prelink: (!contents.no_prelink)
             .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),

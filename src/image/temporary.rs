@@ -87,6 +87,9 @@ impl Temporary {
             command: this_command()?,
             emulators,
             outside: outside.collect(),
+            // The image in memory shows nobody its versions, and to start an emulator that has to be
+            // read from a disk takes longer than to read it.
+            ask_all: false,
             prelink: Some(host::mmap_rnd_bits()),
             seed: process::random().map_err(Failure::Random)?,
         };

@@ -43,6 +43,9 @@ pub struct Content<'c> {
     /// The architectures whose emulators are opened by path, and asked for their versions where
     /// that matters.
     pub outside: Vec<&'c Architecture>,
+    /// Whether every embedded emulator is asked for its version, for display; otherwise only where
+    /// that matters.
+    pub ask_all: bool,
     /// Prelink for hosts with this many random bits in mapping addresses (`vm.mmap_rnd_bits`); do
     /// not prelink without.
     pub prelink: Option<u32>,
@@ -95,6 +98,9 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     let host = host::host();
     let count = content.emulators.len() + 1;
     let probed = content.emulators.iter().enumerate().map(|(index, source)| {
+        if !content.ask_all && !source.architecture.is_tuned() {
+            return Probed::UNKNOWN;
+        }
         progress::show(index + 1, content.emulators.len(), format_args!("asking {}", source.shown()));
         emulators::examine(source)
     });

@@ -84,6 +84,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
         command: image::this_command()?,
         emulators: &emulators,
         outside: Vec::new(),
+        ask_all: true,
         prelink: Some(crate::platform::host::mmap_rnd_bits()),
         seed: 0,
     };
