@@ -96,6 +96,27 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Whether it changes something, instead of only telling something.
+    pub fn changes(&self) -> bool {
+        match self {
+            Command::Generate(args) => args.writes(),
+            Command::Tune(args) => args.writes(),
+            Command::Image(_)
+            | Command::Install(_)
+            | Command::Uninstall(_)
+            | Command::Register(_)
+            | Command::Unregister(_) => true,
+            Command::Explain(_)
+            | Command::List(_)
+            | Command::Lint(_)
+            | Command::Status(_)
+            // Their programs find all signals as the caller left them.
+            | Command::Run(_)
+            | Command::Unshare(_)
+            | Command::Helper { .. } => false,
+        }
+    }
 }
 
 /// What to say to someone who gave a program where a command belongs; `None` if `error` is about

@@ -39,6 +39,7 @@ use dispatch_core::refusal::EXIT_USAGE;
 use crate::cli::{Cli, Command};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::platform::signals;
 
 /// The C library's main. It takes the arguments as C's does. The standard library has them only
 /// from its own start-up, which this program does not use, or from glibc, which passes them to
@@ -94,6 +95,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 /// The failure, for one line on standard error.
 fn run(mut cli: Cli) -> Result<u8, Failure> {
     let command = cli.take_command();
+    if command.as_ref().is_some_and(Command::changes) {
+        signals::outlive_readers();
+    }
     let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref())?;
     let (image, table) = (&context.image, &context.table);
     match command {

@@ -49,6 +49,13 @@ pub struct Args {
     credentials: Credentials,
 }
 
+impl Args {
+    /// Whether files are written.
+    pub fn writes(&self) -> bool {
+        self.output.is_some()
+    }
+}
+
 /// Prints the entries.
 ///
 /// # Errors

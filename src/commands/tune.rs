@@ -62,6 +62,13 @@ pub struct Args {
     write: bool,
 }
 
+impl Args {
+    /// Whether files are written.
+    pub fn writes(&self) -> bool {
+        self.write || self.json.is_some()
+    }
+}
+
 /// Measures, and prints the report.
 ///
 /// # Errors

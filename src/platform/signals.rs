@@ -7,10 +7,16 @@ use super::process;
 /// The signals that people and service managers use to end programs.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
+/// Goes on after a reader of the output has gone away, which would end this program by SIGPIPE: for
+/// commands that change something. Programs that the standard library starts get no signal blocked.
+pub fn outlive_readers() {
+    // This fails only if an argument is invalid.
+    let _ = SigSet::from(Signal::SIGPIPE).thread_block();
+}
+
 /// While it exists, signals that would end this program are blocked, because between the removal
 /// and the registration of an entry there is none. Signals that arrive meanwhile take effect
-/// afterwards. So does SIGPIPE, of a reader of the output that has gone away; it interrupts no step.
-/// Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes
+/// afterwards. Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes
 /// before this is dropped.
 #[derive(Debug)]
 pub struct SignalGuard {
@@ -23,7 +29,7 @@ impl SignalGuard {
         // An ignored signal would be pending too if it were blocked, and look like one that ends
         // the program.
         let signals = SIGNALS.into_iter().filter(|signal| !process::is_ignored(*signal));
-        let signals: SigSet = signals.chain([Signal::SIGPIPE]).collect();
+        let signals: SigSet = signals.collect();
         // This fails only if an argument is invalid.
         SignalGuard { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
     }

@@ -1,5 +1,7 @@
 //! Options and failures that all commands share.
 
+use nix::sys::signal::Signal;
+
 use crate::support::Scratch;
 
 #[test]
@@ -81,6 +83,24 @@ fn output_that_cannot_be_written() {
         // A reader that closes the pipe early is no failure.
         scratch.shell(&format!("set -o pipefail; trap '' PIPE; $TOOL {command} | true; [ $? -le 1 ]")).succeeded();
     }
+}
+
+#[test]
+fn a_reader_that_goes_away() {
+    let scratch = Scratch::new();
+    scratch.probe("p", "aarch64");
+    // A pipe without a reader.
+    let gone = |command: &str| scratch.shell(&format!("exec 3> >(exec true); wait $!; $TOOL {command} >&3 2>&3"));
+    for command in ["list", "list --json", "generate", "explain --no-probe ./p", "lint p", "--version", "--help"] {
+        gone(command).wrote("").exited(128 + Signal::SIGPIPE as i32);
+    }
+    // Commands that change something do all of it.
+    std::fs::create_dir(scratch.path().join("entries")).unwrap();
+    gone("-v generate --output entries arm64 s390x").wrote("").exited(0);
+    assert_eq!(std::fs::read_dir(scratch.path().join("entries")).unwrap().count(), 2);
+    gone("-v image --no-emulators -o image").wrote("").exited(0);
+    assert!(scratch.path().join("image").is_file());
+    gone("image -o image no-such").wrote("").exited(2);
 }
 
 /// An invalid table.

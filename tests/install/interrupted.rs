@@ -87,3 +87,39 @@ fn interrupted_changes_are_ended() {
                     binfmt-dispatch.temporary.qemu-aarch64: removed\nregister\nstatus\n";
     seen.wrote(expected);
 }
+
+#[test]
+fn a_reader_that_goes_away_interrupts_nothing() {
+    need!(Namespace, Compiler);
+    let scratch = Scratch::new();
+    scratch.probe("guest", "aarch64");
+    let seen = run(
+        &scratch,
+        &format!(
+            "ONE={}\n{}",
+            saying("one", 0).display(),
+            r#"
+        # Standard output and standard error are a pipe without a reader.
+        gone() { exec 3> >(exec true); wait $!; "$@" >&3 2>&3; echo "${@:2:1} $?"; exec 3>&-; }
+        gone $TOOL install aarch64 --from aarch64=$ONE --prefix $PREFIX --seed 1
+        ./guest; $TOOL status | head -n 1; find $PREFIX -name '*.conf' -printf '%f\n'
+        gone $TOOL status
+        gone $TOOL unregister; ls $REGISTRY
+        IMAGE=$PREFIX/libexec/binfmt-dispatch/binfmt-dispatch
+        gone $TOOL register aarch64 --image $IMAGE; ./guest
+        gone $TOOL register no-such --image $IMAGE
+        gone $TOOL uninstall --prefix $PREFIX; ls $REGISTRY; find $PREFIX -type f -o -type l
+        # With a reader of one line.
+        $TOOL install aarch64 --from aarch64=$ONE --prefix $PREFIX --seed 1 2>/dev/null | head -n 1 | cut -d ' ' -f 1-3
+        echo ${PIPESTATUS[@]}; ./guest
+        "#
+        ),
+    );
+    let expected = format!(
+        "install 0\none\n1 architecture runs through binfmt-dispatch {}.\nzz-binfmt-dispatch.conf\nstatus 141\n\
+         unregister 0\nregister\nstatus\nregister 0\none\nregister 2\nuninstall 0\nregister\nstatus\n\
+         Found 1 emulator\n0 0 0\none\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    seen.wrote(&expected);
+}
