@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dispatch_core::elf::{ET_CORE, ET_REL, Header, HeaderFault};
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
@@ -81,7 +81,8 @@ impl Judge<'_> {
             return on_another(host, row);
         }
         // What has run, or needs no emulator, counts more than what was found in files.
-        if let Some(unplanned) = unplanned.filter(|_| !self.has_run_unseen() && !self.may_be_native_unproved()) {
+        let refuted = self.has_run_unseen() || self.may_be_native_unproved() || self.may_be_taken_unproved();
+        if let Some(unplanned) = unplanned.filter(|_| !refuted) {
             return unplanned.verdict();
         }
         self.no_handover().or_else(|| self.no_linker()).or_else(|| self.no_library()).unwrap_or_else(|| self.by_entry())
@@ -96,7 +97,12 @@ impl Judge<'_> {
             row.emulator_names().any(|name| interpreter == name)
                 || row.rules().iter().any(|rule| rule.name.as_bytes() == entry.name.as_bytes())
         };
-        if entry.missing || !start.starts_with(b"\x7fELF") || !self.table.architectures().iter().any(is_emulator) {
+        let failed = self.probe().is_some_and(|probe| !probe.runs);
+        if entry.missing
+            || failed
+            || !start.starts_with(b"\x7fELF")
+            || !self.table.architectures().iter().any(is_emulator)
+        {
             return None;
         }
         if let Err(fault) = Guest::identify(start) {
@@ -106,7 +112,7 @@ impl Judge<'_> {
         if let Some(damaged) = self.damaged() {
             return Some(damaged);
         }
-        let linker = self.contents.linker.as_ref()?;
+        let linker = self.contents.linker.as_ref().filter(|_| !entry.unseen)?;
         // QEMU has a sysroot of its own, which its builders choose.
         let roots = self.row().map(Architecture::qemu_sysroots);
         let there = roots.iter().flatten().any(|root| Path::new(&format!("{root}{linker}")).exists());
@@ -129,21 +135,40 @@ impl Judge<'_> {
 
     /// A dynamic program without one of its libraries, which its dynamic linker reports.
     fn no_library(&self) -> Option<Verdict> {
+        let emulated = self.explanation.plan.is_some() || self.is_emulated_unseen();
+        if sysroot_chosen() || emulated && self.row().is_none_or(decides_itself) {
+            return None;
+        }
         let sysroot = self.explanation.plan.as_ref().and_then(|plan| plan.sysroot.as_ref());
-        if sysroot_chosen() || self.explanation.how.is_some() {
-            return None;
-        }
-        if self.explanation.plan.is_some() && self.row().is_none_or(decides_itself) {
-            return None;
-        }
-        let root = sysroot.map_or(Path::new("/"), |root| Path::new(OsStr::from_bytes(root.as_bytes())));
-        let missing = libraries::missing(self.contents, self.header?, root);
+        let root = match sysroot {
+            Some(root) => PathBuf::from(OsStr::from_bytes(root.as_bytes())),
+            None => self.likely_sysroot().unwrap_or("/".into()),
+        };
+        let missing = libraries::missing(self.contents, self.header?, &root);
         let names: Vec<String> = missing.iter().map(Bytes::to_string).collect();
         (!names.is_empty()).then(|| {
             let reason = format!("its libraries {} are not in {}", names.join(", "), root.display());
             let remedy = format!("install the packages that have them, for {}", self.row_name());
-            Verdict { exit_code: EXIT_NO_EMULATOR, ..no(reason, remedy) }
+            // Without an entry nothing gets as far as that.
+            let starts = !emulated || self.explanation.kernel.winner().is_some() || self.has_run_unseen();
+            let exit_code = if starts { EXIT_NO_EMULATOR } else { EXIT_CANNOT_RUN };
+            Verdict { exit_code, ..no(reason, remedy) }
         })
+    }
+
+    /// Whether an emulator gets the program from an image, or by an entry, that cannot be seen.
+    fn is_emulated_unseen(&self) -> bool {
+        let foreign = self.row().is_some_and(|row| !host::may_be_native(row));
+        self.explanation.plan.is_none() && foreign && (self.explanation.how.is_some() || self.has_run_unseen())
+    }
+
+    /// The sysroot of a program that gets to an emulator unseen: that of this command's table, as an
+    /// image that cannot be seen most probably has the same. `None` if its dynamic linker is in `/`.
+    fn likely_sysroot(&self) -> Option<PathBuf> {
+        let linker = self.contents.linker.as_ref().filter(|_| self.is_emulated_unseen())?;
+        let has = |root: &str| Path::new(&format!("{root}{linker}")).exists();
+        let places = self.row().filter(|_| !has(""))?.library_places();
+        places.into_iter().find(|root| has(root)).map(PathBuf::from)
     }
 
     /// Whether the test program ran by an entry that cannot be seen.
@@ -155,6 +180,12 @@ impl Judge<'_> {
     fn may_be_native_unproved(&self) -> bool {
         let without = self.explanation.kernel.winner().is_none() && self.probe().is_none();
         without && self.row().is_some_and(host::may_be_native)
+    }
+
+    /// Whether an entry that cannot be seen may get it, and no test program has shown whether one
+    /// does.
+    fn may_be_taken_unproved(&self) -> bool {
+        self.explanation.kernel.may_have_entries && self.probe().is_none() && self.host.is_none()
     }
 
     fn probe(&self) -> Option<&Probe> {
@@ -176,9 +207,7 @@ impl Judge<'_> {
             return None;
         }
         let roots: Vec<&str> = row.sysroots.iter().map(String::as_str).collect();
-        // An image that cannot be seen most probably has the same sysroots.
-        let below = |root: &String| Path::new(&format!("{root}{linker}")).exists();
-        if self.explanation.how.is_some() && (sysroot_chosen() || row.library_places().iter().any(below)) {
+        if self.is_emulated_unseen() && (sysroot_chosen() || self.likely_sysroot().is_some()) {
             return None;
         }
         let (nor, into) = match roots.as_slice() {
@@ -229,6 +258,12 @@ impl Judge<'_> {
             let by_entry = format!("by entry {}, through {NAME}", entry.name);
             let how = self.explanation.how.as_ref().unwrap_or(&by_entry);
             return yes(format!("{how}{lost}"));
+        }
+        if entry.unseen {
+            return yes(format!(
+                "by entry {}, if {}, which cannot be seen from here, runs it{lost}",
+                entry.name, entry.interpreter
+            ));
         }
         yes(format!("by entry {}, with {}, which is not {NAME}{lost}", entry.name, entry.interpreter))
     }

@@ -146,7 +146,8 @@ impl Question<'_> {
         };
         for (entry, role) in &matching {
             let ours = identified(entry).is_some_and(|known| known.ours);
-            explanation.kernel.entries.push(described(entry, role, ours));
+            let unseen = !ours && !self.probing && entry.flags.fix_binary && !self.reached(entry).exists();
+            explanation.kernel.entries.push(Entry { unseen, ..described(entry, role, ours) });
         }
         let (winner, _) = matching.iter().find(|(_, role)| *role == Role::Wins).copied().unzip();
         // A newer entry for the same programs compares more bytes.
@@ -166,14 +167,21 @@ impl Question<'_> {
         }
     }
 
-    /// The test program of `row`, with those bytes of the file that entries may compare although no
-    /// loader does.
-    fn similar(&self, row: &Architecture) -> Vec<u8> {
+    /// The test program of `row`, for a file that no entry gets, as far as entries can be seen. It
+    /// has those bytes of the file that entries may compare although no loader does. If an entry
+    /// gets it nevertheless, it has the file's type, too; `None` if that does not help.
+    fn similar(&self, row: &Architecture) -> Option<Vec<u8>> {
         let mut program = row.probe_elf();
-        if let (Some(to), Some(from)) = (program.get_mut(UNREAD), self.file.start.get(UNREAD)) {
-            to.copy_from_slice(from);
+        let is_taken = |program: &[u8]| self.seen.is_some_and(|seen| seen.has_winner(Executed::unnamed(program)));
+        for part in [UNREAD, TYPE] {
+            if let (Some(to), Some(from)) = (program.get_mut(part.clone()), self.file.start.get(part)) {
+                to.copy_from_slice(from);
+            }
+            if !is_taken(&program) {
+                return Some(program);
+            }
         }
-        program
+        None
     }
 
     /// Starts the architecture's test program as the kernel would start the file.
@@ -186,7 +194,7 @@ impl Question<'_> {
         }
         let outcome = match winner {
             Some(entry) => asker?.try_probe(entry, row)?,
-            None => probe::run(&self.similar(row)),
+            None => probe::run(&self.similar(row)?),
         };
         log::info!("{}: the test program {}", row.name, if outcome.is_ok() { "ran" } else { "did not run" });
         let refused = matches!(&outcome, Err(ProbeFault::NotStarted(error)) if error.raw_os_error() == Some(ENOEXEC));
@@ -207,6 +215,9 @@ impl Question<'_> {
 /// version, padding.
 const UNREAD: Range<usize> = 7..16;
 
+/// `e_type`.
+const TYPE: Range<usize> = 16..18;
+
 /// The kernel has no format for the file.
 const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
 
@@ -224,6 +235,7 @@ fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
         },
         matches: entry.matcher.kind(),
         missing: ownership::is_missing(entry),
+        unseen: false,
     }
 }
 

@@ -184,6 +184,10 @@ struct Entry {
     matches: &'static str,
     /// Whether the kernel would look its interpreter up, and not find it.
     missing: bool,
+    /// Whether nothing is known of its interpreter: it is open, and was not asked, and there is no
+    /// file at its path.
+    #[serde(skip)]
+    unseen: bool,
 }
 
 /// What a test program of the same architecture has shown.
