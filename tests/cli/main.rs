@@ -29,6 +29,8 @@ mod generate;
 mod hostile;
 // `image`: a file is written completely or not at all.
 mod image;
+// The labels of security modules.
+mod labels;
 // `lint`: what it finds, and where.
 mod lint;
 // `lint`, compared with systemd-binfmt.

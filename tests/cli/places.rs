@@ -182,3 +182,77 @@ fn nothing_in_a_root_directory_is_started_without_need() {
     let seen = Namespace::empty().run(&scratch, script);
     assert_eq!(seen.out().matches("execve(").count(), 1, "{seen}");
 }
+
+#[test]
+fn a_root_directory_as_a_plain_user() {
+    need!(Namespace, Root, Guests, Qemu);
+    let scratch = Scratch::new();
+    for directory in ["root/bin", "root/proc"] {
+        fs::create_dir_all(scratch.at(directory)).unwrap();
+    }
+    let busybox = fs::read(guest("arm64").busybox).unwrap();
+    for (program, mode) in [("root/bin/busybox", 0o755), ("root/setuid", 0o4755)] {
+        scratch.write(program, &busybox);
+        scratch.mode(program, mode);
+    }
+    std::os::unix::fs::symlink("/bin/busybox", scratch.at("root/bin/sh")).unwrap();
+    scratch.write("root/script", "#!/bin/sh\necho foreign");
+    scratch.mode("root/script", 0o755);
+    let script = r"
+        $TOOL image --no-site --seed 1 -o image arm64 && ./image register --image $PWD/image arm64 >/dev/null || exit 2
+        user() { setpriv --reuid 1000 --regid 1000 --clear-groups ./image explain --root root $1 >user; echo user $?; }
+        # What root is told, and what the user is told.
+        for file in /bin/busybox /script sh; do
+            ./image explain --root root $file >root-is-told; echo root $?; user $file; head -n 2 user
+            diff root-is-told user | grep -v '^[0-9-]'
+        done
+        user /setuid; grep -e '^  credentials' -e '^  note' user";
+    let seen = Namespace::empty().mapped().run(&scratch, script);
+    let root = scratch.at("root");
+    let told = |file: &str| {
+        format!(
+            "root 0\nuser 0\n{file}: runs in {root}. It is for aarch64 (arm64, 64-bit, Linux).\n  \
+             why         by entry qemu-aarch64, through binfmt-dispatch\n\
+             <   credentials uid 0, gid 0\n>   credentials uid 1000, gid 1000\n"
+        )
+    };
+    let setuid = "user 0\n  credentials stays uid 1000, gid 1000; the file has set-id, without effect: this user namespace \
+                  does not have its owner or its group\n  note        the root directory was entered in a user namespace, \
+                  which has no other users: as root, see what the file's privileges do\n";
+    seen.printed(&[told("/bin/busybox"), told("/script"), told("/bin/sh"), setuid.to_owned()].concat());
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces
+        exec setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set=-all ./image explain --root root /script";
+    Namespace::empty().mapped().run(&scratch, script).refused(
+        1,
+        "user.max_user_namespaces forbids user namespaces: as root, run `sysctl -w user.max_user_namespaces=15000`",
+    );
+}
+
+#[test]
+fn standard_input_below_a_root_directory() {
+    need!(Namespace, Root);
+    let scratch = Scratch::new();
+    for directory in ["root/proc", "bare"] {
+        fs::create_dir_all(scratch.at(directory)).unwrap();
+    }
+    scratch.probe("p", "aarch64");
+    let user =
+        "cp $TOOL tool; chmod 755 tool; user() { setpriv --reuid 1000 --regid 1000 --clear-groups ./tool \"$@\"; }";
+    // The script's interpreter is looked for below the root directory, where it does not exist.
+    for (command, input) in [("$TOOL", "p"), ("user", "p"), ("user", "script")] {
+        scratch.write("script", "#!/usr/bin/env sh\n");
+        let script = format!("{user}\ncat {input} | {command} explain --root root -");
+        let seen = Namespace::empty().mapped().run(&scratch, &script);
+        if input == "p" {
+            let root = scratch.at("root");
+            seen.has(&format!("-: does not run in {root}. It is for aarch64 (arm64, 64-bit, Linux).")).exited(1);
+            seen.has("why         the kernel has no entry for it, and says `Exec format error`");
+        } else {
+            let line = "standard input: its interpreter /usr/bin/env cannot be opened: install it, or mend the script's \
+                        first line: no such file or directory";
+            seen.refused(1, line);
+        }
+    }
+    let seen = Namespace::empty().mapped().run(&scratch, "cat p | $TOOL explain --root bare -");
+    seen.refused(1, "standard input: cannot read: it needs a /proc, name a file");
+}
