@@ -35,7 +35,7 @@ impl fmt::Display for Failure {
                 write!(f, "{architecture}: not registered, as this machine runs such programs natively: leave it out")
             }
             Failure::Disabled { architecture, by } => {
-                write!(f, "{architecture}: is disabled by {}: change that, or leave it out", show(OsStr::new(by)))
+                write!(f, "{architecture}: is disabled by {}: enable it there, or leave it out", show(OsStr::new(by)))
             }
             Failure::NoEmulator { architecture, from, tried } if !from.is_empty() => {
                 let (from, tried) = (shown(from), tried.join(", "));

@@ -146,6 +146,15 @@ impl EmulatorPlace {
             Err(format!("{} is not a directory; give a single emulator as ARCH=FILE", path.display()))
         }
     }
+
+    /// The same place from wherever this process works; unchanged if its directory is gone.
+    pub fn absolute(self) -> Self {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        match self {
+            EmulatorPlace::File(name, path) => EmulatorPlace::File(name, absolute(path)),
+            EmulatorPlace::Directory(path) => EmulatorPlace::Directory(absolute(path)),
+        }
+    }
 }
 
 /// The emulators of those of `rows` that are not disabled, from the places given. If none is given:

@@ -102,7 +102,11 @@ impl Contents {
             return Ok(Vec::new());
         }
         let from = self.from.iter().map(|place| EmulatorPlace::parse(place)).collect::<Result<Vec<_>, _>>();
-        let from = from.map_err(Failure::Usage)?;
+        let mut from = from.map_err(Failure::Usage)?;
+        // The image keeps the paths. With a seed, it is the same wherever it is written.
+        if self.seed.is_none() {
+            from = from.into_iter().map(EmulatorPlace::absolute).collect();
+        }
         let named = architectures::named(table, &self.architectures)?;
         let rows = named.clone().unwrap_or_else(|| architectures::foreign(table));
         let own = own().map(Rc::new);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::run;
-use crate::support::{Scratch, need};
+use crate::support::{Scratch, need, saying};
 
 #[test]
 fn into_a_root_and_back() {
@@ -188,4 +188,20 @@ fn what_an_upgrade_leaves_out_goes_on() {
     let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered image differs from the one on disk: \
                  run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
     seen.wrote(differs);
+}
+
+#[test]
+fn many_entries_that_an_upgrade_leaves_out_are_counted() {
+    need!(Namespace, Compiler);
+    let scratch = Scratch::new();
+    let script = r#"
+        names="aarch64 alpha arm mips riscv64 s390x"
+        from=$(for name in $names; do echo "--from $name=$ONE"; done)
+        $TOOL install $names $from --prefix $PREFIX --seed 1 >/dev/null 2>&1 || exit 1
+        $TOOL install alpha --from alpha=$ONE --prefix $PREFIX --seed 1 2>&1 >/dev/null | grep 'earlier one'
+        "#;
+    let seen = run(&scratch, &format!("ONE={}\n{script}", saying("one", 0).display()));
+    let line = "binfmt-dispatch: warning: qemu-aarch64, qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97, qemu-mips and 2 \
+                more: not part of this installation: the earlier one stays in use for them until the next boot\n";
+    seen.wrote(line);
 }

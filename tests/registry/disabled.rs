@@ -53,7 +53,7 @@ fn explain_list_and_generate_say_so() {
         tool generate --direct alpha; tool generate --direct --format register --all | grep -c alpha",
         &[
             &format!("why         alpha is {by}"),
-            "fix         change that, then run binfmt-dispatch install",
+            "fix         enable it there, then run binfmt-dispatch install",
             "code 1",
             &format!("  {by}  "),
             "code 0",
@@ -61,7 +61,7 @@ fn explain_list_and_generate_say_so() {
             "2",
             "code 1",
             "0",
-            &format!("binfmt-dispatch: alpha: is {by}: change that, or leave it out"),
+            &format!("binfmt-dispatch: alpha: is {by}: enable it there, or leave it out"),
         ],
     );
 }
@@ -78,5 +78,19 @@ fn an_image_from_before_that_is_noticed() {
     alpha.expect(
         "register --no-probe alpha >/dev/null; tool status --image image | grep -e RUNS -e '^qemu-alpha: ' -e ^code",
         &["  RUNS  ", "but its programs run: run `binfmt-dispatch install`", "code 1"],
+    );
+}
+
+#[test]
+fn an_entry_of_others_is_in_the_way() {
+    need!(Namespace);
+    let alpha = alpha();
+    alpha.expect(
+        r"printf '%s' ':qemu-alpha:M:18:\x26\x90::/bin/true:' >$REGISTRY/register; echo 0 >$ENTRY
+        tool explain ./guest | grep -e '^  why' -e '^  fix'",
+        &[
+            &format!("why         alpha is disabled by {}", alpha.scratch.at("table")),
+            "fix         enable it there, then run binfmt-dispatch install --replace",
+        ],
     );
 }

@@ -157,8 +157,10 @@ fn an_emulator_that_was_replaced_is_noticed() {
         r#"
         stale() {
             $TOOL status --image $PWD/image --json | grep -c '"newer_emulator": true'
-            $TOOL status --image $PWD/image | grep -c 'the installed emulators differ from the embedded ones'
+            $TOOL status --image $PWD/image >status
+            grep -c ": the installed emulators differ from the embedded ones: run .binfmt-dispatch install $FROM.$" status
         }
+        FROM="--from aarch64=$PWD/emulator"
         for round in with without; do
             cp one emulator && $TOOL image aarch64 --from aarch64=$PWD/emulator -o image || exit 1
             $TOOL register aarch64 --image $PWD/image --replace >/dev/null || exit 2
@@ -169,11 +171,19 @@ fn an_emulator_that_was_replaced_is_noticed() {
             readelf -n one two | grep -c 'Build ID'; objcopy -R .note.gnu.build-id one; objcopy -R .note.gnu.build-id two
             [ $(stat -c %s one) = $(stat -c %s two) ] || exit 3
         done
+        # From a directory, of which the image keeps the absolute path. With a seed, nobody knows where it was.
+        mkdir 'of mine' && cp one 'of mine/qemu-aarch64' && FROM="--from '$PWD/of mine'"
+        for seed in '' '--seed 1'; do
+            cp one 'of mine/qemu-aarch64'; $TOOL image aarch64 --from 'of mine' -o image $seed || exit 4
+            $TOOL register aarch64 --image $PWD/image --replace >/dev/null || exit 5
+            echo "a directory $seed"; cp two 'of mine/qemu-aarch64'; stale
+        done
         "#,
     );
     let unchanged = "0\n0\n";
     let changed = "1\n1\n";
     let round =
         |name: &str, ids: u32| format!("{name} a build ID\n{unchanged}{changed}{unchanged}{changed}{unchanged}{ids}\n");
-    seen.wrote(&(round("with", 2) + &round("without", 0)));
+    let directory = "a directory \n1\n1\na directory --seed 1\n0\n0\n";
+    seen.wrote(&[&round("with", 2), &round("without", 0), directory].concat());
 }

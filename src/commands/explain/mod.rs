@@ -19,7 +19,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::refusal::EXIT_NO;
-use dispatch_table::ArchTable;
+use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
 use self::setting::{Setting, Subject};
@@ -162,6 +162,13 @@ impl Kernel {
     /// interpreter.
     fn off(&self) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.role == "off" && !entry.missing)
+    }
+
+    /// Whether other software may have registered an entry with a name of `row`.
+    fn has_others(&self, row: Option<&Architecture>) -> bool {
+        let rules = || row.iter().flat_map(|row| row.rules());
+        let named = |entry: &&Entry| rules().any(|rule| rule.name.as_bytes() == entry.name.as_bytes());
+        self.refused_by.is_some() || self.entries.iter().filter(named).any(|entry| !entry.ours)
     }
 
     /// The entry that gets the file.

@@ -228,7 +228,7 @@ impl Planner<'_> {
             let note = format!("{} is in your PATH, where the kernel does not look", Bytes::from(&found));
             explanation.notes.push(note);
         }
-        unplanned(refusal, row, self.setting.remedies())
+        unplanned(explanation, refusal, row, self.setting.remedies())
     }
 }
 
@@ -268,11 +268,19 @@ fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Opti
     version.filter(|version| !version.is_empty())
 }
 
-fn unplanned(refusal: &Refusal<'_>, row: Option<&Architecture>, remedies: Remedies<'_>) -> Unplanned {
+fn unplanned(
+    explanation: &Explanation,
+    refusal: &Refusal<'_>,
+    row: Option<&Architecture>,
+    remedies: Remedies<'_>,
+) -> Unplanned {
     let mut remedy = match refusal {
         Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
         Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| remedies.get_emulator(row)),
-        Refusal::Disabled { .. } => Some(format!("change that, then run {}", as_root(&[format!("{NAME} install")]))),
+        Refusal::Disabled { .. } => {
+            let replace = if explanation.kernel.has_others(row) { " --replace" } else { "" };
+            Some(format!("enable it there, then run {}", as_root(&[format!("{NAME} install{replace}")])))
+        }
         _ => None,
     }
     .unwrap_or_else(|| refusal.remedy().to_string());

@@ -177,7 +177,7 @@ fn warn_of_left(changes: &Changes<'_>, image: &Path) {
     if !names.is_empty() {
         failure::warn(format_args!(
             "{}: not part of this installation: the earlier one stays in use for them until the next boot",
-            names.join(", ")
+            failure::listed(&names)
         ));
     }
 }

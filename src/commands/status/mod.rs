@@ -3,6 +3,7 @@
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -87,6 +88,9 @@ struct Image {
     /// The emulators that are installed and are not the embedded ones, by architecture.
     #[serde(skip)]
     replaced: BTreeMap<String, PathBuf>,
+    /// The values of `--from` that name its emulators; empty if none is needed.
+    #[serde(skip)]
+    from: BTreeSet<OsString>,
 }
 
 /// One entry that the table describes.
@@ -262,15 +266,24 @@ impl Image {
         // `list` reports a damaged image; the registered one may be fine.
         let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(None) };
         let (mut embedded, mut replaced) = (BTreeSet::new(), BTreeMap::new());
+        let (mut from, mut chosen) = (BTreeSet::new(), false);
         for program in open.programs()? {
             for name in &program.runs {
                 embedded.insert(name.clone());
-                let installed = table.titled(name).and_then(|architecture| successor(architecture, &program.path));
+                let architecture = table.titled(name);
+                // `--from` does not choose the emulator of a directory.
+                let usual = architecture.filter(|architecture| !architecture.has_own_emulator);
+                from.extend(usual.map(|architecture| place(architecture, Path::new(&program.path))));
+                chosen |= usual.is_some_and(|architecture| !is_usual(architecture, &program.path));
+                let installed = architecture.and_then(|architecture| successor(architecture, &program.path));
                 let other = |path: &PathBuf| open.was_read_from(&program, path) == Some(false);
                 replaced.extend(installed.filter(other).map(|path| (name.clone(), path)));
             }
         }
-        Ok(Some(Image { path: path.into(), programs: contents::programs(&open)?, embedded, replaced }))
+        if !chosen {
+            from.clear();
+        }
+        Ok(Some(Image { path: path.into(), programs: contents::programs(&open)?, embedded, replaced, from }))
     }
 
     /// The first emulator that has been replaced, if its version shows that. Asking all of them
@@ -285,12 +298,26 @@ impl Image {
 }
 
 /// The file that `install` would embed for `architecture` now, given the path of the file that is
-/// embedded.
+/// embedded; `None` if nobody knows.
 fn successor(architecture: &Architecture, path: &str) -> Option<PathBuf> {
-    // An emulator from another place was chosen with --from, and would be again.
-    match architecture.emulator_paths().any(|known| known == path) {
+    match is_usual(architecture, path) {
         true => host::installed(architecture).map(Path::to_owned),
-        false => Some(PathBuf::from(path)),
+        // It was chosen with --from, and would be again.
+        false => Some(PathBuf::from(path)).filter(|path| path.is_absolute()),
+    }
+}
+
+/// Whether the emulator at `path` is found without `--from`.
+fn is_usual(architecture: &Architecture, path: &str) -> bool {
+    architecture.emulator_paths().any(|known| known == path)
+}
+
+/// The value of `--from` by which `install` takes the emulator at `path` for `architecture`.
+fn place(architecture: &Architecture, path: &Path) -> OsString {
+    let found = architecture.emulator_names().find(|name| path.file_name() == Some(OsStr::new(name)));
+    match path.parent().filter(|_| found.is_some()) {
+        Some(directory) => directory.into(),
+        None => [OsStr::new(&architecture.name), OsStr::new("="), path.as_os_str()].into_iter().collect(),
     }
 }
 

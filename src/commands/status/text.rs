@@ -1,6 +1,7 @@
 //! The status as text, which fits 80 columns.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use dispatch_core::NAME;
 
@@ -9,6 +10,7 @@ use crate::failure::{listed, show};
 use crate::image::contents;
 use crate::output::json::Bytes;
 use crate::output::{self, BAD, Cell, Columns, GOOD, paint};
+use crate::program::invoked::quote;
 use crate::registry::ownership;
 
 impl Status {
@@ -61,6 +63,24 @@ impl Status {
     }
 
     pub(super) fn text(&self, args: &Args) -> String {
+        let mut text = self.summary() + "\n";
+        if args.all {
+            let state = if self.enabled { "enabled" } else { "disabled" };
+            text += &format!("binfmt_misc on {}: {state}\n", args.mount.display());
+        }
+        text += &self.table(args);
+        let remarks = [self.overlapping(), self.troubles(), self.flags(), self.unfinished(), self.stale()];
+        for remark in remarks.iter().flatten() {
+            text += &format!("\n{remark}\n");
+        }
+        if let (Some(Image { path, programs, .. }), true) = (&self.image, args.all) {
+            text += &format!("\nin {path}:\n{}", contents::table(programs));
+        }
+        text
+    }
+
+    /// The entries that matter, and whether there are others.
+    fn table(&self, args: &Args) -> String {
         let matters = |row: &&Row| {
             args.all
                 || !args.architectures.is_empty()
@@ -71,88 +91,99 @@ impl Status {
             titles.push("EMULATOR");
         }
         let mut columns = Columns::new(&titles);
-        let mut shown = 0;
-        for row in self.entries.iter().filter(matters) {
-            columns.push(row.cells(args.all));
-            shown += 1;
-        }
-        for other in &self.others {
-            columns.push(other.cells(args.all));
-            shown += 1;
-        }
-        let mut text = self.summary() + "\n";
-        if args.all {
-            let state = if self.enabled { "enabled" } else { "disabled" };
-            text += &format!("binfmt_misc on {}: {state}\n", args.mount.display());
-        }
-        if shown != 0 {
-            text += &format!("\n{columns}");
-        }
+        let ours = self.entries.iter().filter(matters).map(|row| row.cells(args.all));
+        let cells: Vec<Vec<Cell>> = ours.chain(self.others.iter().map(|other| other.cells(args.all))).collect();
+        let shown = cells.len();
+        cells.into_iter().for_each(|cells| columns.push(cells));
+        let mut text = if shown == 0 { String::new() } else { format!("\n{columns}") };
         if self.entries.iter().any(|row| row.registered && !matters(&row)) {
             let which = if shown == 0 { "All" } else { "The other" };
             text += &format!("\n{which} entries work; --all shows them.\n");
         }
+        text
+    }
+
+    /// Entries of others that accept some of the same programs, and are not said to be newer anyway.
+    fn overlapping(&self) -> Vec<String> {
         let shadowed = |entry: &str| self.entries.iter().any(|row| row.entry == entry && row.shadowed_by.is_some());
-        for Overlap { entry, other, interpreter } in self.overlaps.iter().filter(|overlap| !shadowed(&overlap.entry)) {
-            text += &format!(
-                "\n{entry} and {other} ({interpreter}) accept some of the same programs: the newer one wins\n"
-            );
-        }
+        let overlaps = self.overlaps.iter().filter(|overlap| !shadowed(&overlap.entry));
+        let remark = |Overlap { entry, other, interpreter }: &Overlap| {
+            format!("{entry} and {other} ({interpreter}) accept some of the same programs: the newer one wins")
+        };
+        overlaps.map(remark).collect()
+    }
+
+    /// Why programs do not run, or why they do although they are disabled.
+    fn troubles(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
         for row in self.entries.iter().filter(|row| row.registered) {
             if let Some(by) = &row.disabled_by {
                 let by = show(OsStr::new(by));
-                text += &match row.runs {
+                remarks.push(match row.runs {
                     Some(true) => {
                         let replace = if row.ours { "" } else { " --replace" };
                         let remedy = format!("run `{NAME} install{replace}`");
-                        format!("\n{}: disabled by {by}, but its programs run: {remedy}\n", row.entry)
+                        format!("{}: disabled by {by}, but its programs run: {remedy}", row.entry)
                     }
-                    _ => format!("\n{}: {} is disabled by {by}\n", row.entry, row.architecture),
-                };
+                    _ => format!("{}: {} is disabled by {by}", row.entry, row.architecture),
+                });
             } else if let Some(fault) = &row.fault {
-                text += &format!("\n{}: the test program {fault}\n", row.entry);
+                remarks.push(format!("{}: the test program {fault}", row.entry));
             }
             if let Some(newer) = &row.shadowed_by {
-                text += &format!("\n{}: {newer} is newer, and gets its programs\n", row.entry);
+                remarks.push(format!("{}: {newer} is newer, and gets its programs", row.entry));
             }
         }
+        remarks
+    }
+
+    /// Flags that the entries of binfmt-dispatch lack.
+    fn flags(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
         for row in self.entries.iter().filter(|row| row.ours) {
             let again = format!("run `{NAME} register --replace {}`", row.architecture);
             if row.lacks(|flags| flags.open_binary) {
-                text += &format!("\n{} cannot work, as it lacks flag O: {again}\n", row.entry);
+                remarks.push(format!("{} cannot work, as it lacks flag O: {again}", row.entry));
             } else if row.lacks(|flags| flags.preserve_argv0) {
-                text += &format!("\n{} loses argv[0], as it lacks flag P: {again}\n", row.entry);
+                remarks.push(format!("{} loses argv[0], as it lacks flag P: {again}", row.entry));
             }
         }
-        for name in &self.interrupted {
-            text +=
-                &format!("\n{name} was left by an interrupted run: `{NAME} register` or `{NAME} unregister` ends it\n");
-        }
-        if let Some((entries, architectures)) = self.named(|row| row.outdated == Some(true)) {
-            text += &format!(
-                "\n{entries}: the registered image differs from the one on disk: \
-                 run `{NAME} register --replace {architectures}`\n"
-            );
-        }
-        if let Some((entries, _)) = self.named(|row| row.gone) {
-            text += &format!(
-                "\n{entries}: the registered image is not on disk any more, and works until the next boot: \
-                 run `{NAME} install` or `{NAME} unregister`\n"
-            );
-        }
-        if let Some((entries, _)) = self.named(|row| row.newer_emulator && row.ours) {
-            let versions = self.upgrade.as_ref().map(|Upgrade { name, embedded, installed }| {
+        remarks
+    }
+
+    /// Temporary entries.
+    fn unfinished(&self) -> Vec<String> {
+        let remark = |name: &Bytes| {
+            format!("{name} was left by an interrupted run: `{NAME} register` or `{NAME} unregister` ends it")
+        };
+        self.interrupted.iter().map(remark).collect()
+    }
+
+    /// What is registered, or embedded, and is not the newest.
+    fn stale(&self) -> Vec<String> {
+        let differs = self.named(|row| row.outdated == Some(true)).map(|(entries, architectures)| {
+            format!(
+                "{entries}: the registered image differs from the one on disk: run `{NAME} register --replace \
+                 {architectures}`"
+            )
+        });
+        let gone = self.named(|row| row.gone).map(|(entries, _)| {
+            format!(
+                "{entries}: the registered image is not on disk any more, and works until the next boot: run `{NAME} \
+                 install` or `{NAME} unregister`"
+            )
+        });
+        let newer = self.named(|row| row.newer_emulator && row.ours).map(|(entries, _)| {
+            let versions = self.upgrade.as_ref().map_or(String::new(), |Upgrade { name, embedded, installed }| {
                 format!(" ({name} {embedded} is embedded, {installed} is installed)")
             });
-            text += &format!(
-                "\n{entries}: the installed emulators differ from the embedded ones{}: run `{NAME} install`\n",
-                versions.unwrap_or_default()
-            );
-        }
-        if let (Some(Image { path, programs, .. }), true) = (&self.image, args.all) {
-            text += &format!("\nin {path}:\n{}", contents::table(programs));
-        }
-        text
+            let from = self.image.iter().flat_map(|image| &image.from);
+            let from: String = from.map(|place| format!(" --from {}", quote(place.as_bytes()))).collect();
+            format!(
+                "{entries}: the installed emulators differ from the embedded ones{versions}: run `{NAME} install{from}`"
+            )
+        });
+        [differs, gone, newer].into_iter().flatten().collect()
     }
 
     /// The entries for which `wanted` is true, and their architectures; `None` if there are none.
