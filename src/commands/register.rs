@@ -10,9 +10,9 @@ use crate::failure::{self, Failure};
 use crate::output::{BAD, Cell, Columns, GOOD, print};
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
-use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
+use crate::registry::registration::{self, Changes, Goal, Options, Outcome, Replace};
 use crate::registry::selection::{Credentials, Interpreter, Skipped};
-use crate::{architectures, context, defaults};
+use crate::{architectures, context};
 
 /// Register an image with the kernel
 ///
@@ -31,15 +31,8 @@ pub struct Args {
     pub image: Option<PathBuf>,
     #[command(flatten)]
     credentials: Credentials,
-    /// Replace existing entries, whoever registered them
-    #[arg(long)]
-    replace: bool,
-    /// Where `binfmt_misc` is mounted
-    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
-    mount: PathBuf,
-    /// Only print what would be written
-    #[arg(long, short = 'n')]
-    dry_run: bool,
+    #[command(flatten)]
+    options: Options,
     /// Do not try the entries with foreign programs
     #[arg(long)]
     no_probe: bool,
@@ -55,13 +48,13 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let path = context::image_path(args.image.as_deref())?;
     let embedded = context::open_image(&path)?.embedded()?;
     let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials };
-    let registry = registration::open_registry(&args.mount)?;
-    let _lock = if args.dry_run { None } else { Some(registry.lock()?) };
-    let leftovers = match args.dry_run {
+    let registry = registration::open_registry(&args.options.mount)?;
+    let _lock = if args.options.dry_run { None } else { Some(registry.lock()?) };
+    let leftovers = match args.options.dry_run {
         true => None,
         false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),
     };
-    let replace = if args.replace { Replace::All } else { Replace::Different };
+    let replace = if args.options.replace { Replace::All } else { Replace::Different };
     let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
     let changes = match registration::plan(&registry, goal) {
         Ok(changes) => changes,
@@ -70,7 +63,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
             return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
         }
     };
-    if args.dry_run {
+    if args.options.dry_run {
         print(changes.all().map(|change| format!("{}\n", change.line)).collect::<String>())?;
         return Ok(0);
     }

@@ -4,21 +4,26 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
-use super::{BAD, Failure, listed, say, show};
+use dispatch_core::NAME;
 
-/// Why something failed, without its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Reason<'f> {
-    NoEmulator,
+use super::{BAD, Failure, ProbeFault, listed, say, show};
+
+/// Why something failed, without its name. Others may fail for the same reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reason<'f> {
+    NoEmulator {
+        /// The paths that were tried.
+        tried: &'f [String],
+    },
     Native,
     NotRegistered,
-    /// Entries are registered for programs in this directory.
+    /// The entry is registered for this program.
     Taken(&'f Path),
-    /// The same, and they are not removed.
+    /// The same, and it is not removed.
     NotOurs(&'f Path),
     CapturesHost(&'f Path),
     ProbeFailed {
-        fault: String,
+        fault: &'f ProbeFault,
         kept: bool,
     },
 }
@@ -35,13 +40,14 @@ fn lines(failures: &[Failure]) -> Vec<String> {
     for failure in failures.iter().filter(|failure| !matches!(failure, Failure::Reported(_))) {
         let (name, reason) = failure.reason().unzip();
         let name = name.map(|name| show(name).to_string()).unwrap_or_default();
-        match groups.iter_mut().find(|(other, ..)| reason.is_some() && *other == reason) {
+        let alike = |other: &Option<Reason<'_>>| reason.zip(*other).is_some_and(|(one, other)| one.is_like(other));
+        match groups.iter_mut().find(|(other, ..)| alike(other)) {
             Some((_, names, _)) => names.push(name),
             None => groups.push((reason, vec![name], failure)),
         }
     }
     let line = |(reason, names, failure): (Option<Reason<'_>>, Vec<String>, &Failure)| match reason {
-        Some(reason) if names.len() > 1 => format!("{}: {reason}", listed(&names)),
+        Some(reason) if names.len() > 1 => format!("{}: {}", listed(&names), reason.of(true)),
         _ => failure.to_string(),
     };
     groups.into_iter().map(line).collect()
@@ -49,51 +55,94 @@ fn lines(failures: &[Failure]) -> Vec<String> {
 
 impl Failure {
     /// What failed, and why, if others may fail for the same reason.
-    fn reason(&self) -> Option<(&OsStr, Reason<'_>)> {
+    pub(super) fn reason(&self) -> Option<(&OsStr, Reason<'_>)> {
         Some(match self {
-            Failure::NoEmulator { architecture, from, .. } if from.is_empty() => {
-                (OsStr::new(architecture), Reason::NoEmulator)
+            Failure::NoEmulator { architecture, from, tried } if from.is_empty() => {
+                (OsStr::new(architecture), Reason::NoEmulator { tried })
             }
             Failure::Native { architecture } => (OsStr::new(architecture), Reason::Native),
             Failure::NotRegistered { entry } => (entry, Reason::NotRegistered),
-            Failure::EntryTaken { entry, interpreter } => (entry, Reason::Taken(interpreter.parent()?)),
-            Failure::NotOurs { entry, interpreter } => (entry, Reason::NotOurs(interpreter.parent()?)),
+            Failure::EntryTaken { entry, interpreter } => (entry, Reason::Taken(interpreter)),
+            Failure::NotOurs { entry, interpreter } => (entry, Reason::NotOurs(interpreter)),
             Failure::CapturesHost { entry, program } => (entry, Reason::CapturesHost(program)),
             Failure::ProbeFailed { architecture, fault, kept } => {
-                (OsStr::new(architecture), Reason::ProbeFailed { fault: fault.to_string(), kept: *kept })
+                (OsStr::new(architecture), Reason::ProbeFailed { fault, kept: *kept })
             }
             _ => return None,
         })
     }
 }
 
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = |path: &Path| show(path.as_os_str()).to_string();
-        match self {
-            Reason::NoEmulator => f.write_str("no emulators: install the package qemu-user-static"),
-            Reason::Native => {
-                f.write_str("not registered, as this machine runs such programs natively: leave them out")
+impl<'f> Reason<'f> {
+    /// Whether it is the same as `other`, as far as a line about many things tells.
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Reason::NoEmulator { .. }, Reason::NoEmulator { .. })
+            | (Reason::Native, Reason::Native)
+            | (Reason::NotRegistered, Reason::NotRegistered) => true,
+            (Reason::Taken(one), Reason::Taken(other)) | (Reason::NotOurs(one), Reason::NotOurs(other)) => {
+                one.parent() == other.parent()
             }
-            Reason::NotRegistered => f.write_str("are not registered: see `binfmt-dispatch status`"),
-            Reason::Taken(directory) => write!(
-                f,
-                "are registered for programs in {}, and nothing was changed: remove that package, or use `--replace`",
-                path(directory),
-            ),
-            Reason::NotOurs(directory) => write!(
-                f,
-                "left alone, as they are registered for programs in {}: use what registered them",
-                path(directory),
-            ),
+            (Reason::CapturesHost(one), Reason::CapturesHost(other)) => one == other,
+            (Reason::ProbeFailed { fault: one, kept }, Reason::ProbeFailed { fault: other, kept: also }) => {
+                kept == also && one.to_string() == other.to_string()
+            }
+            _ => false,
+        }
+    }
+
+    /// The sentence after the name, or after `many` names.
+    pub fn of(self, many: bool) -> Sentence<'f> {
+        Sentence { reason: self, many }
+    }
+}
+
+/// The reason, as a sentence about one thing or many.
+pub(super) struct Sentence<'f> {
+    reason: Reason<'f>,
+    many: bool,
+}
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |one: &'static str, many: &'static str| if self.many { many } else { one };
+        let path = |path: &Path| show(path.as_os_str()).to_string();
+        // Their interpreters have a directory in common.
+        let programs = |interpreter: &Path| match interpreter.parent().filter(|_| self.many) {
+            Some(directory) => format!("programs in {}", path(directory)),
+            None => path(interpreter),
+        };
+        let (are, they, them) = (number("is", "are"), number("it is", "they are"), number("it", "them"));
+        match self.reason {
+            Reason::NoEmulator { tried } => {
+                let emulator = number("emulator", "emulators");
+                write!(f, "no {emulator}: install the package qemu-user-static")?;
+                if self.many { Ok(()) } else { write!(f, ", or one of {}", tried.join(", ")) }
+            }
+            Reason::Native => {
+                write!(f, "not registered, as this machine runs such programs natively: leave {them} out")
+            }
+            Reason::NotRegistered => write!(f, "{are} not registered: see `{NAME} status`"),
+            Reason::Taken(interpreter) => {
+                let unchanged = number("", ", and nothing was changed");
+                let programs = programs(interpreter);
+                write!(f, "{are} registered for {programs}{unchanged}: remove that package, or use `--replace`")
+            }
+            Reason::NotOurs(interpreter) => {
+                write!(f, "left alone, as {they} registered for {}: use what registered {them}", programs(interpreter))
+            }
             Reason::CapturesHost(program) => {
-                write!(f, "would capture this machine's own {}: leave these architectures out", path(program))
+                let these = number("this architecture", "these architectures");
+                write!(f, "would capture this machine's own {}: leave {these} out", path(program))
             }
             Reason::ProbeFailed { fault, kept: true } => {
-                write!(f, "registered before, but their probe {fault}: use `--replace`")
+                write!(f, "registered before, but {} probe {fault}: use `--replace`", number("its", "their"))
             }
             Reason::ProbeFailed { fault, kept: false } => {
-                write!(f, "not registered, as their probe {fault}: check the emulators")
+                write!(f, "not registered, as {} probe {fault}", number("its", "their"))?;
+                // This fault has a remedy already.
+                let remedy = number(": check the emulator", ": check the emulators");
+                if matches!(fault, ProbeFault::Forbidden) { Ok(()) } else { f.write_str(remedy) }
             }
         }
     }

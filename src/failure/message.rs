@@ -7,11 +7,21 @@ use std::path::PathBuf;
 
 use dispatch_core::NAME;
 
-use super::{Doing, Failure, MEMFD_SETTING, ProbeFault, show, text};
+use super::{Doing, Failure, MEMFD_SETTING, show, text};
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, reason)) = self.reason() {
+            return write!(f, "{}: {}", show(name), reason.of(false));
+        }
         match self {
+            // They have a reason.
+            Failure::Native { .. }
+            | Failure::NotRegistered { .. }
+            | Failure::EntryTaken { .. }
+            | Failure::NotOurs { .. }
+            | Failure::CapturesHost { .. }
+            | Failure::ProbeFailed { .. } => Ok(()),
             Failure::Io { doing, path, error } => {
                 write!(f, "{}: cannot {doing}: {}{}", show(path.as_os_str()), remedy(*doing, error), text(error))
             }
@@ -31,22 +41,12 @@ impl fmt::Display for Failure {
                 write!(f, "{}: is not in PATH: check the name, or give the program's path", show(name))
             }
             Failure::UnknownArchitectures(names) => unknown(f, names),
-            Failure::Native { architecture } => {
-                write!(f, "{architecture}: not registered, as this machine runs such programs natively: leave it out")
-            }
             Failure::Disabled { architecture, by } => {
                 write!(f, "{architecture}: is disabled by {}: enable it there, or leave it out", show(OsStr::new(by)))
             }
-            Failure::NoEmulator { architecture, from, tried } if !from.is_empty() => {
+            Failure::NoEmulator { architecture, from, tried } => {
                 let (from, tried) = (shown(from), tried.join(", "));
                 write!(f, "{from}: contains no emulator for {architecture} ({tried}): name another directory")
-            }
-            Failure::NoEmulator { architecture, tried, .. } => {
-                write!(
-                    f,
-                    "{architecture}: no emulator: install the package qemu-user-static, or one of {}",
-                    tried.join(", ")
-                )
             }
             Failure::NoEmulators { from } if from.is_empty() => f.write_str(
                 "no emulator is installed, and none would be in the image: install the package qemu-user-static, name \
@@ -80,21 +80,6 @@ impl fmt::Display for Failure {
             Failure::EntryExists { entry } => {
                 write!(f, "{}: was registered by another process meanwhile: see `{NAME} status`", show(entry))
             }
-            Failure::NotRegistered { entry } => {
-                write!(f, "{}: is not registered: see `{NAME} status`", show(entry))
-            }
-            Failure::EntryTaken { entry, interpreter } => write!(
-                f,
-                "{}: is registered for {}: remove that package, or use `--replace`",
-                show(entry),
-                show(interpreter.as_os_str()),
-            ),
-            Failure::NotOurs { entry, interpreter } => write!(
-                f,
-                "{}: left alone, as it is registered for {}: use what registered it",
-                show(entry),
-                show(interpreter.as_os_str()),
-            ),
             Failure::BadLine { entry, fault } => write!(f, "{}: {fault}", show(entry)),
             Failure::NotInFormat { entry, reason } => write!(f, "{}: {reason}", show(entry)),
             Failure::NoneInstalled => {
@@ -109,12 +94,6 @@ impl fmt::Display for Failure {
                 show(entry),
                 show(interpreter.as_os_str()),
                 text(error),
-            ),
-            Failure::CapturesHost { entry, program } => write!(
-                f,
-                "{}: would capture this machine's own {}: leave this architecture out",
-                show(entry),
-                show(program.as_os_str()),
             ),
             Failure::CapturesPrograms { entry, architecture } => write!(
                 f,
@@ -136,16 +115,6 @@ impl fmt::Display for Failure {
             }
             Failure::NotAnImage { path } => {
                 write!(f, "{}: is not an image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))
-            }
-            Failure::ProbeFailed { architecture, fault, kept: true } => {
-                write!(f, "{architecture}: registered before, but its probe {fault}: use `--replace`")
-            }
-            // This fault has a remedy already.
-            Failure::ProbeFailed { architecture, fault: fault @ ProbeFault::Forbidden, kept: false } => {
-                write!(f, "{architecture}: not registered, as its probe {fault}")
-            }
-            Failure::ProbeFailed { architecture, fault, kept: false } => {
-                write!(f, "{architecture}: not registered, as its probe {fault}: check the emulator")
             }
             Failure::KernelTooOld { release } => write!(
                 f,

@@ -94,9 +94,6 @@ struct Origin<'o> {
 /// # Errors
 /// A program cannot be embedded, or a file cannot be read or written; then `file` is not an image.
 pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Failure> {
-    let failed = |error| Failure::io(Doing::Write, path, error);
-    let host = host::host();
-    let count = content.emulators.len() + 1;
     let probed = content.emulators.iter().enumerate().map(|(index, source)| {
         if !content.ask_all && !source.architecture.is_tuned() {
             return Probed::UNKNOWN;
@@ -108,44 +105,20 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&assignments(content, &probed));
     let json = content.table.json();
-    // Each has a name, a path and a version. Invalid UTF-8 may grow to three bytes per byte; a
-    // version has at most 100 characters.
-    let most = |path: &Path| 6 * path.as_os_str().len() + 512;
-    let strings: usize = content.emulators.iter().map(|source| most(&source.path)).sum();
-    let strings = strings + most(Path::new(&content.command.path));
-    let per_program =
-        ProgramRecord::SIZE + OriginRecord::SIZE + MAX_SEGMENTS * SegmentRecord::SIZE + MAX_WORDS * WordRecord::SIZE;
-    let meta = ImageHeader::SIZE + compiled.len() + json.len() + strings + count * per_program;
     let mut writer = Writer {
         file,
         path,
         start: payload_offset(),
         meta: vec![0; ImageHeader::SIZE],
-        next: (meta as u64).next_multiple_of(host::page()),
+        next: (most_meta(content, &compiled, &json) as u64).next_multiple_of(host::page()),
         records: Vec::new(),
         origins: Vec::new(),
-        host,
+        host: host::host(),
         identity: Sha256::new_with_prefix(interpreter()),
     };
     let bodies = writer.next;
     let table = writer.add(&compiled);
-
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
-    writer.program(&content.command.bytes, command, base(content, 0))?;
-    for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
-        let number = number(content.emulators, source);
-        if writer.records.len() as u32 != number {
-            continue;
-        }
-        progress::show(index + 1, content.emulators.len(), format_args!("embedding {}", source.shown()));
-        log::info!("{}: put into the image", source.shown());
-        let bytes = source.bytes()?;
-        let name = source.path.file_name().unwrap_or_default().to_string_lossy();
-        let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
-        let origin = Origin { name: &name, path: &source.path.to_string_lossy(), version: probed.version, file };
-        writer.program(&bytes, origin, base(content, number.into()))?;
-    }
+    writer.programs(content, &probed)?;
     let json = writer.add(json.as_bytes());
     let programs = writer.add_records(&writer.records.clone());
     let origins = writer.add_records(&writer.origins.clone());
@@ -153,11 +126,10 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         writer.meta.len() as u64 <= bodies,
         "the space for everything but bodies was computed as the most it can be"
     );
-
-    let mut header = ImageHeader {
+    let header = ImageHeader {
         magic: IMAGE_MAGIC,
         version: IMAGE_VERSION,
-        host: host.machine.0,
+        host: writer.host.machine.0,
         reserved: 0,
         page: host::page(),
         len: writer.next,
@@ -169,15 +141,19 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         identity: [0; 32],
         checksum: 0,
     };
-    writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
-    header.identity = writer.identity.clone().chain_update(&writer.meta).finalize().into();
-    header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
-    writer.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
-    let meta = std::mem::take(&mut writer.meta);
-    writer.put(0, &meta).map_err(failed)?;
-    // Without this, a payload without bodies would not end at a page boundary.
-    file.set_len(writer.start + writer.next).map_err(failed)?;
-    file.write_all_at(&attached(writer.next), 0).map_err(failed)
+    writer.finish(header).map_err(|error| Failure::io(Doing::Write, path, error))
+}
+
+/// The most bytes that everything but the bodies can take.
+fn most_meta(content: &Content<'_>, table: &[u8], json: &str) -> usize {
+    // Each has a name, a path and a version. Invalid UTF-8 may grow to three bytes per byte; a
+    // version has at most 100 characters.
+    let most = |path: &Path| 6 * path.as_os_str().len() + 512;
+    let strings: usize = content.emulators.iter().map(|source| most(&source.path)).sum();
+    let strings = strings + most(Path::new(&content.command.path));
+    let per_program =
+        ProgramRecord::SIZE + OriginRecord::SIZE + MAX_SEGMENTS * SegmentRecord::SIZE + MAX_WORDS * WordRecord::SIZE;
+    ImageHeader::SIZE + table.len() + json.len() + strings + (content.emulators.len() + 1) * per_program
 }
 
 /// The emulators that the rows use, by the rows' titles: the first one of each.
@@ -257,6 +233,41 @@ impl Writer<'_> {
 
     fn put(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, self.start + offset)
+    }
+
+    /// Adds all programs. `probed` has the answers of the emulators.
+    fn programs(&mut self, content: &Content<'_>, probed: &[Probed]) -> Result<(), Failure> {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
+        self.program(&content.command.bytes, command, base(content, 0))?;
+        for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
+            let number = number(content.emulators, source);
+            if self.records.len() as u32 != number {
+                // The same program as before, for another row.
+                continue;
+            }
+            progress::show(index + 1, content.emulators.len(), format_args!("embedding {}", source.shown()));
+            log::info!("{}: put into the image", source.shown());
+            let bytes = source.bytes()?;
+            let name = source.path.file_name().unwrap_or_default().to_string_lossy();
+            let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
+            let (path, version) = (&source.path.to_string_lossy(), probed.version.clone());
+            let origin = Origin { name: &name, path, version, file };
+            self.program(&bytes, origin, base(content, number.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the header and everything else that is not a body, and completes the ELF part.
+    fn finish(mut self, mut header: ImageHeader) -> io::Result<()> {
+        self.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
+        header.identity = self.identity.clone().chain_update(&self.meta).finalize().into();
+        header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
+        self.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
+        self.put(0, &self.meta)?;
+        // Without this, a payload without bodies would not end at a page boundary.
+        self.file.set_len(self.start + self.next)?;
+        self.file.write_all_at(&attached(self.next), 0)
     }
 
     /// Adds a program.

@@ -38,41 +38,67 @@ pub struct Outcome {
     pub ignored: Option<Ignored>,
 }
 
-/// The privileges of a program that this process starts, including those that `file` adds; `None`
-/// adds none. If a sandbox forbids a query, privileges are assumed to be possible.
-///
-/// # Errors
-/// The file's metadata cannot be read.
-pub fn outcome(file: Option<&File>) -> io::Result<Outcome> {
-    let groups: Vec<u32> = getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
-    let held = thread::capabilities(None).ok();
-    let set = |of: fn(&CapabilitySets) -> CapabilitySet| held.as_ref().map_or(0, |held| of(held).bits());
-    let bounding = match every(thread::capability_is_in_bounding_set) {
-        Found { known: 0, .. } => Found { held: u64::MAX, known: u64::MAX },
-        found => found,
-    };
-    let caller = Caller {
-        uid: Ids { real: getuid().as_raw(), effective: geteuid().as_raw() },
-        gid: Ids { real: getgid().as_raw(), effective: getegid().as_raw() },
-        groups: &groups,
-        permitted: set(|held| held.permitted),
-        inheritable: set(|held| held.inheritable),
-        ambient: every(thread::capability_is_in_ambient_set).held,
-        bounding: bounding.held,
-        no_root: thread::capabilities_secure_bits().is_ok_and(|bits| bits.contains(CapabilitiesSecureBits::NO_ROOT)),
-        no_new_privs: thread::no_new_privs().unwrap_or(false),
-        compares_effective_ids: is_since(uname().release().to_bytes(), COMPARES_EFFECTIVE_IDS),
-    };
-    let file = file.map_or(Ok(Credited::PLAIN), |file| look_at(file, bounding.known))?;
-    let (set_id, capable) = (file.is_set_id(), file.capabilities.is_some());
-    Ok(Outcome {
-        privileges: caller.start(&file),
-        ids: if caller.no_new_privs { (caller.uid.effective, caller.gid.effective) } else { caller.ids_with(&file) },
-        set_id,
-        capable,
-        // For file capabilities only nosuid counts (`Caller::ignores`).
-        ignored: caller.ignores(&file).filter(|why| set_id || capable && *why == Ignored::Nosuid),
-    })
+/// This process, as the caller of execve(2).
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Without its groups.
+    caller: Caller<'static>,
+    groups: Vec<u32>,
+    /// The capabilities that the kernel knows.
+    known: u64,
+}
+
+impl Process {
+    /// Looks at this process. If a sandbox forbids a query, privileges are assumed to be possible.
+    pub fn this() -> Self {
+        let held = thread::capabilities(None).ok();
+        let set = |of: fn(&CapabilitySets) -> CapabilitySet| held.as_ref().map_or(0, |held| of(held).bits());
+        let bounding = match every(thread::capability_is_in_bounding_set) {
+            Found { known: 0, .. } => Found { held: u64::MAX, known: u64::MAX },
+            found => found,
+        };
+        let caller = Caller {
+            uid: Ids { real: getuid().as_raw(), effective: geteuid().as_raw() },
+            gid: Ids { real: getgid().as_raw(), effective: getegid().as_raw() },
+            groups: &[],
+            permitted: set(|held| held.permitted),
+            inheritable: set(|held| held.inheritable),
+            ambient: every(thread::capability_is_in_ambient_set).held,
+            bounding: bounding.held,
+            no_root: thread::capabilities_secure_bits()
+                .is_ok_and(|bits| bits.contains(CapabilitiesSecureBits::NO_ROOT)),
+            no_new_privs: thread::no_new_privs().unwrap_or(false),
+            compares_effective_ids: is_since(uname().release().to_bytes(), COMPARES_EFFECTIVE_IDS),
+        };
+        let groups = getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
+        Process { caller, groups, known: bounding.known }
+    }
+
+    /// The privileges of a program that it starts without a file that adds any.
+    pub fn start(&self) -> Outcome {
+        self.outcome(&Credited::PLAIN)
+    }
+
+    /// The privileges of a program that it starts, including those that `file` adds.
+    ///
+    /// # Errors
+    /// The file's metadata cannot be read.
+    pub fn start_with(&self, file: &File) -> io::Result<Outcome> {
+        Ok(self.outcome(&look_at(file, self.known)?))
+    }
+
+    fn outcome(&self, file: &Credited) -> Outcome {
+        let caller = Caller { groups: &self.groups, ..self.caller };
+        let (set_id, capable) = (file.is_set_id(), file.capabilities.is_some());
+        Outcome {
+            privileges: caller.start(file),
+            ids: if caller.no_new_privs { (caller.uid.effective, caller.gid.effective) } else { caller.ids_with(file) },
+            set_id,
+            capable,
+            // For file capabilities only nosuid counts (`Caller::ignores`).
+            ignored: caller.ignores(file).filter(|why| set_id || capable && *why == Ignored::Nosuid),
+        }
+    }
 }
 
 /// Capabilities, one bit each.

@@ -4,7 +4,7 @@
 //! [`Changes::make`] registers those that work.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dispatch_table::{ArchTable, Architecture};
 
@@ -14,11 +14,26 @@ use super::ownership::{self, RegisteredRow};
 use super::question::Asker;
 use super::selection::{self, Interpreter, Selection, Skipped};
 use super::transaction::{self, Change, Leftover, make_all, on_trial};
+use crate::defaults;
 use crate::failure::{Failure, report_all, show, warn};
 use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
 use crate::progress;
 use binfmt_misc::{Entry, RegisterLine};
+
+/// The options of the commands that register.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Replace existing entries, whoever registered them
+    #[arg(long)]
+    pub replace: bool,
+    /// Where `binfmt_misc` is mounted
+    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
+    pub mount: PathBuf,
+    /// Only print what would be written
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
 
 /// The requested state of the registry.
 #[derive(Clone, Copy, Debug)]

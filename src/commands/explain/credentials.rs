@@ -8,15 +8,19 @@ use std::path::{Path, PathBuf};
 use dispatch_core::privilege::{Ignored, Privileges};
 
 use super::{Credentials, Explanation};
-use crate::program::privilege;
+use crate::program::privilege::Process;
 
-/// Completes the explanation of the program in `file`, which is at `path`, and returns what the
-/// kernel will do.
+/// Completes the explanation of the program in `file`, which is at `path` and started by `caller`, and
+/// returns what the kernel will do.
 ///
 /// # Errors
 /// The file cannot be looked at.
-pub(super) fn examine(explanation: &mut Explanation, file: &File, path: &Path) -> io::Result<Privileges> {
-    let (own, plain) = (privilege::outcome(Some(file))?, privilege::outcome(None)?);
+pub(super) fn examine(
+    explanation: &mut Explanation,
+    caller: &Process,
+    (file, path): (&File, &Path),
+) -> io::Result<Privileges> {
+    let (own, plain) = (caller.start_with(file)?, caller.start());
     let winner = explanation.kernel.winner();
     // Without an entry, nothing stands between the program and its privileges.
     let counts = winner.is_none_or(|entry| entry.flags.0.credentials);

@@ -30,7 +30,7 @@ const MOST_ENVS: usize = 4;
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, Failure> {
-    let &Setting { image, table, probing, ref seen, host, ref security, ref outside } = setting;
+    let &Setting { image, table, probing, ref seen, host, ref security, ref outside, ref caller } = setting;
     let (program, words) = find(subject, setting)?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];
@@ -70,8 +70,9 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
     let row = guest.as_ref().ok().and_then(|file| view.table.choose(&file.guest).ok());
     let row = row.and_then(|row| table.find(&row.name().to_string_lossy()));
     let file = Executed { path: &program.path, start };
-    let registered = Question { seen: seen.as_ref().ok(), file, row, table, probing, outside: outside.as_ref() }
-        .answer(&mut explanation);
+    let seen = seen.as_ref().ok();
+    let question = Question { seen, file, row, table, probing, outside: outside.as_ref(), caller };
+    let registered = question.answer(&mut explanation);
     let elf = guest.as_ref().ok().map(|file| file.guest.header);
     let planner = Planner { setting, program: &program, contents: &contents };
     let unplanned = planner.plan(&mut explanation, (guest, &mut disk), registered)?;

@@ -20,7 +20,7 @@ use crate::image::{Effective, OpenImage};
 use crate::output::json::{Bytes, Shown};
 use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::{host, probe};
-use crate::program::privilege;
+use crate::program::privilege::Process;
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
 use crate::registry::{self, Registry};
@@ -124,6 +124,8 @@ pub(super) struct Question<'q> {
     pub probing: bool,
     /// The system around the root directory; `None` if none was entered.
     pub outside: Option<&'q Outside>,
+    /// The process that starts it.
+    pub caller: &'q Process,
 }
 
 impl Question<'_> {
@@ -189,7 +191,7 @@ impl Question<'_> {
         let row = self.row.filter(|row| self.probing && row.name != host::row().name)?;
         // Such a caller's programs are privileged, unless, before Linux 6.16, the program's own ids
         // end that. The test program has none.
-        if privilege::outcome(None).is_ok_and(|outcome| outcome.privileges != Privileges::Ordinary) {
+        if self.caller.start().privileges != Privileges::Ordinary {
             return None;
         }
         let outcome = match winner {

@@ -180,7 +180,8 @@ impl Planner<'_> {
 
     /// The privileges that the start gains.
     fn examine(&self, explanation: &mut Explanation) -> Result<Privileges, Failure> {
-        let privileges = credentials::examine(explanation, &self.program.file, &self.program.path)
+        let file = (&self.program.file, self.program.path.as_path());
+        let privileges = credentials::examine(explanation, &self.setting.caller, file)
             .map_err(|error| Failure::io(Doing::Read, &self.program.path, error))?;
         let asks = explanation.credentials.as_ref().is_some_and(|credentials| !credentials.asks.is_empty());
         if asks && self.setting.outside.is_some() && !geteuid().is_root() {

@@ -13,6 +13,7 @@ use crate::failure::{Doing, Failure};
 use crate::image::Effective;
 use crate::platform::labels::{self, Module};
 use crate::platform::{chroot, memfd};
+use crate::program::privilege::Process;
 
 /// How to look at the programs: the same for all of them.
 pub(super) struct Setting<'s> {
@@ -29,6 +30,8 @@ pub(super) struct Setting<'s> {
     pub security: Vec<Module>,
     /// The system around the root directory; `None` if none was entered.
     pub outside: Option<remedy::Outside>,
+    /// This process, which would start the programs.
+    pub caller: Process,
 }
 
 impl<'s> Setting<'s> {
@@ -41,13 +44,15 @@ impl<'s> Setting<'s> {
         };
         let probing = !args.no_probe && host.is_none();
         let security = if host.is_none() { labels::modules(Path::new("/")) } else { Vec::new() };
-        let mut setting = Setting { image, table, probing, seen, host, security, outside: None };
+        let mut outside = None;
         if let Some(root) = &args.root {
             let failed = |error| Failure::io(Doing::Enter, root, error);
-            setting.outside = Some(remedy::Outside::look(root, table).map_err(failed)?);
+            outside = Some(remedy::Outside::look(root, table).map_err(failed)?);
             chroot::enter(root)?;
         }
-        Ok(setting)
+        // There it may have other privileges.
+        let caller = Process::this();
+        Ok(Setting { image, table, probing, seen, host, security, outside, caller })
     }
 
     pub fn remedies(&self) -> remedy::Remedies<'_> {

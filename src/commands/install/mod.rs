@@ -15,6 +15,7 @@ use crate::documents::{Document, is_document};
 use crate::failure::{self, Doing, Failure};
 use crate::formats::binfmt_d::{self, binfmt_d};
 use crate::image::OpenImage;
+use crate::image::emulators::Source;
 use crate::image::request::{self, Contents};
 use crate::install::boot;
 use crate::install::files::Installation;
@@ -23,10 +24,10 @@ use crate::output::{self, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
 use crate::platform::signals::SignalGuard;
-use crate::registry::registration::{self, Changes, Goal, Outcome, Replace};
+use crate::registry::registration::{self, Changes, Goal, Options, Outcome, Replace, Unsettled};
 use crate::registry::selection::{self, Credentials, Interpreter, Skipped};
 use crate::registry::{RegisterLine, Registry};
-use crate::{architectures, context, defaults, documents, install};
+use crate::{architectures, context, documents, install};
 
 /// Install an image with the emulators embedded, and register it
 ///
@@ -50,15 +51,8 @@ pub struct Args {
     /// Install no man pages and no completions for shells
     #[arg(long)]
     no_docs: bool,
-    /// Also replace entries that other software registered
-    #[arg(long)]
-    replace: bool,
-    /// Where `binfmt_misc` is mounted
-    #[arg(long, value_name = "DIR", default_value = defaults::REGISTRY)]
-    mount: PathBuf,
-    /// Only print what would be written
-    #[arg(long, short = 'n')]
-    dry_run: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// Installs; the result is an exit code.
@@ -66,94 +60,142 @@ pub struct Args {
 /// # Errors
 /// A step failed; everything is as it was before.
 pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8, Failure> {
-    let place = &args.place;
-    place.check()?;
+    args.place.check()?;
     let documents = if args.no_docs { Vec::new() } else { documents::all(command) };
     let named = architectures::named(table, &args.contents.architectures)?;
-    let path = place.image();
-    let credentials = Credentials { credentials: false, no_credentials: args.no_credentials };
-    let registry =
-        if args.no_register || place.root.is_some() { None } else { Some(registration::open_registry(&args.mount)?) };
+    let registry = match args.no_register || args.place.root.is_some() {
+        true => None,
+        false => Some(registration::open_registry(&args.options.mount)?),
+    };
     let emulators = args.contents.sources(table)?;
-    if args.dry_run {
-        refuse_others(place, &documents)?;
-        let embedded = emulators.iter().map(|source| source.architecture.name.clone()).collect();
-        let interpreter = Interpreter { path: &path, embedded: &embedded, credentials };
-        let (entries, _) = entries(table, named.as_deref(), interpreter)?;
+    let job = Job { args, table, documents, named, registry, emulators, path: args.place.image() };
+    if args.options.dry_run { job.preview() } else { job.install() }
+}
+
+/// What is to be installed, and where.
+struct Job<'j> {
+    args: &'j Args,
+    table: &'j ArchTable,
+    documents: Vec<Document>,
+    /// The requested architectures; `None` for all.
+    named: Option<Vec<&'j Architecture>>,
+    /// `None` if nothing is to be registered.
+    registry: Option<Registry>,
+    emulators: Vec<Source<'j>>,
+    /// The path of the image in the entries.
+    path: PathBuf,
+}
+
+/// The changes of the registry.
+struct Planned<'p> {
+    registry: &'p Registry,
+    changes: Changes<'p>,
+    leftovers: Unsettled,
+}
+
+impl Job<'_> {
+    fn interpreter<'i>(&'i self, embedded: &'i BTreeSet<String>) -> Interpreter<'i> {
+        let credentials = Credentials { credentials: false, no_credentials: self.args.no_credentials };
+        Interpreter { path: &self.path, embedded, credentials }
+    }
+
+    /// Prints what would be written.
+    fn preview(&self) -> Result<u8, Failure> {
+        let place = &self.args.place;
+        refuse_others(place, &self.documents)?;
+        let embedded = self.emulators.iter().map(|source| source.architecture.name.clone()).collect();
+        let (entries, _) = entries(self.table, self.named.as_deref(), self.interpreter(&embedded))?;
         let files: String =
             place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
-        let documents = documents.iter().map(|document| install::documents::path(place, document));
+        let documents = self.documents.iter().map(|document| install::documents::path(place, document));
         let documents: Vec<PathBuf> = documents.collect();
         let documents = install::documents::counts(documents.iter().map(PathBuf::as_path), "would be written");
         let snippet = binfmt_d(&host::row().name, &entries, binfmt_d::NAME);
         output::write(&[(files + &documents).as_bytes(), &snippet].concat())?;
         boot::warn_of(place, &lines(&entries));
-        return Ok(0);
+        Ok(0)
     }
-    print(text::found(&emulators))?;
-    let lock = registry.as_ref().map(Registry::lock).transpose()?;
-    let mut installation = Installation::begin(place, lock.is_some())?;
-    refuse_others(place, &documents)?;
 
-    // First write everything beside its final place, where it does no harm.
-    let files = place.files();
-    files.iter().try_for_each(|file| installation.directory_of(file))?;
-    let [image, link, snippet] = &files;
-    let image = Replacement::begin(image)?;
-    request::write_to(&args.contents, table, &emulators, &image)?;
-    let new_image = NewImage::read(&image.staged())?;
-    let interpreter = Interpreter { path: &path, embedded: &new_image.embedded, credentials };
-    let changes = match &registry {
-        None => None,
-        Some(registry) => {
-            let leftovers = registration::finish_leftovers(registry, table, &path, true)?;
-            let replace = if args.replace { Replace::All } else { Replace::Ours };
-            let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: true };
-            match registration::plan(registry, goal) {
-                Ok(changes) => Some((registry, changes, leftovers)),
-                Err(failures) => {
-                    failure::report_all(&failures);
-                    return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
-                }
+    fn install(&self) -> Result<u8, Failure> {
+        print(text::found(&self.emulators))?;
+        let place = &self.args.place;
+        let lock = self.registry.as_ref().map(Registry::lock).transpose()?;
+        let mut installation = Installation::begin(place, lock.is_some())?;
+        refuse_others(place, &self.documents)?;
+
+        // First write everything beside its final place, where it does no harm.
+        let [image, link, snippet] = &place.files();
+        [image, link, snippet].into_iter().try_for_each(|file| installation.directory_of(file))?;
+        let image = Replacement::begin(image)?;
+        request::write_to(&self.args.contents, self.table, &self.emulators, &image)?;
+        let new_image = NewImage::read(&image.staged())?;
+        let interpreter = self.interpreter(&new_image.embedded);
+        let planned = match self.plan(interpreter)? {
+            Ok(planned) => planned,
+            Err(failures) => {
+                failure::report_all(&failures);
+                return Ok(failures.first().map_or(EXIT_NO, Failure::exit_code));
             }
+        };
+        let _guard = SignalGuard::begin();
+        // Undo whatever is not kept before signals act again: of two values, the later one is
+        // dropped first.
+        let mut installation = installation;
+        installation.file(image, 0o755)?;
+        let proved = match &planned {
+            Some(Planned { registry, changes, .. }) => {
+                changes.warn(interpreter);
+                changes.prove(registry, true)?
+            }
+            None => Vec::new(),
+        };
+        let outcomes: BTreeMap<&str, Outcome> =
+            proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)).collect();
+        let (entries, skipped) = match &planned {
+            Some(Planned { changes, .. }) => {
+                let entries = changes.items.iter().map(|item| (item.architecture, item.lines.clone())).collect();
+                (entries, changes.skipped.clone())
+            }
+            None => entries(self.table, self.named.as_deref(), interpreter)?,
+        };
+        print(format!("\n{}\n", text::entries(&entries, &outcomes, &new_image, &skipped)))?;
+        // An entry that does not work now would not work after the next boot either.
+        let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
+        let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
+        installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting, binfmt_d::NAME))?, 0o644)?;
+        installation.link(LINK, link)?;
+        let documented = install::documents::install(place, &self.documents, &mut installation)?;
+        if let Some(Planned { registry, changes, leftovers }) = &planned {
+            changes.make(registry, &proved, || installation.take_back())?;
+            leftovers.finish(registry);
+            warn_of_left(changes, &self.path);
         }
-    };
-    let _guard = SignalGuard::begin();
-    // Undo whatever is not kept before signals act again: of two values, the later one is dropped
-    // first.
-    let mut installation = installation;
-    installation.file(image, 0o755)?;
-    let (mut proved, mut outcomes) = (Vec::new(), BTreeMap::new());
-    let (entries, skipped) = match &changes {
-        Some((registry, changes, _)) => {
-            changes.warn(interpreter);
-            proved = changes.prove(registry, true)?;
-            outcomes.extend(proved.iter().map(|(item, outcome)| (item.architecture.name.as_str(), *outcome)));
-            let entries = changes.items.iter().map(|item| (item.architecture, item.lines.clone())).collect();
-            (entries, changes.skipped.clone())
-        }
-        None => entries(table, named.as_deref(), interpreter)?,
-    };
-    print(format!("\n{}\n", text::entries(&entries, &outcomes, &new_image, &skipped)))?;
-    // An entry that does not work now would not work after the next boot either.
-    let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
-    let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
-    installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting, binfmt_d::NAME))?, 0o644)?;
-    installation.link(LINK, link)?;
-    let documented = install::documents::install(place, &documents, &mut installation)?;
-    if let Some((registry, changes, leftovers)) = &changes {
-        changes.make(registry, &proved, || installation.take_back())?;
-        leftovers.finish(registry);
-        warn_of_left(changes, &path);
+        installation.keep();
+        self.conclude(&lasting, &documented)?;
+        Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
     }
-    remove_earlier(&place.on_disk(&place.earlier_snippet()));
-    install::documents::remove_earlier(place, &documents);
-    installation.keep();
-    let registered = changes.as_ref().map(|_| text::registered(&lasting, &args.mount));
-    let lines = lines(&lasting);
-    print(text::files(place, lines.len(), &documented) + &registered.unwrap_or_default())?;
-    boot::warn_of(place, &lines);
-    Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
+
+    /// The changes of the registry, if anything is to be registered.
+    fn plan<'p>(&'p self, interpreter: Interpreter<'_>) -> Result<Result<Option<Planned<'p>>, Vec<Failure>>, Failure> {
+        let Some(registry) = &self.registry else { return Ok(Ok(None)) };
+        let leftovers = registration::finish_leftovers(registry, self.table, &self.path, true)?;
+        let replace = if self.args.options.replace { Replace::All } else { Replace::Ours };
+        let goal = Goal { table: self.table, named: self.named.as_deref(), interpreter, replace, probing: true };
+        let changes = registration::plan(registry, goal);
+        Ok(changes.map(|changes| Some(Planned { registry, changes, leftovers })))
+    }
+
+    /// Removes what earlier versions left, and says what was done.
+    fn conclude(&self, lasting: &Entries<'_>, documented: &[PathBuf]) -> Result<(), Failure> {
+        let place = &self.args.place;
+        remove_earlier(&place.on_disk(&place.earlier_snippet()));
+        install::documents::remove_earlier(place, &self.documents);
+        let registered = self.registry.as_ref().map(|_| text::registered(lasting, &self.args.options.mount));
+        let lines = lines(lasting);
+        print(text::files(place, lines.len(), documented) + &registered.unwrap_or_default())?;
+        boot::warn_of(place, &lines);
+        Ok(())
+    }
 }
 
 /// Removes the snippet of earlier versions, which would register everything twice at boot.
