@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::image::contents;
 use crate::image::{self, Effective};
 use crate::output::json;
-use crate::output::{self, Columns};
+use crate::output::{self, Columns, Narrow};
 use crate::platform::host;
 use crate::{architectures, context};
 
@@ -95,7 +95,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
         let kind = format!("{} {}", row.class, row.data);
         text.push([row.name.to_owned(), kind, emulator.to_owned(), row.aliases.join(" ")]);
     }
-    output::print(text)?;
+    output::print(text.fitting(&[Narrow::Beginning("EMULATOR", 22), Narrow::End("ALSO CALLED", 11)]))?;
     unknown.map_or(Ok(0), Err)
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::reader::{OpenImage, ProgramInfo};
 use crate::failure::Failure;
-use crate::output::Columns;
+use crate::output::{Columns, Narrow};
 
 /// A program of an image, or an emulator that was asked for its version by its path, for JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -72,5 +72,11 @@ pub fn table(programs: &[Listed]) -> Columns {
             runs,
         ]);
     }
-    columns
+    columns.fitting(&[
+        Narrow::End("VERSION", 8),
+        Narrow::Drop("DIGEST"),
+        Narrow::Drop("PRELINKED FOR"),
+        Narrow::End("RUNS", 12),
+        Narrow::End("PROGRAM", 12),
+    ])
 }

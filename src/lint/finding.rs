@@ -5,12 +5,14 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use anstyle::Style;
 use serde::Serialize;
 
 use super::Registered;
 use super::sources::Source;
 use crate::failure::show;
 use crate::output::json::Bytes;
+use crate::style::{BAD, PLAIN, WARNING, paint};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -233,6 +235,16 @@ impl Findings {
     }
 }
 
+impl Level {
+    fn style(self) -> Style {
+        match self {
+            Level::Note => PLAIN,
+            Level::Warning => WARNING,
+            Level::Error => BAD,
+        }
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -264,7 +276,7 @@ impl fmt::Display for Finding {
         for number in [self.place.line, self.place.column].into_iter().flatten() {
             write!(f, ":{number}")?;
         }
-        write!(f, ": {}: {} [{}]", self.level, self.message, self.check)
+        write!(f, ": {}: {} [{}]", paint(self.level.style(), self.level), self.message, self.check)
     }
 }
 

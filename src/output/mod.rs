@@ -4,6 +4,6 @@ mod columns;
 pub mod json;
 mod text;
 
-pub use crate::style::{BAD, GOOD, OUTPUT, paint};
-pub use columns::{Cell, Columns};
+pub use crate::style::{BAD, GOOD, OUTPUT, WARNING, paint};
+pub use columns::{Cell, Columns, Narrow};
 pub use text::{print, size, width, write};

@@ -150,7 +150,7 @@ pub fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
     if name.as_bytes().contains(&b'/') {
         return Ok(name.into());
     }
-    let here = || !name.is_empty() && Path::new(name).exists();
+    let here = || Path::new(name).metadata().is_ok_and(|found| !found.is_dir());
     let found = which::which(name).map_err(|_| Failure::NotInPath { name: name.to_owned(), here: here() })?;
     log::info!("{}: found in PATH: {}", Text(name.as_bytes()), Text(found.as_os_str().as_bytes()));
     Ok(found)

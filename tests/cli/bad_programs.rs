@@ -37,7 +37,8 @@ fn both(file: &[u8], code: i32, problem: &str, remedy: &str) {
     let json = Namespace::empty().tool(&scratch, ["explain", "--json", "./p"]);
     let verdict = &json.exited(1).json()["verdict"];
     assert!(
-        *verdict == json!({"runs": false, "exit_code": code, "reason": problem, "remedy": advice, "now": null}),
+        *verdict
+            == json!({"runs": false, "certain": true, "exit_code": code, "reason": problem, "remedy": advice, "now": null}),
         "{json}"
     );
 }

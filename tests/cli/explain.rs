@@ -98,7 +98,7 @@ fn json_has_this_form() {
         "cpu": null,
         "notes": [],
         "verdict": {
-            "runs": false, "exit_code": 126, "reason": "the kernel has no entry for it, and says `Exec format error`",
+            "runs": false, "certain": true, "exit_code": 126, "reason": "the kernel has no entry for it, and says `Exec format error`",
             "remedy": "binfmt-dispatch install aarch64", "now": "binfmt-dispatch run ./p",
         },
     });

@@ -47,6 +47,8 @@ mod places;
 mod run;
 // Scripts: the program to which their first line leads.
 mod scripts;
+// Rows and words on terminals.
+mod terminals;
 // `tune`, without measurements.
 mod tune;
 // `-v`: the steps of each command.

@@ -45,7 +45,7 @@ fn another_machine() {
     }
     for (host, row, first, why) in [
         ("arm64", "aarch64", "runs on aarch64", "by itself: it is a program of aarch64"),
-        ("arm64", "arm", "runs on aarch64", "by itself, if the CPU and the kernel of that machine can run arm"),
+        ("arm64", "arm", "may run on aarch64", "by itself, if the CPU and the kernel of that machine can run arm"),
         ("arm64", "x86_64", "does not run on aarch64", "it needs an emulator on aarch64"),
         ("s390x", "s390x", "runs on s390x", "by itself: it is a program of s390x"),
         ("amd64", "s390x", "does not run on x86_64", "it needs an emulator on x86_64"),

@@ -56,9 +56,8 @@ cp $GUESTS/arm64/bin/busybox app
 install arm64
 
 ## I upgraded QEMU. Is the new version in use?
-cp /usr/bin/qemu-aarch64-static emulator
-install arm64 --from aarch64=$PWD/emulator
-cp /usr/bin/qemu-s390x-static emulator
+install arm64
+cp /usr/bin/qemu-s390x-static /usr/bin/qemu-aarch64-static
 
 ## One bad line makes systemd-binfmt fail. Which one?
 {

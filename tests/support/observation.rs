@@ -125,9 +125,11 @@ impl Observation {
     /// and this remedy.
     #[track_caller]
     pub fn verdict(&self, verdict: &str, remedy: &str) -> &Self {
+        // A condition is named.
+        let open = verdict.contains(", if ") || verdict.starts_with("it runs if ");
         let (outcome, code, reason) =
             match (verdict.strip_prefix("it runs "), verdict.strip_prefix("it does not run: ")) {
-                (Some(how), _) => ("runs here", 0, how),
+                (Some(how), _) => (if open { "may run here" } else { "runs here" }, 0, how),
                 (_, Some(why)) => ("does not run here", 1, why),
                 _ => panic!("no verdict: {verdict}"),
             };

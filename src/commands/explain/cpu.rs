@@ -52,6 +52,8 @@ pub(super) enum Identified<'l> {
     },
     /// The version is unknown.
     Unknown,
+    /// `run` would ask it for its version, and nothing is started now.
+    ToBeAsked,
 }
 
 impl CpuQuestion<'_> {
@@ -103,15 +105,16 @@ impl CpuQuestion<'_> {
         let by_table = matches!(plan.cpu, plan::Cpu::Table(_));
         let chosen = if by_table { "the CPU is the one for all versions" } else { "the emulator chooses the CPU" };
         let why = match self.known {
-            Identified::Asked { version, same: true } if !version.is_empty() => {
-                let version = version.to_string_lossy();
-                return by_table.then(|| format!("the CPU is for version {version}, which {path} still is"));
-            }
+            // The line of the emulator has the version.
+            Identified::Asked { version, same: true } if !version.is_empty() => return None,
             Identified::Asked { same: true, .. } => "does not say its version",
             Identified::Asked { same: false, .. } => {
                 "was replaced since it was asked for its version: write the image again"
             }
             Identified::Unknown => "was not asked for its version: write the image again, without --seed",
+            Identified::ToBeAsked => {
+                return Some("the CPU depends on the emulator's version: see without --no-probe".to_owned());
+            }
             Identified::Embedded => return None,
         };
         Some(format!("{chosen}, as {path} {why}"))

@@ -62,8 +62,16 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
         plan: None,
         cpu: None,
         notes: Vec::new(),
-        verdict: Verdict { runs: Some(true), exit_code: 0, reason: String::new(), remedy: None, now: None },
+        verdict: Verdict {
+            runs: Some(true),
+            certain: true,
+            exit_code: 0,
+            reason: String::new(),
+            remedy: None,
+            now: None,
+        },
         how: None,
+        conditional: false,
         words,
     };
     let view = image.view()?;

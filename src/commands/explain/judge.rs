@@ -257,10 +257,10 @@ impl Judge<'_> {
         if entry.ours {
             let by_entry = format!("by entry {}, through {NAME}", entry.name);
             let how = self.explanation.how.as_ref().unwrap_or(&by_entry);
-            return yes(format!("{how}{lost}"));
+            return Verdict { certain: !self.explanation.conditional, ..yes(format!("{how}{lost}")) };
         }
         if entry.unseen {
-            return yes(format!(
+            return perhaps(format!(
                 "by entry {}, if {}, which cannot be seen from here, runs it{lost}",
                 entry.name, entry.interpreter
             ));
@@ -309,10 +309,10 @@ impl Judge<'_> {
                 let reason = format!("a test program of {} {fault}", row.name);
                 Verdict { exit_code: *exit_code, ..self.no_but(reason, self.remedies.get_entry(self.explanation, row)) }
             }
-            _ if host::may_be_native(row) => yes("by itself, if this kernel can".to_owned()),
+            _ if host::may_be_native(row) => perhaps("by itself, if this kernel can".to_owned()),
             _ if kernel.may_have_entries => Verdict {
                 now: self.remedies.run_now(self.explanation, row),
-                ..yes("if the kernel has an entry for it, which cannot be seen from here".to_owned())
+                ..perhaps("if the kernel has an entry for it, which cannot be seen from here".to_owned())
             },
             _ => {
                 let reason = NO_ENTRY.to_owned();
@@ -339,7 +339,7 @@ fn on_another(host: &Architecture, row: &Architecture) -> Verdict {
         return yes(format!("by itself: it is a program of {}", host.name));
     }
     if row.native_on.contains(&host.name) {
-        return yes(format!("by itself, if the CPU and the kernel of that machine can run {}", row.name));
+        return perhaps(format!("by itself, if the CPU and the kernel of that machine can run {}", row.name));
     }
     let reason = format!("it needs an emulator on {}", host.name);
     let remedy = match host.name == host::row().name {
@@ -378,7 +378,7 @@ pub(super) enum Ground {
 impl Unplanned {
     fn verdict(self) -> Verdict {
         let remedy = Some(self.remedy).filter(|remedy| !remedy.is_empty());
-        Verdict { runs: Some(false), exit_code: self.exit_code, reason: self.reason, remedy, now: None }
+        Verdict { runs: Some(false), certain: true, exit_code: self.exit_code, reason: self.reason, remedy, now: None }
     }
 }
 
@@ -410,9 +410,14 @@ fn sysroot_chosen() -> bool {
 }
 
 fn yes(reason: String) -> Verdict {
-    Verdict { runs: Some(true), exit_code: 0, reason, remedy: None, now: None }
+    Verdict { runs: Some(true), certain: true, exit_code: 0, reason, remedy: None, now: None }
+}
+
+/// The program runs on a condition, which the reason names.
+fn perhaps(reason: String) -> Verdict {
+    Verdict { certain: false, ..yes(reason) }
 }
 
 fn no(reason: String, remedy: String) -> Verdict {
-    Verdict { runs: Some(false), exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy), now: None }
+    Verdict { runs: Some(false), certain: true, exit_code: EXIT_CANNOT_RUN, reason, remedy: Some(remedy), now: None }
 }

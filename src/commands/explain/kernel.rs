@@ -290,6 +290,7 @@ impl Unseen {
             .push(format!("the emulator, its arguments and its environment cannot be seen from here: {why}"));
         let privileged =
             if explanation.privileged { ", if the emulator is embedded in the image: it is privileged" } else { "" };
+        explanation.conditional = explanation.privileged || explanation.probe.is_none();
         explanation.how = Some(match &explanation.probe {
             Some(Probe { runs: true, .. }) => format!("as the test program of {name} does{privileged}"),
             None => format!("if its interpreter has an emulator for it{privileged}"),

@@ -97,6 +97,9 @@ struct Explanation {
     /// How the program runs if an entry of binfmt-dispatch accepts it; none if by the plan.
     #[serde(skip)]
     how: Option<String>,
+    /// Whether `how` names a condition.
+    #[serde(skip)]
+    conditional: bool,
     /// The words after `binfmt-dispatch run` that run it.
     #[serde(skip)]
     words: Vec<Bytes>,
@@ -274,6 +277,8 @@ struct Environment {
 struct Verdict {
     /// None if that cannot be told, as the file may be executed and not read.
     runs: Option<bool>,
+    /// Whether that is certain; if not, the reason names the condition.
+    certain: bool,
     /// The exit code that a shell or `run` gives for the attempt; 0 if the program runs.
     exit_code: u8,
     /// How, or why not.
@@ -363,6 +368,13 @@ impl Verdict {
         };
         // The kernel can hand it to an interpreter, which gets it open (flag O).
         let runs = (!files::is_for_execution_alone(file)).then_some(false);
-        Verdict { runs, exit_code: failure.exit_code(), reason: message, remedy: None, now: None }
+        Verdict {
+            runs,
+            certain: runs.is_some(),
+            exit_code: failure.exit_code(),
+            reason: message,
+            remedy: None,
+            now: None,
+        }
     }
 }

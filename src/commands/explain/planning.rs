@@ -150,7 +150,9 @@ impl Planner<'_> {
         (row, asks, level): (Option<&Architecture>, bool, Option<u32>),
         unseen: Option<&Unseen>,
     ) -> Result<ControlFlow<Option<Unplanned>, Privileges>, Failure> {
-        if self.setting.host.is_some() {
+        // No emulator runs such a file.
+        let hopeless = self.contents.damage.is_some() || self.contents.library || self.contents.system.is_some();
+        if self.setting.host.is_some() || hopeless && row.is_some() && !explanation.is_others() {
             return Ok(ControlFlow::Break(None));
         }
         let native = row.is_some_and(|row| row.name == host::row().name);
@@ -207,7 +209,9 @@ impl Planner<'_> {
                 Emulator::Embedded(_) => Identified::Embedded,
                 Emulator::Mapped { file, .. } | Emulator::Executed { file, .. } => {
                     let file = disk.identity(file).ok();
-                    asked.as_ref().map_or(Identified::Unknown, |asked| Identified::Asked {
+                    let later = !self.setting.probing && explanation.kernel.winner().is_none();
+                    let unknown = if later { Identified::ToBeAsked } else { Identified::Unknown };
+                    asked.as_ref().map_or(unknown, |asked| Identified::Asked {
                         version: asked.version,
                         same: file == Some(asked.file),
                     })
@@ -264,7 +268,7 @@ fn version(known: Identified<'_>, image: &Effective, row: &Architecture) -> Opti
     let version = match known {
         Identified::Embedded => image.version_of(&row.title()),
         Identified::Asked { version, same: true } => Some(version.to_string_lossy().into_owned()),
-        Identified::Asked { same: false, .. } | Identified::Unknown => None,
+        Identified::Asked { same: false, .. } | Identified::Unknown | Identified::ToBeAsked => None,
     };
     version.filter(|version| !version.is_empty())
 }

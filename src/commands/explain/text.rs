@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use textwrap::WordSeparator;
+use textwrap::{WordSeparator, WordSplitter};
 
 use super::{Cpu, Credentials, Explanation, Header, PlanView, Row};
 use crate::output;
 use crate::output::json::Bytes;
-use crate::output::{BAD, GOOD, paint};
+use crate::output::{BAD, GOOD, WARNING, paint};
 use crate::platform::labels::Module;
 use crate::program::invoked;
 use crate::registry::ownership;
@@ -32,7 +32,13 @@ impl Page {
             Some(width) => {
                 let rest = " ".repeat(first.len());
                 let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent(&rest);
-                textwrap::fill(text, options.break_words(false).word_separator(WordSeparator::AsciiSpace))
+                textwrap::fill(
+                    text,
+                    options
+                        .break_words(false)
+                        .word_separator(WordSeparator::AsciiSpace)
+                        .word_splitter(WordSplitter::NoHyphenation),
+                )
             }
             None => first + text,
         };
@@ -51,6 +57,7 @@ pub fn render(explanation: &Explanation) -> String {
         (Some(root), Some(host)) => format!("in {root} on {host}"),
     };
     let outcome = match verdict.runs {
+        Some(true) if !verdict.certain => paint(WARNING, format!("may run {place}")),
         Some(true) => paint(GOOD, format!("runs {place}")),
         _ => paint(BAD, format!("does not run {place}")),
     };

@@ -9,7 +9,7 @@ use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
 use crate::failure::{listed, show};
 use crate::image::contents;
 use crate::output::json::Bytes;
-use crate::output::{self, BAD, Cell, Columns, GOOD, paint};
+use crate::output::{BAD, Cell, Columns, GOOD, Narrow, paint};
 use crate::program::invoked::quote;
 use crate::registry::ownership;
 
@@ -95,6 +95,14 @@ impl Status {
         let cells: Vec<Vec<Cell>> = ours.chain(self.others.iter().map(|other| other.cells(args.all))).collect();
         let shown = cells.len();
         cells.into_iter().for_each(|cells| columns.push(cells));
+        // Where there is no room for both, the path of the image, which is the interpreter of nearly
+        // all entries, stands below.
+        let columns = columns.fitting(&[
+            Narrow::Beginning("INTERPRETER", 12),
+            Narrow::Beginning("EMULATOR", 16),
+            Narrow::Drop(if args.all { "INTERPRETER" } else { "" }),
+            Narrow::Beginning("EMULATOR", 8),
+        ]);
         let mut text = if shown == 0 { String::new() } else { format!("\n{columns}") };
         if self.entries.iter().any(|row| row.registered && !matters(&row)) {
             let which = if shown == 0 { "All" } else { "The other" };
@@ -201,7 +209,7 @@ impl Other {
     fn cells(&self, all: bool) -> Vec<Cell> {
         let state = if self.enabled { "enabled" } else { "disabled" };
         let probe = if self.missing { Cell::new("MISSING", BAD) } else { "".into() };
-        let interpreter = shorten(self.interpreter.to_string());
+        let interpreter = self.interpreter.to_string();
         let name = self.entry.to_string();
         let mut cells: Vec<Cell> =
             vec![name.into(), state.into(), "other".into(), self.flags.0.to_string().into(), probe, interpreter.into()];
@@ -234,7 +242,7 @@ impl Row {
             (None, None) => "".into(),
         };
         let flags = self.flags.map(|flags| flags.0.to_string()).unwrap_or_default();
-        let interpreter = self.interpreter.as_ref().map(|path| shorten(ownership::show(path, self.ours)));
+        let interpreter = self.interpreter.as_ref().map(|path| ownership::show(path, self.ours));
         let mut cells: Vec<Cell> = vec![
             self.entry.clone().into(),
             state.into(),
@@ -248,21 +256,5 @@ impl Row {
             cells.push(if self.embedded { "embedded in the image".into() } else { emulator.into() });
         }
         cells
-    }
-}
-
-/// The widest path that leaves a row within 80 columns.
-const PATH: usize = 30;
-
-/// The end of a path, on a terminal.
-fn shorten(path: String) -> String {
-    let count = path.chars().count();
-    match output::width() {
-        Some(width) if count > PATH.max(width.saturating_sub(80 - PATH)) => {
-            let most = PATH.max(width.saturating_sub(80 - PATH));
-            let rest: String = path.chars().skip(count - most + 1).collect();
-            format!("…{rest}")
-        }
-        _ => path,
     }
 }
