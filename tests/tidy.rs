@@ -378,3 +378,33 @@ fn the_image_format_is_documented_field_by_field() {
         .collect();
     assert!(missing.is_empty(), "docs/image-format.md does not tell of {missing:?}");
 }
+
+/// String literals in Rust, each as the pieces between its arguments. A continued line is one line.
+fn pieces(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for literal in code.split('"').skip(1).step_by(2) {
+        let lines = literal.split("\\\n").enumerate();
+        let joined: String = lines.map(|(index, line)| if index == 0 { line } else { line.trim_start() }).collect();
+        found.extend(joined.split('{').map(|piece| piece.rsplit('}').next().unwrap_or_default().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn messages_have_tests_of_their_words() {
+    let (of_messages, others): (Vec<Source>, Vec<Source>) =
+        sources().into_iter().partition(|source| source.path.starts_with("src/failure/"));
+    let own: String = of_messages.iter().filter_map(|source| Some(source.text.split_once("mod tests {")?.1)).collect();
+    let tests: String =
+        others.into_iter().filter(|source| source.path.starts_with("tests/")).map(|source| source.text).collect();
+    let golden = files().into_iter().filter(|name| name.ends_with(".golden"));
+    let golden: String = golden.map(|name| fs::read_to_string(Path::new(ROOT).join(name)).unwrap()).collect();
+    let told = pieces(&own).join("\n") + &pieces(&tests).join("\n") + &golden;
+    let mut untold = Vec::new();
+    for source in &of_messages {
+        let code: String = source.code().map(|(_, line)| format!("{line}\n")).collect();
+        let said = pieces(&code).into_iter().map(|piece| piece.trim().to_owned());
+        untold.extend(said.filter(|piece| piece.len() > 8 && !told.contains(piece)));
+    }
+    assert!(untold.is_empty(), "no test has the words of these messages: {untold:#?}");
+}

@@ -86,7 +86,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     // Another architecture that may be native can be asked for by name, for a host that cannot run
     // it. The host's own architecture never can.
     if let Some(row) = rows.iter().find(|row| row.name == host.name) {
-        return Err(Failure::Native { architecture: row.name.clone() });
+        let architecture = row.name.clone();
+        return Err(match host.name == host::row().name {
+            true => Failure::Native { architecture },
+            false => Failure::NativeThere { architecture },
+        });
     }
     let own = HostPrograms::of(host);
     let (image, embedded) = match &args.image {

@@ -78,8 +78,9 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let workloads = args.chosen_workloads();
     let contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
-    if !args.root.is_dir() {
-        return Err(Failure::io(Doing::Read, &args.root, io::ErrorKind::NotADirectory.into()));
+    let unusable = |error| Failure::io(Doing::Read, &args.root, error);
+    if !args.root.metadata().map_err(unusable)?.is_dir() {
+        return Err(unusable(io::ErrorKind::NotADirectory.into()));
     }
     log::info!("{}: programs of the root {}", architecture.name, show(args.root.as_os_str()));
     log::info!("{}: the emulator", show(emulator.as_os_str()));

@@ -171,6 +171,50 @@ mod tests {
                 taken("c", "/y/c").to_string(),
             ]
         );
+        let each: Vec<Failure> = ["a", "b"]
+            .into_iter()
+            .flat_map(|name| {
+                let interpreter = || format!("/x/{name}").into();
+                let fault = || ProbeFault::Hung(std::time::Duration::from_secs(5));
+                [
+                    Failure::NoEmulator { architecture: name.into(), from: vec![], tried: vec![name.into()] },
+                    Failure::NotRegistered { entry: name.into() },
+                    Failure::NotOurs { entry: name.into(), interpreter: interpreter() },
+                    Failure::CapturesHost { entry: name.into(), program: "/bin/sh".into() },
+                    Failure::ProbeFailed { architecture: name.into(), fault: fault(), kept: true },
+                    Failure::ProbeFailed { architecture: name.into(), fault: fault(), kept: false },
+                    Failure::ProbeFailed { architecture: name.into(), fault: ProbeFault::Forbidden, kept: false },
+                ]
+            })
+            .collect();
+        let (hung, forbidden) = (
+            "probe did not end within 5 seconds",
+            "probe was not started, as vm.memfd_noexec forbids it: as root, run `sysctl -w vm.memfd_noexec=1`",
+        );
+        assert_eq!(
+            lines(&each),
+            [
+                "a, b: no emulators: install the package qemu-user-static",
+                "a, b: are not registered: see `binfmt-dispatch status`",
+                "a, b: left alone, as they are registered for programs in /x: use what registered them",
+                "a, b: would capture this machine's own /bin/sh: leave these architectures out",
+                &format!("a, b: registered before, but their {hung}: use `--replace`"),
+                &format!("a, b: not registered, as their {hung}: check the emulators"),
+                &format!("a, b: not registered, as their {forbidden}"),
+            ]
+        );
+        assert_eq!(
+            lines(&each[..7]),
+            [
+                "a: no emulator: install the package qemu-user-static, or one of a",
+                "a: is not registered: see `binfmt-dispatch status`",
+                "a: left alone, as it is registered for /x/a: use what registered it",
+                "a: would capture this machine's own /bin/sh: leave this architecture out",
+                &format!("a: registered before, but its {hung}: use `--replace`"),
+                &format!("a: not registered, as its {hung}: check the emulator"),
+                &format!("a: not registered, as its {forbidden}"),
+            ]
+        );
         let many: Vec<Failure> = (0..28).map(|number| native(&format!("n{number}"))).collect();
         assert_eq!(
             lines(&many),

@@ -41,6 +41,9 @@ impl fmt::Display for Failure {
                 write!(f, "{}: is not in PATH: check the name, or give the program's path", show(name))
             }
             Failure::UnknownArchitectures(names) => unknown(f, names),
+            Failure::NativeThere { architecture } => {
+                write!(f, "{architecture}: is the host's own architecture: leave it out")
+            }
             Failure::Disabled { architecture, by } => {
                 write!(f, "{architecture}: is disabled by {}: enable it there, or leave it out", show(OsStr::new(by)))
             }
@@ -194,7 +197,8 @@ fn remedy(doing: Doing, error: &io::Error) -> &'static str {
         (_, Kind::NotFound | Kind::NotADirectory) => "check the path: ",
         (Doing::Write, Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
         (Doing::Write, Kind::ReadOnlyFilesystem) => "choose another directory: ",
-        (Doing::Write, Kind::PermissionDenied) => "choose another directory or become root: ",
+        (Doing::Write | Doing::Make, Kind::PermissionDenied) => "choose another directory or become root: ",
+        (Doing::Lock | Doing::Remove | Doing::Restore | Doing::Mount, Kind::PermissionDenied) => "become root: ",
         (_, Kind::PermissionDenied) => "make it readable or become root: ",
         _ => "",
     }
@@ -203,6 +207,7 @@ fn remedy(doing: Doing, error: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::ProgramFault;
 
     /// Those that the tests of the command cannot bring about at will.
     #[test]
@@ -226,6 +231,25 @@ mod tests {
             (
                 Failure::LineRefused { line: ":e:".into(), error: error() },
                 "the kernel refused `:e:`: please report this: invalid argument",
+            ),
+            (
+                Failure::io(Doing::Remove, "/d/f".as_ref(), io::ErrorKind::PermissionDenied.into()),
+                "/d/f: cannot remove: become root: permission denied",
+            ),
+            (
+                Failure::KernelTooOld { release: "6.1.0".into() },
+                "Linux 6.1.0 has one binfmt_misc for all, and user namespaces have their own from 6.7 on: start one \
+                 program with `binfmt-dispatch run`, or, as root, run `binfmt-dispatch install` for the whole machine",
+            ),
+            (Failure::NoBinfmtMisc, "this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
+            (
+                Failure::CapturesPrograms { entry: entry(), architecture: "arm".into() },
+                "qemu-\\x1barm: would capture programs that arm hosts run natively: leave this architecture out",
+            ),
+            (
+                Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::Bss },
+                "/d/f: cannot be embedded, as it has zeroed memory that is not readable and writable: leave it out, or \
+                 get a static one",
             ),
             (io(Doing::Make), "/d/f: cannot make: invalid argument"),
             (io(Doing::Find), "/d/f: cannot find: invalid argument"),

@@ -103,6 +103,11 @@ pub enum Failure {
         /// The architecture.
         architecture: String,
     },
+    /// The host that is asked about runs the architecture's programs by itself.
+    NativeThere {
+        /// The architecture.
+        architecture: String,
+    },
     /// The table disables the architecture.
     Disabled {
         /// The architecture.

@@ -53,3 +53,20 @@ impl fmt::Display for ProbeFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_apart() {
+        // As wait(2) has them: the signal, or the exit code in the second byte.
+        let ended = |status, said: &str| {
+            ProbeFault::Ended { status: ExitStatus::from_raw(status), said: said.to_owned() }.to_string()
+        };
+        assert_eq!(ended(4, ""), "was killed by signal 4");
+        assert_eq!(ended(0x7e00, "binfmt-dispatch: no"), "exited with 126: binfmt-dispatch: no");
+        let refused = ProbeFault::NotStarted(io::Error::from_raw_os_error(8)).to_string();
+        assert_eq!(refused, "was not started: exec format error");
+    }
+}

@@ -41,7 +41,8 @@ pub fn enter(root: &Path) -> Result<(), Failure> {
         }
         _ => {}
     }
-    chdir(root).and_then(|()| chroot(".")).map_err(|errno| explain("enter the root directory", errno.into()))?;
+    chdir(root).map_err(|errno| unusable(errno.into()))?;
+    chroot(".").map_err(|errno| explain("enter the root directory", errno.into()))?;
     log::info!("{}: entered, as the root directory", root.display());
     Ok(())
 }

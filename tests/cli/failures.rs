@@ -1,5 +1,5 @@
-//! The messages of failures that no other test is about: what is wrong, what to do, and the
-//! kernel's text.
+//! What each command says in each situation in which it fails: `failures.sh` brings them about, and
+//! `failures.golden` has every word. Then the situations that take a namespace of their own.
 
 use crate::support::{Namespace, Scratch, need};
 use serde_json::json;
@@ -9,6 +9,28 @@ use crate::table::aarch64;
 /// Runs a script as a plain user after `prepare`, with a copy of the tool in its directory.
 const AS_USER: &str = "cp $TOOL tool; chmod 755 tool
     user() { setpriv --reuid 1000 --regid 1000 --clear-groups ./tool \"$@\"; }\n";
+
+/// The output of the script.
+const GOLDEN: &str = include_str!("failures.golden");
+
+#[test]
+fn each_command_says_what_is_wrong_and_what_to_do() {
+    need!(Namespace, Root);
+    let scratch = Scratch::new();
+    scratch.probe("guest", "aarch64");
+    let seen = Namespace::empty().mapped().run(&scratch, include_str!("failures.sh"));
+    let text = seen.out().replace(scratch.path().to_str().unwrap(), "DIR");
+    let known = std::env::var_os("BINFMT_DISPATCH_GOLDEN").map(|directory| {
+        std::fs::write(std::path::Path::new(&directory).join("failures.golden"), &text).unwrap();
+    });
+    if known.is_none() {
+        for (number, (line, expected)) in (1..).zip(text.lines().zip(GOLDEN.lines())) {
+            assert_eq!(line, expected, "tests/cli/failures.golden:{number}");
+        }
+        assert_eq!(text.lines().count(), GOLDEN.lines().count(), "{text}");
+    }
+    assert!(seen.err().is_empty(), "{seen}");
+}
 
 #[test]
 fn nothing_is_mounted() {
