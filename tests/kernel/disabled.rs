@@ -6,7 +6,7 @@ use crate::support::{Kind, Namespace, Report, Scratch, TOOL, build, need, report
 
 /// What is said of the guest if the row is disabled by `by`.
 fn line(by: &str) -> String {
-    format!("./guest: aarch64 is disabled by {by}: change that, then run binfmt-dispatch install")
+    format!("./guest: aarch64 is disabled by {by}: enable it there, then run binfmt-dispatch install")
 }
 
 #[test]

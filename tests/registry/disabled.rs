@@ -28,7 +28,9 @@ fn it_is_registered_and_called_disabled() {
             &format!("alpha         disabled  {by}"),
             "code 0",
             "code 0",
-            &format!("{said}: change that, then run binfmt-dispatch install; more: binfmt-dispatch --explain ./guest"),
+            &format!(
+                "{said}: enable it there, then run binfmt-dispatch install; more: binfmt-dispatch --explain ./guest"
+            ),
             "126",
             "1 is disabled: alpha.",
             "",

@@ -173,7 +173,7 @@ impl<'a> Refusal<'a> {
                 return Remedy { text: b"rebuild the program for ", name: machine };
             }
             Refusal::ForeignSystem { .. } => b"get its Linux build",
-            Refusal::Disabled { .. } => b"change that, then run binfmt-dispatch install",
+            Refusal::Disabled { .. } => b"enable it there, then run binfmt-dispatch install",
             Refusal::NoEmulator { tried: Some(_), .. } => b"install qemu-user-static",
             Refusal::NoEmulator { tried: None, .. } => b"add its path",
             Refusal::BadEmulator { .. } => b"reinstall it",
@@ -352,7 +352,7 @@ mod tests {
             (
                 Refusal::Disabled { machine: c"arm", by: Some(c"/etc/a.json") },
                 "arm is disabled by /etc/a.json",
-                "change that, then run binfmt-dispatch install",
+                "enable it there, then run binfmt-dispatch install",
             ),
             (
                 Refusal::NoLinker { linker: c"/lib/ld.so" },
