@@ -92,7 +92,7 @@ fn json_has_this_form() {
         "privileged": false,
         "emulators": [{"path": "/bin/cat", "chosen": true, "error": null}],
         "plan": {
-            "emulator": "/bin/cat", "version": null, "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],
+            "emulator": "/bin/cat", "version": null, "below": null, "strategy": "exec", "argv": ["/bin/cat", "-R", "8G", "--", "./p"],
             "environment": {"removed": [], "added": ["QEMU_LOG=page"]}, "sysroot": null,
         },
         "cpu": null,

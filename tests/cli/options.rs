@@ -133,7 +133,7 @@ fn wrong_tables() {
         &row("aarch64", "\"emulator\": [\"/bin/cat\"]"),
         "3:2: architectures[0].emulator: no such key: perhaps emulators is meant; use one of name, aliases, machine, class, \
          data, flags, osabi, emulators, options, versions, cpu, cpus, property, environment, sysroots, native_on, argv0, \
-         strategy, disabled, probe, notes",
+         strategy, disabled, below, probe, notes",
     );
     bad_table(
         &row("aarch64", "\"emulators\": [\"a/b\"]"),
