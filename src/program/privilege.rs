@@ -143,6 +143,11 @@ fn mapped(id: u32, map: &[Range]) -> Option<u32> {
     Some(id).filter(|id| everything || *id != OVERFLOW)
 }
 
+/// Whether root of this user namespace is an ordinary user outside, who may not change the system.
+pub fn root_is_another() -> bool {
+    id_map("/proc/self/uid_map").iter().any(|range| range.inside == 0 && range.outside != 0)
+}
+
 /// A line of a user namespace's uid or gid map.
 struct Range {
     inside: u32,

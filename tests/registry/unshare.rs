@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::alpha::Alpha;
-use crate::support::{Namespace, Observation, REGISTRY, Row, need};
+use crate::support::{Namespace, Observation, REGISTRY, Row, Scratch, need};
 
 #[test]
 fn the_command_takes_the_place_of_the_tool() {
@@ -168,4 +168,29 @@ fn programs_that_may_not_map_ids_are_said_to_have_no_privileges() {
         failed(&format!("{set}; mount --bind bin bin; mount -o remount,bind,nosuid bin")),
         "nosuid takes its privileges away: mount the file system of /bin/newuidmap without"
     );
+}
+
+#[test]
+fn explain_names_commands_that_a_private_root_can_run() {
+    need!(Namespace, Root);
+    let scratch = Scratch::new();
+    for (name, emulator) in [("with", "/bin/true"), ("without", "/no/such")] {
+        let (aarch64, alpha) = (Row::new("aarch64", emulator), Row::new("alpha", "/bin/true"));
+        scratch.write(name, Row::table_of(&[&aarch64, &alpha]));
+    }
+    scratch.probe("guest", "aarch64");
+    let explain = |table: &str| {
+        let script = format!(
+            "chmod 755 .; exec setpriv --reuid 1000 --regid 1000 --clear-groups \
+             \"$TOOL\" --table {table} unshare -a alpha -- \"$TOOL\" --table {table} explain --json ./guest"
+        );
+        let seen = Namespace::empty().mapped().run(&scratch, &script);
+        let remedy =
+            seen.out().lines().find_map(|line| line.trim().strip_prefix("\"remedy\": \"")?.strip_suffix("\","));
+        remedy.unwrap_or_else(|| panic!("{seen}")).to_owned()
+    };
+    assert_eq!(explain("with"), "binfmt-dispatch unshare -- ./guest");
+    // The package's name is the distribution's.
+    let fix = explain("without");
+    assert!(fix.starts_with("outside this user namespace: sudo ") && fix.contains("qemu"), "{fix}");
 }

@@ -18,11 +18,15 @@ use crate::image::Effective;
 use crate::platform::distribution::Family;
 use crate::platform::host;
 use crate::program::invoked::quote;
+use crate::program::privilege::root_is_another;
 
-/// Commands that need root, one after the other.
+/// Commands that need root, one after the other. Root of a user namespace that an ordinary user has
+/// made cannot run them.
 pub(super) fn as_root(commands: &[String]) -> String {
-    let sudo = if geteuid().is_root() { "" } else { "sudo " };
-    commands.iter().map(|command| format!("{sudo}{command}")).collect::<Vec<_>>().join(" && ")
+    let outside = root_is_another();
+    let sudo = if geteuid().is_root() && !outside { "" } else { "sudo " };
+    let commands = commands.iter().map(|command| format!("{sudo}{command}")).collect::<Vec<_>>().join(" && ");
+    if outside { format!("outside this user namespace: {commands}") } else { commands }
 }
 
 /// Writes to a file of the registry.
@@ -110,6 +114,9 @@ impl Remedies<'_> {
         if let Some(off) = kernel.off() {
             return turn_on(off.name.as_bytes());
         }
+        if root_is_another() {
+            return self.get_namespace(explanation, row);
+        }
         let mut steps = Vec::new();
         let mut replace = if kernel.refused_by.is_some() { "--replace " } else { "" };
         if !self.has_emulator(row) {
@@ -126,6 +133,15 @@ impl Remedies<'_> {
         }
         steps.push(install);
         steps.join(" && ")
+    }
+
+    /// How to get an entry in a user namespace whose root cannot install anything: a further
+    /// namespace has them.
+    fn get_namespace(self, explanation: &Explanation, row: &Architecture) -> String {
+        let words: Vec<String> = explanation.words.iter().map(|word| quote(word.as_bytes())).collect();
+        let program = if words.is_empty() { "it".to_owned() } else { words.join(" ") };
+        let start = format!("{NAME} unshare -- {program}");
+        if self.has_emulator(row) { start } else { format!("{}, then {start}", self.get_emulator(row)) }
     }
 
     /// The command that runs the program at once, without an entry.
