@@ -90,6 +90,15 @@ install arm64
 cp $GUESTS/arm64/bin/busybox busybox
 install arm64
 
+## Can the programs of one directory have another emulator, or another CPU?
+mkdir -p /usr/lib/legacy /usr/local/lib/qemu-7.2 /etc/binfmt-dispatch
+cp $GUESTS/arm64/bin/busybox /usr/lib/legacy/app
+cp /usr/bin/qemu-aarch64-static /usr/local/lib/qemu-7.2/qemu-aarch64
+cat >/etc/binfmt-dispatch/legacy.json <<'EOF'
+{"version": 1, "architectures": [{"name": "aarch64", "below": [
+  {"directory": "/usr/lib/legacy", "emulators": ["/usr/local/lib/qemu-7.2/qemu-aarch64"], "cpu": "cortex-a57"}]}]}
+EOF
+
 ## How do I run one program without changing the system?
 cp $GUESTS/s390x/bin/busybox busybox-s390x
 
