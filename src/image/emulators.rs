@@ -20,6 +20,10 @@ use crate::failure::{Doing, Failure, show, text, warn};
 use crate::platform::{files, host, memfd, probe};
 use crate::program::disk;
 
+/// Largest file of an emulator, in bytes. QEMU's have 2 to 40 MiB, with debugging information some
+/// hundred.
+const LARGEST: u64 = 1 << 30;
+
 /// An emulator to embed.
 #[derive(Clone, Debug)]
 pub struct Source<'t> {
@@ -50,8 +54,11 @@ impl<'t> Source<'t> {
     /// # Errors
     /// [`Failure::DamagedImage`].
     fn of_image(architecture: &'t Architecture, image: &Rc<OpenImage>) -> Result<Option<Self>, Failure> {
-        let title = architecture.title();
-        let program = image.programs()?.into_iter().find(|program| program.runs.contains(&title));
+        // A row for a directory without an emulator of its own gets the architecture's.
+        let titles = [Some(architecture.title()), (!architecture.has_own_emulator).then(|| architecture.name.clone())];
+        let programs = image.programs()?;
+        let of = |title: &String| programs.iter().find(|program| program.runs.contains(title)).cloned();
+        let program = titles.iter().flatten().find_map(of);
         Ok(program.map(|program| {
             let path = PathBuf::from(&program.path);
             Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), program }) }
@@ -79,7 +86,7 @@ impl<'t> Source<'t> {
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         match &self.from_image {
             Some(FromImage { image, program }) => image.program_elf(program.number),
-            None => std::fs::read(&self.path).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
+            None => files::read(&self.path, LARGEST).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
     }
 
@@ -92,7 +99,7 @@ impl<'t> Source<'t> {
             return Ok(());
         }
         let read = || {
-            let (file, mut head) = (File::open(&self.path)?, vec![0; HEAD]);
+            let (file, mut head) = (files::open(&self.path)?, vec![0; HEAD]);
             let filled = files::read_full(&file, &mut head, 0)?;
             head.truncate(filled);
             Ok((head, file.metadata()?.len()))
@@ -193,7 +200,7 @@ pub fn find<'t>(
             None => None,
         };
         if embedded.is_none() && places.is_empty() {
-            log::info!("{}: no emulator", architecture.title());
+            missing(architecture);
         }
         sources.extend(embedded);
         sources.extend(places.into_iter().map(|path| Source::of_file(architecture, path)));
@@ -203,6 +210,17 @@ pub fn find<'t>(
         log::info!("{}: emulator {}", source.architecture.title(), source.shown());
     }
     Ok(sources)
+}
+
+/// Says that the row has no emulator. For an architecture that is usual; one for a directory was
+/// asked for.
+fn missing(row: &Architecture) {
+    if !row.has_own_emulator || row.disabled.is_some() {
+        log::info!("{}: no emulator", row.title());
+        return;
+    }
+    let paths: Vec<&str> = row.emulator_paths().collect();
+    warn(format_args!("{}: no emulator at {}: these programs do not run without it", row.title(), paths.join(", ")));
 }
 
 /// An emulator that is embedded in the image as a file that can be executed.

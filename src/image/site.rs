@@ -1,10 +1,15 @@
 //! The site's own tables, whose rows go into an image.
 
+use std::io;
 use std::path::Path;
 
 use dispatch_table::ArchTable;
 
 use crate::failure::{Doing, Failure, show};
+use crate::platform::files;
+
+/// Largest table, in bytes. The built-in one has less than 64 KiB.
+const LARGEST: u64 = 16 << 20;
 
 /// Which of the site's tables are used.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -44,13 +49,20 @@ impl Site {
     }
 }
 
+/// The text of a table.
+///
+/// # Errors
+/// As [`files::read`], and if it is not UTF-8.
+pub fn read(path: &Path) -> io::Result<String> {
+    String::from_utf8(files::read(path, LARGEST)?).map_err(|_| io::Error::other("not UTF-8"))
+}
+
 /// `table` with the rows in the file at `path`.
 ///
 /// # Errors
 /// The file cannot be read, or is not a table.
 pub fn merged(table: ArchTable, path: &Path) -> Result<ArchTable, Failure> {
-    let json =
-        std::fs::read_to_string(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
+    let json = read(path).map_err(|error| Failure::UnreadableTable { path: path.to_owned(), error })?;
     log::info!("{}: rows for the table", show(path.as_os_str()));
     // Messages name the file, so it is found from any directory.
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,24 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     regular(file.metadata()?)?;
     Ok(file)
+}
+
+/// The contents of a regular file of at most `most` bytes.
+///
+/// # Errors
+/// As [`open`] and read(2), and if the file is larger.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open(path)?;
+    // The end of some files in /proc is not known before.
+    let size = file.metadata()?.len();
+    if size <= most {
+        file.take(most + 1).read_to_end(&mut bytes)?;
+    }
+    match size.max(bytes.len() as u64) > most {
+        true => Err(io::Error::other(format!("larger than {} MiB", most >> 20))),
+        false => Ok(bytes),
+    }
 }
 
 /// Whether this process may execute the file at `path`, and not read it.

@@ -9,6 +9,7 @@ use dispatch_table::{ArchTable, Version};
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Doing, Failure};
+use crate::image::site;
 use crate::platform::files::Replacement;
 
 /// The name of the file in the site's directory.
@@ -55,7 +56,7 @@ fn with_model(versions: &[Value], version: &Version, cpu: &str) -> Value {
 /// # Errors
 /// It is not a table.
 pub fn read(path: &Path, table: &ArchTable) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
+    match site::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::UnreadableTable { path: path.to_owned(), error }),
         Ok(text) => check(path, table, &text).map(|()| Some(text)),

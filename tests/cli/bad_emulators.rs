@@ -87,6 +87,32 @@ fn no_regular_file() {
 }
 
 #[test]
+fn to_embed() {
+    let scratch = Scratch::new();
+    scratch.shell("mkfifo fifo; truncate -s 10G sparse").succeeded();
+    for (file, fault) in
+        [("fifo", "not a regular file"), ("/dev/zero", "not a regular file"), ("sparse", "larger than 1024 MiB")]
+    {
+        let from = format!("aarch64={file}");
+        let seen = scratch.tool(["image", "--from", &from, "aarch64", "-o", "image"]);
+        assert!(seen.exited(1).err().contains(&format!("{file}: cannot read: ")), "{seen}");
+        assert!(seen.err().ends_with(&format!("{fault}\n")) && !scratch.path().join("image").exists(), "{seen}");
+    }
+}
+
+#[test]
+fn of_a_directory() {
+    let scratch = Scratch::new();
+    let below = json!([{"directory": "/srv/old", "emulators": ["/none/a", "/none/b"]}]);
+    let [option, table] = aarch64(&scratch, "/bin/cat", json!({"below": below, "strategy": "map"}));
+    let from = format!("aarch64={}", scratch.probe("e", "x86_64").display());
+    let seen = scratch.tool([&option, &table, "image", "--from", &from, "aarch64", "-o", "image"]);
+    let warning = "binfmt-dispatch: warning: aarch64 below /srv/old: no emulator at /none/a, /none/b: these programs do \
+                   not run without it\n";
+    assert!(seen.exited(0).err().ends_with(warning), "{seen}");
+}
+
+#[test]
 fn only_the_exec_strategy_leaves_it_to_the_kernel() {
     let scratch = Scratch::new();
     scratch.write("e", "neither");

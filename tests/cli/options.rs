@@ -171,6 +171,16 @@ fn tables_that_cannot_be_read() {
         .tool(["--table", "absent", "list"])
         .refused(2, "absent: cannot read: check the path: no such file or directory");
     scratch.tool(["list", "--table", "/"]).refused(2, "/: cannot read: name a file: is a directory");
+    scratch.shell("mkfifo fifo; truncate -s 10G sparse; printf '\\377' >bytes").succeeded();
+    for (file, fault) in [
+        ("fifo", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("sparse", "larger than 16 MiB"),
+        ("bytes", "not UTF-8"),
+    ] {
+        let seen = scratch.tool(["--table", file, "list"]);
+        assert!(seen.exited(2).err().ends_with(&format!("{fault}\n")), "{seen}");
+    }
 }
 
 #[test]

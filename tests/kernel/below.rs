@@ -139,6 +139,21 @@ fn a_privileged_program_gets_only_what_is_embedded() {
 }
 
 #[test]
+fn an_emulator_that_comes_from_an_image_is_embedded_for_directories_too() {
+    need!(Namespace, Compiler);
+    let (scratch, row) = scratch(Kind::Pie);
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    scratch.tool(["image", "--from", &from, "aarch64", "-o", "first"]).printed("");
+    std::fs::remove_file(scratch.at("emulator")).unwrap();
+    scratch.write("table.json", row.table());
+    let image = "./first image --table table.json aarch64 -o image";
+    Namespace::empty().run(&scratch, image).succeeded();
+    let namespace = Namespace::of_image(&scratch.at("image"));
+    assert_eq!(given(&namespace, &scratch, "./in/guest"), "emulator -cpu small -x");
+    assert_eq!(given(&namespace, &scratch, "./emulated/guest"), "other -B 0");
+}
+
+#[test]
 fn an_emulator_of_several_rows_is_embedded_once() {
     need!(Namespace, Compiler);
     let (scratch, row) = scratch(Kind::Pie);
