@@ -119,6 +119,12 @@ impl Command {
     }
 }
 
+/// Whether the arguments, which are wrong, ask for the JSON of `explain`.
+pub fn wants_json_of_explain(arguments: &[OsString]) -> bool {
+    let has = |wanted: &str| arguments.iter().skip(1).any(|argument| argument == wanted);
+    has("--json") && (has("explain") || has("--explain"))
+}
+
 /// What to say to someone who gave a program where a command belongs; `None` if `error` is about
 /// something else.
 pub fn program_as_command(error: &clap::Error, arguments: &[OsString]) -> Option<Failure> {

@@ -62,10 +62,20 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
             let text = if *output::OUTPUT { text.ansi().to_string() } else { text.to_string() };
             return finish(output::print(text).map(|()| 0));
         }
-        Err(error) => match cli::program_as_command(&error, &arguments) {
-            Some(failure) => return finish(Err(failure)),
-            None => error.exit(),
-        },
+        Err(error) => {
+            if cli::wants_json_of_explain(&arguments) {
+                // No file can be told from the other arguments.
+                return finish(
+                    output::json::print(&[(); 0])
+                        .and_then(|()| error.print().map_err(Failure::Output))
+                        .map(|()| EXIT_USAGE),
+                );
+            }
+            match cli::program_as_command(&error, &arguments) {
+                Some(failure) => return finish(Err(failure)),
+                None => error.exit(),
+            }
+        }
     };
     let level = match cli.verbose {
         0 => log::LevelFilter::Warn,
@@ -98,7 +108,14 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
     if command.as_ref().is_some_and(Command::changes) {
         signals::outlive_readers();
     }
-    let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref())?;
+    let context = Context::new(command.as_ref().and_then(Command::writes), cli.table.as_deref());
+    let context = match (context, &command) {
+        (Err(failure), Some(Command::Explain(args))) => {
+            commands::explain::failed(args, &failure)?;
+            return Err(failure);
+        }
+        (context, _) => context?,
+    };
     let (image, table) = (&context.image, &context.table);
     match command {
         Some(Command::Explain(args)) => commands::explain::run(&args, image, table),

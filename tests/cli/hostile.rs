@@ -94,6 +94,25 @@ fn links_name_their_targets() {
 }
 
 #[test]
+fn json_is_printed_for_every_failure() {
+    let scratch = Scratch::new();
+    scratch.write("bad", "{");
+    for table in ["absent", "bad"] {
+        let seen = scratch.tool(["explain", "--json", "--table", table, "./a", "./b"]);
+        let json = seen.exited(2).json();
+        let reason = |index: usize| json[index]["verdict"]["reason"].as_str().unwrap_or_default().to_owned();
+        assert!(json.as_array().unwrap().len() == 2 && reason(0) == reason(1) && !reason(0).is_empty(), "{seen}");
+        assert_eq!(json[1]["file"], "./b");
+        assert!(seen.err().starts_with(&format!("binfmt-dispatch: {table}")), "{seen}");
+    }
+    for arguments in [&["explain", "--json"][..], &["explain", "--json", "--bogus", "a"], &["--json", "--explain"]] {
+        let seen = scratch.tool(arguments);
+        assert_eq!(seen.exited(2).json(), serde_json::json!([]), "{seen}");
+        assert!(seen.err().starts_with("error: "), "{seen}");
+    }
+}
+
+#[test]
 fn many_files_of_which_some_cannot_be_opened() {
     need!(Namespace);
     let scratch = Scratch::new();

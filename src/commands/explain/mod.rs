@@ -320,6 +320,17 @@ fn show(args: &Args, answers: &[Answer]) -> Result<(), Failure> {
     }
 }
 
+/// Prints the answers if no file can be explained.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn failed(args: &Args, failure: &Failure) -> Result<(), Failure> {
+    let unexplained = |file: &PathBuf| {
+        Answer::Unexplained(Unexplained { file: Bytes::from(file), verdict: Verdict::failed(failure, file) })
+    };
+    show(args, &args.files.iter().map(unexplained).collect::<Vec<_>>())
+}
+
 /// Explains programs. The exit code is 0 if all of them run, and 1 otherwise.
 ///
 /// # Errors
@@ -328,10 +339,7 @@ pub fn run(args: &Args, image: &Effective, table: &ArchTable) -> Result<u8, Fail
     let setting = match Setting::prepare(args, image, table) {
         Ok(setting) => setting,
         Err(failure) => {
-            let unexplained = |file: &PathBuf| {
-                Answer::Unexplained(Unexplained { file: Bytes::from(file), verdict: Verdict::failed(&failure, file) })
-            };
-            show(args, &args.files.iter().map(unexplained).collect::<Vec<_>>())?;
+            failed(args, &failure)?;
             return Err(failure);
         }
     };
