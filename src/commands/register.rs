@@ -55,7 +55,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),
     };
     let replace = if args.options.replace { Replace::All } else { Replace::Different };
-    let goal = Goal { table, named: named.as_deref(), interpreter, replace, probing: !args.no_probe };
+    let goal = Goal { table, named: named.as_deref(), kept: &[], interpreter, replace, probing: !args.no_probe };
     let changes = match registration::plan(&registry, goal) {
         Ok(changes) => changes,
         Err(failures) => {

@@ -39,6 +39,8 @@ pub struct Source<'t> {
 #[derive(Clone, Debug)]
 pub struct FromImage {
     image: Rc<OpenImage>,
+    /// That image, for messages.
+    pub place: &'static str,
     /// The image's record of it.
     pub program: ProgramInfo,
 }
@@ -53,7 +55,7 @@ impl<'t> Source<'t> {
     ///
     /// # Errors
     /// [`Failure::DamagedImage`].
-    fn of_image(architecture: &'t Architecture, image: &Rc<OpenImage>) -> Result<Option<Self>, Failure> {
+    fn of_image(architecture: &'t Architecture, (image, place): ImagePlace<'_>) -> Result<Option<Self>, Failure> {
         // A row for a directory without an emulator of its own gets the architecture's.
         let titles = [Some(architecture.title()), (!architecture.has_own_emulator).then(|| architecture.name.clone())];
         let programs = image.programs()?;
@@ -61,20 +63,21 @@ impl<'t> Source<'t> {
         let program = titles.iter().flatten().find_map(of);
         Ok(program.map(|program| {
             let path = PathBuf::from(&program.path);
-            Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), program }) }
+            Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), place, program }) }
         }))
     }
 
     /// Whether both are the same program.
     pub fn is(&self, other: &Source<'_>) -> bool {
-        let number = |source: &Source<'_>| source.from_image.as_ref().map(|from| from.program.number);
+        let number =
+            |source: &Source<'_>| source.from_image.as_ref().map(|from| (Rc::as_ptr(&from.image), from.program.number));
         self.path == other.path && number(self) == number(other)
     }
 
     /// Its path, or its name in the image that it is taken from, for messages.
     pub fn shown(&self) -> String {
         match &self.from_image {
-            Some(FromImage { program, .. }) => format!("{} of the image of this command", program.name),
+            Some(FromImage { program, place, .. }) => format!("{} of {place}", program.name),
             None => show(self.path.as_os_str()).to_string(),
         }
     }
@@ -85,7 +88,7 @@ impl<'t> Source<'t> {
     /// It cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, Failure> {
         match &self.from_image {
-            Some(FromImage { image, program }) => image.program_elf(program.number),
+            Some(FromImage { image, program, .. }) => image.program_elf(program.number),
             None => files::read(&self.path, LARGEST).map_err(|error| Failure::io(Doing::Read, &self.path, error)),
         }
     }
@@ -123,6 +126,14 @@ impl<'t> Source<'t> {
         Ok((path, Some(file)))
     }
 }
+
+/// An image that emulators are taken from, and what messages call it.
+pub type ImagePlace<'i> = (&'i Rc<OpenImage>, &'static str);
+
+/// What messages call the image that this command runs from.
+pub const OWN_IMAGE: &str = "the image of this command";
+/// What they call the one that an installation replaces.
+pub const INSTALLED_IMAGE: &str = "the installed image";
 
 /// Where emulators come from.
 #[derive(Clone, Debug)]
@@ -165,8 +176,8 @@ impl EmulatorPlace {
 }
 
 /// The emulators of those of `rows` that are not disabled, from the places given. If none is given:
-/// from where the table says they are installed, which may be newer, or else from `own`, the image
-/// that this command runs from. If there are several for one architecture, the first one runs.
+/// from where the table says they are installed, which may be newer, or else from the first of
+/// `images` that has one. If there are several for one architecture, the first one runs.
 ///
 /// # Errors
 /// [`Failure::UnknownArchitectures`], and [`Failure::DamagedImage`].
@@ -174,7 +185,7 @@ pub fn find<'t>(
     table: &'t ArchTable,
     rows: &[&'t Architecture],
     from: &[EmulatorPlace],
-    own: Option<&Rc<OpenImage>>,
+    images: &[ImagePlace<'_>],
 ) -> Result<Vec<Source<'t>>, Failure> {
     let mut sources = Vec::new();
     for place in from {
@@ -195,10 +206,9 @@ pub fn find<'t>(
         if installed {
             places.extend(architecture.emulator_paths().map(PathBuf::from).find(|path| path.is_file()));
         }
-        let embedded = match own.filter(|_| installed && places.is_empty()) {
-            Some(own) => Source::of_image(architecture, own)?,
-            None => None,
-        };
+        let wanted = images.iter().filter(|_| installed && places.is_empty());
+        let embedded = wanted.map(|image| Source::of_image(architecture, *image)).find_map(Result::transpose);
+        let embedded = embedded.transpose()?;
         if embedded.is_none() && places.is_empty() {
             missing(architecture);
         }
@@ -221,6 +231,31 @@ fn missing(row: &Architecture) {
     }
     let paths: Vec<&str> = row.emulator_paths().collect();
     warn(format_args!("{}: no emulator at {}: these programs do not run without it", row.title(), paths.join(", ")));
+}
+
+/// The emulators of those of `rows` that are not disabled, which `image` embeds, for the image that
+/// replaces it: from where the table says they are installed, or else from `image`. Those that were
+/// chosen with `--from` come from `image`.
+///
+/// # Errors
+/// [`Failure::DamagedImage`].
+pub fn again<'t>(rows: &[&'t Architecture], image: &Rc<OpenImage>) -> Result<Vec<Source<'t>>, Failure> {
+    let mut sources = Vec::new();
+    for row in rows.iter().flat_map(|row| row.variants()).filter(|row| row.disabled.is_none()) {
+        let embedded = Source::of_image(row, (image, INSTALLED_IMAGE))?;
+        let is_usual = |source: &Source<'_>| row.emulator_paths().any(|path| Path::new(path) == source.path);
+        let installed = host::installed(row).filter(|_| embedded.as_ref().is_none_or(is_usual));
+        let installed = installed.map(|path| Source::of_file(row, path.to_owned()));
+        // The file may be another by now, and no reason to give up what works.
+        let installed = installed.filter(|source| embedded.is_none() || source.can_be_embedded().is_ok());
+        let source = installed.or(embedded);
+        source.iter().for_each(|source| log::info!("{}: emulator {}, again", row.title(), source.shown()));
+        if source.is_none() {
+            missing(row);
+        }
+        sources.extend(source);
+    }
+    Ok(sources)
 }
 
 /// An emulator that is embedded in the image as a file that can be executed.

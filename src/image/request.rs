@@ -7,8 +7,9 @@ use std::rc::Rc;
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture};
 
-use super::emulators::{self, EmulatorPlace, Source};
+use super::emulators::{self, EmulatorPlace, INSTALLED_IMAGE, OWN_IMAGE, Source};
 use super::own::{own, this_command};
+use super::reader::OpenImage;
 use super::site::Site;
 use super::writer::{self, Content};
 use crate::failure::Failure;
@@ -47,19 +48,20 @@ pub struct Contents {
 /// # Errors
 /// As [`writer::write`].
 pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<(), Failure> {
-    let emulators = contents.sources(table)?;
+    let emulators = contents.sources(table, None)?;
     let replacement = Replacement::begin(output)?;
-    write_to(contents, table, &emulators, &replacement)?;
+    write_to(contents, (table, &[]), &emulators, &replacement)?;
     replacement.finish()
 }
 
-/// Writes an image with these emulators to a temporary file, which the caller puts in place.
+/// Writes an image with these emulators to a temporary file, which the caller puts in place. `kept`
+/// are architectures beside the requested ones.
 ///
 /// # Errors
 /// As [`writer::write`].
 pub fn write_to(
     contents: &Contents,
-    table: &ArchTable,
+    (table, kept): (&ArchTable, &[&Architecture]),
     emulators: &[Source<'_>],
     replacement: &Replacement,
 ) -> Result<(), Failure> {
@@ -70,7 +72,8 @@ pub fn write_to(
         emulators,
         outside: match contents.seed {
             None => {
-                let rows = contents.rows(table)?.into_iter().flat_map(Architecture::variants);
+                let rows = contents.rows(table)?.into_iter().chain(kept.iter().copied());
+                let rows = rows.flat_map(Architecture::variants);
                 rows.filter(|row| !embedded(row)).collect()
             }
             // A reproducible image must not depend on files of this machine.
@@ -93,11 +96,16 @@ impl Contents {
         Ok(architectures::named(table, &self.architectures)?.unwrap_or_else(|| architectures::foreign(table)))
     }
 
-    /// The emulators that are to be embedded.
+    /// The emulators that are to be embedded. `installed` is the image that is to be replaced, if
+    /// they may come from there too.
     ///
     /// # Errors
     /// A requested emulator, or any emulator at all, is not found.
-    pub fn sources<'t>(&self, table: &'t ArchTable) -> Result<Vec<emulators::Source<'t>>, Failure> {
+    pub fn sources<'t>(
+        &self,
+        table: &'t ArchTable,
+        installed: Option<&Rc<OpenImage>>,
+    ) -> Result<Vec<emulators::Source<'t>>, Failure> {
         if self.no_emulators {
             return Ok(Vec::new());
         }
@@ -110,7 +118,9 @@ impl Contents {
         let named = architectures::named(table, &self.architectures)?;
         let rows = named.clone().unwrap_or_else(|| architectures::foreign(table));
         let own = own().map(Rc::new);
-        let sources = emulators::find(table, &rows, &from, own.as_ref())?;
+        let images = own.as_ref().map(|own| (own, OWN_IMAGE)).into_iter();
+        let images: Vec<_> = images.chain(installed.map(|image| (image, INSTALLED_IMAGE))).collect();
+        let sources = emulators::find(table, &rows, &from, &images)?;
         let found = |name: &str| sources.iter().any(|source| source.architecture.title() == name);
         if let Some(missing) = named.iter().flatten().find(|row| row.disabled.is_none() && !found(&row.name)) {
             let tried = if from.is_empty() {

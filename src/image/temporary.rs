@@ -14,7 +14,7 @@ use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 
-use super::emulators::{self, Source};
+use super::emulators::{self, OWN_IMAGE, Source};
 use super::own::{own, this_command};
 use super::writer::{Content, write};
 use crate::failure::{Doing, Failure, warn};
@@ -39,7 +39,8 @@ impl Temporary {
     /// No file in memory can be made, or a file cannot be read.
     pub fn with_emulators(table: &ArchTable, rows: &[&Architecture]) -> Result<Self, Failure> {
         let own = own().map(Rc::new);
-        let mut sources = emulators::find(table, rows, &[], own.as_ref())?;
+        let images: Vec<_> = own.iter().map(|own| (own, OWN_IMAGE)).collect();
+        let mut sources = emulators::find(table, rows, &[], &images)?;
         sources.retain(|source| match source.can_be_embedded() {
             Ok(()) => true,
             Err(reason) => {

@@ -2,5 +2,6 @@
 
 pub mod boot;
 pub mod documents;
+pub mod earlier;
 pub mod files;
 pub mod place;

@@ -12,7 +12,7 @@ use super::mount::Registry;
 use super::own_programs;
 use super::ownership::{self, RegisteredRow};
 use super::question::Asker;
-use super::selection::{self, Interpreter, Selection, Skipped};
+use super::selection::{self, Chosen, Interpreter, Selection, Skipped};
 use super::transaction::{self, Change, Leftover, make_all, on_trial};
 use crate::defaults;
 use crate::failure::{Failure, report_all, show, warn};
@@ -42,6 +42,9 @@ pub struct Goal<'r, 't> {
     pub table: &'t ArchTable,
     /// The requested architectures; `None` for all.
     pub named: Option<&'r [&'t Architecture]>,
+    /// Architectures that are registered with the others if nothing is in the way; their entries
+    /// stay as they are otherwise.
+    pub kept: &'r [&'t Architecture],
     /// The interpreter to register.
     pub interpreter: Interpreter<'r>,
     /// Which existing entries are replaced.
@@ -177,14 +180,23 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
         !emulated(&architecture.probe_elf()) && own_programs::runs(architecture, &foreign, probing)
     };
     let Selection { chosen, skipped, mut failures } = selection::select(table, goal.named, interpreter, native);
+    let item = |Chosen { architecture, lines }: Chosen<'t>| {
+        let changes: Result<Vec<Change>, Failure> =
+            lines.iter().filter_map(|line| change(line, &known, goal.replace).transpose()).collect();
+        changes.map(|changes| Item { architecture, lines, changes })
+    };
     let mut items = Vec::new();
-    for chosen in chosen {
-        let lines = chosen.lines;
-        let changes = lines.iter().filter_map(|line| change(line, &known, goal.replace).transpose()).collect();
-        match changes {
-            Ok(changes) => items.push(Item { architecture: chosen.architecture, lines, changes }),
-            Err(failure) => failures.push(failure),
+    for made in chosen.into_iter().map(item) {
+        made.map_or_else(|failure| failures.push(failure), |item| items.push(item));
+    }
+    if !goal.kept.is_empty() {
+        let kept = selection::select(table, Some(goal.kept), interpreter, native);
+        let mut in_the_way = kept.failures;
+        for made in kept.chosen.into_iter().map(item) {
+            made.map_or_else(|failure| in_the_way.push(failure), |item| items.push(item));
         }
+        in_the_way.iter().for_each(|failure| log::info!("left as it is: {failure}"));
+        selection::sort(table, &mut items, |item| item.architecture);
     }
     if failures.is_empty() { Ok(Changes { items, skipped, ours, foreign }) } else { Err(failures) }
 }

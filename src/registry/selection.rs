@@ -127,6 +127,12 @@ pub fn lines(architecture: &Architecture, interpreter: &Path, flags: Flags) -> R
     architecture.rules().into_iter().map(line).collect()
 }
 
+/// Sorts `items` as the table has their architectures.
+pub fn sort<T>(table: &ArchTable, items: &mut [T], architecture: impl Fn(&T) -> &Architecture) {
+    let number = |row: &Architecture| table.architectures().iter().position(|other| other.name == row.name);
+    items.sort_by_key(|item| number(architecture(item)));
+}
+
 /// The same lines, after a check that none of them matches this machine's own programs.
 fn harmless(
     architecture: &Architecture,

@@ -175,7 +175,7 @@ fn what_an_upgrade_leaves_out_goes_on() {
         &scratch,
         r"
         $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
-        $PREFIX/bin/binfmt-dispatch install s390x --prefix $PREFIX >/dev/null && ./arm || exit 2
+        $PREFIX/bin/binfmt-dispatch install s390x --only --prefix $PREFIX >/dev/null && ./arm || exit 2
         $PREFIX/bin/binfmt-dispatch status | grep differs
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
         ",
@@ -198,7 +198,7 @@ fn many_entries_that_an_upgrade_leaves_out_are_counted() {
         names="aarch64 alpha arm mips riscv64 s390x"
         from=$(for name in $names; do echo "--from $name=$ONE"; done)
         $TOOL install $names $from --prefix $PREFIX --seed 1 >/dev/null 2>&1 || exit 1
-        $TOOL install alpha --from alpha=$ONE --prefix $PREFIX --seed 1 2>&1 >/dev/null | grep 'earlier one'
+        $TOOL install alpha --only --from alpha=$ONE --prefix $PREFIX --seed 1 2>&1 >/dev/null | grep 'earlier one'
         "#;
     let seen = run(&scratch, &format!("ONE={}\n{script}", saying("one", 0).display()));
     let line = "binfmt-dispatch: warning: qemu-aarch64, qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97, qemu-mips and 2 \

@@ -14,6 +14,8 @@ mod files;
 mod interrupted;
 // Runs that are killed before each of their system calls.
 mod killed;
+// What a later installation keeps of an earlier one.
+mod kept;
 // Programs that are started while entries are replaced, and many runs at once.
 mod load;
 // Entries of others, whatever their names are.

@@ -18,6 +18,7 @@ use crate::image::OpenImage;
 use crate::image::emulators::Source;
 use crate::image::request::{self, Contents};
 use crate::install::boot;
+use crate::install::earlier::Earlier;
 use crate::install::files::Installation;
 use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
 use crate::output::{self, print};
@@ -35,13 +36,17 @@ use crate::{architectures, context, documents, install};
 /// bin/binfmt-dispatch to it, lib/binfmt.d/zz-binfmt-dispatch.conf, and in share man pages and
 /// completions for bash, zsh and fish. Tries each entry with a tiny program of the architecture,
 /// and registers the image. An older one is replaced without a moment in which programs fail. If a
-/// step fails, everything stays as it was.
+/// step fails, everything stays as it was. Where architectures are named, those that were installed
+/// before are kept.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
     pub contents: Contents,
     #[command(flatten)]
     pub place: Place,
+    /// Keep none of the architectures that were installed before
+    #[arg(long, requires = "architectures")]
+    only: bool,
     /// Ignore the set-ID bits and file capabilities of all programs
     #[arg(long)]
     no_credentials: bool,
@@ -67,12 +72,13 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         true => None,
         false => Some(registration::open_registry(&args.options.mount)?),
     };
-    let emulators = args.contents.sources(table)?;
+    let earlier = Earlier::read(&args.place, table)?.filter(|_| named.is_some() && !args.only);
+    let emulators = args.contents.sources(table, earlier.as_ref().map(|earlier| &earlier.image))?;
     let job = Job { args, table, documents, named, registry, emulators, path: args.place.image() };
     if args.options.dry_run { job.preview() } else { job.install() }
 }
 
-/// What is to be installed, and where.
+/// The request: what is to be installed, and where.
 struct Job<'j> {
     args: &'j Args,
     table: &'j ArchTable,
@@ -81,9 +87,17 @@ struct Job<'j> {
     named: Option<Vec<&'j Architecture>>,
     /// `None` if nothing is to be registered.
     registry: Option<Registry>,
+    /// The emulators of the requested architectures.
     emulators: Vec<Source<'j>>,
     /// The path of the image in the entries.
     path: PathBuf,
+}
+
+/// All that goes into the new image.
+struct Whole<'j> {
+    emulators: Vec<Source<'j>>,
+    /// Architectures that were installed before, and are not among the requested ones.
+    kept: Vec<&'j Architecture>,
 }
 
 /// The changes of the registry.
@@ -93,7 +107,18 @@ struct Planned<'p> {
     leftovers: Unsettled,
 }
 
-impl Job<'_> {
+impl<'j> Job<'j> {
+    /// The request, and what the earlier installation has beside it.
+    fn whole(&self) -> Result<Whole<'j>, Failure> {
+        let mut whole = Whole { emulators: self.emulators.clone(), kept: Vec::new() };
+        let Some(named) = self.named.as_deref().filter(|_| !self.args.only) else { return Ok(whole) };
+        if let Some(earlier) = Earlier::read(&self.args.place, self.table)? {
+            whole.kept = earlier.others(named);
+            whole.emulators.extend(earlier.sources(&whole.kept)?);
+        }
+        Ok(whole)
+    }
+
     fn interpreter<'i>(&'i self, embedded: &'i BTreeSet<String>) -> Interpreter<'i> {
         let credentials = Credentials { credentials: false, no_credentials: self.args.no_credentials };
         Interpreter { path: &self.path, embedded, credentials }
@@ -103,8 +128,11 @@ impl Job<'_> {
     fn preview(&self) -> Result<u8, Failure> {
         let place = &self.args.place;
         refuse_others(place, &self.documents)?;
-        let embedded = self.emulators.iter().map(|source| source.architecture.name.clone()).collect();
-        let (entries, _) = entries(self.table, self.named.as_deref(), self.interpreter(&embedded))?;
+        let Whole { emulators, kept } = self.whole()?;
+        let embedded = emulators.iter().map(|source| source.architecture.name.clone()).collect();
+        let interpreter = self.interpreter(&embedded);
+        let (entries, _) = entries(self.table, self.named.as_deref(), interpreter)?;
+        let entries = with_kept(self.table, entries, &kept, interpreter)?;
         let files: String =
             place.files().iter().map(|path| format!("{}: would be written\n", path.display())).collect();
         let documents = self.documents.iter().map(|document| install::documents::path(place, document));
@@ -117,20 +145,22 @@ impl Job<'_> {
     }
 
     fn install(&self) -> Result<u8, Failure> {
-        print(text::found(&self.emulators))?;
         let place = &self.args.place;
         let lock = self.registry.as_ref().map(Registry::lock).transpose()?;
         let mut installation = Installation::begin(place, lock.is_some())?;
         refuse_others(place, &self.documents)?;
+        // Another run may have changed the installation before the lock was free.
+        let Whole { emulators, kept } = self.whole()?;
+        print(text::found(&emulators) + &text::kept(&kept))?;
 
         // First write everything beside its final place, where it does no harm.
         let [image, link, snippet] = &place.files();
         [image, link, snippet].into_iter().try_for_each(|file| installation.directory_of(file))?;
         let image = Replacement::begin(image)?;
-        request::write_to(&self.args.contents, self.table, &self.emulators, &image)?;
+        request::write_to(&self.args.contents, (self.table, &kept), &emulators, &image)?;
         let new_image = NewImage::read(&image.staged())?;
         let interpreter = self.interpreter(&new_image.embedded);
-        let planned = match self.plan(interpreter)? {
+        let planned = match self.plan(interpreter, &kept)? {
             Ok(planned) => planned,
             Err(failures) => {
                 failure::report_all(&failures);
@@ -158,6 +188,7 @@ impl Job<'_> {
             }
             None => entries(self.table, self.named.as_deref(), interpreter)?,
         };
+        let entries = with_kept(self.table, entries, &kept, interpreter)?;
         print(format!("\n{}\n", text::entries(&entries, &outcomes, &new_image, &skipped)))?;
         // An entry that does not work now would not work after the next boot either.
         let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
@@ -171,26 +202,36 @@ impl Job<'_> {
             warn_of_left(changes, &self.path);
         }
         installation.keep();
-        self.conclude(&lasting, &documented)?;
+        self.conclude(&lasting, &documented, |architecture| outcomes.contains_key(architecture.name.as_str()))?;
         Ok(if outcomes.values().any(|outcome| *outcome == Outcome::Failed) { EXIT_NO } else { 0 })
     }
 
     /// The changes of the registry, if anything is to be registered.
-    fn plan<'p>(&'p self, interpreter: Interpreter<'_>) -> Result<Result<Option<Planned<'p>>, Vec<Failure>>, Failure> {
+    fn plan<'p>(
+        &'p self,
+        interpreter: Interpreter<'_>,
+        kept: &[&'p Architecture],
+    ) -> Result<Result<Option<Planned<'p>>, Vec<Failure>>, Failure> {
         let Some(registry) = &self.registry else { return Ok(Ok(None)) };
         let leftovers = registration::finish_leftovers(registry, self.table, &self.path, true)?;
         let replace = if self.args.options.replace { Replace::All } else { Replace::Ours };
-        let goal = Goal { table: self.table, named: self.named.as_deref(), interpreter, replace, probing: true };
+        let goal = Goal { table: self.table, named: self.named.as_deref(), kept, interpreter, replace, probing: true };
         let changes = registration::plan(registry, goal);
         Ok(changes.map(|changes| Some(Planned { registry, changes, leftovers })))
     }
 
     /// Removes what earlier versions left, and says what was done.
-    fn conclude(&self, lasting: &Entries<'_>, documented: &[PathBuf]) -> Result<(), Failure> {
+    fn conclude(
+        &self,
+        lasting: &Entries<'_>,
+        documented: &[PathBuf],
+        is_registered: impl Fn(&Architecture) -> bool,
+    ) -> Result<(), Failure> {
         let place = &self.args.place;
         remove_earlier(&place.on_disk(&place.earlier_snippet()));
         install::documents::remove_earlier(place, &self.documents);
-        let registered = self.registry.as_ref().map(|_| text::registered(lasting, &self.args.options.mount));
+        let registered: Vec<_> = lasting.iter().filter(|(row, _)| is_registered(row)).cloned().collect();
+        let registered = self.registry.as_ref().map(|_| text::registered(&registered, &self.args.options.mount));
         let lines = lines(lasting);
         print(text::files(place, lines.len(), documented) + &registered.unwrap_or_default())?;
         boot::warn_of(place, &lines);
@@ -270,6 +311,25 @@ fn entries<'t>(
             Ok((entries, selection.skipped))
         }
     }
+}
+
+/// The entries, and those of the architectures that are kept, in the order of the table. An entry
+/// that cannot be registered now stays as it is, and is tried again at the next boot.
+fn with_kept<'t>(
+    table: &ArchTable,
+    mut entries: Entries<'t>,
+    kept: &[&'t Architecture],
+    interpreter: Interpreter<'_>,
+) -> Result<Entries<'t>, Failure> {
+    for &row in kept {
+        if !entries.iter().any(|(other, _)| other.name == row.name) {
+            entries.push((row, selection::lines(row, interpreter.path, interpreter.flags(row))?));
+        }
+    }
+    if !kept.is_empty() {
+        selection::sort(table, &mut entries, |(row, _)| row);
+    }
+    Ok(entries)
 }
 
 /// Refuses to replace files that this program did not write.

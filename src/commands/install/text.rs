@@ -20,10 +20,14 @@ use crate::registry::selection::Skipped;
 /// The emulators that were found, and where.
 pub fn found(sources: &[Source<'_>]) -> String {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for source in sources {
-        let place = match source.path.parent() {
-            _ if source.from_image.is_some() => "the image of this command".to_owned(),
-            Some(directory) if !directory.as_os_str().is_empty() => show(directory.as_os_str()).to_string(),
+    for (index, source) in sources.iter().enumerate() {
+        // Rows may share an emulator: those for directories, for instance.
+        if sources[..index].iter().any(|other| other.is(source)) {
+            continue;
+        }
+        let place = match (&source.from_image, source.path.parent()) {
+            (Some(from), _) => from.place.to_owned(),
+            (None, Some(directory)) if !directory.as_os_str().is_empty() => show(directory.as_os_str()).to_string(),
             _ => "this directory".to_owned(),
         };
         *places.entry(place).or_default() += 1;
@@ -37,6 +41,12 @@ pub fn found(sources: &[Source<'_>]) -> String {
         return "Embedding no emulators: programs use those at their paths.\n".to_owned();
     }
     format!("Found {}.\n", places.join(", "))
+}
+
+/// The architectures that were installed before; empty if there are none but the requested ones.
+pub fn kept(kept: &[&Architecture]) -> String {
+    let names: Vec<&str> = kept.iter().map(|row| row.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!("Kept, as installed before: {}.\n", names.join(", ")) }
 }
 
 /// The entries, and what their probes have shown; then the architectures that have none.
