@@ -6,8 +6,11 @@ use std::io;
 use std::path::PathBuf;
 
 use dispatch_core::NAME;
+use nix::unistd::geteuid;
+use rustix::thread::{self, CapabilitySet};
 
 use super::{Doing, Failure, MEMFD_SETTING, show, text};
+use crate::defaults;
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +61,16 @@ impl fmt::Display for Failure {
             Failure::NoEmulators { from } => {
                 write!(f, "{}: contains no emulator of the table: name another directory", shown(from))
             }
+            Failure::NoBinfmtMisc if is_confined() => {
+                f.write_str("this kernel has no binfmt_misc: on the host of this container, run `modprobe binfmt_misc`")
+            }
             Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
+            Failure::NotMounted { directory } if is_confined() => write!(
+                f,
+                "{}: no binfmt_misc is mounted, and root of this container cannot mount it: run `{NAME} install` on the \
+                 host, or start single programs with `{NAME} run`",
+                show(directory.as_os_str()),
+            ),
             Failure::NotMounted { directory } => write!(
                 f,
                 "{0}: no binfmt_misc is mounted: as root, run `mount -t binfmt_misc binfmt_misc {0}`, or use `{NAME} unshare`",
@@ -68,6 +80,12 @@ impl fmt::Display for Failure {
                 f,
                 "{}: the automounter did not mount binfmt_misc: run `systemctl restart proc-sys-fs-binfmt_misc.automount`",
                 show(directory.as_os_str()),
+            ),
+            Failure::NotPermitted { directory, error } if geteuid().is_root() => write!(
+                f,
+                "{}: cannot be written: run `{NAME}` on the host of this container, or use `{NAME} unshare`: {}",
+                show(directory.as_os_str()),
+                text(error),
             ),
             Failure::NotPermitted { directory, error } => write!(
                 f,
@@ -103,6 +121,9 @@ impl fmt::Display for Failure {
                 "{}: would capture programs that {architecture} hosts run natively: leave this architecture out",
                 show(entry),
             ),
+            Failure::NoImage { path } if *path == *defaults::IMAGE => {
+                write!(f, "{}: no such image: make it, and register it, with `{NAME} install`", show(path.as_os_str()))
+            }
             Failure::NoImage { path } => {
                 write!(f, "{0}: no such image: make it with `{NAME} image -o {0}`", show(path.as_os_str()))
             }
@@ -182,6 +203,12 @@ fn unknown(f: &mut fmt::Formatter<'_>, names: &[(String, Vec<String>)]) -> fmt::
     }
 }
 
+/// Whether root lacks what it takes to mount a file system, as in most containers.
+fn is_confined() -> bool {
+    let may_mount = |sets: thread::CapabilitySets| sets.effective.contains(CapabilitySet::SYS_ADMIN);
+    geteuid().is_root() && !thread::capabilities(None).is_ok_and(may_mount)
+}
+
 fn shown(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| show(path.as_os_str()).to_string()).collect();
     paths.join(", ")
@@ -196,6 +223,7 @@ fn remedy(doing: Doing, error: &io::Error) -> &'static str {
         (Doing::Write, Kind::NotFound | Kind::NotADirectory) => "create the directory first: ",
         (_, Kind::NotFound | Kind::NotADirectory) => "check the path: ",
         (Doing::Write, Kind::StorageFull | Kind::QuotaExceeded) => "free some space or choose another directory: ",
+        (Doing::Write, Kind::FileTooLarge) => "raise the limit on the size of files, `ulimit -f`: ",
         (Doing::Write, Kind::ReadOnlyFilesystem) => "choose another directory: ",
         (Doing::Write | Doing::Make, Kind::PermissionDenied) => "choose another directory or become root: ",
         (Doing::Lock | Doing::Remove | Doing::Restore | Doing::Mount, Kind::PermissionDenied) => "become root: ",

@@ -68,15 +68,22 @@ pub fn table(programs: &[Listed]) -> Columns {
             program.size.to_string(),
             base,
             digest,
-            program.cpus.join(" "),
+            models(&program.cpus),
             runs,
         ]);
     }
     columns.fitting(&[
         Narrow::End("VERSION", 8),
+        Narrow::End("CPU", 8),
         Narrow::Drop("DIGEST"),
         Narrow::Drop("PRELINKED FOR"),
         Narrow::End("RUNS", 12),
         Narrow::End("PROGRAM", 12),
     ])
+}
+
+/// The CPU models of a program, each once: rows for directories have their architecture's.
+fn models(cpus: &[String]) -> String {
+    let models = cpus.iter().enumerate().filter(|(index, model)| !cpus[..*index].contains(model));
+    models.map(|(_, model)| model.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use dispatch_core::NAME;
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture};
 
@@ -31,7 +32,7 @@ pub struct Contents {
     #[arg(long, value_name = "DIR|ARCH=FILE")]
     from: Vec<OsString>,
     /// Embed no emulators; open them by path when a program starts
-    #[arg(long, conflicts_with_all = ["architectures", "from"])]
+    #[arg(long, conflicts_with = "from")]
     no_emulators: bool,
     /// Do not prelink: emulators relocate themselves at each start
     #[arg(long)]
@@ -106,6 +107,12 @@ impl Contents {
         table: &'t ArchTable,
         installed: Option<&Rc<OpenImage>>,
     ) -> Result<Vec<emulators::Source<'t>>, Failure> {
+        if self.no_emulators && !self.architectures.is_empty() {
+            return Err(Failure::Usage(format!(
+                "--no-emulators embeds none, so there is nothing to choose: leave out ARCH, or register just some with \
+                 `{NAME} register ARCH`"
+            )));
+        }
         if self.no_emulators {
             return Ok(Vec::new());
         }

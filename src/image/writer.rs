@@ -19,6 +19,7 @@ use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
 use crate::failure::{Doing, Failure};
 use crate::platform::host;
+use crate::platform::signals::SizeLimit;
 use crate::progress;
 
 /// Most words to restore for one program.
@@ -102,6 +103,7 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         emulators::examine(source)
     });
     let probed: Vec<Probed> = probed.collect();
+    let _limit = SizeLimit::begin();
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&assignments(content, &probed));
     let json = content.table.json();

@@ -123,6 +123,11 @@ impl Place {
     }
 }
 
+/// The prefix of the installation whose image is at `image`, if it is at the place of one.
+pub fn prefix_of(image: &Path) -> Option<&Path> {
+    image.ancestors().nth(Path::new(IMAGE).components().count()).filter(|prefix| prefix.join(IMAGE) == image)
+}
+
 /// Whether the file is an image, intact or damaged.
 pub fn is_image(path: &Path) -> bool {
     matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::signals::SizeLimit;
+
 /// `MFD_EXEC`, as in `<linux/memfd.h>`: without it, `vm.memfd_noexec=1` makes the file not
 /// executable.
 const MFD_EXEC: MFdFlags = MFdFlags::from_bits_retain(0x10);
@@ -32,6 +34,7 @@ pub fn executable(name: &CStr, flags: MFdFlags) -> Result<File, Errno> {
 /// As [`executable`], and the errors of write(2).
 pub fn holding(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
     let mut file = executable(name, flags)?;
+    let _limit = SizeLimit::begin();
     file.write_all(bytes)?;
     Ok(file)
 }

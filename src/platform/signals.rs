@@ -14,6 +14,32 @@ pub fn outlive_readers() {
     let _ = SigSet::from(Signal::SIGPIPE).thread_block();
 }
 
+/// While it exists, a write beyond the limit on the size of files (`ulimit -f`) fails with EFBIG.
+/// Otherwise SIGXFSZ would end this program, and nobody would say why.
+#[derive(Debug)]
+pub struct SizeLimit {
+    before: Option<SigSet>,
+}
+
+impl SizeLimit {
+    /// Blocks the signal from now on.
+    pub fn begin() -> Self {
+        // This fails only if an argument is invalid.
+        SizeLimit { before: SigSet::from(Signal::SIGXFSZ).thread_swap_mask(SigmaskHow::SIG_BLOCK).ok() }
+    }
+}
+
+impl Drop for SizeLimit {
+    fn drop(&mut self) {
+        let Some(before) = &self.before else { return };
+        // The failed write has been reported. One that somebody else sent meanwhile is lost too.
+        if !before.contains(Signal::SIGXFSZ) && process::is_pending(Signal::SIGXFSZ) {
+            let _ = SigSet::from(Signal::SIGXFSZ).wait();
+        }
+        let _ = before.thread_set_mask();
+    }
+}
+
 /// While it exists, signals that would end this program are blocked, because between the removal
 /// and the registration of an entry there is none. Signals that arrive meanwhile take effect
 /// afterwards. Long steps check [`SignalGuard::is_over`]; if it is true, they undo their changes

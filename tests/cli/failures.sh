@@ -27,6 +27,8 @@ say binfmt-dispatch --explain ./guest list
 say binfmt-dispatch generate --all
 say binfmt-dispatch generate --direct --image i
 say binfmt-dispatch image --no-emulators --from . -o j
+say binfmt-dispatch image --no-emulators -o j arm64
+say binfmt-dispatch install --only
 say binfmt-dispatch register --credentials --no-credentials
 say binfmt-dispatch unregister --all arm64
 say binfmt-dispatch tune --compare --write --root / arm64

@@ -79,7 +79,7 @@ fn an_image_from_before_that_is_noticed() {
     alpha.scratch.write("table", row.with("disabled", json!(true)).table());
     alpha.expect(
         "register --no-probe alpha >/dev/null; tool status --image image | grep -e RUNS -e '^qemu-alpha: ' -e ^code",
-        &["  RUNS  ", "but its programs run: run `binfmt-dispatch install`", "code 1"],
+        &["  RUNS  ", "but its programs run: run `binfmt-dispatch image -o ", "code 1"],
     );
 }
 

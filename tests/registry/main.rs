@@ -29,6 +29,8 @@ mod ownership;
 mod status;
 // The output of `explain` if the image cannot be seen.
 mod unseen;
+// The commands that `status` names.
+mod remedies;
 // A private registry for one command.
 mod unshare;
 

@@ -36,7 +36,7 @@ fn an_entry_that_cannot_work_is_not_good() {
     alpha.expect(
         &entry("PF"),
         &[
-            "qemu-alpha cannot work, as it lacks flag O: run `binfmt-dispatch register --replace alpha`",
+            "qemu-alpha cannot work, as it lacks flag O: run `binfmt-dispatch register --replace --image ",
             "code 1",
             "1",
             "entry qemu-alpha lacks flag O",
@@ -158,7 +158,8 @@ fn an_emulator_that_was_replaced_is_noticed() {
         stale() {
             $TOOL status --image $PWD/image --json | grep -c '"newer_emulator": true'
             $TOOL status --image $PWD/image >status
-            grep -c ": the installed emulators differ from the embedded ones: run .binfmt-dispatch install $FROM.$" status
+            AGAIN="binfmt-dispatch register --replace --image $PWD/image aarch64"
+            grep -c ": the installed emulators differ from the embedded ones: run .binfmt-dispatch image -o $PWD/image $FROM aarch64 && $AGAIN.$" status
         }
         FROM="--from aarch64=$PWD/emulator"
         for round in with without; do

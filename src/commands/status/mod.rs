@@ -1,5 +1,6 @@
 //! `status`: which rows of the table are registered, by whom, and whether the entries can work.
 
+mod remedy;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,8 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
+
+use remedy::Paths;
 
 use crate::failure::{Failure, ProbeFault};
 use crate::image::OpenImage;
@@ -68,6 +71,11 @@ struct Status {
     /// The first emulator that is not the embedded one any more, in another version.
     #[serde(skip)]
     upgrade: Option<Upgrade>,
+    #[serde(skip)]
+    paths: Paths,
+    /// Whether just some architectures are shown.
+    #[serde(skip)]
+    is_part: bool,
 }
 
 /// An emulator whose version has changed since it was embedded.
@@ -121,6 +129,9 @@ struct Row {
     /// Whether the registered image differs from the file at the interpreter's path; null if
     /// unknown.
     outdated: Option<bool>,
+    /// Whether that file embeds no emulator for it, and the registered image does.
+    #[serde(skip)]
+    lost: bool,
     /// Whether there is no file at the interpreter's path any more.
     gone: bool,
     /// Who has disabled the architecture in the table, so that its programs are refused.
@@ -157,12 +168,14 @@ struct Overlap {
 /// without.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = context::image_path(args.image.as_deref())?;
+    let usual = context::image_path(None)?;
     let (named, unknown) = architectures::known(table, &args.architectures)?;
-    let status = match Registry::open(&args.mount) {
+    let mut status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, (table, named.as_deref()), &image, !args.no_probe)?,
         Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, table, &image)?,
         Err(failure) => return Err(failure),
     };
+    (status.paths, status.is_part) = (Paths { asked: image, usual }, named.is_some());
     if args.json {
         json::print(&status)?;
     } else {
@@ -186,6 +199,8 @@ impl Status {
             interrupted: Vec::new(),
             image: Image::read(image, table)?,
             upgrade: None,
+            paths: Paths::default(),
+            is_part: false,
         })
     }
 
@@ -226,7 +241,10 @@ impl Status {
                     let mut row = Row::new(known, &mut files).with(tried);
                     let name = &known.architecture.name;
                     row.embedded = image.as_ref().is_some_and(|image| image.embedded.contains(name));
-                    row.newer_emulator = image.as_ref().is_some_and(|image| image.replaced.contains_key(name));
+                    let replaced = |row: &Architecture| {
+                        image.as_ref().is_some_and(|image| image.replaced.contains_key(&row.title()))
+                    };
+                    row.newer_emulator = known.architecture.variants().any(replaced);
                     row
                 })
                 .collect(),
@@ -235,6 +253,8 @@ impl Status {
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
             upgrade: image.as_ref().filter(|_| probing).and_then(Image::upgrade),
             image,
+            paths: Paths::default(),
+            is_part: false,
         })
     }
 
@@ -244,19 +264,33 @@ impl Status {
     }
 }
 
-/// The files at interpreters' paths, each read once: many entries share one.
+/// The identity of an image, and the architectures whose emulators it embeds.
+type Found = (String, BTreeSet<String>);
+
+/// The files at interpreters' paths, each read once: many entries share one. The outer `None` is no
+/// file, the inner one no image.
 #[derive(Default)]
-struct Files(BTreeMap<PathBuf, Option<Option<String>>>);
+struct Files(BTreeMap<PathBuf, Option<Option<Found>>>);
 
 impl Files {
-    /// Whether the file at `path` is not the image `identity`; `None` if there is no file.
-    fn differs(&mut self, path: &Path, identity: &str) -> Option<bool> {
+    /// The image at `path`.
+    fn at(&mut self, path: &Path) -> Option<Option<&Found>> {
         let read = || {
             path.symlink_metadata().ok()?;
-            Some(OpenImage::open(path).ok().flatten().map(|image| image.identity()))
+            let image = OpenImage::open(path).ok().flatten();
+            Some(image.map(|image| (image.identity(), image.embedded().unwrap_or_default())))
         };
-        let there = self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?;
-        Some(there.as_deref() != Some(identity))
+        Some(self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?.as_ref())
+    }
+
+    /// Whether the file at `path` is not the image `identity`; `None` if there is no file.
+    fn differs(&mut self, path: &Path, identity: &str) -> Option<bool> {
+        Some(self.at(path)?.is_none_or(|(there, _)| there != identity))
+    }
+
+    /// Whether the file at `path` is an image with an emulator for the architecture `name`.
+    fn embeds(&mut self, path: &Path, name: &str) -> bool {
+        self.at(path).flatten().is_some_and(|(_, embedded)| embedded.contains(name))
     }
 }
 
@@ -374,6 +408,9 @@ impl Row {
         let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
         let told = known.identity.as_ref().zip(path);
         let outdated = told.map(|(identity, path)| files.differs(path, &identity.image));
+        // An image gets flag C for the emulators that it embeds.
+        let embedded = entry.zip(path).filter(|(entry, _)| entry.flags.credentials);
+        let lost = embedded.is_some_and(|(_, path)| !files.embeds(path, &known.architecture.name));
         Row {
             entry: known.described.name.clone(),
             architecture: known.architecture.name.clone(),
@@ -387,6 +424,7 @@ impl Row {
             version: known.identity.as_ref().map(|identity| identity.version.clone()),
             identity: known.identity.as_ref().map(|identity| identity.image.clone()),
             outdated: outdated.flatten(),
+            lost,
             gone: outdated == Some(None),
             shadowed_by: None,
             runs: None,

@@ -2,14 +2,17 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use dispatch_core::NAME;
 
+use super::remedy::{Group, REPLACE};
 use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
 use crate::failure::{listed, show};
 use crate::image::contents;
 use crate::output::json::Bytes;
 use crate::output::{BAD, Cell, Columns, GOOD, Narrow, paint};
+use crate::platform::memfd::DESCRIPTORS;
 use crate::program::invoked::quote;
 use crate::registry::ownership;
 
@@ -69,7 +72,15 @@ impl Status {
             text += &format!("binfmt_misc on {}: {state}\n", args.mount.display());
         }
         text += &self.table(args);
-        let remarks = [self.overlapping(), self.troubles(), self.flags(), self.unfinished(), self.stale()];
+        let remarks = [
+            self.turned_off(),
+            self.overlapping(),
+            self.troubles(),
+            self.taken(),
+            self.flags(),
+            self.unfinished(),
+            self.stale(),
+        ];
         for remark in remarks.iter().flatten() {
             text += &format!("\n{remark}\n");
         }
@@ -129,9 +140,9 @@ impl Status {
                 let by = show(OsStr::new(by));
                 remarks.push(match row.runs {
                     Some(true) => {
-                        let replace = if row.ours { "" } else { " --replace" };
-                        let remedy = format!("run `{NAME} install{replace}`");
-                        format!("{}: disabled by {by}, but its programs run: {remedy}", row.entry)
+                        let replace = if row.ours { "" } else { REPLACE };
+                        let remedy = self.install(self.image_of(row), replace, &[&row.architecture]);
+                        format!("{}: disabled by {by}, but its programs run: run `{remedy}`", row.entry)
                     }
                     _ => format!("{}: {} is disabled by {by}", row.entry, row.architecture),
                 });
@@ -149,7 +160,7 @@ impl Status {
     fn flags(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for row in self.entries.iter().filter(|row| row.ours) {
-            let again = format!("run `{NAME} register --replace {}`", row.architecture);
+            let again = format!("run `{}`", self.register(self.image_of(row), &[&row.architecture]));
             if row.lacks(|flags| flags.open_binary) {
                 remarks.push(format!("{} cannot work, as it lacks flag O: {again}", row.entry));
             } else if row.lacks(|flags| flags.preserve_argv0) {
@@ -169,39 +180,51 @@ impl Status {
 
     /// What is registered, or embedded, and is not the newest.
     fn stale(&self) -> Vec<String> {
-        let differs = self.named(|row| row.outdated == Some(true)).map(|(entries, architectures)| {
+        let differs = |lost| self.groups(move |row| row.outdated == Some(true) && row.lost == lost);
+        let registered = differs(false).into_iter().map(|Group { entries, names, image }| {
+            let again = self.register(image, &names);
+            format!("{entries}: the registered image differs from the one on disk: run `{again}`")
+        });
+        let lost = differs(true).into_iter().map(|Group { entries, names, image }| {
+            let again = self.install(image, "", &names);
+            format!("{entries}: the registered image is not on disk any more, and the one there does not embed the emulator: run `{again}`")
+        });
+        let gone = self.groups(|row| row.gone).into_iter().map(|Group { entries, names, image }| {
+            let again = self.install(image, "", &names);
             format!(
-                "{entries}: the registered image differs from the one on disk: run `{NAME} register --replace \
-                 {architectures}`"
+                "{entries}: the registered image is not on disk any more, and works until the next boot: run `{again}` \
+                 or `{NAME} unregister {}`",
+                names.join(" ")
             )
         });
-        let gone = self.named(|row| row.gone).map(|(entries, _)| {
-            format!(
-                "{entries}: the registered image is not on disk any more, and works until the next boot: run `{NAME} \
-                 install` or `{NAME} unregister`"
-            )
-        });
-        let newer = self.named(|row| row.newer_emulator && row.ours).map(|(entries, _)| {
-            let versions = self.upgrade.as_ref().map_or(String::new(), |Upgrade { name, embedded, installed }| {
-                format!(" ({name} {embedded} is embedded, {installed} is installed)")
-            });
-            let from = self.image.iter().flat_map(|image| &image.from);
-            let from: String = from.map(|place| format!(" --from {}", quote(place.as_bytes()))).collect();
-            format!(
-                "{entries}: the installed emulators differ from the embedded ones{versions}: run `{NAME} install{from}`"
-            )
-        });
-        [differs, gone, newer].into_iter().flatten().collect()
+        registered.chain(lost).chain(gone).chain(self.upgraded()).collect()
     }
 
-    /// The entries for which `wanted` is true, and their architectures; `None` if there are none.
-    fn named(&self, wanted: impl Fn(&Row) -> bool) -> Option<(String, String)> {
-        let rows: Vec<&Row> = self.entries.iter().filter(|row| wanted(row)).collect();
+    /// Emulators that were upgraded after they had been embedded.
+    fn upgraded(&self) -> Option<String> {
+        let image = self.image.as_ref()?;
+        let rows: Vec<&Row> = self.entries.iter().filter(|row| row.newer_emulator && row.ours).collect();
+        if rows.is_empty() {
+            return None;
+        }
         let entries = listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>());
-        // Some architectures have several entries, next to each other.
-        let mut architectures: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
-        architectures.dedup();
-        (!rows.is_empty()).then(|| (entries, architectures.join(" ")))
+        let versions = self.upgrade.as_ref().map_or(String::new(), |Upgrade { name, embedded, installed }| {
+            format!(" ({name} {embedded} is embedded, {installed} is installed)")
+        });
+        let from: String = image.from.iter().map(|place| format!(" --from {}", quote(place.as_bytes()))).collect();
+        // An emulator that `--from` names is not looked for anywhere else, so all are named.
+        let mut names: Vec<&str> = self.entries.iter().map(|row| row.architecture.as_str()).collect();
+        names.retain(|name| image.embedded.contains(*name));
+        names.dedup();
+        let again = self.install(&self.paths.asked, &from, &names);
+        Some(format!("{entries}: the installed emulators differ from the embedded ones{versions}: run `{again}`"))
+    }
+
+    /// The image to use for `row`: the one that is registered, if it has a path.
+    fn image_of<'s>(&'s self, row: &'s Row) -> &'s Path {
+        let own =
+            row.interpreter.as_ref().filter(|_| row.ours).map(|path| Path::new(OsStr::from_bytes(path.as_bytes())));
+        own.filter(|path| !path.starts_with(DESCRIPTORS)).unwrap_or(&self.paths.asked)
     }
 }
 
