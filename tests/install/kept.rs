@@ -58,10 +58,10 @@ fn emulators_that_are_gone_or_were_chosen() {
     let seen = run(
         &scratch,
         &format!(
-            r#"
+            r"
             ONE={one} TWO={two} USUAL={usual} CHOSEN={chosen}
             {}
-            "#,
+            ",
             r#"
             install() { $TOOL install "$@" --table table --prefix $PREFIX --no-docs 2>/dev/null | grep -e Found -e Kept; }
             cp $ONE $USUAL; cp $ONE $CHOSEN

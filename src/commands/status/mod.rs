@@ -1,5 +1,6 @@
 //! `status`: which rows of the table are registered, by whom, and whether the entries can work.
 
+mod files;
 mod remedy;
 mod text;
 
@@ -12,6 +13,7 @@ use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
+use files::Files;
 use remedy::Paths;
 
 use crate::failure::{Failure, ProbeFault};
@@ -261,36 +263,6 @@ impl Status {
     fn is_good(&self) -> bool {
         let registered = || self.entries.iter().filter(|row| row.registered);
         self.enabled && registered().any(|row| row.ours) && registered().all(Row::is_good)
-    }
-}
-
-/// The identity of an image, and the architectures whose emulators it embeds.
-type Found = (String, BTreeSet<String>);
-
-/// The files at interpreters' paths, each read once: many entries share one. The outer `None` is no
-/// file, the inner one no image.
-#[derive(Default)]
-struct Files(BTreeMap<PathBuf, Option<Option<Found>>>);
-
-impl Files {
-    /// The image at `path`.
-    fn at(&mut self, path: &Path) -> Option<Option<&Found>> {
-        let read = || {
-            path.symlink_metadata().ok()?;
-            let image = OpenImage::open(path).ok().flatten();
-            Some(image.map(|image| (image.identity(), image.embedded().unwrap_or_default())))
-        };
-        Some(self.0.entry(path.to_owned()).or_insert_with(read).as_ref()?.as_ref())
-    }
-
-    /// Whether the file at `path` is not the image `identity`; `None` if there is no file.
-    fn differs(&mut self, path: &Path, identity: &str) -> Option<bool> {
-        Some(self.at(path)?.is_none_or(|(there, _)| there != identity))
-    }
-
-    /// Whether the file at `path` is an image with an emulator for the architecture `name`.
-    fn embeds(&mut self, path: &Path, name: &str) -> bool {
-        self.at(path).flatten().is_some_and(|(_, embedded)| embedded.contains(name))
     }
 }
 
