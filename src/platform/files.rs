@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::fcntl::{AT_FDCWD, AtFlags as LinkFlags, OFlag};
 use nix::unistd::{AccessFlags, access, linkat};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::memfd;
@@ -50,6 +51,19 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub fn is_for_execution_alone(path: &Path) -> bool {
     let may = |what| access(path, what).is_ok();
     path.is_file() && may(AccessFlags::X_OK) && !may(AccessFlags::R_OK)
+}
+
+/// The mount that has the file at `path`: the highest directory above it on the same one.
+pub fn mount_of(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let mount = |path: &Path| {
+        let found = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+        // Before Linux 5.8 mounts have no number there, only devices have.
+        let number = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+        Some((found.stx_dev_major, found.stx_dev_minor, number.then_some(found.stx_mnt_id)))
+    };
+    let own = mount(&path)?;
+    path.ancestors().take_while(|above| mount(above) == Some(own)).last().map(Path::to_owned)
 }
 
 /// Fills `buffer` from `offset` on; the result is shorter only at the end of the file.
@@ -155,7 +169,7 @@ impl Replacement {
             Some(name) => name,
             None => {
                 let staged = self.staged();
-                let link = |name: &Path| Ok(linkat(AT_FDCWD, &staged, AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)?);
+                let link = |name: &Path| Ok(linkat(AT_FDCWD, &staged, AT_FDCWD, name, LinkFlags::AT_SYMLINK_FOLLOW)?);
                 beside(&self.path, link).map_err(failed)?.into_temp_path()
             }
         };

@@ -14,6 +14,7 @@ use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_core::rule::WINDOW;
 use nix::unistd::{AccessFlags, access};
+use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::failure::{self, Failure};
 use crate::platform::{files, host};
@@ -110,13 +111,22 @@ impl Invoked {
         let file = files.find(|file| access(file.as_path(), AccessFlags::X_OK).is_err())?;
         let executable = file.metadata().is_ok_and(|metadata| metadata.mode() & 0o111 != 0);
         let (name, quoted) = (Text(file.as_os_str().as_bytes()), quote(file.as_os_str().as_bytes()));
-        Some(if executable {
+        Some(if let Some(mount) = noexec_above(file) {
+            let problem = format!("the mount {} of {name} has the option noexec", Text(mount.as_os_str().as_bytes()));
+            Obstacle { problem, remedy: "copy it elsewhere, or mount that without".to_owned() }
+        } else if executable {
             let problem = format!("you may not execute {name}");
-            Obstacle { problem, remedy: "check its owner and mode, and that it is not mounted noexec".to_owned() }
+            Obstacle { problem, remedy: "check its owner and mode, and those of its directories".to_owned() }
         } else {
             Obstacle { problem: format!("{name} is not executable"), remedy: format!("chmod +x {quoted}") }
         })
     }
+}
+
+/// The mount of `file`, if no program may be started there.
+fn noexec_above(file: &Path) -> Option<PathBuf> {
+    statvfs(file).ok().filter(|found| found.f_flag.contains(StatVfsMountFlags::NOEXEC))?;
+    Some(files::mount_of(file).unwrap_or_else(|| file.to_owned()))
 }
 
 /// `word`, quoted for a shell. Bytes that could control a terminal are written as `\xHH`.
@@ -147,7 +157,8 @@ pub fn quote(bytes: &[u8]) -> String {
 /// # Errors
 /// [`Failure::NotInPath`].
 pub fn locate(name: &OsStr) -> Result<PathBuf, Failure> {
-    if name.as_bytes().contains(&b'/') {
+    // Directories are not in PATH; whoever opens them says what they are.
+    if name.as_bytes().contains(&b'/') || name == "." || name == ".." {
         return Ok(name.into());
     }
     let here = || Path::new(name).metadata().is_ok_and(|found| !found.is_dir());

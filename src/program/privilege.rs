@@ -22,6 +22,8 @@ const LONGEST: usize = 24;
 /// The id that the kernel shows for ids that the user namespace does not map
 /// (/proc/sys/kernel/overflowuid).
 const OVERFLOW: u32 = 65534;
+/// The users of this process's user namespace.
+const UID_MAP: &str = "/proc/self/uid_map";
 
 /// The privileges of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,7 @@ fn look_at(file: &File, known: u64) -> io::Result<Credited> {
     // It fails if the file has no capabilities, if they are for another namespace (EOVERFLOW), or
     // if the file system does not support them.
     let len = fgetxattr(file, ATTRIBUTE, &mut attribute).unwrap_or(0);
-    let (uids, gids) = (id_map("/proc/self/uid_map"), id_map("/proc/self/gid_map"));
+    let (uids, gids) = (id_map(UID_MAP), id_map("/proc/self/gid_map"));
     Ok(Credited {
         mode: metadata.mode(),
         uid: mapped(metadata.uid(), &uids),
@@ -143,9 +145,37 @@ fn mapped(id: u32, map: &[Range]) -> Option<u32> {
     Some(id).filter(|id| everything || *id != OVERFLOW)
 }
 
-/// Whether root of this user namespace is an ordinary user outside, who may not change the system.
-pub fn root_is_another() -> bool {
-    id_map("/proc/self/uid_map").iter().any(|range| range.inside == 0 && range.outside != 0)
+/// The user namespace of this process.
+pub struct UserNamespace {
+    /// Its users; `None` without /proc.
+    map: Option<Vec<Range>>,
+    /// The owners of files that belong to root of the system.
+    owners: Vec<u32>,
+}
+
+impl UserNamespace {
+    /// Looks at the namespace.
+    pub fn this() -> Self {
+        let map = fs::metadata(UID_MAP).is_ok().then(|| id_map(UID_MAP));
+        let owner = |path: &&str| fs::metadata(path).ok().map(|found| found.uid());
+        UserNamespace { map, owners: ["/", "/proc/1"].iter().filter_map(owner).collect() }
+    }
+
+    /// Whether its root is an ordinary user outside, or nobody, so that no root here may change the
+    /// system. In a namespace below such a one, root is root one level up, but not the owner of the
+    /// system's files.
+    pub fn is_of_another(&self) -> bool {
+        let Some(map) = &self.map else { return false };
+        let everything = map.iter().any(|range| range.inside == 0 && range.len == u32::MAX);
+        let is_root = map.iter().any(|range| range.inside == 0 && range.outside == 0);
+        !everything && (!is_root || self.owners.contains(&OVERFLOW))
+    }
+
+    /// Whether the user `id` exists in it.
+    pub fn has(&self, id: u32) -> bool {
+        let within = |range: &Range| range.inside <= id && id - range.inside < range.len;
+        self.map.as_ref().is_none_or(|map| map.iter().any(within))
+    }
 }
 
 /// A line of a user namespace's uid or gid map.
@@ -202,6 +232,35 @@ mod tests {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let map: Vec<Range> = map.lines().filter_map(range).collect();
         capabilities(&bytes, u64::MAX, &map)
+    }
+
+    #[test]
+    fn root_of_another_users_namespace_is_told_from_root() {
+        let namespace = |map: &str, owners: &[u32]| UserNamespace {
+            map: Some(map.lines().filter_map(range).collect()),
+            owners: owners.to_vec(),
+        };
+        for (map, owners, another) in [
+            ("0 0 4294967295", &[0, 0][..], false),
+            // Root made it.
+            ("0 0 1", &[0, 0], false),
+            ("0 0 65536", &[0, 0], false),
+            // A directory of nobody's, as seen from the first namespace.
+            ("0 0 4294967295", &[OVERFLOW], false),
+            ("0 1000 1", &[OVERFLOW, OVERFLOW], true),
+            // A container of an ordinary user, which has files of its own.
+            ("0 1000 1\n1 100000 65536", &[0, 0], true),
+            // The same once more.
+            ("0 0 1", &[OVERFLOW, OVERFLOW], true),
+            ("0 0 1", &[0, OVERFLOW], true),
+            // No user is root.
+            ("1000 1000 1", &[1000], true),
+            ("", &[OVERFLOW, OVERFLOW], true),
+        ] {
+            assert_eq!(namespace(map, owners).is_of_another(), another, "{map:?} {owners:?}");
+        }
+        assert!(namespace("5 0 3", &[]).has(7) && !namespace("5 0 3", &[]).has(8) && !namespace("", &[]).has(0));
+        assert!(UserNamespace { map: None, owners: Vec::new() }.has(0));
     }
 
     #[test]

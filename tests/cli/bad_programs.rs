@@ -236,6 +236,13 @@ fn files_that_are_not_executable() {
     scratch.tool(["run", "./stub"]).refused(126, &format!("./stub: {problem}: {INCOMPLETE}"));
     scratch.probe("p", "aarch64");
     let script = "mkdir m; mount -t tmpfs -o noexec none m; cp p m; $TOOL run m/p";
-    let noexec = "m/p: you may not execute m/p: check its owner and mode, and that it is not mounted noexec";
-    Namespace::empty().run(&scratch, script).refused(126, noexec);
+    let mount = scratch.at("m");
+    let noexec =
+        format!("m/p: the mount {mount} of m/p has the option noexec: copy it elsewhere, or mount that without");
+    Namespace::empty().run(&scratch, script).refused(126, &noexec);
+    // Another mount of the same file system.
+    let script = "mkdir d; mount --bind d d; cp p d; mount -o remount,bind,noexec d; $TOOL run d/p";
+    Namespace::empty()
+        .run(&scratch, script)
+        .refused(126, &noexec.replace("m/p", "d/p").replace(&mount, &scratch.at("d")));
 }

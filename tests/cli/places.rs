@@ -83,7 +83,7 @@ fn a_root_directory() {
         done
         ./image unregister >/dev/null
         ./image explain --root full /script | grep -E 'does not|why|or now'
-        $(./image explain --root full /script | sed -n 's/^  or now *binfmt-dispatch/.\/image/p')";
+        $(./image explain --root full /script | sed -n 's/^  or now *//p')";
     let seen = Namespace::empty().run(&scratch, script);
     let root = |name: &str| scratch.at(name);
     let runs = |file: &str, name: &str| {
@@ -97,7 +97,7 @@ fn a_root_directory() {
         // Without a /proc the image cannot be reached.
         format!("{}as the test program of aarch64 does\n", runs("/busybox", "bare")),
         format!("/script: does not run in {}. It is for aarch64 (arm64, 64-bit, Linux).\n", root("full")),
-        format!("  or now      binfmt-dispatch unshare -- chroot {} /script\nforeign\n", root("full")),
+        format!("  or now      {} unshare -a aarch64 -- chroot {} /script\nforeign\n", root("image"), root("full")),
     ] {
         assert!(out.contains(&part), "{part}{seen}");
     }

@@ -1,13 +1,13 @@
 # The beginning of each section of questions.sh. In this namespace only, /usr and /etc are writable,
 # and systemd-binfmt has no files.
-mkdir usr usr.work etc etc.work bin q
+mkdir usr usr.work etc etc.work q
 mount -t overlay overlay -o lowerdir=/usr,upperdir=usr,workdir=usr.work,userxattr /usr || exit 98
 mount -t overlay overlay -o lowerdir=/etc,upperdir=etc,workdir=etc.work,userxattr /etc || exit 98
 mkdir -p /usr/lib/binfmt.d /etc/binfmt.d; rm -rf {/usr/lib,/etc}/binfmt.d/*
 # The command; once it is installed, the installed one.
-ln -s $TOOL bin/binfmt-dispatch; chmod 755 .; export PATH=$PATH:$PWD/bin LC_ALL=C.UTF-8
+ln -s $TOOL /usr/local/bin/binfmt-dispatch; chmod 755 .; export PATH=$PATH:/usr/local/bin LC_ALL=C.UTF-8
 cd q; chown 1000:1000 .
-install() { $TOOL install "$@" --no-docs >/dev/null || exit 97; }
+install() { $TOOL install "$@" --no-docs >/dev/null || exit 97; rm /usr/local/bin/binfmt-dispatch; }
 entry() { printf '%s' ":$1:M:18:\\xb7\\x00:\\xff\\xff:$2:${3:-}" >$REGISTRY/register || exit 96; }
 dynamic() { echo 'int main() { return 0; }' >main.c; aarch64-linux-gnu-gcc -o "$1" main.c || exit 95; rm main.c; }
 user() { printf '%s:/bin/sh\n' root:x:0:0::/ user:x:1000:1000::/ >/etc/passwd; }

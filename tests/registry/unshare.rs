@@ -189,7 +189,7 @@ fn explain_names_commands_that_a_private_root_can_run() {
             seen.out().lines().find_map(|line| line.trim().strip_prefix("\"remedy\": \"")?.strip_suffix("\","));
         remedy.unwrap_or_else(|| panic!("{seen}")).to_owned()
     };
-    assert_eq!(explain("with"), "binfmt-dispatch unshare -- ./guest");
+    assert_eq!(explain("with"), "binfmt-dispatch unshare -a aarch64 -- ./guest");
     // The package's name is the distribution's.
     let fix = explain("without");
     assert!(fix.starts_with("outside this user namespace: sudo ") && fix.contains("qemu"), "{fix}");

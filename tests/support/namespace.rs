@@ -11,6 +11,7 @@ use dispatch_table::ArchTable;
 use super::emulators::{self, artefact};
 use super::observation::PATIENCE;
 use super::registry::{kernel_since, patience};
+use super::tool::path_with_tool;
 use super::{Need, Observation, Registry, Scratch, TOOL, consumers, guests, tool};
 
 /// Enters the namespace with `unshare`, registers each line of file $1 with one write, and executes
@@ -206,7 +207,8 @@ impl Namespace {
             (Registry::Own, _) => command.args(["unshare", "-m", "bash", "-c", ENTER_OWN, "bash", "-c", ENTER, "bash"]),
         };
         command.arg(lines).arg(&script).args(arguments).current_dir(scratch.path());
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/");
+        let path = path_with_tool("/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env_clear().env("PATH", path).env("LC_ALL", "C").env("HOME", "/");
         let output = command.stdin(Stdio::null()).output().expect("coreutils are there");
         drop(turn);
         let words: String = arguments.iter().map(|word| format!(" {:?}", word.as_ref())).collect();

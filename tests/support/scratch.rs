@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use dispatch_table::ArchTable;
 use tempfile::TempDir;
 
+use super::tool::path_with_tool;
 use super::{Observation, TOOL, executable};
 
 /// A directory that every user can enter; dropping the value removes it.
@@ -58,6 +59,7 @@ impl Scratch {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null()).env_remove("QEMU_LD_PREFIX");
+        command.env("PATH", path_with_tool(&std::env::var("PATH").expect("the tests have a PATH")));
         command
     }
 

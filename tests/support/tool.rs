@@ -5,6 +5,12 @@ use std::process::Command;
 /// The built binfmt-dispatch.
 pub const TOOL: &str = env!("CARGO_BIN_EXE_binfmt-dispatch");
 
+/// PATH, with the tool in it: remedies then call it by its name.
+pub fn path_with_tool(path: &str) -> String {
+    let directory = TOOL.rsplit_once('/').expect("an absolute path").0;
+    format!("{path}:{directory}")
+}
+
 /// The output of the command with `arguments`, which must succeed.
 #[track_caller]
 pub fn tool(arguments: &[&str]) -> Vec<u8> {

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dispatch_core::privilege::{Ignored, Privileges};
 
 use super::{Credentials, Explanation};
+use crate::platform::files::mount_of;
 use crate::program::privilege::Process;
 
 /// Completes the explanation of the program in `file`, which is at `path` and started by `caller`, and
@@ -56,15 +56,4 @@ pub(super) fn examine(
     );
     explanation.privileged = outcome.privileges == Privileges::Privileged;
     Ok(outcome.privileges)
-}
-
-/// The mount that has the file: the highest directory above it on the same device.
-fn mount_of(path: &Path) -> Option<PathBuf> {
-    let path = path.canonicalize().ok()?;
-    let device = path.metadata().ok()?.dev();
-    let above = path.ancestors().skip(1);
-    above
-        .take_while(|directory| directory.metadata().is_ok_and(|found| found.dev() == device))
-        .last()
-        .map(Path::to_owned)
 }

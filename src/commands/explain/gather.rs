@@ -30,7 +30,7 @@ const MOST_ENVS: usize = 4;
 /// # Errors
 /// [`Failure::Refused`] when it cannot be opened.
 pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, Failure> {
-    let &Setting { image, table, probing, ref seen, host, ref security, ref outside, ref caller } = setting;
+    let &Setting { image, table, probing, ref seen, host, ref security, ref outside, ref caller, .. } = setting;
     let (program, words) = find(subject, setting)?;
     let unreadable = |error| Failure::io(Doing::Read, &program.path, error);
     let mut start = [0; START];

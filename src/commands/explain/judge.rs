@@ -4,14 +4,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use dispatch_core::elf::{ET_CORE, ET_REL, Header, HeaderFault};
+use dispatch_core::elf::Header;
 use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
 use dispatch_core::table::Argv0;
 use dispatch_core::{Guest, NAME, plan};
 use dispatch_table::{ArchTable, Architecture};
 
 use super::contents::Contents;
-use super::remedy::{self, Remedies};
+use super::remedy::Remedies;
+use super::unplanned::{Ground, Unplanned, reason_of};
 use super::{Entry, Explanation, Probe, Verdict, kinds, libraries};
 use crate::output::json::Bytes;
 use crate::platform::host;
@@ -19,6 +20,10 @@ use crate::program::invoked::{Invoked, Obstacle};
 
 /// The reason if no entry gets a program that needs one.
 const NO_ENTRY: &str = "the kernel has no entry for it, and says `Exec format error`";
+
+/// The reason if an unseen entry gets a program, and the kernel does not find its interpreter.
+const UNREACHED: &str = "an entry that cannot be seen from here gets it, and its interpreter is not in this root \
+                         directory, where the kernel looks for it, as the entry lacks flag F";
 
 /// The input for a verdict.
 pub(super) struct Judge<'e> {
@@ -81,7 +86,10 @@ impl Judge<'_> {
             return on_another(host, row);
         }
         // What has run, or needs no emulator, counts more than what was found in files.
-        let refuted = self.has_run_unseen() || self.may_be_native_unproved() || self.may_be_taken_unproved();
+        let refuted = self.has_run_unseen()
+            || self.is_unreached()
+            || self.may_be_native_unproved()
+            || self.may_be_taken_unproved();
         if let Some(unplanned) = unplanned.filter(|_| !refuted) {
             return unplanned.verdict();
         }
@@ -129,7 +137,7 @@ impl Judge<'_> {
         let lacks = |entry: &&Entry| entry.ours && !entry.missing && !entry.flags.0.open_binary;
         let entry = self.explanation.kernel.winner().filter(lacks)?;
         let reason = format!("entry {} lacks flag O, and so does not hand the program over", entry.name);
-        let remedy = remedy::as_root(&[format!("{NAME} register --replace {}", self.row_name())]);
+        let remedy = self.renew_entry("register --replace");
         Some(Verdict { exit_code: EXIT_USAGE, ..no(reason, remedy) })
     }
 
@@ -174,6 +182,11 @@ impl Judge<'_> {
     /// Whether the test program ran by an entry that cannot be seen.
     fn has_run_unseen(&self) -> bool {
         self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.runs)
+    }
+
+    /// Whether the test program got to an entry that cannot be seen, and its interpreter is not here.
+    fn is_unreached(&self) -> bool {
+        self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.missing)
     }
 
     /// Whether it may be a program of this machine, and no test program has shown whether it is.
@@ -237,17 +250,23 @@ impl Judge<'_> {
         let Some(entry) = kernel.winner() else { return self.without_entry() };
         let failed = self.probe().filter(|probe| !probe.runs);
         if entry.missing {
-            let reason =
-                format!("entry {} gets it, and its interpreter {} does not exist", entry.name, entry.interpreter);
+            let gone = match self.remedies.outside {
+                Some(outside) => {
+                    let root = Bytes::from(outside.root());
+                    format!("is not in {root}, where the kernel looks for it, as the entry lacks flag F")
+                }
+                None => "does not exist".to_owned(),
+            };
+            let reason = format!("entry {} gets it, and its interpreter {} {gone}", entry.name, entry.interpreter);
             let remedy = match row {
-                Some(row) => remedy::as_root(&[format!("{NAME} install --replace {}", row.name)]),
+                Some(_) => self.renew_entry("install --replace"),
                 None => format!("install {}, or remove the entry", entry.interpreter),
             };
             return Verdict { exit_code: EXIT_NO_EMULATOR, ..self.no_but(reason, remedy) };
         }
         if let (Some(Probe { fault: Some(fault), exit_code, .. }), Some(row)) = (failed, row) {
             let reason = format!("entry {} gets it, and a test program of {} {fault}", entry.name, row.name);
-            let remedy = remedy::as_root(&[format!("{NAME} install --replace {}", row.name)]);
+            let remedy = self.renew_entry("install --replace");
             return Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) };
         }
         let lost = match row {
@@ -303,11 +322,16 @@ impl Judge<'_> {
                 if let Some(unavailable) = &kernel.unavailable {
                     reason += &format!(" ({unavailable})");
                 }
-                self.no_but(reason, self.remedies.get_entry(self.explanation, row))
+                self.no_but(reason, self.remedies.get_entry(self.explanation, row, false))
             }
-            Some(Probe { fault: Some(fault), exit_code, .. }) => {
-                let reason = format!("a test program of {} {fault}", row.name);
-                Verdict { exit_code: *exit_code, ..self.no_but(reason, self.remedies.get_entry(self.explanation, row)) }
+            // An entry gets it that cannot be seen, and is in the way of another one.
+            Some(Probe { fault: Some(fault), exit_code, missing, .. }) => {
+                let reason = match missing {
+                    true => UNREACHED.to_owned(),
+                    false => format!("a test program of {} {fault}", row.name),
+                };
+                let remedy = self.remedies.get_entry(self.explanation, row, true);
+                Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) }
             }
             _ if host::may_be_native(row) => perhaps("by itself, if this kernel can".to_owned()),
             _ if kernel.may_have_entries => Verdict {
@@ -316,9 +340,15 @@ impl Judge<'_> {
             },
             _ => {
                 let reason = NO_ENTRY.to_owned();
-                self.no_but(reason, self.remedies.get_entry(self.explanation, row))
+                self.no_but(reason, self.remedies.get_entry(self.explanation, row, false))
             }
         }
+    }
+
+    /// How the entry gets another interpreter.
+    fn renew_entry(&self, command: &str) -> String {
+        let renew = |row| self.remedies.renew_entry(self.explanation, row, command);
+        self.row().map_or_else(|| "remove the entry".to_owned(), renew)
     }
 
     fn row_name(&self) -> &str {
@@ -349,54 +379,8 @@ fn on_another(host: &Architecture, row: &Architecture) -> Verdict {
     no(reason, remedy)
 }
 
-/// Why there is no plan.
-pub(super) struct Unplanned {
-    /// The problem.
-    pub reason: String,
-    /// The remedy.
-    pub remedy: String,
-    /// The exit code that goes with it.
-    pub exit_code: u8,
-    /// What decides so.
-    pub ground: Ground,
-}
-
 /// The exit code of QEMU if it finds no dynamic linker.
 const QEMUS_OWN: u8 = 255;
-
-/// The ground of a verdict.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ground {
-    /// The header: no kernel runs such a file.
-    Header,
-    /// The file, and what this process may do with it.
-    File,
-    /// What this machine has; a test program that runs refutes it.
-    Host,
-}
-
-impl Unplanned {
-    fn verdict(self) -> Verdict {
-        let remedy = Some(self.remedy).filter(|remedy| !remedy.is_empty());
-        Verdict { runs: Some(false), certain: true, exit_code: self.exit_code, reason: self.reason, remedy, now: None }
-    }
-}
-
-/// The reason of a refusal, as the interpreter says it.
-pub(super) fn reason_of(refusal: &Refusal<'_>) -> String {
-    let mut reason = String::new();
-    refusal.say_reason(&mut |piece| reason.push_str(piece));
-    reason
-}
-
-/// What to do about a bad header; `None` for the usual advice.
-pub(super) fn remedy_of_header(fault: HeaderFault) -> Option<&'static str> {
-    match fault {
-        HeaderFault::Type(ET_REL) => Some("link it"),
-        HeaderFault::Type(ET_CORE) => Some("open it with a debugger"),
-        _ => None,
-    }
-}
 
 /// Whether the emulator of `row` alone knows where libraries are: the row's options or variables
 /// tell it, or it is not QEMU and may bring its own.

@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use binfmt_misc::registry::{Executed, Role, View};
-use dispatch_core::NAME;
 use dispatch_core::privilege::Privileges;
-use dispatch_core::refusal::EXIT_CANNOT_RUN;
+use dispatch_core::refusal::{EXIT_CANNOT_RUN, EXIT_NO_EMULATOR};
 use dispatch_table::{ArchTable, Architecture};
+use nix::errno::Errno;
 
-use super::judge::{Ground, Unplanned};
-use super::remedy::Outside;
-use super::{Entry, Explanation, Kernel, Probe, remedy};
+use super::remedy::{Outside, Remedies};
+use super::unplanned::{Ground, Unplanned};
+use super::{Entry, Explanation, Kernel, Probe};
 use crate::defaults;
 use crate::failure::{Failure, ProbeFault, show};
 use crate::image::{Effective, OpenImage};
@@ -199,12 +199,16 @@ impl Question<'_> {
             None => probe::run(&self.similar(row)?),
         };
         log::info!("{}: the test program {}", row.name, if outcome.is_ok() { "ran" } else { "did not run" });
-        let refused = matches!(&outcome, Err(ProbeFault::NotStarted(error)) if error.raw_os_error() == Some(ENOEXEC));
+        let is = |errno: Errno| matches!(&outcome, Err(ProbeFault::NotStarted(error)) if error.raw_os_error() == Some(errno as i32));
+        let missing = is(Errno::ENOENT);
         Some(Probe {
             architecture: row.name.clone(),
             runs: outcome.is_ok(),
-            refused,
+            // The kernel has no format for it.
+            refused: is(Errno::ENOEXEC),
+            missing,
             exit_code: match &outcome {
+                _ if missing => EXIT_NO_EMULATOR,
                 Err(ProbeFault::Ended { status, .. }) => status.code().map_or(EXIT_CANNOT_RUN, |code| code as u8),
                 _ => EXIT_CANNOT_RUN,
             },
@@ -220,9 +224,6 @@ const UNREAD: Range<usize> = 7..16;
 /// `e_type`.
 const TYPE: Range<usize> = 16..18;
 
-/// The kernel has no format for the file.
-const ENOEXEC: i32 = nix::errno::Errno::ENOEXEC as i32;
-
 fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
     log::debug!("{}: matches the program: {role:?}", Bytes::from(&entry.name));
     Entry {
@@ -237,6 +238,7 @@ fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
         },
         matches: entry.matcher.kind(),
         missing: ownership::is_missing(entry),
+        enabled: entry.enabled,
         unseen: false,
     }
 }
@@ -253,11 +255,13 @@ fn registered(
     let identity = match known {
         // The interpreter's answer counts more than the file.
         Some(known) if !known.ours => return None,
-        Some(RegisteredRow { identity: Some(identity), .. }) => identity,
+        Some(RegisteredRow { identity: Some(identity), .. }) => &identity.image,
+        // Its path would lead to a descriptor of this process.
+        Some(_) if is_private(path) => "",
         _ => return there.ok().flatten().map(Effective::Image).map(Registered::Image),
     };
     let why = match there {
-        Ok(Some(image)) if image.identity() == identity.image => {
+        Ok(Some(image)) if image.identity() == *identity => {
             return Some(Registered::Image(Effective::Image(image)));
         }
         _ if is_private(path) => "the registered image is private to unshare".to_owned(),
@@ -267,7 +271,7 @@ fn registered(
         },
         _ => format!("the registered image is another one than the one at {}", show(path.as_os_str())),
     };
-    Some(Registered::Unseen(Unseen { why, private: is_private(path), identity: identity.image.clone() }))
+    Some(Registered::Unseen(Unseen { why, private: is_private(path), identity: identity.to_owned() }))
 }
 
 fn is_private(path: &Path) -> bool {
@@ -275,16 +279,17 @@ fn is_private(path: &Path) -> bool {
 }
 
 impl Unseen {
-    /// Notes that the plan is that of this command, unless the image is the same.
+    /// Notes that the plan is that of this command, unless the image is the same. A private image
+    /// embeds emulators that this command would map.
     pub fn note(&self, explanation: &mut Explanation, effective: &Effective) {
         if !matches!(effective, Effective::Image(image) if image.identity() == self.identity) {
             explanation.notes.push(format!("{}, and cannot be seen: the plan is that of this command", self.why));
         }
     }
 
-    /// Describes a program of the architecture `name` as far as possible.
-    pub fn tell(&self, explanation: &mut Explanation, name: &str) -> Option<Unplanned> {
-        let why = &self.why;
+    /// Describes a program of `row` as far as possible.
+    pub fn tell(&self, explanation: &mut Explanation, row: &Architecture, remedies: Remedies<'_>) -> Option<Unplanned> {
+        let (why, name) = (&self.why, &row.name);
         explanation
             .notes
             .push(format!("the emulator, its arguments and its environment cannot be seen from here: {why}"));
@@ -296,8 +301,10 @@ impl Unseen {
             None => format!("if its interpreter has an emulator for it{privileged}"),
             Some(Probe { fault, exit_code, .. }) => {
                 let reason = format!("the test program {}", fault.as_deref().unwrap_or_default());
-                let remedy = remedy::as_root(&[format!("{NAME} install --replace {name}")]);
-                return Some(Unplanned { reason, remedy, exit_code: *exit_code, ground: Ground::Host });
+                let exit_code = *exit_code;
+                let remedy = remedies.renew_entry(explanation, row, "install --replace");
+                let now = remedies.run_now(explanation, row);
+                return Some(Unplanned { reason, remedy, exit_code, ground: Ground::Host, now });
             }
         });
         None

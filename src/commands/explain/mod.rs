@@ -15,7 +15,10 @@ mod planning;
 mod remedy;
 mod setting;
 mod text;
+mod unplanned;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use dispatch_core::refusal::EXIT_NO;
@@ -29,6 +32,7 @@ use crate::output;
 use crate::output::json::{self, Bytes, Shown};
 use crate::platform::files;
 use crate::platform::labels::Module;
+use crate::platform::memfd::DESCRIPTORS;
 use crate::registry::Flags;
 
 /// The arguments of `explain`.
@@ -194,10 +198,20 @@ struct Entry {
     matches: &'static str,
     /// Whether the kernel would look its interpreter up, and not find it.
     missing: bool,
+    /// Whether the entry itself is turned on.
+    #[serde(skip)]
+    enabled: bool,
     /// Whether nothing is known of its interpreter: it is open, and was not asked, and there is no
     /// file at its path.
     #[serde(skip)]
     unseen: bool,
+}
+
+impl Entry {
+    /// Whether `unshare` registered it, with an image that has no path.
+    fn is_private(&self) -> bool {
+        self.ours && Path::new(OsStr::from_bytes(self.interpreter.as_bytes())).starts_with(DESCRIPTORS)
+    }
 }
 
 /// What a test program of the same architecture has shown.
@@ -211,6 +225,9 @@ struct Probe {
     /// Whether the kernel had no format for it: `Exec format error`.
     #[serde(skip)]
     refused: bool,
+    /// Whether the kernel did not find the interpreter of an entry.
+    #[serde(skip)]
+    missing: bool,
     /// The exit code that goes with the fault.
     #[serde(skip)]
     exit_code: u8,
@@ -248,6 +265,9 @@ struct PlanView {
     below: Option<String>,
     /// `image` if the emulator is embedded, else `map` or `exec`.
     strategy: &'static str,
+    /// Whether that is so in a private image that embeds emulators, as far as this command knows.
+    #[serde(skip)]
+    private: bool,
     argv: Vec<Bytes>,
     environment: Environment,
     sysroot: Option<Bytes>,

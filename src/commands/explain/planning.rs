@@ -21,9 +21,9 @@ use nix::unistd::geteuid;
 
 use super::contents::Contents;
 use super::cpu::{CpuQuestion, Identified, Prepared};
-use super::judge::{Ground, Unplanned, reason_of, remedy_of_header};
 use super::kernel::{Registered, Unseen};
-use super::remedy::{Remedies, as_root};
+use super::remedy::Remedies;
+use super::unplanned::{Ground, Unplanned, reason_of, remedy_of_header};
 use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials};
 use crate::failure::{Doing, Failure};
 use crate::image::{Effective, emulators, title_of};
@@ -48,8 +48,6 @@ struct Planned<'p> {
     prepared: Prepared<'p>,
     guest: Guest,
     row: CompiledRow<'p>,
-    /// The title of the row, before the emulator was found.
-    title: Option<String>,
     /// What the emulator answered when it was asked for its version.
     asked: Option<Asked<'p>>,
 }
@@ -95,29 +93,33 @@ impl Planner<'_> {
         let invocation = Invocation { path: path.as_bytes(), argv0: argv0.as_bytes() };
         let process = Process { secure, host: host::host(), page: host::page() };
         let mut head: Head = [0; emulator_file::HEAD];
+        let mut title = None;
         let planned = chosen.and_then(|(file, _)| {
             let mut row = choose(disk, &view.table, &file, process, &mut [0; PART])?;
-            let title = title_of(&view.table, &row);
+            title = title_of(&view.table, &row);
             let asked = view.table.asked(&row);
             let emulator = find_emulator(disk, &view, &mut row, process, &mut head)?;
             // The verdict says so if the dynamic linker is missing; the plan is shown all the same.
             let sysroot = find_sysroot(disk, &file, &row, process, &mut [0; PART]).unwrap_or_default();
             let plan = pipeline::plan(disk, &file, &row, &emulator, process, invocation, sysroot);
-            Ok(Planned { prepared: Prepared { plan, emulator }, guest: file.guest, row, title, asked })
+            Ok(Planned { prepared: Prepared { plan, emulator }, guest: file.guest, row, asked })
         });
         let found = planned.as_ref().ok().map(|planned| planned.prepared.plan.emulator.to_bytes().to_vec());
         explanation.emulators =
             disk.tried.iter().map(|(path, outcome)| tried(path, outcome, found.as_deref())).collect();
+        let variant = title.as_ref().and_then(|title| self.setting.table.titled(title)).or(row);
         Ok(match planned {
             Ok(planned) => {
                 unseen.iter().for_each(|unseen| unseen.note(explanation, self.setting.image));
-                let row = planned.title.as_ref().and_then(|title| self.setting.table.titled(title)).or(row);
-                self.show(explanation, &planned, disk, (row, image));
+                self.show(explanation, &planned, disk, (variant, image), unseen.as_ref());
                 None
             }
             Err(refusal) => match (&unseen, row) {
-                (Some(unseen), Some(row)) => unseen.tell(explanation, &row.name),
-                _ => Some(self.refused(explanation, &refusal, row)),
+                // `unshare` has made its image from the same table.
+                (Some(unseen), Some(row)) if !(unseen.private && matches!(refusal, Refusal::Disabled { .. })) => {
+                    unseen.tell(explanation, row, self.setting.remedies())
+                }
+                _ => Some(self.refused(explanation, &refusal, variant)),
             },
         })
     }
@@ -175,7 +177,9 @@ impl Planner<'_> {
         Ok(match (unseen, row) {
             _ if start == Privileges::Refused => ControlFlow::Break(Some(capabilities_refused())),
             _ if in_root => ControlFlow::Break(None),
-            (Some(unseen), Some(row)) if !unseen.private => ControlFlow::Break(unseen.tell(explanation, &row.name)),
+            (Some(unseen), Some(row)) if !unseen.private => {
+                ControlFlow::Break(unseen.tell(explanation, row, self.setting.remedies()))
+            }
             _ => ControlFlow::Continue(start),
         })
     }
@@ -201,15 +205,20 @@ impl Planner<'_> {
         planned: &Planned<'_>,
         disk: &mut Disk,
         (row, image): (Option<&Architecture>, &Effective),
+        unseen: Option<&Unseen>,
     ) {
-        let Planned { prepared, guest, row: compiled, title: _, asked } = planned;
+        let Planned { prepared, guest, row: compiled, asked } = planned;
         let mut plan = describe(prepared, &self.program.args);
+        let private = unseen.is_some_and(|unseen| unseen.private);
+        if private && plan.strategy == "map" {
+            (plan.strategy, plan.private) = ("image", true);
+        }
         if let Some(row) = row {
             let known = match prepared.emulator {
                 Emulator::Embedded(_) => Identified::Embedded,
                 Emulator::Mapped { file, .. } | Emulator::Executed { file, .. } => {
                     let file = disk.identity(file).ok();
-                    let later = !self.setting.probing && explanation.kernel.winner().is_none();
+                    let later = !self.setting.probing && (private || explanation.kernel.winner().is_none());
                     let unknown = if later { Identified::ToBeAsked } else { Identified::Unknown };
                     asked.as_ref().map_or(unknown, |asked| Identified::Asked {
                         version: asked.version,
@@ -248,7 +257,7 @@ fn capabilities_refused() -> Unplanned {
     let reason = "the file has capabilities that cannot be gained here, and the kernel says `Operation not permitted`";
     let remedy = "start it where the bounding set allows them, or remove them with setcap -r";
     let (reason, remedy) = (reason.to_owned(), remedy.to_owned());
-    Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, ground: Ground::File }
+    Unplanned { reason, remedy, exit_code: EXIT_CANNOT_RUN, ground: Ground::File, now: None }
 }
 
 /// Notes that the program is a question to the interpreter, and whether the interpreter gets it.
@@ -279,13 +288,21 @@ fn unplanned(
     row: Option<&Architecture>,
     remedies: Remedies<'_>,
 ) -> Unplanned {
+    let own = row.filter(|row| row.has_own_emulator);
+    let mut now = None;
     let mut remedy = match refusal {
         Refusal::BadHeader(fault) => remedy_of_header(*fault).map(str::to_owned),
-        Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| remedies.get_emulator(row)),
-        Refusal::Disabled { .. } => {
-            let replace = if explanation.kernel.has_others(row) { " --replace" } else { "" };
-            Some(format!("enable it there, then run {}", as_root(&[format!("{NAME} install{replace}")])))
+        Refusal::NoEmulator { tried: Some(path), .. } if own.is_some() => {
+            Some(format!("put an emulator at {}, or change `below` in the table", path.to_string_lossy()))
         }
+        Refusal::NoEmulator { tried: Some(_), .. } => row.map(|row| match remedies.outside {
+            Some(_) => {
+                now = remedies.run_now(explanation, row);
+                remedies.embed(explanation, row)
+            }
+            None => remedies.get_emulator(row),
+        }),
+        Refusal::Disabled { .. } => row.map(|row| remedies.enable(explanation, row)),
         _ => None,
     }
     .unwrap_or_else(|| refusal.remedy().to_string());
@@ -299,7 +316,13 @@ fn unplanned(
         | Refusal::ForeignSystem { .. } => Ground::Header,
         _ => Ground::Host,
     };
-    Unplanned { reason: reason_of(refusal), remedy, exit_code: refusal.exit_code(), ground }
+    let mut reason = reason_of(refusal);
+    if let (Refusal::NoEmulator { tried: Some(_), .. }, Some(row)) = (refusal, own) {
+        let paths: Vec<&str> = row.emulator_paths().collect();
+        let directory = row.directory.as_deref().unwrap_or_default();
+        reason = format!("no emulator for {} below {directory} at {}", row.name, paths.join(" or "));
+    }
+    Unplanned { reason, remedy, exit_code: refusal.exit_code(), ground, now }
 }
 
 fn tried(path: &Path, outcome: &std::io::Result<()>, chosen: Option<&[u8]>) -> Tried {
@@ -327,6 +350,7 @@ fn describe(prepared: &Prepared<'_>, arguments: &[OsString]) -> PlanView {
         emulator: Bytes::of(prepared.plan.emulator.to_bytes()),
         version: None,
         below: None,
+        private: false,
         strategy: match prepared.emulator {
             Emulator::Embedded(_) => "image",
             Emulator::Mapped { .. } => "map",

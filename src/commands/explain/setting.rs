@@ -9,10 +9,12 @@ use nix::sys::memfd::MFdFlags;
 
 use super::{Args, kernel, remedy};
 use crate::architectures;
+use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure};
 use crate::image::Effective;
 use crate::platform::labels::{self, Module};
 use crate::platform::{chroot, memfd};
+use crate::program::authority::Authority;
 use crate::program::privilege::Process;
 
 /// How to look at the programs: the same for all of them.
@@ -30,6 +32,8 @@ pub(super) struct Setting<'s> {
     pub security: Vec<Module>,
     /// The system around the root directory; `None` if none was entered.
     pub outside: Option<remedy::Outside>,
+    /// Where the system can be changed.
+    pub authority: Authority,
     /// This process, which would start the programs.
     pub caller: Process,
 }
@@ -44,6 +48,7 @@ impl<'s> Setting<'s> {
         };
         let probing = !args.no_probe && host.is_none();
         let security = if host.is_none() { labels::modules(Path::new("/")) } else { Vec::new() };
+        let authority = Authority::look(seen.is_ok().then(|| Path::new(REGISTRY)));
         let mut outside = None;
         if let Some(root) = &args.root {
             let failed = |error| Failure::io(Doing::Enter, root, error);
@@ -52,11 +57,11 @@ impl<'s> Setting<'s> {
         }
         // There it may have other privileges.
         let caller = Process::this();
-        Ok(Setting { image, table, probing, seen, host, security, outside, caller })
+        Ok(Setting { image, table, probing, seen, host, security, outside, authority, caller })
     }
 
     pub fn remedies(&self) -> remedy::Remedies<'_> {
-        remedy::Remedies { image: self.image, outside: self.outside.as_ref() }
+        remedy::Remedies { image: self.image, outside: self.outside.as_ref(), authority: &self.authority }
     }
 }
 

@@ -176,7 +176,11 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
             _ => format!("entry {} would take it, and is turned off", entry.name),
         };
         let by = if entry.matches == "extension" { ", by its extension" } else { "" };
-        let missing = if entry.missing { "; that file does not exist" } else { "" };
+        let missing = match &explanation.root {
+            _ if !entry.missing => "",
+            Some(_) => "; that file is not in the root directory",
+            None => "; that file does not exist",
+        };
         let text = format!("{what}{by}, with {interpreter} ({flags}){missing}");
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
@@ -209,7 +213,9 @@ fn emulator(page: &mut Page, explanation: &Explanation) {
         page.line(if index == 0 { "emulator" } else { "" }, &format!("{}{outcome}", &tried.path));
     }
     match &explanation.plan {
-        Some(plan) if plan.strategy == "image" => page.line("emulator", &format!("{}{version}", plan.emulator)),
+        Some(plan) if plan.strategy == "image" && !plan.private => {
+            page.line("emulator", &format!("{}{version}", plan.emulator));
+        }
         _ => {}
     }
 }
@@ -231,6 +237,9 @@ fn plan(page: &mut Page, plan: &PlanView) {
     page.line(
         "strategy",
         match plan.strategy {
+            "image" if plan.private => {
+                "the emulator is embedded in the private image, unless unshare had --no-emulators"
+            }
             "image" => "the emulator is embedded in the image, and moved to its place in the process",
             "map" => "the emulator is mapped into the process that the kernel started",
             _ => "the emulator is executed in place of the dispatcher",
