@@ -26,13 +26,13 @@ mod others;
 // The owner of an entry, from its interpreter's answer.
 mod ownership;
 // Remedies that work in namespaces, containers and root directories.
-mod remedies;
+mod elsewhere;
 // The output of `status`, and the cases in which the check fails.
 mod status;
 // The output of `explain` if the image cannot be seen.
 mod unseen;
 // The commands that `status` names.
-mod elsewhere;
+mod remedies;
 // A private registry for one command.
 mod unshare;
 
