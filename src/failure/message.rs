@@ -61,9 +61,6 @@ impl fmt::Display for Failure {
             Failure::NoEmulators { from } => {
                 write!(f, "{}: contains no emulator of the table: name another directory", shown(from))
             }
-            Failure::NoBinfmtMisc if is_confined() => {
-                f.write_str("this kernel has no binfmt_misc: on the host of this container, run `modprobe binfmt_misc`")
-            }
             Failure::NoBinfmtMisc => f.write_str("this kernel has no binfmt_misc: as root, run `modprobe binfmt_misc`"),
             Failure::NotMounted { directory } if is_confined() => write!(
                 f,
@@ -203,10 +200,13 @@ fn unknown(f: &mut fmt::Formatter<'_>, names: &[(String, Vec<String>)]) -> fmt::
     }
 }
 
+/// `CAP_SYS_ADMIN`, as in `<linux/capability.h>`.
+const MAY_MOUNT: CapabilitySet = CapabilitySet::from_bits_retain(1 << 21);
+
 /// Whether root lacks what it takes to mount a file system, as in most containers.
 fn is_confined() -> bool {
-    let may_mount = |sets: thread::CapabilitySets| sets.effective.contains(CapabilitySet::SYS_ADMIN);
-    geteuid().is_root() && !thread::capabilities(None).is_ok_and(may_mount)
+    let may_mount = thread::capabilities(None).map(|all| all.effective.contains(MAY_MOUNT));
+    geteuid().is_root() && may_mount != Ok(true)
 }
 
 fn shown(paths: &[PathBuf]) -> String {
@@ -244,6 +244,11 @@ mod tests {
         let entry = || "qemu-\x1barm".into();
         let io = |doing| Failure::io(doing, "/d/f".as_ref(), error());
         for (failure, message) in [
+            (
+                Failure::NoImage { path: defaults::IMAGE.into() },
+                "/usr/libexec/binfmt-dispatch/binfmt-dispatch: no such image: make it, and register it, with \
+                 `binfmt-dispatch install`",
+            ),
             (Failure::Random(error()), "no random number: choose one with --seed: invalid argument"),
             (Failure::Reported(3), "the helper process exited with 3"),
             (

@@ -176,7 +176,7 @@ fn what_an_upgrade_leaves_out_goes_on() {
         r"
         $TOOL install arm s390x --prefix $PREFIX >/dev/null || exit 1
         $PREFIX/bin/binfmt-dispatch install s390x --only --prefix $PREFIX >/dev/null && ./arm || exit 2
-        $PREFIX/bin/binfmt-dispatch status | grep differs
+        $PREFIX/bin/binfmt-dispatch status | grep 'does not embed'
         $PREFIX/bin/binfmt-dispatch uninstall --prefix $PREFIX >/dev/null && ls $REGISTRY
         ",
     );
@@ -185,9 +185,12 @@ fn what_an_upgrade_leaves_out_goes_on() {
     // Each run says so: systemd does not look below this prefix.
     let lines = seen.err().lines().filter(|line| !line.ends_with("link it into /etc/binfmt.d"));
     assert_eq!(lines.collect::<Vec<_>>(), [line], "{seen}");
-    let differs = "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered image differs from the one on disk: \
-                 run `binfmt-dispatch register --replace arm`\nregister\nstatus\n";
-    seen.wrote(differs);
+    let lost = format!(
+        "qemu-arm, qemu-arm-osabi65, qemu-arm-osabi97: the registered image is not on disk any more, and the file there \
+         does not embed the emulator: run `binfmt-dispatch install --prefix {} arm`\nregister\nstatus\n",
+        scratch.at("prefix")
+    );
+    seen.wrote(&lost);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn entries_with_odd_names_and_rules_are_shown() {
     scratch.probe("guest", "aarch64");
     scratch.write("text", "some text");
     let run = |command: &str| Namespace::empty().run(&scratch, &format!("{ODD}\n{command}"));
-    run("$TOOL status --no-probe | tail -n 6").printed(
+    run("$TOOL status --no-probe | grep -A 5 ^ENTRY").printed(
         r"ENTRY            STATE     OWNER  FLAGS  PROBE    INTERPRETER
 \x1b[31mred\xff  enabled   other  -      MISSING  /usr/bin/true\x1b[0m
 comma:name       enabled   other  OC     -        /usr/bin/true

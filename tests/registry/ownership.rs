@@ -45,8 +45,12 @@ fn a_deleted_or_renamed_file_is_known_and_removed() {
             ),
         );
         let row = |cpu: &str| format!("qemu-{cpu} enabled ours {VERSION} POCF {}", scratch.at("one"));
-        let gone = "qemu-aarch64, qemu-s390x: the registered image is not on disk any more, and works until the next boot: \
-                    run `binfmt-dispatch install` or `binfmt-dispatch unregister`";
+        let path = scratch.at("one");
+        let gone = format!(
+            "qemu-aarch64, qemu-s390x: the registered image is not on disk any more, and works until the next boot: run \
+             `binfmt-dispatch image -o {path} aarch64 s390x && binfmt-dispatch register --replace --image {path} \
+             aarch64 s390x` or `binfmt-dispatch unregister aarch64 s390x`"
+        );
         seen.printed(&format!(
             "{}\n{}\n{gone}\ncode 0\ncode 0\nqemu-aarch64: removed\ncode 0\nqemu-s390x: removed\ncode 0\nregister\nstatus\n",
             row("aarch64"),
@@ -76,8 +80,12 @@ fn a_replaced_file_differs() {
     assert_eq!(same["identity"].as_str().unwrap().len(), 64, "{same}");
     let other = entry();
     assert_eq!((&other["outdated"], &other["identity"]), (&true.into(), &same["identity"]));
-    let line = "qemu-aarch64: the registered image differs from the one on disk: run `binfmt-dispatch register --replace aarch64`\n";
-    assert!(out.contains(line) && out.ends_with("qemu-aarch64: removed\n"), "{seen}");
+    let line = format!(
+        "qemu-aarch64: the registered image differs from the one on disk: run `binfmt-dispatch register --replace \
+         --image {} aarch64`\n",
+        scratch.at("one")
+    );
+    assert!(out.contains(&line) && out.ends_with("qemu-aarch64: removed\n"), "{seen}");
 }
 
 #[test]
@@ -104,12 +112,17 @@ fn another_mount_namespace_has_another_file_at_the_path() {
     );
     let path = scratch.at("here/interpreter");
     let ours = format!("qemu-aarch64 enabled ours {VERSION} POCF {path}\n");
-    let differs = "qemu-aarch64: the registered image differs from the one on disk: \
-                   run `binfmt-dispatch register --replace aarch64`\n";
-    let gone = "qemu-aarch64: the registered image is not on disk any more, and works until the next boot: \
-                run `binfmt-dispatch install` or `binfmt-dispatch unregister`\n";
+    let register = format!("binfmt-dispatch register --replace --image {path} aarch64");
+    let differs = format!("qemu-aarch64: the registered image differs from the one on disk: run `{register}`\n");
+    let gone = format!(
+        "qemu-aarch64: the registered image is not on disk any more, and works until the next boot: run \
+         `binfmt-dispatch image -o {path} aarch64 && {register}` or `binfmt-dispatch unregister aarch64`\n"
+    );
+    // The file there is another program.
+    let lost = "qemu-aarch64: the registered image is not on disk any more, and the file there does not embed the \
+                emulator: run `binfmt-dispatch install aarch64`\n";
     let expected = format!(
-        "{ours}{gone}{ours}{differs}{ours}{differs}qemu-aarch64: removed\n\
+        "{ours}{gone}{ours}{lost}{ours}{differs}qemu-aarch64: removed\n\
          qemu-aarch64 enabled other POF {path}\ncode 1\ncode 1\n"
     );
     assert_eq!(seen.out(), expected, "{seen}");

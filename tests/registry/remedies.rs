@@ -43,7 +43,7 @@ fn of_an_image_that_differs() {
              --image /PWD/prefix/libexec/binfmt-dispatch/binfmt-dispatch alpha`",
             "code 0",
             "",
-            "qemu-alpha: the registered image is not on disk any more, and the one there does not embed the emulator: \
+            "qemu-alpha: the registered image is not on disk any more, and the file there does not embed the emulator: \
              run `binfmt-dispatch install --prefix /PWD/prefix alpha`",
             "qemu-alpha: the registered image differs from the one on disk: run `binfmt-dispatch register --replace \
              --image /PWD/other alpha`",

@@ -10,6 +10,7 @@ use super::remedy::{Group, REPLACE};
 use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
 use crate::failure::{listed, show};
 use crate::image::contents;
+use crate::install::place;
 use crate::output::json::Bytes;
 use crate::output::{BAD, Cell, Columns, GOOD, Narrow, paint};
 use crate::platform::memfd::DESCRIPTORS;
@@ -186,8 +187,12 @@ impl Status {
             format!("{entries}: the registered image differs from the one on disk: run `{again}`")
         });
         let lost = differs(true).into_iter().map(|Group { entries, names, image }| {
-            let again = self.install(image, "", &names);
-            format!("{entries}: the registered image is not on disk any more, and the one there does not embed the emulator: run `{again}`")
+            // Another program's file is not overwritten.
+            let again = self.install(if place::is_image(image) { image } else { &self.paths.asked }, "", &names);
+            format!(
+                "{entries}: the registered image is not on disk any more, and the file there does not embed the \
+                 emulator: run `{again}`"
+            )
         });
         let gone = self.groups(|row| row.gone).into_iter().map(|Group { entries, names, image }| {
             let again = self.install(image, "", &names);
