@@ -41,7 +41,7 @@ fn a_signal_while_a_probe_hangs_takes_everything_back() {
             ("$@") >out 2>&1 & pid=$!
             until [ -e $REGISTRY/binfmt-dispatch.trial.qemu-aarch64 ]; do kill -0 $pid || exit 2; sleep 0.05; done
             kill -$signal $pid; wait $pid; echo "code $?"
-            [ $SECONDS -lt 8 ] || echo "$SECONDS seconds"; state | cmp - before; grep -v '^Found 2 emulators in ' out
+            [ $SECONDS -lt 8 ] || echo "$SECONDS seconds"; state | cmp - before; grep -v '^Found 1 emulator in ' out
         }
         hanging() { exec $TOOL install $ROWS --from aarch64=$HANG --from s390x=$HANG --prefix $PREFIX --seed 1; }
         $TOOL image $ROWS --from aarch64=$HANG --from s390x=$HANG -o i
