@@ -160,7 +160,7 @@ pub fn choose<'a, W: World>(
     buffer: &mut Part,
 ) -> Result<Row<'a>, Refusal<'a>> {
     let mut row = table.choose(&guest.guest)?;
-    if Table::needs_path(&row) {
+    if !row.below().is_empty() {
         let path = world.path(guest.file, buffer).unwrap_or_default();
         table.fit_to_path(&mut row, path, process.secure)?;
     }

@@ -134,11 +134,6 @@ impl<'a> Table<'a> {
         Some(Asked { row, file, path: said.next()?, version: said.next()? })
     }
 
-    /// Whether `row` has rows for certain directories, so that a guest's path matters.
-    pub fn needs_path(row: &Row<'a>) -> bool {
-        !row.below().is_empty()
-    }
-
     /// Changes `row` to the row for a guest whose file is at `path`: that of the first of the row's
     /// directories that contains it, if any. A row that finds its emulator by path does not apply to
     /// a guest that is `secure` (security rule 1).
