@@ -1,14 +1,12 @@
 //! An installation that names architectures keeps those that were installed before.
 
-use crate::run;
 use crate::support::{Row, Scratch, need, saying};
+use crate::{run, with_probes};
 
 #[test]
 fn the_architectures_of_the_installed_image() {
     need!(Namespace, Qemu);
-    let scratch = Scratch::new();
-    scratch.probe("aarch64", "aarch64");
-    scratch.probe("s390x", "s390x");
+    let scratch = with_probes();
     let seen = run(
         &scratch,
         r#"

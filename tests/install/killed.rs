@@ -9,8 +9,8 @@
 
 use std::process::Command;
 
-use crate::run;
-use crate::support::{Scratch, TOOL, artefact, killer, need, saying};
+use crate::support::{TOOL, artefact, killer, need, saying};
+use crate::{run, with_probes};
 
 /// `each NAME SIGNAL COMMAND ALLOWED NEXT AFTER` runs a command again and again, in the state that
 /// `prepare` makes. Each time the command is ended before a later call. ALLOWED is the output that
@@ -70,9 +70,7 @@ const PRELUDE: &str = r#"
 /// each.
 #[track_caller]
 fn expect(script: &str, runs: usize, calls: u32) {
-    let scratch = Scratch::new();
-    scratch.probe("aarch64", "aarch64");
-    scratch.probe("s390x", "s390x");
+    let scratch = with_probes();
     for (word, status) in [("one", 0), ("two", 0), ("theirs", 0), ("broken", 1)] {
         scratch.write(word, std::fs::read(saying(word, status)).unwrap());
     }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use crate::run;
 use crate::support::{Scratch, need};
+use crate::{run, with_probes};
 
 #[test]
 fn many_at_once_wait_for_each_other() {
@@ -69,9 +69,7 @@ fn entries_are_replaced_without_a_gap() {
 #[test]
 fn a_load_of_programs_during_an_install() {
     need!(Namespace, Qemu);
-    let scratch = Scratch::new();
-    scratch.probe("aarch64", "aarch64");
-    scratch.probe("s390x", "s390x");
+    let scratch = with_probes();
     let seen = run(
         &scratch,
         r#"

@@ -36,6 +36,15 @@ const VARIABLES: &str = r#"set -u; ROWS="aarch64 s390x" PREFIX=$PWD/prefix"#;
 /// Time limit of a script, in seconds; some install hundreds of times.
 const PATIENCE: u32 = 600;
 
+/// A directory with the probes of two architectures.
+fn with_probes() -> Scratch {
+    let scratch = Scratch::new();
+    for name in ["aarch64", "s390x"] {
+        scratch.probe(name, name);
+    }
+    scratch
+}
+
 /// Runs a script with an empty registry in the scratch directory. Asserts that it exits with 0.
 #[track_caller]
 fn run(scratch: &Scratch, script: &str) -> Observation {
