@@ -57,11 +57,10 @@ impl<'t> Source<'t> {
     /// [`Failure::DamagedImage`].
     fn of_image(architecture: &'t Architecture, (image, place): ImagePlace<'_>) -> Result<Option<Self>, Failure> {
         // A row for a directory without an emulator of its own gets the architecture's.
-        let titles = [Some(architecture.title()), (!architecture.has_own_emulator).then(|| architecture.name.clone())];
         let programs = image.programs()?;
-        let of = |title: &String| programs.iter().find(|program| program.runs.contains(title)).cloned();
-        let program = titles.iter().flatten().find_map(of);
-        Ok(program.map(|program| {
+        let of = |title: &String| programs.iter().find(|program| program.runs.contains(title));
+        let architectures = || of(&architecture.name).filter(|_| !architecture.has_own_emulator);
+        Ok(of(&architecture.title()).or_else(architectures).cloned().map(|program| {
             let path = PathBuf::from(&program.path);
             Source { architecture, path, from_image: Some(FromImage { image: Rc::clone(image), place, program }) }
         }))
@@ -125,6 +124,17 @@ impl<'t> Source<'t> {
         let path = memfd::path(&file).ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
         Ok((path, Some(file)))
     }
+}
+
+/// The programs of `sources`, each once: rows may share one, those for directories for instance.
+pub fn distinct<'s, 't>(sources: &'s [Source<'t>]) -> Vec<&'s Source<'t>> {
+    let mut distinct: Vec<&Source<'_>> = Vec::new();
+    for source in sources {
+        if !distinct.iter().any(|known| known.is(source)) {
+            distinct.push(source);
+        }
+    }
+    distinct
 }
 
 /// An image that emulators are taken from, and what messages call it.

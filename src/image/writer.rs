@@ -14,7 +14,7 @@ use dispatch_core::record::{Extent, Field};
 use dispatch_table::{ArchTable, Architecture, Assignment};
 use sha2::{Digest, Sha256};
 
-use super::emulators::{self, Probed, Source};
+use super::emulators::{self, Probed, Source, distinct};
 use super::interpreter::{attached, interpreter, payload_offset};
 use super::layout::{LaidOut, MAX_SEGMENTS};
 use crate::failure::{Doing, Failure};
@@ -161,10 +161,11 @@ fn most_meta(content: &Content<'_>, table: &[u8], json: &str) -> usize {
 /// The emulators that the rows use, by the rows' titles: the first one of each.
 fn assignments(content: &Content<'_>, probed: &[Probed]) -> Vec<(String, Assignment)> {
     let mut all: Vec<(String, Assignment)> = Vec::new();
+    let distinct = distinct(content.emulators);
     for (source, probed) in content.emulators.iter().zip(probed) {
         let title = source.architecture.title();
         if !all.iter().any(|(other, _)| *other == title) {
-            let program = number(content.emulators, source);
+            let program = number(&distinct, source);
             all.push((title, Assignment { program, ..probed.assignment() }));
         }
     }
@@ -177,15 +178,9 @@ fn assignments(content: &Content<'_>, probed: &[Probed]) -> Vec<(String, Assignm
     all
 }
 
-/// The number of the program of `source`, one of `sources`: the same for the same program.
-fn number(sources: &[Source<'_>], source: &Source<'_>) -> u32 {
-    let mut first: Vec<&Source<'_>> = Vec::new();
-    for other in sources {
-        if !first.iter().any(|known| known.is(other)) {
-            first.push(other);
-        }
-    }
-    let index = first.iter().position(|known| known.is(source)).unwrap_or(first.len());
+/// The number of the program of `source` among the `distinct` ones.
+fn number(distinct: &[&Source<'_>], source: &Source<'_>) -> u32 {
+    let index = distinct.iter().position(|known| known.is(source)).unwrap_or(distinct.len());
     // Program 0 is the command. An image has at most some hundred.
     index as u32 + 1
 }
@@ -242,8 +237,9 @@ impl Writer<'_> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
         self.program(&content.command.bytes, command, base(content, 0))?;
+        let distinct = distinct(content.emulators);
         for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
-            let number = number(content.emulators, source);
+            let number = number(&distinct, source);
             if self.records.len() as u32 != number {
                 // The same program as before, for another row.
                 continue;

@@ -8,7 +8,7 @@ use dispatch_table::Architecture;
 use super::NewImage;
 use crate::architectures;
 use crate::failure::show;
-use crate::image::emulators::Source;
+use crate::image::emulators::{Source, distinct};
 use crate::install;
 use crate::install::place::Place;
 use crate::output::{BAD, Cell, Columns, GOOD, size};
@@ -20,11 +20,7 @@ use crate::registry::selection::Skipped;
 /// The emulators that were found, and where.
 pub fn found(sources: &[Source<'_>]) -> String {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for (index, source) in sources.iter().enumerate() {
-        // Rows may share an emulator: those for directories, for instance.
-        if sources[..index].iter().any(|other| other.is(source)) {
-            continue;
-        }
+    for source in distinct(sources) {
         let place = match (&source.from_image, source.path.parent()) {
             (Some(from), _) => from.place.to_owned(),
             (None, Some(directory)) if !directory.as_os_str().is_empty() => show(directory.as_os_str()).to_string(),
