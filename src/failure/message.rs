@@ -200,8 +200,8 @@ fn unknown(f: &mut fmt::Formatter<'_>, names: &[(String, Vec<String>)]) -> fmt::
     }
 }
 
-/// `CAP_SYS_ADMIN`, as in `<linux/capability.h>`.
-const MAY_MOUNT: CapabilitySet = CapabilitySet::from_bits_retain(1 << 21);
+/// `CAP_SYS_ADMIN`, as in `<linux/capability.h>`: it is needed to mount the registry.
+pub const MAY_MOUNT: CapabilitySet = CapabilitySet::from_bits_retain(1 << 21);
 
 /// Whether root lacks what it takes to mount a file system, as in most containers.
 fn is_confined() -> bool {

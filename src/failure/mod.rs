@@ -22,6 +22,7 @@ use crate::progress;
 use crate::style::{BAD, ERRORS, WARNING, paint_if};
 
 pub use group::report_all;
+pub use message::MAY_MOUNT;
 pub use probe::ProbeFault;
 pub use program::ProgramFault;
 

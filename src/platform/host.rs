@@ -49,6 +49,11 @@ pub fn installed(architecture: &Architecture) -> Option<&Path> {
     architecture.emulator_paths().map(Path::new).find(|path| path.is_file())
 }
 
+/// Whether the emulator of `architecture` may be installed at `path`, as the table says.
+pub fn is_usual(architecture: &Architecture, path: &Path) -> bool {
+    architecture.emulator_paths().any(|known| Path::new(known) == path)
+}
+
 /// Page size, in bytes.
 pub fn page() -> u64 {
     nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)

@@ -5,13 +5,12 @@ use std::path::Path;
 use dispatch_core::NAME;
 use nix::unistd::{AccessFlags, access, geteuid};
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::thread::{self, CapabilitySet};
+use rustix::thread;
+
+use crate::failure::MAY_MOUNT;
 
 use super::called::{as_called, as_called_by_root};
 use super::privilege::UserNamespace;
-
-/// `CAP_SYS_ADMIN`, as in `<linux/capability.h>`: it is needed to mount the registry.
-const ADMIN: CapabilitySet = CapabilitySet::from_bits_retain(1 << 21);
 
 /// Where entries can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +48,8 @@ impl Authority {
         let is_root = geteuid().is_root();
         // Nobody else knows what sudo may do, but no program gets more than the bounding set.
         let capable = match is_root {
-            true => thread::capabilities(None).map(|sets| sets.effective.contains(ADMIN)),
-            false => thread::capability_is_in_bounding_set(ADMIN),
+            true => thread::capabilities(None).map(|sets| sets.effective.contains(MAY_MOUNT)),
+            false => thread::capability_is_in_bounding_set(MAY_MOUNT),
         };
         let read_only = |path: &Path| statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY));
         let place = if namespace.is_of_another() {
@@ -89,8 +88,7 @@ impl Authority {
     pub fn change(&self, commands: &[String]) -> String {
         match self.place {
             Place::Here => as_root(commands, self.is_root),
-            Place::OutsideNamespace => format!("outside this user namespace: {}", as_root(commands, false)),
-            Place::OnHost => format!("on the host of this container: {}", as_root(commands, false)),
+            elsewhere => elsewhere.say(&as_root(commands, false)),
         }
     }
 
@@ -103,8 +101,18 @@ impl Authority {
             _ if self.may_write => direct(),
             Place::Here if self.is_root => direct(),
             Place::Here => by_sudo(),
-            Place::OutsideNamespace => format!("outside this user namespace: {}", by_sudo()),
-            Place::OnHost => format!("on the host of this container: {}", by_sudo()),
+            elsewhere => elsewhere.say(&by_sudo()),
+        }
+    }
+}
+
+impl Place {
+    /// `commands`, with the place where they work in front.
+    fn say(self, commands: &str) -> String {
+        match self {
+            Place::Here => commands.to_owned(),
+            Place::OutsideNamespace => format!("outside this user namespace: {commands}"),
+            Place::OnHost => format!("on the host of this container: {commands}"),
         }
     }
 }

@@ -172,12 +172,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let image = context::image_path(args.image.as_deref())?;
     let usual = context::image_path(None)?;
     let (named, unknown) = architectures::known(table, &args.architectures)?;
-    let mut status = match Registry::open(&args.mount) {
-        Ok(registry) => Status::read(&registry, (table, named.as_deref()), &image, !args.no_probe)?,
-        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, table, &image)?,
+    let paths = Paths { asked: image, usual };
+    let status = match Registry::open(&args.mount) {
+        Ok(registry) => Status::read(&registry, (table, named.as_deref()), paths, !args.no_probe)?,
+        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, table, paths)?,
         Err(failure) => return Err(failure),
     };
-    (status.paths, status.is_part) = (Paths { asked: image, usual }, named.is_some());
     if args.json {
         json::print(&status)?;
     } else {
@@ -190,7 +190,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 }
 
 impl Status {
-    fn unmounted(args: &Args, table: &ArchTable, image: &Path) -> Result<Self, Failure> {
+    fn unmounted(args: &Args, table: &ArchTable, paths: Paths) -> Result<Self, Failure> {
         Ok(Status {
             directory: Bytes::from(&args.mount),
             mounted: false,
@@ -199,10 +199,10 @@ impl Status {
             others: Vec::new(),
             overlaps: Vec::new(),
             interrupted: Vec::new(),
-            image: Image::read(image, table)?,
+            image: Image::read(&paths.asked, table)?,
             upgrade: None,
-            paths: Paths::default(),
-            is_part: false,
+            paths,
+            is_part: !args.architectures.is_empty(),
         })
     }
 
@@ -210,9 +210,10 @@ impl Status {
     fn read(
         registry: &Registry,
         (table, named): (&ArchTable, Option<&[&Architecture]>),
-        image: &Path,
+        paths: Paths,
         probing: bool,
     ) -> Result<Self, Failure> {
+        let image = &paths.asked;
         let entries = registry.entries()?;
         let asker = Asker::new(registry, &entries, table)?;
         let ask = |entry: &Entry, architecture: &Architecture| {
@@ -255,8 +256,8 @@ impl Status {
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
             upgrade: image.as_ref().filter(|_| probing).and_then(Image::upgrade),
             image,
-            paths: Paths::default(),
-            is_part: false,
+            paths,
+            is_part: named.is_some(),
         })
     }
 
@@ -274,14 +275,15 @@ impl Image {
         let (mut embedded, mut replaced) = (BTreeSet::new(), BTreeMap::new());
         let (mut from, mut chosen) = (BTreeSet::new(), false);
         for program in open.programs()? {
+            let path = Path::new(&program.path);
             for name in &program.runs {
                 embedded.insert(name.clone());
                 let architecture = table.titled(name);
                 // `--from` does not choose the emulator of a directory.
                 let usual = architecture.filter(|architecture| !architecture.has_own_emulator);
-                from.extend(usual.map(|architecture| place(architecture, Path::new(&program.path))));
-                chosen |= usual.is_some_and(|architecture| !is_usual(architecture, &program.path));
-                let installed = architecture.and_then(|architecture| successor(architecture, &program.path));
+                from.extend(usual.map(|architecture| place(architecture, path)));
+                chosen |= usual.is_some_and(|architecture| !host::is_usual(architecture, path));
+                let installed = architecture.and_then(|architecture| successor(architecture, path));
                 let other = |path: &PathBuf| open.was_read_from(&program, path) == Some(false);
                 replaced.extend(installed.filter(other).map(|path| (name.clone(), path)));
             }
@@ -305,17 +307,12 @@ impl Image {
 
 /// The file that `install` would embed for `architecture` now, given the path of the file that is
 /// embedded; `None` if nobody knows.
-fn successor(architecture: &Architecture, path: &str) -> Option<PathBuf> {
-    match is_usual(architecture, path) {
+fn successor(architecture: &Architecture, path: &Path) -> Option<PathBuf> {
+    match host::is_usual(architecture, path) {
         true => host::installed(architecture).map(Path::to_owned),
         // It was chosen with --from, and would be again.
-        false => Some(PathBuf::from(path)).filter(|path| path.is_absolute()),
+        false => Some(path.to_owned()).filter(|path| path.is_absolute()),
     }
-}
-
-/// Whether the emulator at `path` is found without `--from`.
-fn is_usual(architecture: &Architecture, path: &str) -> bool {
-    architecture.emulator_paths().any(|known| known == path)
 }
 
 /// The value of `--from` by which `install` takes the emulator at `path` for `architecture`.

@@ -16,7 +16,6 @@ use crate::output::json::Bytes;
 use crate::program::invoked::quote;
 
 /// The images that the commands work on.
-#[derive(Default)]
 pub(super) struct Paths {
     /// The one that the command line names, or the usual one.
     pub asked: PathBuf,
@@ -42,12 +41,10 @@ impl Status {
             let path = row.interpreter.as_ref().map(Bytes::as_bytes).unwrap_or_default();
             groups.entry(Path::new(OsStr::from_bytes(path))).or_default().push(row);
         }
-        let group = |(image, rows): (&'s Path, Vec<&'s Row>)| {
-            let entries = listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>());
-            // Some architectures have several entries, next to each other.
-            let mut names: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
-            names.dedup();
-            Group { entries, names, image }
+        let group = |(image, rows): (&'s Path, Vec<&'s Row>)| Group {
+            entries: entries(&rows),
+            names: architectures(&rows),
+            image,
         };
         groups.into_iter().map(group).collect()
     }
@@ -107,9 +104,7 @@ impl Status {
         if rows.is_empty() {
             return Vec::new();
         }
-        let entries = listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>());
-        let mut names: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
-        names.dedup();
+        let (entries, names) = (entries(&rows), architectures(&rows));
         let (belong, them) = if rows.len() == 1 { ("belongs", "it") } else { ("belong", "them") };
         let image = self.image.as_ref().filter(|image| names.iter().all(|name| image.embedded.contains(*name)));
         let take = match image {
@@ -118,6 +113,19 @@ impl Status {
         };
         vec![format!("{entries}: {belong} to other software: to take {them} over, run `{take}`")]
     }
+}
+
+/// The names of the rows' entries, for display.
+pub(super) fn entries(rows: &[&Row]) -> String {
+    listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>())
+}
+
+/// The names of the rows' architectures, each once. Some architectures have several entries, next to
+/// each other.
+pub(super) fn architectures<'s>(rows: &[&'s Row]) -> Vec<&'s str> {
+    let mut names: Vec<&str> = rows.iter().map(|row| row.architecture.as_str()).collect();
+    names.dedup();
+    names
 }
 
 /// The option that lets `install` replace entries of other software.

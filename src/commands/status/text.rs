@@ -6,7 +6,7 @@ use std::path::Path;
 
 use dispatch_core::NAME;
 
-use super::remedy::{Group, REPLACE};
+use super::remedy::{Group, REPLACE, architectures, entries};
 use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
 use crate::failure::{listed, show};
 use crate::image::contents;
@@ -21,13 +21,8 @@ impl Status {
     /// One line on all of it.
     fn summary(&self) -> String {
         let registered = || self.entries.iter().filter(|row| row.registered);
-        // Some architectures have several entries.
-        let names = |wanted: &dyn Fn(&Row) -> bool| {
-            let mut names: Vec<&str> =
-                registered().filter(|row| wanted(row)).map(|row| row.architecture.as_str()).collect();
-            names.dedup();
-            names
-        };
+        let names =
+            |wanted: &dyn Fn(&Row) -> bool| architectures(&registered().filter(|row| wanted(row)).collect::<Vec<_>>());
         let version = registered().find_map(|row| row.version.as_deref()).unwrap_or_default();
         let good = names(&|row| self.enabled && row.is_good() && row.disabled_by.is_none());
         let disabled = names(&|row| self.enabled && row.is_good() && row.disabled_by.is_some());
@@ -212,15 +207,14 @@ impl Status {
         if rows.is_empty() {
             return None;
         }
-        let entries = listed(&rows.iter().map(|row| row.entry.as_str()).collect::<Vec<_>>());
+        let entries = entries(&rows);
         let versions = self.upgrade.as_ref().map_or(String::new(), |Upgrade { name, embedded, installed }| {
             format!(" ({name} {embedded} is embedded, {installed} is installed)")
         });
         let from: String = image.from.iter().map(|place| format!(" --from {}", quote(place.as_bytes()))).collect();
         // An emulator that `--from` names is not looked for anywhere else, so all are named.
-        let mut names: Vec<&str> = self.entries.iter().map(|row| row.architecture.as_str()).collect();
-        names.retain(|name| image.embedded.contains(*name));
-        names.dedup();
+        let embedded = self.entries.iter().filter(|row| image.embedded.contains(&row.architecture));
+        let names = architectures(&embedded.collect::<Vec<_>>());
         let again = self.install(&self.paths.asked, &from, &names);
         Some(format!("{entries}: the installed emulators differ from the embedded ones{versions}: run `{again}`"))
     }
