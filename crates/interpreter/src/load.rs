@@ -6,6 +6,7 @@ use dispatch_core::emulator_file::{EmulatorFile, Mapping};
 use dispatch_core::image::{Embedded, Image, SegmentRecord};
 use dispatch_core::initial_stack::Patch;
 
+use crate::cpu;
 use crate::payload::{Remains, WholePayload};
 use crate::sys::{self, Fd, Place, Protection};
 
@@ -20,9 +21,9 @@ pub struct Loaded {
 
 /// Bytes left free below this file. The kernel may have put the vDSO there, about 40 KiB.
 const VDSO: usize = 1 << 20;
-/// Mask of the random number of bytes, in whole pages, that is reserved below an emulator: less
-/// than 1 GiB, which leaves 1 GiB within reach of short calls for its code buffer.
-const BELOW: usize = 0x3fff_f000;
+/// Mask of the random number of bytes, in whole pages of any size, that is reserved below an
+/// emulator: less than 1 GiB, which leaves 1 GiB within reach of short calls for its code buffer.
+const BELOW: usize = (1 << 30) - cpu::LARGEST_PAGE;
 /// EEXIST: the addresses of a program that cannot move are in use.
 const EEXIST: i32 = 17;
 /// EFAULT: a program overlaps the table.
@@ -165,8 +166,12 @@ pub fn move_in(
 fn reserve_up_to(file: usize, base: usize, len: usize) -> bool {
     let above = file.saturating_sub(VDSO).saturating_sub(base);
     // Random bits from the address that the kernel chose for this file.
-    let below = file >> 9 & BELOW;
-    above > len && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
+    let below = file >> cpu::RANDOM_BITS_LEFT & BELOW;
+    // The heap is at two thirds of all addresses (`ELF_ET_DYN_BASE`), and this file in the last
+    // eighth. If programs have more addresses than the image was written for, the heap is between
+    // `base` and this file, and must be able to grow.
+    let far = cpu::ADDRESSES_VARY && above > file >> 2;
+    above > len && !far && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
 }
 
 /// Reserves exactly this range, if it is free. Reserved memory does not count as used, neither for

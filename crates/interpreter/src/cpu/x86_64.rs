@@ -10,6 +10,18 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.38 and later write the packed form for this CPU.
+pub const UNPACKED: bool = false;
+/// The largest page size that a kernel for this CPU may have, in bytes.
+pub const LARGEST_PAGE: usize = 4096;
+/// Whether machines differ in the number of address bits that programs have: it is 47, unless a
+/// program asks for more (`arch/x86/include/asm/page_64_types.h`, `DEFAULT_MAP_WINDOW`).
+pub const ADDRESSES_VARY: bool = false;
+/// Number of the lowest random bits, in addresses that the kernel chooses, that are not used for
+/// another choice: at least 28 bits are random, from bit 12 on (`arch/x86/Kconfig`,
+/// `ARCH_MMAP_RND_BITS_MIN`).
+pub const RANDOM_BITS_LEFT: u32 = 9;
+
 /// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub mod nr {
     pub const WRITE: usize = 1;
