@@ -24,6 +24,8 @@ pub struct Args {
 /// Downloads that are fetched only by name.
 #[derive(Debug, clap::Subcommand)]
 enum Only {
+    /// Fetch the toolchain of `ci/build --host`, unless it is there
+    Toolchain,
     /// Fetch the newest cloud kernel of a release, into target/kernels/RELEASE
     Kernel {
         /// The code name, as in bookworm
@@ -44,7 +46,7 @@ struct Download {
     fetch: fn(&Fetching, &'static [&'static str]) -> Result<()>,
 }
 
-const DOWNLOADS: [Download; 6] = [
+const DOWNLOADS: [Download; 8] = [
     Download {
         name: "guests",
         title: "busybox-static for {}",
@@ -84,14 +86,25 @@ const DOWNLOADS: [Download; 6] = [
         parts: &["bash", "coreutils", "dash", "libc-bin", "perl-base", "python3-minimal"],
         fetch: |fetching, packages| fetching.roots("trixie", &["arm64", &host_architecture()?], packages),
     },
+    // For `ci/build --host`: Rust, linkers, and Rust's and C's libraries for other hosts, of one
+    // release, so that the built files do not depend on the release that this machine has.
+    Download { name: "toolchain", title: "a toolchain for {}", parts: &["arm64", "riscv64"], fetch: toolchain },
+    // The tests write images for these hosts: <architecture>/usr/bin/qemu-*.
+    Download { name: "hosts", title: "emulators for {} hosts", parts: &["arm64", "riscv64"], fetch: hosts },
 ];
 
 /// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
         Some(Only::Kernel { release }) => kernel(release),
+        Some(Only::Toolchain) => named("toolchain").try_for_each(Download::ensure),
         None => DOWNLOADS.iter().try_for_each(Download::ensure),
     }
+}
+
+/// The download of this name.
+fn named(name: &str) -> impl Iterator<Item = &'static Download> {
+    DOWNLOADS.iter().filter(move |download| download.name == name)
 }
 
 impl Download {
@@ -203,6 +216,23 @@ fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<(
     Ok(())
 }
 
+/// Some emulators for other hosts: `<architecture>/usr/bin/qemu-*`. All take 300 MB.
+fn hosts(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+    const KEPT: [&str; 3] = ["qemu-arm", "qemu-s390x", "qemu-x86_64"];
+    for package in fetching.index("trixie", architectures)?.download("qemu-user", architectures)? {
+        let (unpacked, tree) = (fetching.work.path().join("unpacked"), fetching.work.path().join("tree"));
+        extract(&package, &unpacked)?;
+        fs::create_dir_all(tree.join("usr/bin"))?;
+        for name in KEPT {
+            let path = Path::new("usr/bin").join(name);
+            fs::rename(unpacked.join(&path), tree.join(&path))?;
+        }
+        fs::remove_dir_all(unpacked)?;
+        put(&tree, &fetching.directory.join(debian::field(&package, "Architecture")?))?;
+    }
+    Ok(())
+}
+
 /// What registers entries: `usr/sbin/update-binfmts`, `lib/rc/sh/binfmt.sh`.
 fn consumers(fetching: &Fetching, packages: &'static [&'static str]) -> Result<()> {
     let host = host_architecture()?;
@@ -213,6 +243,27 @@ fn consumers(fetching: &Fetching, packages: &'static [&'static str]) -> Result<(
         extract(the_one(&found)?, &fetching.work.path().join("tree"))?;
     }
     let tree = fetching.work.path().join("tree");
+    for part in with_ending(&tree, "")? {
+        put(&part, &fetching.directory.join(part.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// The toolchain, as one root directory: `usr/bin/rustc`, `usr/bin/aarch64-linux-gnu-gcc`.
+fn toolchain(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+    const RELEASE: &str = "trixie";
+    let mut packages = vec!["cargo".to_owned(), "rustc".to_owned()];
+    for architecture in architectures {
+        let cpu = if *architecture == "arm64" { "aarch64" } else { architecture };
+        packages.push(format!("gcc-{cpu}-linux-gnu"));
+        packages.push(format!("libc6-dev-{architecture}-cross"));
+    }
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let tree = fetching.work.path().join("tree");
+    unpack(&fetching.mirror, RELEASE, &host_architecture()?, &packages, &tree)?;
+    for package in fetching.index(RELEASE, architectures)?.download("libstd-rust-dev", architectures)? {
+        extract(&package, &tree)?;
+    }
     for part in with_ending(&tree, "")? {
         put(&part, &fetching.directory.join(part.file_name().unwrap_or_default()))?;
     }
