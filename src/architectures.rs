@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::{Failure, show};
-use crate::platform::host;
 
 /// Stands for every architecture.
 pub const ALL: &str = "all";
@@ -69,9 +68,10 @@ pub fn disabled(architecture: &Architecture) -> String {
     by.unwrap_or_default()
 }
 
-/// The architectures that are foreign to this host: those of an image for which none is named.
-pub fn foreign(table: &ArchTable) -> Vec<&Architecture> {
-    table.architectures().iter().filter(|architecture| !host::may_be_native(architecture)).collect()
+/// The architectures that are foreign to hosts of the row `host`: those of an image for which none is
+/// named.
+pub fn foreign_to<'t>(table: &'t ArchTable, host: &Architecture) -> Vec<&'t Architecture> {
+    table.architectures().iter().filter(|architecture| !architecture.native_on.contains(&host.name)).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
-use crate::image::request::{self, Contents};
+use crate::image::request::{self, Contents, Elsewhere};
 
 /// Write an image, the file that is registered with the kernel
 ///
@@ -18,6 +18,8 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
+    elsewhere: Elsewhere,
+    #[command(flatten)]
     pub contents: Contents,
 }
 
@@ -26,6 +28,6 @@ pub struct Args {
 /// # Errors
 /// An emulator is missing or cannot be used, or the file cannot be written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    request::write(&args.contents, table, &args.output)?;
+    request::write(&args.contents, &args.elsewhere, table, &args.output)?;
     Ok(0)
 }

@@ -130,6 +130,20 @@ impl fmt::Display for Failure {
             Failure::DamagedImage { path, fault } => {
                 write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))
             }
+            Failure::NotAHost { name, hosts } => {
+                write!(f, "{name}: no image can be written for such hosts: only for {}", hosts.join(", "))
+            }
+            Failure::OtherHost { path, is, wanted } => {
+                let path = show(path.as_os_str());
+                write!(f, "{path}: runs on {is} hosts, and the image is for {wanted}: name a file for {wanted} hosts")
+            }
+            Failure::NotACommand { path, version: true } => {
+                let path = show(path.as_os_str());
+                write!(f, "{path}: is {NAME} in another version than this one: build both from the same sources")
+            }
+            Failure::NotACommand { path, version: false } => {
+                write!(f, "{}: is not {NAME}: name the file that `ci/build --host` prints", show(path.as_os_str()))
+            }
             Failure::NotForImage { path, fault } => {
                 let path = show(path.as_os_str());
                 write!(f, "{path}: cannot be embedded, as it {fault}: leave it out, or get a static one")

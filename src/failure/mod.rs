@@ -246,6 +246,29 @@ pub enum Failure {
         /// The fault.
         fault: dispatch_core::image::ImageFault,
     },
+    /// No image can be written for hosts of this architecture.
+    NotAHost {
+        /// Its name.
+        name: String,
+        /// Names of those that images can be for.
+        hosts: Vec<String>,
+    },
+    /// A program is for other hosts than the image.
+    OtherHost {
+        /// The program.
+        path: PathBuf,
+        /// The CPU that it is for.
+        is: String,
+        /// The CPU that the image is for.
+        wanted: String,
+    },
+    /// A file is not the command for the image's hosts.
+    NotACommand {
+        /// The file.
+        path: PathBuf,
+        /// Whether it is one of another version.
+        version: bool,
+    },
     /// A program cannot be embedded.
     NotForImage {
         /// The program.
@@ -335,6 +358,7 @@ impl Failure {
             Failure::Refused { exit_code, .. } | Failure::Reported(exit_code) => *exit_code,
             Failure::Usage(_)
             | Failure::UnknownArchitectures(_)
+            | Failure::NotAHost { .. }
             | Failure::BadTable { .. }
             | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,

@@ -19,6 +19,14 @@ pub enum ProgramFault {
     Unreadable(String),
 }
 
+impl ProgramFault {
+    /// Whether the program could be laid out for smaller pages.
+    pub fn is_about_pages(&self) -> bool {
+        use emulator_file::EmulatorFault::{Misaligned, Overlap, Size};
+        matches!(self, ProgramFault::Program(Misaligned | Overlap | Size))
+    }
+}
+
 impl fmt::Display for ProgramFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use dispatch_core::emulator_file::{EmulatorFile, HEAD};
+use dispatch_core::elf::Header;
+use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host};
 use dispatch_core::image::{COMMAND, Embedded, Image};
 use dispatch_core::table::{Identity, Row, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
@@ -329,6 +330,33 @@ pub fn examine(source: &Source<'_>) -> Probed {
     Probed { version, plain, warning }
 }
 
+/// What the file of an emulator tells without being run: its version. It is taken to accept the
+/// table's models for that.
+pub fn read(source: &Source<'_>) -> Result<Probed, Failure> {
+    let version = match &source.from_image {
+        Some(program) => program.program.version.clone(),
+        None => version_in(&source.bytes()?),
+    };
+    log::info!("{}: version {}", source.shown(), if version.is_empty() { "not known" } else { &version });
+    Ok(Probed { version, plain: false, warning: None })
+}
+
+/// Checks that the program at `path` is for `host`, before it is run.
+///
+/// # Errors
+/// [`Failure::OtherHost`], and [`Failure::Io`]. A file that is no program is no error here.
+pub fn check_host(path: &Path, host: Host) -> Result<(), Failure> {
+    let failed = |error| Failure::io(Doing::Read, path, error);
+    let mut head = [0; HEAD];
+    let read = files::open(path).and_then(|file| files::read_full(&file, &mut head, 0)).map_err(failed)?;
+    match Header::parse(&head[..read]) {
+        Ok(header) if (header.machine, header.class, header.data) != (host.machine, host.class, host.data) => {
+            Err(Failure::OtherHost { path: path.to_owned(), is: host::name(&header), wanted: host::name_of(host) })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether an emulator refuses one of these lists of options, and a warning about that.
 fn refuses(source: &Source<'_>, given: Vec<Vec<&str>>) -> (bool, Option<String>) {
     if given.is_empty() {
@@ -391,10 +419,26 @@ pub fn informed(image: &Image<'_>, table: &ArchTable, row: &Row<'_>) -> Option<E
     })
 }
 
+/// The version that the emulator with these bytes would report.
+fn version_in(file: &[u8]) -> String {
+    const NAMED: &[u8] = b" version ";
+    let lines = file.split(|byte| matches!(byte, 0 | b'\n'));
+    let line = lines.filter(|line| line.starts_with(b"qemu-")).find_map(|line| {
+        let at = line.windows(NAMED.len()).position(|part| part == NAMED)?;
+        let name = &line[..at];
+        (!name.contains(&b' ')).then(|| String::from_utf8_lossy(line).into_owned())
+    });
+    reported(&line.unwrap_or_default())
+}
+
 /// The version that an emulator reports: the text after "version" in the first line of `--version`,
 /// as every QEMU prints it. Empty if there is no such text, or the emulator does not end.
 pub fn version(path: &Path) -> String {
-    let line = probe::says(path, "--version").unwrap_or_default();
+    reported(&probe::says(path, "--version").unwrap_or_default())
+}
+
+/// The version in a line of `--version`.
+fn reported(line: &str) -> String {
     let version = line.split_once(" version ").map_or("", |(_, version)| version);
     version.chars().filter(|character| !character.is_control()).take(100).collect()
 }

@@ -3,10 +3,11 @@
 use dispatch_core::elf::{PF_R, PF_W, PF_X};
 use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host, Mapping};
 use dispatch_core::image::{SegmentRecord, WordRecord};
+use goblin::elf::Elf;
 use goblin::elf::dynamic::{DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_TEXTREL};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
-use goblin::elf::{Elf, reloc};
 
+use super::destination::relative;
 use crate::failure::ProgramFault;
 
 /// Most bytes by which a program in memory may exceed its file: holes between segments, and bss in
@@ -46,7 +47,8 @@ pub struct LaidOut {
     /// [`LaidOut::prelink`].
     pub words: Vec<WordRecord>,
     dynamic: Option<u64>,
-    relative: u32,
+    /// The type of its relative relocations, if it is known.
+    relative: Option<u32>,
 }
 
 impl LaidOut {
@@ -107,13 +109,14 @@ impl LaidOut {
     }
 
     /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and
-    /// removes them from the list that the program applies when it starts. Returns whether that was
-    /// possible; if not, nothing has changed.
+    /// removes them from the list that the program applies when it starts. Returns their number; 0 if
+    /// that was not possible, and nothing has changed.
     ///
     /// In a static position-independent file they are the first `DT_RELACOUNT` relocations. The
     /// rest (IRELATIVE) depends on the CPU that runs the program.
-    pub fn prelink(&mut self, base: u64) -> bool {
-        let Some(plan) = self.relocations() else { return false };
+    pub fn prelink(&mut self, base: u64) -> usize {
+        let Some(plan) = self.relocations() else { return 0 };
+        let count = plan.relative.len();
         let shift = base.wrapping_sub(self.low);
         for (address, addend) in plan.relative {
             self.write(address, addend.wrapping_add(shift));
@@ -122,7 +125,7 @@ impl LaidOut {
             self.write(word.address, value);
             self.words.push(word);
         }
-        true
+        count
     }
 
     /// The changes that prelinking makes; `None` if the program cannot be prelinked.
@@ -141,7 +144,7 @@ impl LaidOut {
         let mut relative = Vec::new();
         for entry in self.body[start..start + taken as usize].chunks_exact(RELA) {
             let [address, info, addend] = words(entry);
-            if info != u64::from(self.relative) || !self.is_writable(address, 8) {
+            if Some(info) != self.relative.map(u64::from) || !self.is_writable(address, 8) {
                 return None;
             }
             relative.push((address, addend));
@@ -205,13 +208,6 @@ struct Dynamic {
 /// Little-endian words.
 fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     std::array::from_fn(|index| dispatch_core::bytes::array(bytes, index * 8).map_or(0, u64::from_le_bytes))
-}
-
-/// The relocation type that adds the load address (`R_*_RELATIVE`); 0 if it is not known; then
-/// nothing is prelinked.
-fn relative(machine: u16) -> u32 {
-    let is_relative = |kind: &u32| reloc::r_to_str(*kind, machine).ends_with("_RELATIVE");
-    (0..=u32::from(u16::MAX)).find(is_relative).unwrap_or(0)
 }
 
 /// The segments, and the gaps between them.

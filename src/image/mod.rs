@@ -1,6 +1,7 @@
 //! The image: the interpreter with a payload as its last segment (docs/image-format.md).
 
 pub mod contents;
+pub mod destination;
 pub mod emulators;
 mod interpreter;
 mod layout;

@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
+use super::destination::Destination;
+use super::emulators;
+use super::interpreter::{Interpreter, InterpreterFault};
 use super::reader::OpenImage;
 use super::writer::Command;
 use crate::failure::{Doing, Failure};
@@ -50,5 +53,17 @@ pub fn this_command() -> Result<Command, Failure> {
         Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
         None => fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?,
     };
-    Ok(Command { bytes, path: name.to_string_lossy().into_owned() })
+    Ok(Command { bytes, path: name.to_string_lossy().into_owned(), interpreter: Interpreter::own().clone() })
+}
+
+/// The command for `destination` in the file at `path`, for an image.
+///
+/// # Errors
+/// [`Failure::Io`], [`Failure::OtherHost`] and [`Failure::NotACommand`].
+pub fn command_at(path: &Path, destination: Destination) -> Result<Command, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
+    let interpreter = Interpreter::of_command(&bytes)
+        .map_err(|fault| Failure::NotACommand { path: path.to_owned(), version: fault == InterpreterFault::Version })?;
+    emulators::check_host(path, destination.host())?;
+    Ok(Command { bytes, path: path.to_string_lossy().into_owned(), interpreter })
 }

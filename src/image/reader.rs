@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
 use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
-use dispatch_core::image::{COMMAND, Embedded, Image, ImageFault, ImageHeader, OriginRecord};
+use dispatch_core::image::{COMMAND, Embedded, Image, ImageFault, ImageHeader, OriginRecord, SMALLEST_PAGE};
 use dispatch_core::message::Digits;
 use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
 
-use super::interpreter::{SECTIONS, attached};
+use super::interpreter::{Interpreter, SECTIONS};
 use super::rows::titled;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::{files, host};
@@ -110,6 +110,9 @@ impl OpenImage {
             Err(ImageFault::NoPayload) => return Ok(None),
             Err(fault) => return Err(damaged(fault)),
         };
+        if header.page % host::page() != 0 {
+            return Err(damaged(ImageFault::Page));
+        }
         if file.metadata().map_err(failed)?.len() < payload.offset.saturating_add(payload.filesz) {
             return Err(damaged(ImageFault::CutShort));
         }
@@ -126,12 +129,13 @@ impl OpenImage {
 
     /// Whether the image's interpreter is the one embedded in this command.
     pub(super) fn is_of_this_build(&self) -> bool {
-        let expected = attached(self.len);
+        let expected = Interpreter::own().attached(self.len);
         read(&self.file, 0, expected.len() as u64).is_ok_and(|start| start == expected)
     }
 
+    /// A program that is aligned to smaller pages than this host's is no fault of the others.
     fn image(&self) -> Result<Image<'_>, ImageFault> {
-        Image::read(&self.meta, self.len, host::host().machine, host::page())
+        Image::read(&self.meta, self.len, host::host().machine, SMALLEST_PAGE)
     }
 
     fn damaged(&self, fault: ImageFault) -> Failure {

@@ -8,11 +8,12 @@ use dispatch_core::NAME;
 use dispatch_core::table::Strategy;
 use dispatch_table::{ArchTable, Architecture};
 
+use super::destination::Destination;
 use super::emulators::{self, EmulatorPlace, INSTALLED_IMAGE, OWN_IMAGE, Source};
-use super::own::{own, this_command};
+use super::own::{command_at, own, this_command};
 use super::reader::OpenImage;
 use super::site::Site;
-use super::writer::{self, Content};
+use super::writer::{self, Command, Content};
 use crate::failure::Failure;
 use crate::platform::files::Replacement;
 use crate::platform::{host, process};
@@ -44,19 +45,53 @@ pub struct Contents {
     seed: Option<u64>,
 }
 
+/// The hosts of the image, if they are named.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Elsewhere {
+    /// Write the image for hosts of this CPU: `aarch64`, `riscv64` or `x86_64`. The same input and seed
+    /// give the same file on every machine, because emulators are not run: their versions are read
+    /// from their files
+    #[arg(long, value_name = "ARCH", requires = "host_command")]
+    host: Option<String>,
+    /// This command as a program for these hosts, as `ci/build --host` builds it
+    #[arg(long = "command", id = "host_command", value_name = "FILE", requires = "host")]
+    command: Option<PathBuf>,
+}
+
 /// Writes an image to `output`, completely or not at all.
 ///
 /// # Errors
 /// As [`writer::write`].
-pub fn write(contents: &Contents, table: &ArchTable, output: &Path) -> Result<(), Failure> {
-    let emulators = contents.sources(table, None)?;
+pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, output: &Path) -> Result<(), Failure> {
+    let place = match (&elsewhere.host, &elsewhere.command) {
+        (Some(host), Some(command)) => {
+            let destination = Destination::named(host)?;
+            Place { destination, command: command_at(command, destination)?, named: true }
+        }
+        _ => Place::here()?,
+    };
+    if !place.destination.is_here() && contents.from.is_empty() && !contents.no_emulators {
+        let host = &place.destination.row.name;
+        return Err(Failure::Usage(format!(
+            "emulators for {host} hosts are not installed here: name them with --from"
+        )));
+    }
+    let emulators = contents.sources(table, place.destination, None)?;
     let replacement = Replacement::begin(output)?;
-    write_to(contents, (table, &[]), &emulators, &replacement)?;
+    place.write(contents, (table, &[]), &emulators, &replacement)?;
     replacement.finish()
 }
 
-/// Writes an image with these emulators to a temporary file, which the caller puts in place. `kept`
-/// are architectures beside the requested ones.
+/// The hosts of an image, and the command for them.
+struct Place {
+    destination: Destination,
+    command: Command,
+    /// Whether the hosts were named. Then the image is the same wherever it is written.
+    named: bool,
+}
+
+/// Writes an image with these emulators, for this machine, to a temporary file, which the caller puts
+/// in place. `kept` are architectures beside the requested ones.
 ///
 /// # Errors
 /// As [`writer::write`].
@@ -66,35 +101,58 @@ pub fn write_to(
     emulators: &[Source<'_>],
     replacement: &Replacement,
 ) -> Result<(), Failure> {
-    let embedded = |row: &Architecture| emulators.iter().any(|source| source.architecture.title() == row.title());
-    let content = Content {
-        table,
-        command: this_command()?,
-        emulators,
-        outside: match contents.seed {
-            None => {
-                let rows = contents.rows(table)?.into_iter().chain(kept.iter().copied());
-                let rows = rows.flat_map(Architecture::variants);
-                rows.filter(|row| !embedded(row)).collect()
-            }
-            // A reproducible image must not depend on files of this machine.
-            Some(_) => Vec::new(),
-        },
-        ask_all: true,
-        // With a seed, the image is the same wherever it is written.
-        prelink: (!contents.no_prelink)
-            .then(|| contents.seed.map_or_else(host::mmap_rnd_bits, |_| host::MMAP_RND_BITS)),
-        seed: contents.seed.map_or_else(random, Ok)?,
-    };
-    let written = writer::write(&content, replacement.file(), replacement.path());
-    progress::clear();
-    written
+    Place::here()?.write(contents, (table, kept), emulators, replacement)
+}
+
+impl Place {
+    fn here() -> Result<Self, Failure> {
+        Ok(Place { destination: Destination::here(), command: this_command()?, named: false })
+    }
+
+    fn write(
+        self,
+        contents: &Contents,
+        (table, kept): (&ArchTable, &[&Architecture]),
+        emulators: &[Source<'_>],
+        replacement: &Replacement,
+    ) -> Result<(), Failure> {
+        let Place { destination, command, named } = self;
+        let embedded = |row: &Architecture| emulators.iter().any(|source| source.architecture.title() == row.title());
+        // Such an image must not depend on this machine.
+        let portable = named || contents.seed.is_some();
+        let content = Content {
+            table,
+            destination,
+            command,
+            emulators,
+            examine: !named,
+            ask_all: true,
+            outside: match portable {
+                false => {
+                    let rows = contents.rows(table, destination)?.into_iter().chain(kept.iter().copied());
+                    let rows = rows.flat_map(Architecture::variants);
+                    rows.filter(|row| !embedded(row)).collect()
+                }
+                true => Vec::new(),
+            },
+            prelink: match contents.no_prelink {
+                true => None,
+                false if portable => destination.usual_addresses(),
+                false => destination.addresses(),
+            },
+            seed: contents.seed.map_or_else(random, Ok)?,
+        };
+        let written = writer::write(&content, replacement.file(), replacement.path());
+        progress::clear();
+        written
+    }
 }
 
 impl Contents {
     /// The requested architectures.
-    fn rows<'t>(&self, table: &'t ArchTable) -> Result<Vec<&'t Architecture>, Failure> {
-        Ok(architectures::named(table, &self.architectures)?.unwrap_or_else(|| architectures::foreign(table)))
+    fn rows<'t>(&self, table: &'t ArchTable, destination: Destination) -> Result<Vec<&'t Architecture>, Failure> {
+        let named = architectures::named(table, &self.architectures)?;
+        Ok(named.unwrap_or_else(|| architectures::foreign_to(table, destination.row)))
     }
 
     /// The emulators that are to be embedded. `installed` is the image that is to be replaced, if
@@ -105,8 +163,9 @@ impl Contents {
     pub fn sources<'t>(
         &self,
         table: &'t ArchTable,
+        destination: Destination,
         installed: Option<&Rc<OpenImage>>,
-    ) -> Result<Vec<emulators::Source<'t>>, Failure> {
+    ) -> Result<Vec<Source<'t>>, Failure> {
         if self.no_emulators && !self.architectures.is_empty() {
             return Err(Failure::Usage(format!(
                 "--no-emulators embeds none, so there is nothing to choose: leave out ARCH, or register just some with \
@@ -123,7 +182,7 @@ impl Contents {
             from = from.into_iter().map(EmulatorPlace::absolute).collect();
         }
         let named = architectures::named(table, &self.architectures)?;
-        let rows = named.clone().unwrap_or_else(|| architectures::foreign(table));
+        let rows = self.rows(table, destination)?;
         let own = own().map(Rc::new);
         let images = own.as_ref().map(|own| (own, OWN_IMAGE)).into_iter();
         let images: Vec<_> = images.chain(installed.map(|image| (image, INSTALLED_IMAGE))).collect();

@@ -14,11 +14,12 @@ use dispatch_table::{ArchTable, Architecture};
 use nix::errno::Errno;
 use nix::sys::memfd::MFdFlags;
 
+use super::destination::Destination;
 use super::emulators::{self, OWN_IMAGE, Source};
 use super::own::{own, this_command};
 use super::writer::{Content, write};
 use crate::failure::{Doing, Failure, warn};
-use crate::platform::{host, memfd, process};
+use crate::platform::{memfd, process};
 use crate::progress;
 
 /// An image to register.
@@ -83,15 +84,18 @@ impl Temporary {
         let titles: BTreeSet<String> = emulators.iter().map(|source| source.architecture.title()).collect();
         let embedded = rows.iter().map(|row| row.name.clone()).filter(|name| titles.contains(name)).collect();
         let outside = rows.iter().flat_map(|row| row.variants()).filter(|row| !titles.contains(&row.title()));
+        let destination = Destination::here();
         let content = Content {
             table,
+            destination,
             command: this_command()?,
             emulators,
+            examine: true,
             outside: outside.collect(),
             // The image in memory shows nobody its versions, and to start an emulator that has to be
             // read from a disk takes longer than to read it.
             ask_all: false,
-            prelink: Some(host::mmap_rnd_bits()),
+            prelink: destination.addresses(),
             seed: process::random().map_err(Failure::Random)?,
         };
         let written = write(&content, &file, name);

@@ -8,48 +8,48 @@ use std::path::Path;
 
 use dispatch_core::emulator_file::Host;
 use dispatch_core::image::{
-    IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, OriginRecord, ProgramRecord, SegmentRecord, WordRecord, checksum,
+    IMAGE_MAGIC, IMAGE_VERSION, ImageHeader, OriginRecord, ProgramRecord, SMALLEST_PAGE, SegmentRecord, WordRecord,
+    checksum,
 };
 use dispatch_core::record::{Extent, Field};
 use dispatch_table::{ArchTable, Architecture, Assignment};
 use sha2::{Digest, Sha256};
 
+use super::destination::{Addresses, Destination};
 use super::emulators::{self, Probed, Source, distinct};
-use super::interpreter::{attached, interpreter, payload_offset};
+use super::interpreter::Interpreter;
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use crate::failure::{Doing, Failure};
-use crate::platform::host;
+use crate::failure::{Doing, Failure, ProgramFault, show, warn};
 use crate::platform::signals::SizeLimit;
 use crate::progress;
 
 /// Most words to restore for one program.
 const MAX_WORDS: usize = 3;
-/// One past the highest address of programs on `x86_64`, except those that ask for more
-/// (`arch/x86/include/asm/page_64.h`, `DEFAULT_MAP_WINDOW`).
-const TOP: u64 = 1 << 47;
 /// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
 const BELOW: u64 = 1 << 30;
-/// Log2 of the size of a page.
-const PAGE_BITS: u32 = 12;
 
 /// The input for an image.
 #[derive(Debug)]
 pub struct Content<'c> {
     /// The architectures.
     pub table: &'c ArchTable,
+    /// The hosts that it is for.
+    pub destination: Destination,
     /// The command, program 0.
     pub command: Command,
     /// The emulators.
     pub emulators: &'c [Source<'c>],
+    /// Run the emulators to learn their versions, and whether they accept the table's models;
+    /// without, their files tell the version.
+    pub examine: bool,
     /// The architectures whose emulators are opened by path, and asked for their versions where
     /// that matters.
     pub outside: Vec<&'c Architecture>,
     /// Whether every embedded emulator is asked for its version, for display; otherwise only where
     /// that matters.
     pub ask_all: bool,
-    /// Prelink for hosts with this many random bits in mapping addresses (`vm.mmap_rnd_bits`); do
-    /// not prelink without.
-    pub prelink: Option<u32>,
+    /// Prelink for hosts where programs have these addresses; do not prelink without.
+    pub prelink: Option<Addresses>,
     /// The seed for the addresses of prelinked programs.
     pub seed: u64,
 }
@@ -61,6 +61,8 @@ pub struct Command {
     pub bytes: Vec<u8>,
     /// Its path, for messages.
     pub path: String,
+    /// The interpreter embedded in it.
+    pub interpreter: Interpreter,
 }
 
 /// A payload that is being written to a file.
@@ -77,6 +79,8 @@ struct Writer<'f> {
     records: Vec<ProgramRecord>,
     origins: Vec<OriginRecord>,
     host: Host,
+    /// What bodies are aligned to: the largest page size of such hosts.
+    page: u64,
     /// The digest that becomes the identity.
     identity: Sha256,
 }
@@ -95,14 +99,19 @@ struct Origin<'o> {
 /// # Errors
 /// A program cannot be embedded, or a file cannot be read or written; then `file` is not an image.
 pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Failure> {
+    let (host, page) = (content.destination.host(), content.destination.page());
+    let interpreter = &content.command.interpreter;
+    // Those in an image were checked when it was read.
+    let mut files = content.emulators.iter().filter(|source| source.from_image.is_none());
+    files.try_for_each(|source| emulators::check_host(&source.path, host))?;
     let probed = content.emulators.iter().enumerate().map(|(index, source)| {
         if !content.ask_all && !source.architecture.is_tuned() {
-            return Probed::UNKNOWN;
+            return Ok(Probed::UNKNOWN);
         }
         progress::show(index + 1, content.emulators.len(), format_args!("asking {}", source.shown()));
-        emulators::examine(source)
+        if content.examine { Ok(emulators::examine(source)) } else { emulators::read(source) }
     });
-    let probed: Vec<Probed> = probed.collect();
+    let probed: Vec<Probed> = probed.collect::<Result<_, _>>()?;
     let _limit = SizeLimit::begin();
     probed.iter().for_each(Probed::warn);
     let compiled = content.table.compile_with(&assignments(content, &probed));
@@ -110,13 +119,14 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     let mut writer = Writer {
         file,
         path,
-        start: payload_offset(),
+        start: interpreter.payload_offset(),
         meta: vec![0; ImageHeader::SIZE],
-        next: (most_meta(content, &compiled, &json) as u64).next_multiple_of(host::page()),
+        next: (most_meta(content, &compiled, &json) as u64).next_multiple_of(page),
         records: Vec::new(),
         origins: Vec::new(),
-        host: host::host(),
-        identity: Sha256::new_with_prefix(interpreter()),
+        host,
+        page,
+        identity: Sha256::new_with_prefix(interpreter.bytes()),
     };
     let bodies = writer.next;
     let table = writer.add(&compiled);
@@ -133,7 +143,7 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         version: IMAGE_VERSION,
         host: writer.host.machine.0,
         reserved: 0,
-        page: host::page(),
+        page,
         len: writer.next,
         table,
         programs,
@@ -143,7 +153,7 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         identity: [0; 32],
         checksum: 0,
     };
-    writer.finish(header).map_err(|error| Failure::io(Doing::Write, path, error))
+    writer.finish(header, interpreter).map_err(|error| Failure::io(Doing::Write, path, error))
 }
 
 /// The most bytes that everything but the bodies can take.
@@ -200,10 +210,12 @@ fn base(content: &Content<'_>, number: u64) -> Option<u64> {
 /// Addresses for prelinked programs, at the lower end of the window in which the kernel begins to
 /// map files. The image itself is nearly always in that window. At run time the addresses between
 /// the two are reserved (docs/image-format.md). They are never more than the window, and the
-/// addresses below it stay free for guests.
-fn bases(random_bits: u32) -> Range<u64> {
-    let window = 1 << (random_bits + PAGE_BITS);
-    let start = TOP - window + BELOW;
+/// addresses below it stay free for guests. The heap begins at two thirds of all addresses, or up to
+/// 1 GiB above that (`ELF_ET_DYN_BASE` and `arch_randomize_brk`), and so is always below it.
+fn bases(addresses: Addresses) -> Range<u64> {
+    let top = 1u64 << addresses.bits;
+    let window = (1 << addresses.window_bits).min(top / 8);
+    let start = top - window + BELOW;
     start..start + window / 256
 }
 
@@ -257,7 +269,7 @@ impl Writer<'_> {
     }
 
     /// Writes the header and everything else that is not a body, and completes the ELF part.
-    fn finish(mut self, mut header: ImageHeader) -> io::Result<()> {
+    fn finish(mut self, mut header: ImageHeader, interpreter: &Interpreter) -> io::Result<()> {
         self.meta[..ImageHeader::SIZE].copy_from_slice(&encode(&header));
         header.identity = self.identity.clone().chain_update(&self.meta).finalize().into();
         header.checksum = checksum(&encode(&header)[..ImageHeader::SIZE - u64::SIZE]);
@@ -265,25 +277,45 @@ impl Writer<'_> {
         self.put(0, &self.meta)?;
         // Without this, a payload without bodies would not end at a page boundary.
         self.file.set_len(self.start + self.next)?;
-        self.file.write_all_at(&attached(self.next), 0)
+        self.file.write_all_at(&interpreter.attached(self.next), 0)
+    }
+
+    /// Lays a program out for the largest page size that it can have. One that is aligned to smaller
+    /// pages is laid out for those, and does not run where pages are larger.
+    fn lay_out(&self, bytes: &[u8], path: &str) -> Result<LaidOut, Failure> {
+        let refused = |fault| Failure::NotForImage { path: path.into(), fault };
+        let mut laid_out = LaidOut::of(bytes, self.host, self.page);
+        let mut page = self.page;
+        while page > SMALLEST_PAGE && laid_out.as_ref().is_err_and(ProgramFault::is_about_pages) {
+            page /= 4;
+            laid_out = LaidOut::of(bytes, self.host, page);
+        }
+        if laid_out.is_ok() && page < self.page {
+            let largest = self.page >> 10;
+            warn(format_args!(
+                "{}: runs on kernels with pages of {} KiB at most, not of {largest} KiB: it is not aligned to them",
+                show(path.as_ref()),
+                page >> 10
+            ));
+        }
+        laid_out.map_err(refused)
     }
 
     /// Adds a program.
     fn program(&mut self, bytes: &[u8], origin: Origin<'_>, base: Option<u64>) -> Result<(), Failure> {
         let Origin { name, path, version, file } = origin;
-        let refused = |fault| Failure::NotForImage { path: path.into(), fault };
-        let mut program = LaidOut::of(bytes, self.host, host::page()).map_err(refused)?;
-        let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base));
+        let mut program = self.lay_out(bytes, path)?;
+        let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base) != 0);
         if base.is_none() && program.relocatable {
             log::info!("{path}: not prelinked");
         }
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
         self.put(body.offset, &program.body).map_err(|error| Failure::io(Doing::Write, self.path, error))?;
-        self.next = (body.offset + body.len).next_multiple_of(host::page());
+        self.next = (body.offset + body.len).next_multiple_of(self.page);
         // The interpreter has the kernel read a string at the payload's last byte, to see whether
         // it is there. So the string must end there.
         if program.body.last() != Some(&0) {
-            self.next += host::page();
+            self.next += self.page;
         }
         let record = ProgramRecord {
             name: self.add_string(name),
@@ -307,5 +339,30 @@ impl Writer<'_> {
         self.records.push(record);
         self.origins.push(origin);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prelinked_programs_are_above_the_heap_and_below_the_stack() {
+        const GIB: u64 = 1 << 30;
+        for bits in [38, 39, 42, 47, 48] {
+            for window_bits in 40..=45 {
+                let bases = bases(Addresses { bits, window_bits });
+                let top = 1 << bits;
+                // The heap may grow by as much as a fourteenth of all addresses.
+                assert!(bases.start - BELOW >= top / 3 * 2 + GIB + top / 14, "{bits} {window_bits}");
+                assert!(bases.start < bases.end && bases.end < top - GIB, "{bits} {window_bits}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_x86_64_are_those_in_the_documentation() {
+        let usual = Addresses { bits: 47, window_bits: 40 };
+        assert_eq!(bases(usual), 0x7f00_4000_0000..0x7f01_4000_0000);
     }
 }

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use dispatch_core::elf::Machine;
+use dispatch_core::elf::{Header, Machine};
 use dispatch_core::emulator_file::Host;
+use dispatch_core::image::SMALLEST_PAGE;
 use dispatch_table::{ArchTable, Architecture};
 
 use crate::failure::show;
@@ -20,9 +21,24 @@ pub fn row() -> &'static Architecture {
 
 /// The host that emulators are built for.
 pub fn host() -> Host {
-    let row = row();
+    of(row())
+}
+
+/// The host of a row.
+pub fn of(row: &Architecture) -> Host {
     let number = row.machine.first().map_or(0, |machine| machine.number);
     Host { machine: Machine(number), class: row.class, data: row.data }
+}
+
+/// The name of a host's CPU, for messages.
+pub fn name_of(host: Host) -> String {
+    let row = BUILTIN.architectures().iter().find(|row| of(row) == host);
+    row.map_or_else(|| format!("ELF machine {}", host.machine.0), |row| row.name.clone())
+}
+
+/// The name of the host that a program is for, for messages.
+pub fn name(program: &Header) -> String {
+    name_of(Host { machine: program.machine, class: program.class, data: program.data })
 }
 
 /// Whether this machine's kernel may run programs of `architecture` natively. Only a probe tells
@@ -56,16 +72,23 @@ pub fn is_usual(architecture: &Architecture, path: &Path) -> bool {
 
 /// Page size, in bytes.
 pub fn page() -> u64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().map_or(4096, |page| page as u64)
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    page.map_or(SMALLEST_PAGE, |page| page as u64)
+}
+
+/// The number of bits in the addresses of this process: its stack is at the end of them.
+pub fn address_bits() -> u32 {
+    let on_stack = 0u8;
+    usize::BITS - (&raw const on_stack as usize).leading_zeros()
 }
 
 /// Random bits in the page numbers of mappings, unless configured otherwise (arch/x86/Kconfig,
-/// `ARCH_MMAP_RND_BITS_MIN`).
+/// `ARCH_MMAP_RND_BITS_MIN`; other CPUs have fewer, arch/Kconfig).
 pub const MMAP_RND_BITS: u32 = 28;
-/// The largest number that the kernel accepts.
-const MAX_MMAP_RND_BITS: u32 = 32;
+/// The largest number that a kernel accepts (arch/arm64/Kconfig).
+const MAX_MMAP_RND_BITS: u32 = 33;
 
-/// The number of random bits on this host; only root can read it.
+/// The number of random bits on this host, if it is more; only root can read it.
 pub fn mmap_rnd_bits() -> u32 {
     let setting = std::fs::read_to_string("/proc/sys/vm/mmap_rnd_bits").ok();
     let bits = setting.and_then(|setting| setting.trim().parse().ok());

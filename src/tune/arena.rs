@@ -19,6 +19,7 @@ use nix::unistd::chroot;
 use super::workload::{SOURCES, WORKLOADS, text};
 use crate::defaults;
 use crate::failure::{Doing, Failure};
+use crate::image::destination::Destination;
 use crate::image::emulators::Source;
 use crate::image::{self, Content};
 use crate::platform::memfd::DESCRIPTORS;
@@ -79,13 +80,16 @@ pub fn direct(path: &Path) -> Result<File, Failure> {
 pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Result<File, Failure> {
     let file = in_memory()?;
     let emulators = [Source::of_file(architecture, path.to_owned())];
+    let destination = Destination::here();
     let content = Content {
         table,
+        destination,
         command: image::this_command()?,
         emulators: &emulators,
+        examine: true,
         outside: Vec::new(),
         ask_all: true,
-        prelink: Some(crate::platform::host::mmap_rnd_bits()),
+        prelink: destination.addresses(),
         seed: 0,
     };
     image::write(&content, &file, Path::new(memfd::SHOWN))?;

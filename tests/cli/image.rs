@@ -178,8 +178,6 @@ fn emulators_that_cannot_be_inside_are_refused() {
         (program()[..100].to_vec(), "is damaged (program headers out of reach)"),
         (program()[..program().len() - 1].to_vec(), "is damaged (a segment ends beyond the file)"),
         (changed(program(), &[(16, &[1])]), "is damaged (an object file, not a program)"),
-        (changed(program(), &[(18, &[183])]), "is for another host (ELF machine 183)"),
-        (probe("s390x"), "is for another host (ELF machine 22)"),
         (changed(program(), &[(24, &[0; 8])]), "is damaged (entry point outside its code)"),
         (changed(program(), &[(E_PHOFF, &[0xff; 8])]), "is damaged (program headers out of reach)"),
         (changed(program(), &[(56, &[0, 0])]), "is damaged (no loadable segment)"),
@@ -206,6 +204,17 @@ fn emulators_that_cannot_be_inside_are_refused() {
             (names(&scratch), fs::read(scratch.path().join("i")).unwrap()),
             (vec!["bad".into(), "good".into(), "i".into()], b"old".to_vec())
         );
+    }
+    for (emulator, host) in [
+        (changed(program(), &[(18, &[183])]), "aarch64"),
+        (probe("s390x"), "s390x"),
+        (changed(program(), &[(18, &[0, 99])]), "ELF machine 25344"),
+    ] {
+        scratch.write("bad", emulator);
+        let here = std::env::consts::ARCH;
+        let line = format!("bad: runs on {host} hosts, and the image is for {here}: name a file for {here} hosts");
+        with(&scratch, "bad", &[]).refused(1, &line);
+        with(&scratch, "good", &["--from", "arm=bad"]).refused(1, &line);
     }
     with(&scratch, "missing", &[]).refused(1, "missing: cannot read: check the path: no such file or directory");
     with(&scratch, ".", &[]).refused(1, ".: cannot read: name a file: is a directory");

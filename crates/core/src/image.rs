@@ -26,7 +26,7 @@ record! {
         pub host: u16,
         /// Keeps the following fields at multiples of eight; zero.
         pub reserved: u16,
-        /// Page size of the host that wrote the image, in bytes: the alignment of bodies.
+        /// Largest page size of the hosts that the image is for, in bytes: the alignment of bodies.
         pub page: u64,
         /// Length of the whole payload, in bytes.
         pub len: u64,
@@ -119,6 +119,8 @@ record! {
 
 /// First bytes of a payload.
 pub const IMAGE_MAGIC: [u8; 8] = *b"bd-image";
+/// Smallest page size of any host.
+pub const SMALLEST_PAGE: u64 = 4096;
 /// Version of the layout.
 pub const IMAGE_VERSION: u32 = 2;
 /// Largest `p_flags` of a segment: readable, writable and executable.
@@ -138,7 +140,7 @@ pub enum ImageFault {
     Version(u32),
     /// The image is for another kind of host.
     Host(Machine),
-    /// The image is for hosts with smaller pages.
+    /// The image, or a program in it, is for hosts with smaller pages.
     Page,
     /// A field points outside the payload.
     Corrupt,

@@ -6,11 +6,12 @@ use core::ffi::CStr;
 
 use dispatch_core::Refusal;
 use dispatch_core::handoff::{self, Handoff, Invocation};
-use dispatch_core::image::{COMMAND, Image, ImageFault, ImageHeader};
+use dispatch_core::image::{COMMAND, Image, ImageFault, ImageHeader, SMALLEST_PAGE};
 use dispatch_core::initial_stack::Change;
 use dispatch_core::pipeline::{Emulator, Process, START, choose, failed, find_emulator, find_sysroot, identify, plan};
 use dispatch_core::plan::{Argument, Plan, variable_name};
 use dispatch_core::record::Field;
+use dispatch_core::table::Row;
 
 use crate::load::Loaded;
 use crate::payload::{Payload, Remains, WholePayload};
@@ -72,6 +73,20 @@ fn image(payload: Payload, handoff: &Handoff<'_>) -> Result<(Image<'static>, Who
     Ok((image, payload))
 }
 
+/// `refusal`, unless the only fault of the emulator of `row` is that it is aligned to smaller pages
+/// than those of this host.
+fn about_pages<'s>(image: &Image<'_>, row: &Row<'_>, refusal: Refusal<'s>) -> Refusal<'s> {
+    let mut smaller = *image;
+    smaller.page = SMALLEST_PAGE;
+    match refusal {
+        Refusal::BadImage(ImageFault::Corrupt) if cpu::LARGEST_PAGE as u64 > SMALLEST_PAGE => {
+            let fault = if smaller.emulator(row).is_ok() { ImageFault::Page } else { ImageFault::Corrupt };
+            Refusal::BadImage(fault)
+        }
+        refusal => refusal,
+    }
+}
+
 impl Start<'_> {
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that each stage
     /// implements. `start` receives the guest's first bytes.
@@ -93,7 +108,8 @@ impl Start<'_> {
         }
         let mut row = choose(&mut world, &image.table, &file, process, &mut buffers.part)?; // 1, 7
         // An emulator by path fits the row to its version.
-        let emulator = find_emulator(&mut world, image, &mut row, process, &mut buffers.head)?; // 1
+        let emulator = find_emulator(&mut world, image, &mut row, process, &mut buffers.head); // 1
+        let emulator = emulator.map_err(|refusal| about_pages(image, &row, refusal))?;
         let sysroot = find_sysroot(&mut world, &file, &row, process, &mut buffers.part)?; // 1
         let plan = plan(&mut world, &file, &row, &emulator, process, invocation, sysroot); // 2, 4
         self.hand_over(image, payload, &plan, replaced, emulator)

@@ -106,8 +106,8 @@ pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
 }
 
 /// Moves an embedded program from the payload to the addresses that it was prelinked for. If
-/// `secure` asks for unpredictable addresses, or those addresses are in use, it goes elsewhere.
-/// Also returns the rest of the payload.
+/// `secure` asks for unpredictable addresses, or those addresses are in use or are too low, it goes
+/// elsewhere. Also returns the rest of the payload.
 ///
 /// `file` is the address of this file. If it is given, the addresses between a prelinked program
 /// and this file are reserved, provided that there are enough of them and they are free. The kernel
@@ -126,7 +126,11 @@ pub fn move_in(
 ) -> Result<(Loaded, Remains), i32> {
     let record = program.record();
     let len = record.high.saturating_sub(record.low) as usize;
-    let base = if secure { 0 } else { record.base as usize };
+    // The kernel puts this file into the last eighth of all addresses, and the heap at two thirds of
+    // them (`ELF_ET_DYN_BASE`). If programs have more addresses than the image was written for, the
+    // base is where the heap or guests may be.
+    let low = |file: usize| cpu::ADDRESSES_VARY && (record.base as usize) < file.wrapping_sub(file >> 2);
+    let base = if secure || file.is_some_and(low) { 0 } else { record.base as usize };
     let reserved = base != 0 && file.is_some_and(|file| reserve_up_to(file, base, len));
     let prelinked = reserved || base != 0 && exactly(base, len).is_ok();
     let start = if prelinked {
@@ -167,11 +171,7 @@ fn reserve_up_to(file: usize, base: usize, len: usize) -> bool {
     let above = file.saturating_sub(VDSO).saturating_sub(base);
     // Random bits from the address that the kernel chose for this file.
     let below = file >> cpu::RANDOM_BITS_LEFT & BELOW;
-    // The heap is at two thirds of all addresses (`ELF_ET_DYN_BASE`), and this file in the last
-    // eighth. If programs have more addresses than the image was written for, the heap is between
-    // `base` and this file, and must be able to grow.
-    let far = cpu::ADDRESSES_VARY && above > file >> 2;
-    above > len && !far && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
+    above > len && exactly(base.wrapping_sub(below), above.wrapping_add(below)).is_ok()
 }
 
 /// Reserves exactly this range, if it is free. Reserved memory does not count as used, neither for

@@ -15,6 +15,7 @@ use crate::documents::{Document, is_document};
 use crate::failure::{self, Doing, Failure};
 use crate::formats::binfmt_d::{self, binfmt_d};
 use crate::image::OpenImage;
+use crate::image::destination::Destination;
 use crate::image::emulators::Source;
 use crate::image::request::{self, Contents};
 use crate::install::boot;
@@ -73,7 +74,8 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         false => Some(registration::open_registry(&args.options.mount)?),
     };
     let earlier = Earlier::read(&args.place, table)?.filter(|_| named.is_some() && !args.only);
-    let emulators = args.contents.sources(table, earlier.as_ref().map(|earlier| &earlier.image))?;
+    let installed = earlier.as_ref().map(|earlier| &earlier.image);
+    let emulators = args.contents.sources(table, Destination::here(), installed)?;
     let job = Job { args, table, documents, named, registry, emulators, path: args.place.image() };
     if args.options.dry_run { job.preview() } else { job.install() }
 }
