@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use dispatch_table::ArchTable;
 
 use super::registry::no_own_registry;
-use super::{Foreign, Registry, Release, consumers, guests, kernel_since};
+use super::{Foreign, Registry, Release, consumers, guests, hosts, kernel_since};
 
 /// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
@@ -77,6 +77,8 @@ pub enum Need {
     Mmdebstrap,
     /// systemd-binfmt.
     Systemd,
+    /// A toolchain for other hosts, and emulators for them.
+    Hosts,
     /// What else registers entries: the programs of binfmt-support and of OpenRC.
     Consumers,
 }
@@ -210,6 +212,10 @@ impl Need {
                 let missing = [consumers::UPDATE_BINFMTS, consumers::OPENRC].map(consumers::path);
                 let path = missing.into_iter().find(|path| !path.is_file())?;
                 Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_CONSUMERS", path.display()))
+            }
+            Need::Hosts => {
+                let path = hosts::missing()?;
+                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_HOSTS", path.display()))
             }
             Need::Strace => no_command("strace", "--version", "strace"),
             Need::Man => no_command("lexgrog", "--version", "man-db"),

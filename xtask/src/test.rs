@@ -16,6 +16,9 @@ use crate::{Result, root};
 /// machine.
 const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 
+/// The other hosts that are built for, and whose tests run under QEMU's user mode.
+const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
+
 /// Run all tests and checks
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -50,6 +53,12 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
     score.check("fuzz targets", locked("check").args(fuzz))?;
     score.check("ci/vendored", &mut script("ci/vendored"))?;
+    for cpu in OTHER_HOSTS {
+        // Those of the other packages need dependencies that take minutes to build. tests/hosts runs the command itself.
+        let tests = ["test", "-p", "dispatch-core", "-p", "binfmt-misc", "--lib", "--no-fail-fast"];
+        println!("Tests for {cpu} hosts");
+        score.tests(script("ci/cross").arg(cpu).args(tests), &mut io::stdout())?;
+    }
     score.tests(locked("test").args(["--workspace", "--no-fail-fast"]), &mut io::stdout())?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;

@@ -1,0 +1,123 @@
+// Starts an interpreter for a program as binfmt_misc does (flags P and O): start SECURE PAGE
+// INTERPRETER PROGRAM ARGV0 ARGS... The auxiliary vector says whether privileges are gained (SECURE
+// is 0 or 1), and that pages have PAGE bytes. On a real kernel, execve(2) does all this; QEMU's user
+// mode cannot register interpreters.
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+// Alignment of the interpreter: the largest page size.
+#define ALIGN 0x10000ul
+// Memory for the initial stack, in bytes: the strings are at its end.
+#define STACK 0x800000ul
+
+extern char **environ;
+static char *strings;
+
+static void *check(void *mapped) {
+    if (mapped == MAP_FAILED) {
+        perror("mmap");
+        exit(90);
+    }
+    return mapped;
+}
+
+// Copies a string below the others, as the kernel does.
+static uintptr_t put(const char *string) {
+    strings -= strlen(string) + 1;
+    return (uintptr_t)strcpy(strings, string);
+}
+
+// Maps the program, and returns the address of its ELF header.
+static uintptr_t map(int file, const ElfW(Ehdr) *header, const ElfW(Phdr) *segments) {
+    uintptr_t span = 0;
+    for (int i = 0; i < header->e_phnum; i++)
+        if (segments[i].p_type == PT_LOAD)
+            span = segments[i].p_vaddr + segments[i].p_memsz;
+    char *reserved = check(mmap(NULL, span + ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    uintptr_t base = ((uintptr_t)reserved + ALIGN - 1) & -ALIGN, page = getauxval(AT_PAGESZ);
+    munmap(reserved, span + ALIGN);
+    for (int i = 0; i < header->e_phnum; i++) {
+        const ElfW(Phdr) *segment = &segments[i];
+        if (segment->p_type != PT_LOAD)
+            continue;
+        int protection = (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+                         (segment->p_flags & PF_X ? PROT_EXEC : 0);
+        uintptr_t skew = segment->p_vaddr & (page - 1), start = base + segment->p_vaddr - skew;
+        uintptr_t in_file = (segment->p_filesz + skew + page - 1) & -page;
+        uintptr_t in_memory = (segment->p_memsz + skew + page - 1) & -page;
+        check(mmap((void *)start, in_file, protection, MAP_PRIVATE | MAP_FIXED, file, segment->p_offset - skew));
+        if (segment->p_memsz > segment->p_filesz)
+            memset((char *)start + skew + segment->p_filesz, 0, in_file - skew - segment->p_filesz);
+        if (in_memory > in_file)
+            check(mmap((void *)(start + in_file), in_memory - in_file, protection,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+    }
+    return base;
+}
+
+static _Noreturn void enter(uintptr_t *sp, uintptr_t entry) {
+#if defined __aarch64__
+    __asm__ volatile("mov sp, %0; mov x0, xzr; br %1" : : "r"(sp), "r"(entry) : "x0");
+#elif defined __riscv
+    __asm__ volatile("mv sp, %0; li a0, 0; jr %1" : : "r"(sp), "r"(entry) : "a0");
+#elif defined __x86_64__
+    __asm__ volatile("mov %0, %%rsp; xor %%edx, %%edx; jmp *%1" : : "r"(sp), "r"(entry) : "rdx");
+#endif
+    __builtin_unreachable();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 6)
+        return 2;
+    uintptr_t secure = atol(argv[1]), page = atol(argv[2]);
+    argv += 3;
+    int interpreter = open(argv[0], O_RDONLY | O_CLOEXEC), program = open(argv[1], O_RDONLY);
+    char head[4096];
+    if (interpreter < 0 || program < 0 || pread(interpreter, head, sizeof head, 0) < (ssize_t)sizeof head) {
+        perror(argv[0]);
+        return 90;
+    }
+    const ElfW(Ehdr) *header = (void *)head;
+    uintptr_t base = map(interpreter, header, (void *)(head + header->e_phoff));
+    close(interpreter);
+
+    char *stack = check(mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    strings = stack + STACK - 8;
+    uintptr_t *sp = (uintptr_t *)(stack + STACK / 2), *word = sp;
+    uintptr_t executed = put(argv[0]);
+    *word++ = argc - 3;
+    for (; *argv; argv++)
+        *word++ = put(*argv);
+    *word++ = 0;
+    char **variable = environ;
+    for (; *variable; variable++)
+        *word++ = put(*variable);
+    *word++ = 0;
+    for (uintptr_t *own = (uintptr_t *)(variable + 1); *own; own += 2) {
+        if (*own == AT_EXECFD)
+            continue;
+        *word++ = *own;
+        *word++ = *own == AT_PHDR     ? base + header->e_phoff
+                  : *own == AT_PHNUM  ? header->e_phnum
+                  : *own == AT_ENTRY  ? base + header->e_entry
+                  : *own == AT_BASE   ? 0
+                  : *own == AT_FLAGS  ? 1
+                  : *own == AT_SECURE ? secure
+                  : *own == AT_PAGESZ ? page
+                  : *own == AT_EXECFN ? executed
+                                      : own[1];
+    }
+    *word++ = AT_EXECFD;
+    *word++ = program;
+    *word++ = AT_NULL;
+    *word++ = 0;
+    enter(sp, base + header->e_entry);
+}
