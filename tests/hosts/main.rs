@@ -266,6 +266,15 @@ fn what_is_for_another_host_is_named() {
     write_with(command.to_str().unwrap()).refused(1, &expected);
     scratch.write("text", "text");
     write_with("text").refused(1, "text: is not binfmt-dispatch: name the file that `ci/build --host` prints");
+    // The interpreter in it reads records of another version.
+    let mut other = fs::read(&command).unwrap();
+    let mark = b"bd-interpreter\0\n";
+    let marked = |at: &usize| other[*at..].starts_with(mark) && other[at + 32..].starts_with(b"\x7fELF");
+    let at = (0..other.len() - 64).find(marked).unwrap();
+    other[at + mark.len()] += 1;
+    scratch.write("other", other);
+    let expected = "other: is binfmt-dispatch in another version than this one: build both from the same sources";
+    write_with("other").refused(1, expected);
     // Emulators that are not named, and hosts that no image can be for.
     let expected = "emulators for aarch64 hosts are not installed here: name them with --from";
     write(&scratch, arm64, &[]).refused(2, expected);
