@@ -118,7 +118,7 @@ impl fmt::Display for Failure {
                 "{}: would capture programs that {architecture} hosts run natively: leave this architecture out",
                 show(entry),
             ),
-            Failure::NoImage { path } if *path == *defaults::IMAGE => {
+            Failure::NoImage { path } if path.as_os_str() == defaults::IMAGE => {
                 write!(f, "{}: no such image: make it, and register it, with `{NAME} install`", show(path.as_os_str()))
             }
             Failure::NoImage { path } => {
