@@ -68,10 +68,10 @@ pub fn disabled(architecture: &Architecture) -> String {
     by.unwrap_or_default()
 }
 
-/// The architectures that are foreign to hosts of the row `host`: those of an image for which none is
-/// named.
-pub fn foreign_to<'t>(table: &'t ArchTable, host: &Architecture) -> Vec<&'t Architecture> {
-    table.architectures().iter().filter(|architecture| !architecture.native_on.contains(&host.name)).collect()
+/// The architectures but that of `host`: those of an image for which none is named. A host that runs
+/// programs of another architecture natively, such as arm on aarch64, has machines that cannot.
+pub fn others<'t>(table: &'t ArchTable, host: &Architecture) -> Vec<&'t Architecture> {
+    table.architectures().iter().filter(|architecture| architecture.name != host.name).collect()
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ use crate::{architectures, progress};
 pub struct Contents {
     #[command(flatten)]
     pub site: Site,
-    /// Architectures to embed, by any of their names; `all` or none: every foreign one whose
-    /// emulator is found
+    /// Architectures to embed, by any of their names; `all` or none: every one but the
+    /// hosts' own whose emulator is found
     #[arg(value_name = "ARCH")]
     pub architectures: Vec<String>,
     /// Directory with emulators, or ARCH=FILE; default: where they are installed, else the image
@@ -152,7 +152,7 @@ impl Contents {
     /// The requested architectures.
     fn rows<'t>(&self, table: &'t ArchTable, destination: Destination) -> Result<Vec<&'t Architecture>, Failure> {
         let named = architectures::named(table, &self.architectures)?;
-        Ok(named.unwrap_or_else(|| architectures::foreign_to(table, destination.row)))
+        Ok(named.unwrap_or_else(|| architectures::others(table, destination.row)))
     }
 
     /// The emulators that are to be embedded. `installed` is the image that is to be replaced, if

@@ -64,7 +64,8 @@ fn an_image_is_the_same_wherever_it_is_written() {
     for host in Host::all() {
         let scratch = Scratch::new();
         let from = host.emulators();
-        let arguments = on(&host, &["--from", from.to_str().unwrap(), "s390x", "arm"]);
+        // All that are there: also arm, which only some aarch64 machines run by themselves.
+        let arguments = on(&host, &["--from", from.to_str().unwrap()]);
         scratch.tool(&arguments).succeeded();
         let here = fs::read(scratch.path().join("i")).unwrap();
         // The command of the other host, under QEMU.
@@ -73,9 +74,11 @@ fn an_image_is_the_same_wherever_it_is_written() {
         // The table is the one that QEMU's versions, as their files tell them, lead to.
         let list = run(&scratch, &host, &host.command(), &["list", "--image", "i", "--json"]);
         let programs = list.succeeded().json();
-        let versions: Vec<&str> =
-            programs.as_array().unwrap()[1..].iter().map(|it| it["version"].as_str().unwrap()).collect();
-        assert!(versions.len() == 2 && versions.iter().all(|version| version.starts_with("10.0.")), "{programs}");
+        let of = |key: &str| -> Vec<String> {
+            programs.as_array().unwrap()[1..].iter().map(|it| it[key].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(of("name"), ["qemu-arm", "qemu-s390x", "qemu-x86_64"], "{programs}");
+        assert!(of("version").iter().all(|version| version.starts_with("10.0.")), "{programs}");
     }
 }
 
