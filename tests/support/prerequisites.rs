@@ -145,6 +145,8 @@ impl Need {
         match self {
             Need::Disposable => Registry::of_tests() == Registry::Private,
             Need::Kernel(..) => Registry::of_tests() == Registry::Own,
+            // The toolchain is made of programs for x86_64.
+            Need::Hosts => cfg!(not(target_arch = "x86_64")),
             _ => false,
         }
     }
@@ -213,6 +215,7 @@ impl Need {
                 let path = missing.into_iter().find(|path| !path.is_file())?;
                 Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_CONSUMERS", path.display()))
             }
+            Need::Hosts if self.depends_on_the_machine() => Some("needs an x86_64 machine".into()),
             Need::Hosts => {
                 let path = hosts::missing()?;
                 Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_HOSTS", path.display()))

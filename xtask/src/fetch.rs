@@ -41,9 +41,24 @@ struct Download {
     name: &'static str,
     /// Title for people; `{}` stands for the parts.
     title: &'static str,
-    /// The directory is complete if its file `complete` lists these.
+    /// The directory is complete if its file `complete` lists these, or those of them that are for
+    /// this machine.
     parts: &'static [&'static str],
-    fetch: fn(&Fetching, &'static [&'static str]) -> Result<()>,
+    /// The machines that it is for.
+    machines: Machines,
+    fetch: fn(&Fetching, &[&'static str]) -> Result<()>,
+}
+
+/// The machines that a download is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Machines {
+    /// All of them, with the same parts.
+    All,
+    /// All of them. The parts are architectures, and foreign: amd64 takes the place of the machine's
+    /// own.
+    Foreign,
+    /// Those whose programs it contains, amd64.
+    Amd64,
 }
 
 const DOWNLOADS: [Download; 8] = [
@@ -51,23 +66,32 @@ const DOWNLOADS: [Download; 8] = [
         name: "guests",
         title: "busybox-static for {}",
         parts: &["arm64", "armhf", "armel", "mips64el", "mipsel", "ppc64el", "riscv64", "s390x"],
+        machines: Machines::Foreign,
         fetch: guests,
     },
     // The tests compare these, whatever is installed: <release>/usr/bin/qemu-*.
-    Download { name: "emulators", title: "the emulators of {}", parts: &["bookworm", "trixie"], fetch: emulators },
+    Download {
+        name: "emulators",
+        title: "the emulators of {}",
+        parts: &["bookworm", "trixie"],
+        machines: Machines::All,
+        fetch: emulators,
+    },
     // Packages; ci/demo-setuid unpacks them. The last one ensures that no program has to be run for
     // it.
     Download {
         name: "setuid",
-        title: "{} for arm64",
+        title: "foreign {}",
         parts: &["sudo", "util-linux", "dash", "coreutils", "usr-is-merged"],
-        fetch: |fetching, packages| fetching.packages("bookworm", "arm64", packages),
+        machines: Machines::All,
+        fetch: |fetching, packages| fetching.packages("bookworm", foreign("arm64", &host_architecture()?), packages),
     },
     // Not every release has it for all architectures, and its cross compilers do not have it.
     Download {
         name: "sanitizer",
         title: "ThreadSanitizer for {}",
         parts: &["arm64", "riscv64"],
+        machines: Machines::Foreign,
         fetch: |fetching, architectures| fetching.roots("trixie", architectures, &["libtsan2"]),
     },
     // What reads the formats of `generate`. Unpacked, as the installed packages would register
@@ -76,6 +100,7 @@ const DOWNLOADS: [Download; 8] = [
         name: "consumers",
         title: "the programs of {}",
         parts: &["binfmt-support", "libpipeline1", "openrc"],
+        machines: Machines::All,
         fetch: consumers,
     },
     // ci/bench starts these: emulated programs, and this machine's own for comparison. Each takes
@@ -84,13 +109,26 @@ const DOWNLOADS: [Download; 8] = [
         name: "roots",
         title: "{} for the benchmark",
         parts: &["bash", "coreutils", "dash", "libc-bin", "perl-base", "python3-minimal"],
+        machines: Machines::All,
         fetch: |fetching, packages| fetching.roots("trixie", &["arm64", &host_architecture()?], packages),
     },
     // For `ci/build --host`: Rust, linkers, and Rust's and C's libraries for other hosts, of one
     // release, so that the built files do not depend on the release that this machine has.
-    Download { name: "toolchain", title: "a toolchain for {}", parts: &["arm64", "riscv64"], fetch: toolchain },
+    Download {
+        name: "toolchain",
+        title: "a toolchain for {}",
+        parts: &["arm64", "riscv64"],
+        machines: Machines::Amd64,
+        fetch: toolchain,
+    },
     // The tests write images for these hosts: <architecture>/usr/bin/qemu-*.
-    Download { name: "hosts", title: "emulators for {} hosts", parts: &["arm64", "riscv64"], fetch: hosts },
+    Download {
+        name: "hosts",
+        title: "emulators for {} hosts",
+        parts: &["arm64", "riscv64"],
+        machines: Machines::Amd64,
+        fetch: hosts,
+    },
 ];
 
 /// Fetches the named downloads, or all missing ones.
@@ -102,6 +140,14 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// Debian's name of x86-64.
+const AMD64: &str = "amd64";
+
+/// `architecture`, or amd64 if that is the architecture `host` itself.
+fn foreign(architecture: &'static str, host: &str) -> &'static str {
+    if architecture == host { AMD64 } else { architecture }
+}
+
 /// The download of this name.
 fn named(name: &str) -> impl Iterator<Item = &'static Download> {
     DOWNLOADS.iter().filter(move |download| download.name == name)
@@ -110,20 +156,33 @@ fn named(name: &str) -> impl Iterator<Item = &'static Download> {
 impl Download {
     /// Fetches the download, unless it is complete.
     fn ensure(&self) -> Result<()> {
-        let (directory, parts) = (self.directory(), self.parts.join(" "));
+        let parts = self.parts(&host_architecture()?);
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let (directory, listed) = (self.directory(), parts.join(" "));
         let complete = directory.join("complete");
-        if fs::read_to_string(&complete).is_ok_and(|text| text.trim_end() == parts) {
+        if fs::read_to_string(&complete).is_ok_and(|text| text.trim_end() == listed) {
             return Ok(());
         }
         let mirror = Mirror::of_this_machine()?;
-        println!("Fetching {}", self.title.replace("{}", &parts));
+        println!("Fetching {}", self.title.replace("{}", &listed));
         let fetching = Fetching { mirror, work: work_in(&directory)?, directory };
         // From now on the directory is incomplete.
         if complete.exists() {
             fs::remove_file(&complete)?;
         }
-        (self.fetch)(&fetching, self.parts)?;
-        files::write(&complete, &(parts + "\n"))
+        (self.fetch)(&fetching, &parts)?;
+        files::write(&complete, &(listed + "\n"))
+    }
+
+    /// The parts for a machine of the architecture `host`.
+    fn parts(&self, host: &str) -> Vec<&'static str> {
+        match self.machines {
+            Machines::Amd64 if host != AMD64 => Vec::new(),
+            Machines::Foreign => self.parts.iter().map(|part| foreign(part, host)).collect(),
+            Machines::All | Machines::Amd64 => self.parts.to_vec(),
+        }
     }
 
     fn directory(&self) -> PathBuf {
@@ -168,7 +227,7 @@ impl Fetching {
 }
 
 /// The foreign programs: `<architecture>/bin/busybox`.
-fn guests(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+fn guests(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> {
     let Mirror { address, codename } = &fetching.mirror;
     let mut missing = architectures.to_vec();
     // The last release with MIPS, and the first one with RISC-V.
@@ -200,7 +259,7 @@ fn guests(fetching: &Fetching, architectures: &'static [&'static str]) -> Result
 }
 
 /// The emulators: `<release>/usr/bin/qemu-*`.
-fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<()> {
+fn emulators(fetching: &Fetching, releases: &[&'static str]) -> Result<()> {
     let host = host_architecture()?;
     for release in releases {
         // Before trixie, qemu-user was dynamically linked.
@@ -217,7 +276,7 @@ fn emulators(fetching: &Fetching, releases: &'static [&'static str]) -> Result<(
 }
 
 /// Some emulators for other hosts: `<architecture>/usr/bin/qemu-*`. All take 300 MB.
-fn hosts(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+fn hosts(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> {
     const KEPT: [&str; 3] = ["qemu-arm", "qemu-s390x", "qemu-x86_64"];
     for package in fetching.index("trixie", architectures)?.download("qemu-user", architectures)? {
         let (unpacked, tree) = (fetching.work.path().join("unpacked"), fetching.work.path().join("tree"));
@@ -234,7 +293,7 @@ fn hosts(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<
 }
 
 /// What registers entries: `usr/sbin/update-binfmts`, `lib/rc/sh/binfmt.sh`.
-fn consumers(fetching: &Fetching, packages: &'static [&'static str]) -> Result<()> {
+fn consumers(fetching: &Fetching, packages: &[&'static str]) -> Result<()> {
     let host = host_architecture()?;
     // Newer releases have OpenRC's script elsewhere, and it is the same there.
     let index = fetching.index("bookworm", &[&host])?;
@@ -250,7 +309,7 @@ fn consumers(fetching: &Fetching, packages: &'static [&'static str]) -> Result<(
 }
 
 /// The toolchain, as one root directory: `usr/bin/rustc`, `usr/bin/aarch64-linux-gnu-gcc`.
-fn toolchain(fetching: &Fetching, architectures: &'static [&'static str]) -> Result<()> {
+fn toolchain(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> {
     const RELEASE: &str = "trixie";
     let mut packages = vec!["cargo".to_owned(), "rustc".to_owned()];
     for architecture in architectures {
@@ -317,6 +376,15 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), DOWNLOADS.len());
         assert!(DOWNLOADS.iter().all(|download| download.title.contains("{}") && !download.parts.is_empty()));
+    }
+
+    #[test]
+    fn foreign_programs_are_never_the_machines_own() {
+        let guests = |host| DOWNLOADS[0].parts(host);
+        assert_eq!(guests("amd64"), DOWNLOADS[0].parts);
+        assert_eq!(guests("arm64")[..2], ["amd64", "armhf"]);
+        assert!(DOWNLOADS.iter().all(|download| !download.parts(AMD64).is_empty()));
+        assert!(named("toolchain").all(|download| download.parts("arm64").is_empty()));
     }
 
     #[test]
