@@ -77,12 +77,24 @@ pub fn image_path(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The image at `path`.
+/// The image at `path`, which is for this machine.
+///
+/// # Errors
+/// There is no image at `path`, or it is for other hosts.
+pub fn open_image(path: &Path) -> Result<OpenImage, Failure> {
+    there(path, OpenImage::open(path))
+}
+
+/// The image at `path`, whatever hosts it is for.
 ///
 /// # Errors
 /// There is no image at `path`.
-pub fn open_image(path: &Path) -> Result<OpenImage, Failure> {
-    match OpenImage::open(path) {
+pub fn open_image_of_any_host(path: &Path) -> Result<OpenImage, Failure> {
+    there(path, OpenImage::open_of_any_host(path))
+}
+
+fn there(path: &Path, opened: Result<Option<OpenImage>, Failure>) -> Result<OpenImage, Failure> {
+    match opened {
         Ok(Some(image)) => Ok(image),
         Ok(None) => Err(Failure::NotAnImage { path: path.to_owned() }),
         Err(Failure::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {

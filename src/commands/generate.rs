@@ -94,7 +94,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     let own = HostPrograms::of(host);
     let (image, embedded) = match &args.image {
-        Some(path) => (context::image_path(Some(path))?, context::open_image(path)?.embedded()?),
+        Some(path) => {
+            let image = context::open_image_of_any_host(path)?;
+            image.check_host(host::of(host))?;
+            (context::image_path(Some(path))?, image.embedded()?)
+        }
         None => (defaults::IMAGE.into(), BTreeSet::new()),
     };
     let path = args.interpreter.as_ref().unwrap_or(&image);

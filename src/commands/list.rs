@@ -104,7 +104,7 @@ fn contents(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     let own = if file.is_none() { image::own() } else { None };
     let image = match own {
         Some(own) => own,
-        None => context::open_image(&context::image_path(file)?)?,
+        None => context::open_image_of_any_host(&context::image_path(file)?)?,
     };
     let programs = contents::programs(&image)?;
     if as_json {

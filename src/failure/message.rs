@@ -130,6 +130,13 @@ impl fmt::Display for Failure {
             Failure::DamagedImage { path, fault } => {
                 write!(f, "{}: the image {fault}: write it again with `{NAME} image`", show(path.as_os_str()))
             }
+            Failure::ImageOfOtherHosts { path, is, wanted } => {
+                let path = show(path.as_os_str());
+                write!(
+                    f,
+                    "{path}: the image is for {is} hosts, and not for {wanted}: write another with `{NAME} image`"
+                )
+            }
             Failure::NotAHost { name, hosts } => {
                 write!(f, "{name}: no image can be written for such hosts: only for {}", hosts.join(", "))
             }

@@ -246,6 +246,15 @@ pub enum Failure {
         /// The fault.
         fault: dispatch_core::image::ImageFault,
     },
+    /// The image is for other hosts.
+    ImageOfOtherHosts {
+        /// The file.
+        path: PathBuf,
+        /// The CPU of its hosts.
+        is: String,
+        /// The CPU that it has to be for.
+        wanted: String,
+    },
     /// No image can be written for hosts of this architecture.
     NotAHost {
         /// Its name.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use dispatch_core::Table;
 use dispatch_core::bytes::{Strings, slice};
-use dispatch_core::elf::{Header, PT_LOAD, ProgramHeader};
+use dispatch_core::elf::{Header, Machine, PT_LOAD, ProgramHeader};
+use dispatch_core::emulator_file::Host;
 use dispatch_core::image::{COMMAND, Embedded, Image, ImageFault, ImageHeader, OriginRecord, SMALLEST_PAGE};
 use dispatch_core::message::Digits;
 use dispatch_core::record::Extent;
@@ -96,23 +97,34 @@ impl OpenImage {
     /// Opens the image at `path`; `None` if the file is not an image.
     ///
     /// # Errors
-    /// [`Failure::Io`], and [`Failure::DamagedImage`] for a file that begins as an image.
+    /// [`Failure::Io`], and [`Failure::DamagedImage`] or [`Failure::ImageOfOtherHosts`] for a file
+    /// that begins as an image.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        let Some(image) = Self::open_of_any_host(path)? else { return Ok(None) };
+        image.check_host(host::host())?;
+        if image.header.page % host::page() != 0 {
+            return Err(image.damaged(ImageFault::Page));
+        }
+        Ok(Some(image))
+    }
+
+    /// The same, whatever hosts the image is for. It can be looked at, and not be used here.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] and [`Failure::DamagedImage`].
+    pub fn open_of_any_host(path: &Path) -> Result<Option<Self>, Failure> {
         let failed = |error| Failure::io(Doing::Read, path, error);
         let damaged = |fault| Failure::DamagedImage { path: path.to_owned(), fault };
         let file = files::open(path).map_err(failed)?;
         let head = read(&file, 0, HEAD).map_err(failed)?;
         let Some(payload) = payload_segment(&head) else { return Ok(None) };
-        let machine = host::host().machine;
         let start = read(&file, payload.offset, ImageHeader::SIZE as u64).map_err(failed)?;
+        let machine = Machine(ImageHeader::read(&start).map_or(0, |header| header.host));
         let header = match ImageHeader::open(&start, machine) {
             Ok(header) => header,
             Err(ImageFault::NoPayload) => return Ok(None),
             Err(fault) => return Err(damaged(fault)),
         };
-        if header.page % host::page() != 0 {
-            return Err(damaged(ImageFault::Page));
-        }
         if file.metadata().map_err(failed)?.len() < payload.offset.saturating_add(payload.filesz) {
             return Err(damaged(ImageFault::CutShort));
         }
@@ -127,6 +139,19 @@ impl OpenImage {
         Ok(Some(image))
     }
 
+    /// Checks that the image is for `host`.
+    ///
+    /// # Errors
+    /// [`Failure::ImageOfOtherHosts`].
+    pub fn check_host(&self, host: Host) -> Result<(), Failure> {
+        let machine = Machine(self.header.host);
+        if machine == host.machine {
+            return Ok(());
+        }
+        let is = host::name_of(Host { machine, ..host });
+        Err(Failure::ImageOfOtherHosts { path: self.path.clone(), is, wanted: host::name_of(host) })
+    }
+
     /// Whether the image's interpreter is the one embedded in this command.
     pub(super) fn is_of_this_build(&self) -> bool {
         let expected = Interpreter::own().attached(self.len);
@@ -135,7 +160,7 @@ impl OpenImage {
 
     /// A program that is aligned to smaller pages than this host's is no fault of the others.
     fn image(&self) -> Result<Image<'_>, ImageFault> {
-        Image::read(&self.meta, self.len, host::host().machine, SMALLEST_PAGE)
+        Image::read(&self.meta, self.len, Machine(self.header.host), SMALLEST_PAGE)
     }
 
     fn damaged(&self, fault: ImageFault) -> Failure {

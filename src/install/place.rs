@@ -130,7 +130,7 @@ pub fn prefix_of(image: &Path) -> Option<&Path> {
 
 /// Whether the file is an image, intact or damaged.
 pub fn is_image(path: &Path) -> bool {
-    matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))
+    matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. } | Failure::ImageOfOtherHosts { .. }))
 }
 
 /// Whether the file is the link to the image.

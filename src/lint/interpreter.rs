@@ -193,8 +193,12 @@ fn file(reading: &Reading<'_>, seen: &Seen, findings: &mut Findings) {
 /// QEMU with flag C.
 fn credentials(reading: &Reading<'_>, real: Option<&Path>, findings: &mut Findings) {
     let paths = [Some(reading.interpreter()), real];
-    let image =
-        real.is_some_and(|real| matches!(OpenImage::open(real), Ok(Some(_)) | Err(Failure::DamagedImage { .. })));
+    let image = real.is_some_and(|real| {
+        matches!(
+            OpenImage::open(real),
+            Ok(Some(_)) | Err(Failure::DamagedImage { .. } | Failure::ImageOfOtherHosts { .. })
+        )
+    });
     if image || paths.into_iter().flatten().all(|path| target(path).is_none()) {
         return;
     }

@@ -245,6 +245,25 @@ fn an_emulator_for_small_pages_runs_where_pages_are_small() {
 }
 
 #[test]
+fn images_for_other_hosts_can_be_looked_at_only() {
+    need!(Hosts);
+    let [arm64, _] = &Host::all();
+    let scratch = Scratch::new();
+    write(&scratch, arm64, &["--from", arm64.emulators().to_str().unwrap(), "arm"]).succeeded();
+    let list = scratch.tool(["list", "--image", "i"]);
+    assert!(list.succeeded().out().contains("qemu-arm"), "{list}");
+    let snippet = scratch.tool(["generate", "--host", "arm64", "--image", "i", "arm"]);
+    assert!(snippet.succeeded().out().contains(":qemu-arm:M:"), "{snippet}");
+    let here = std::env::consts::ARCH;
+    let whole = scratch.path().join("i");
+    for (image, command) in [("i", "generate"), (whole.to_str().unwrap(), "register")] {
+        let line = "the image is for aarch64 hosts, and not for";
+        let expected = format!("{image}: {line} {here}: write another with `binfmt-dispatch image`");
+        scratch.tool([command, "--image", image, "arm"]).refused(1, &expected);
+    }
+}
+
+#[test]
 fn what_is_for_another_host_is_named() {
     need!(Hosts);
     let [arm64, riscv64] = &Host::all();
