@@ -1,6 +1,6 @@
 //! Runs all cases of one architecture in one namespace.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dispatch_table::ArchTable;
 
@@ -36,16 +36,25 @@ pub fn run(scratch: &Scratch, release: Release, way: Way, foreign: Foreign) -> V
     cases.into_iter().map(|case| Seen::read(&scratch.path().join("reports").join(case.name), case)).collect()
 }
 
+/// The program of an architecture, static and dynamic.
+pub fn programs(foreign: Foreign) -> [PathBuf; 2] {
+    let source = "tests/compliance/guest.c";
+    [foreign.build(source), foreign.build_as("compliance-dynamic", source, &["-pthread", "-no-pie"])]
+}
+
+/// The observer.
+pub fn observer() -> PathBuf {
+    compiled("compliance-host", "tests/compliance/host.c", &["-static"])
+}
+
 fn script(cases: &[Case], foreign: Foreign) -> String {
-    let built = |foreign: Foreign| foreign.build("tests/compliance/guest.c").display().to_string();
-    let other = if foreign == Foreign::S390x { Foreign::Arm } else { Foreign::S390x };
-    let host = compiled("compliance-host", "tests/compliance/host.c", &["-static"]);
-    let busybox = guest(foreign.debian());
-    let dynamic = foreign.build_as("compliance-dynamic", "tests/compliance/guest.c", &["-pthread", "-no-pie"]);
+    let other = if foreign == Foreign::S390x { Foreign::ALL[1] } else { Foreign::S390x };
+    let (host, busybox) = (observer(), guest(foreign.debian()));
+    let ([program, dynamic], [other, _]) = (programs(foreign), programs(other));
     let mut script = format!(
         "GUEST='{}' OTHER='{}' HOST='{}' BUSYBOX='{}' DYNAMIC='{}' SYSROOT='{}'{PRELUDE}",
-        built(foreign),
-        built(other),
+        program.display(),
+        other.display(),
         host.display(),
         busybox.busybox.display(),
         dynamic.display(),

@@ -6,7 +6,13 @@ use std::path::PathBuf;
 use crate::support::{Foreign, Observation, Release, Scratch, Way, need};
 
 /// The architectures with 64-bit addresses.
-const WIDE: [Foreign; 3] = [Foreign::Aarch64, Foreign::Riscv64, Foreign::S390x];
+const WIDE: [Foreign; 3] = if cfg!(target_arch = "aarch64") {
+    [Foreign::X86_64, Foreign::Riscv64, Foreign::S390x]
+} else if cfg!(target_arch = "riscv64") {
+    [Foreign::Aarch64, Foreign::X86_64, Foreign::S390x]
+} else {
+    [Foreign::Aarch64, Foreign::Riscv64, Foreign::S390x]
+};
 
 /// Runs `script` both ways, and asserts that it does the same.
 #[track_caller]

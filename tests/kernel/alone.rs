@@ -1,5 +1,6 @@
 //! The image with all installed emulators, in a system without emulators, /proc and /dev.
 
+use crate::prelinked;
 use crate::probes;
 use crate::support::{Namespace, Scratch, TOOL, for_each, need};
 
@@ -65,7 +66,7 @@ fn a_setuid_program_is_where_nobody_knows() {
     let scratch = Scratch::new();
     // The address of the emulator's part of the image, from one start without privileges and two
     // with privileges.
-    let script = "cp $GUESTS/arm64/bin/busybox busybox
+    let script = "cp $GUESTS/$FOREIGN/bin/busybox busybox
         where() {
             setpriv --reuid 1000 --regid 1000 --clear-groups ./busybox sleep 50 & PID=$!
             for i in {1..100}; do grep -q '^./busybox' /proc/$PID/cmdline && break; sleep 0.05; done; sleep 0.3
@@ -79,11 +80,9 @@ fn a_setuid_program_is_where_nobody_knows() {
     let places = |line: &str| -> Vec<u64> {
         line.split_whitespace().map(|address| u64::from_str_radix(address, 16).unwrap()).collect()
     };
-    // An image that is written with a seed has its prelinked emulators in these 4 GiB of the 1 TiB
-    // in which the kernel chooses.
-    let bases = 0x7f00_4000_0000..0x7f01_4000_0000;
-    let prelinked = |line: &str| places(line).into_iter().find(|place| bases.contains(place));
-    assert!(prelinked(plain).is_some() && prelinked(plain) == prelinked(again), "{seen}");
+    let prelinked = |line: &str| places(line).into_iter().find(|place| prelinked::BASES.contains(place));
+    let known = prelinked(plain).is_some() && prelinked(plain) == prelinked(again);
+    assert_eq!(known, prelinked::is_in_reach(), "{seen}");
     assert!(prelinked(secure).is_none() && prelinked(other).is_none() && secure != other, "{seen}");
 }
 
@@ -114,7 +113,7 @@ fn code(line: &str) -> ([std::ops::Range<u64>; 4], u64) {
 }
 
 /// Starts of programs of two architectures, 16 of each.
-const STARTS: &str = "for ARCH in arm64 s390x; do for n in {1..16}; do where; done; done; true";
+const STARTS: &str = "for ARCH in $FOREIGN s390x; do for n in {1..16}; do where; done; done; true";
 
 /// Asserts that the generated code is near the emulator in all starts of the script.
 #[track_caller]
@@ -141,14 +140,14 @@ fn the_code_that_is_generated_is_near_the_emulator() {
 fn the_code_that_is_generated_is_near_the_emulator_of_a_file_in_memory() {
     // `unshare` registers such a file. Where the kernel puts the vDSO depends on the file system.
     need!(Namespace, Guests, Qemu, Kernel(6, 7));
-    let unshare = format!("{TOOL} unshare -a arm64 -a s390x");
+    let unshare = format!("{TOOL} unshare -a $FOREIGN -a s390x");
     near(&format!("export GUESTS; export -f where; {unshare} -- bash -c '{STARTS}'"));
 }
 
 #[test]
 fn without_room_for_the_addresses_around_it_the_emulator_runs_too() {
     need!(Namespace, Guests, Qemu);
-    let script = format!("{WHERE}\nulimit -v 16000000; for ARCH in arm64 s390x; do where; done; true");
+    let script = format!("{WHERE}\nulimit -v 16000000; for ARCH in $FOREIGN s390x; do where; done; true");
     let seen = Namespace::full().run(&Scratch::new(), &script);
     let sizes: Vec<u64> = seen.succeeded().out().lines().map(|line| code(line).1).collect();
     assert!(sizes.len() == 2 && sizes.iter().all(|size| *size < 16_000_000), "{seen}");

@@ -1,14 +1,15 @@
 //! Files that the other tests use, and that take long to make.
 
-use crate::support::{Foreign, Kind, Namespace, Release, Way, build, need};
+use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, native, need};
 
 #[test]
-#[ignore = "ci/kernels runs it, so that virtual machines need not make all of that"]
+#[ignore = "ci/hosts runs it, so that virtual machines need neither compilers nor that time"]
 fn are_made() {
-    need!(Qemu, BothQemus, Compiler, CrossCompilers);
+    need!(Namespace, Qemu, BothQemus, Compiler, CrossCompilers);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned, Kind::Dynamic, Kind::ExecutableStack] {
         build(kind);
     }
+    caller();
     Namespace::ours();
     Namespace::full();
     for release in Release::ALL {
@@ -19,4 +20,5 @@ fn are_made() {
     for foreign in Foreign::ALL {
         foreign.build("tests/kernel/addresses/addresses.c");
     }
+    native("tests/support/emulators/slow.c");
 }

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::chown;
 
-use crate::support::{Kind, Namespace, Registry, Row, Scratch, TOOL, build, kernel_since, need};
+use crate::support::{FOREIGN, Kind, Namespace, Registry, Row, Scratch, TOOL, build, kernel_since, need};
 
 /// Functions for scripts. `try CALLER…` has the caller explain $G and start it, and prints both
 /// results: `AT_SECURE` as 0 or 1, or `refused`. `env` starts $G: like a shell, and like the
@@ -111,15 +111,15 @@ fn outcomes(flags: &str, inside: bool) -> Vec<String> {
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
     scratch.write("tool", std::fs::read(TOOL).unwrap());
-    scratch.probe("original", "aarch64");
-    scratch.probe("unmapped", "aarch64");
+    scratch.probe("original", FOREIGN);
+    scratch.probe("unmapped", FOREIGN);
     // Beyond the ids of the namespace.
     chown(scratch.at("unmapped"), Some(70_000), Some(70_000)).unwrap();
     scratch.mode("unmapped", 0o6755);
-    let from = format!("aarch64={}", scratch.at("emulator"));
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     let namespace = match inside {
         true => Namespace::with_image(&scratch, &["--from", &from]),
-        false => Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table()),
+        false => Namespace::with_table(&scratch, &Row::new(FOREIGN, &scratch.at("emulator")).table()),
     };
     let mut script = TRY.to_owned();
     for (setup, attempt, ..) in CASES {
@@ -176,8 +176,8 @@ fn explain_ends_as_the_program_does() {
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
     scratch.write("tool", std::fs::read(TOOL).unwrap());
-    scratch.probe("guest", "aarch64");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &scratch.at("emulator")).table()).mapped();
+    scratch.probe("guest", FOREIGN);
+    let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &scratch.at("emulator")).table()).mapped();
     let run = |flags: &str, script: &str| {
         let user = "as() { setpriv --reuid 1000 --regid 1000 --clear-groups \"$@\"; }";
         namespace.clone().flags(flags).run(&scratch, &format!("{user}\n{script}"))
@@ -189,14 +189,14 @@ fn explain_ends_as_the_program_does() {
             "as",
             126,
             "why         this start is privileged (set-ID, capabilities, or differing \
-             real and effective IDs), and the emulator for aarch64 is not embedded in the image",
+             real and effective IDs), and the emulator for FOREIGN is not embedded in the image",
         ),
         (
             "POF",
             "setcap cap_net_raw+ep guest",
             "as",
             0,
-            "credentials stays uid 1000, gid 1000; the file has capabilities, without effect: entry qemu-aarch64 lacks \
+            "credentials stays uid 1000, gid 1000; the file has capabilities, without effect: entry qemu-FOREIGN lacks \
              flag C",
         ),
         (
@@ -225,8 +225,9 @@ fn explain_ends_as_the_program_does() {
     ] {
         let script = |command: &str| format!("mkdir -p m; G=./guest; {setup}\n{prefix} {command}");
         let explained = run(flags, &script("./tool explain $G"));
-        explained.has(&line.replace("SCRATCH", &scratch.path().display().to_string())).exited(code.min(1));
+        let line = line.replace("SCRATCH", &scratch.path().display().to_string()).replace("FOREIGN", FOREIGN);
+        explained.has(&line).exited(code.min(1));
         assert_eq!(run(flags, &script("$G")).code(), code, "{explained}");
-        scratch.probe("guest", "aarch64");
+        scratch.probe("guest", FOREIGN);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Report, Row, Scratch, build, need};
+use crate::support::{FOREIGN, Kind, Namespace, Report, Row, Scratch, build, need};
 
 /// A row whose programs below `in` get other options and another model, and those below `in/deep`
 /// and `emulated`, as they come later, too, if nothing else applies.
@@ -12,7 +12,7 @@ fn scratch(kind: Kind) -> (Scratch, Row) {
         scratch.write(name, build(kind));
     }
     for name in ["guest", "in/guest", "in/deep/guest", "inner", "emulated/guest"] {
-        scratch.probe(name, "aarch64");
+        scratch.probe(name, FOREIGN);
     }
     let below = json!([
         {"directory": scratch.at("in"), "options": ["-x"], "cpu": "small"},
@@ -20,7 +20,7 @@ fn scratch(kind: Kind) -> (Scratch, Row) {
         {"directory": format!("{}/", scratch.at("emulated")), "emulators": [scratch.at("none"), scratch.at("other")]},
     ]);
     let row =
-        Row::new("aarch64", &scratch.at("emulator")).with("options", json!(["-B", "0"])).with("versions", json!([]));
+        Row::new(FOREIGN, &scratch.at("emulator")).with("options", json!(["-B", "0"])).with("versions", json!([]));
     (scratch, row.with("below", below))
 }
 
@@ -120,7 +120,7 @@ fn a_privileged_program_gets_only_what_is_embedded() {
     need!(Namespace, Compiler, Root);
     let (scratch, row) = scratch(Kind::Pie);
     scratch.write("table.json", row.table());
-    let from = format!("aarch64={}", scratch.at("emulator"));
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     let started = |namespace: Namespace, guest: &str| {
         let start = format!("chmod 4755 {guest}; exec setpriv --reuid 1000 --regid 1000 --clear-groups {guest}");
         given(&namespace.flags("POCF").mapped(), &scratch, &start)
@@ -142,12 +142,12 @@ fn a_privileged_program_gets_only_what_is_embedded() {
 fn an_emulator_that_comes_from_an_image_is_embedded_for_directories_too() {
     need!(Namespace, Compiler);
     let (scratch, row) = scratch(Kind::Pie);
-    let from = format!("aarch64={}", scratch.at("emulator"));
-    scratch.tool(["image", "--from", &from, "aarch64", "-o", "first"]).printed("");
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
+    scratch.tool(["image", "--from", &from, FOREIGN, "-o", "first"]).printed("");
     std::fs::remove_file(scratch.at("emulator")).unwrap();
     scratch.write("table.json", row.table());
-    let image = "./first image --table table.json aarch64 -o image";
-    Namespace::empty().run(&scratch, image).succeeded();
+    let image = format!("./first image --table table.json {FOREIGN} -o image");
+    Namespace::empty().run(&scratch, &image).succeeded();
     let namespace = Namespace::of_image(&scratch.at("image"));
     assert_eq!(given(&namespace, &scratch, "./in/guest"), "emulator -cpu small -x");
     assert_eq!(given(&namespace, &scratch, "./emulated/guest"), "other -B 0");
@@ -158,12 +158,12 @@ fn an_emulator_of_several_rows_is_embedded_once() {
     need!(Namespace, Compiler);
     let (scratch, row) = scratch(Kind::Pie);
     scratch.write("table.json", row.table());
-    let from = format!("aarch64={}", scratch.at("emulator"));
-    let image = ["image", "--table", "table.json", "--from", &from, "aarch64", "-o", "image"];
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
+    let image = ["image", "--table", "table.json", "--from", &from, FOREIGN, "-o", "image"];
     scratch.tool(image).printed("");
     let listed = scratch.tool(["list", "--image", "image"]);
     let runs: Vec<&str> = listed.out().lines().skip(1).map(|line| line.rsplit("  ").next().unwrap_or(line)).collect();
-    let title = |directory: &str| format!("aarch64 below {}", scratch.at(directory));
-    let emulator = format!("aarch64, {}, {}", title("in"), title("in/deep"));
+    let title = |directory: &str| format!("{FOREIGN} below {}", scratch.at(directory));
+    let emulator = format!("{FOREIGN}, {}, {}", title("in"), title("in/deep"));
     assert_eq!(runs, ["when started by hand", emulator.as_str(), title("emulated").as_str()]);
 }

@@ -3,7 +3,7 @@
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Row, Scratch, build, dynamic_guest, kernel_since, need, probe};
+use crate::support::{FOREIGN, Kind, Namespace, Row, Scratch, build, dynamic_guest, kernel_since, need, probe};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -31,7 +31,7 @@ pub fn release_asked() -> usize {
 fn few_system_calls_lead_to_the_emulator() {
     need!(Namespace, Compiler, Strace);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
-        let calls = calls(kind, json!([]), &probe("aarch64"));
+        let calls = calls(kind, json!([]), &probe(FOREIGN));
         let least = SYSTEM_CALLS + release_asked();
         let expected = least..=least + if kind == Kind::Aligned { ALIGNING } else { 0 };
         assert!(expected.contains(&calls.len()), "{} system calls: {calls:?}", calls.len());
@@ -41,7 +41,7 @@ fn few_system_calls_lead_to_the_emulator() {
 #[test]
 fn the_version_of_an_emulator_by_its_path_costs_none() {
     need!(Namespace, Compiler, Strace);
-    let probe = probe("aarch64");
+    let probe = probe(FOREIGN);
     assert_eq!(
         calls(Kind::Pie, json!([{"since": "7.0", "cpu": "asked"}]), &probe),
         calls(Kind::Pie, json!([]), &probe)
@@ -51,17 +51,17 @@ fn the_version_of_an_emulator_by_its_path_costs_none() {
 #[test]
 fn a_dynamic_linker_that_is_there_costs_one() {
     need!(Namespace, Compiler, Strace);
-    let fixed = calls(Kind::Pie, json!([]), &probe("aarch64"));
-    one_more(&fixed, "faccessat", calls(Kind::Pie, json!([]), &dynamic_guest(probe("aarch64"), "/bin/sh")));
+    let fixed = calls(Kind::Pie, json!([]), &probe(FOREIGN));
+    one_more(&fixed, "faccessat", calls(Kind::Pie, json!([]), &dynamic_guest(probe(FOREIGN), "/bin/sh")));
 }
 
 #[test]
 fn rows_for_directories_cost_one() {
     need!(Namespace, Compiler, Strace);
-    let without = calls_with(Kind::Pie, |row| row, &probe("aarch64"));
+    let without = calls_with(Kind::Pie, |row| row, &probe(FOREIGN));
     for directory in ["/", "/nowhere"] {
         let below = json!([{"directory": directory, "options": []}]);
-        one_more(&without, "readlinkat", calls_with(Kind::Pie, |row| row.with("below", below), &probe("aarch64")));
+        one_more(&without, "readlinkat", calls_with(Kind::Pie, |row| row.with("below", below), &probe(FOREIGN)));
     }
 }
 
@@ -87,7 +87,7 @@ fn calls_with(kind: Kind, change: impl FnOnce(Row) -> Row, guest: &[u8]) -> Vec<
     let scratch = Scratch::new();
     scratch.write("emulator-7.2.22", build(kind));
     scratch.write("guest", guest);
-    let row = change(Row::new("aarch64", &scratch.at("emulator-7.2.22")).with("versions", json!([])));
+    let row = change(Row::new(FOREIGN, &scratch.at("emulator-7.2.22")).with("versions", json!([])));
     let asks = *row.get("versions") != json!([]);
     let namespace = Namespace::with_table(&scratch, &row.table());
     let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Report, Scratch, TOOL, build, need, reporting, tool};
+use crate::support::{FOREIGN, Kind, Namespace, Report, Scratch, TOOL, build, need, reporting, tool};
 
 /// What is said of the guest if the row is disabled by `by`.
 fn line(by: &str) -> String {
-    format!("./guest: aarch64 is disabled by {by}: enable it there, then run binfmt-dispatch install")
+    format!("./guest: {FOREIGN} is disabled by {by}: enable it there, then run binfmt-dispatch install")
 }
 
 #[test]
@@ -41,15 +41,15 @@ fn its_emulator_is_not_embedded() {
     need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "aarch64");
-    let from = format!("aarch64={}", scratch.at("emulator"));
+    scratch.probe("guest", FOREIGN);
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     for disabled in [true, false] {
         scratch.write(
             "table.json",
-            format!(r#"{{"version": 1, "architectures": [{{"name": "aarch64", "disabled": {disabled}}}]}}"#),
+            format!(r#"{{"version": 1, "architectures": [{{"name": "{FOREIGN}", "disabled": {disabled}}}]}}"#),
         );
         let table = scratch.at("table.json");
-        let namespace = Namespace::with_image(&scratch, &["--table", &table, "--from", &from, "aarch64"]);
+        let namespace = Namespace::with_image(&scratch, &["--table", &table, "--from", &from, FOREIGN]);
         let seen = namespace.run(&scratch, "./guest");
         let listed = String::from_utf8(tool(&["list", "--json", "--image", &scratch.at("image")])).unwrap();
         assert_eq!(listed.contains("\"emulator\""), !disabled, "{listed}");

@@ -7,10 +7,41 @@ use crate::support::{Kind, Namespace, Report, Row, Scratch, need, reporting};
 
 /// `AT_FLAGS` (uapi/linux/auxvec.h).
 const FLAGS: &str = "aux.8";
-/// CF, PF, AF, ZF, SF and OF.
-const STATUS_FLAGS: u64 = 0x8d5;
 const BASE: &str = "aux.7";
 const EXECFD: &str = "aux.2";
+
+/// The stack pointer, and the other registers but those that the jump needs: x16 and t0.
+#[cfg(target_arch = "x86_64")]
+const REGISTERS: (&str, &str) = ("rsp", "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15");
+#[cfg(target_arch = "aarch64")]
+const REGISTERS: (&str, &str) = (
+    "sp",
+    "x0 x1 x2 x3 x4 x5 x6 x7 x8 x9 x10 x11 x12 x13 x14 x15 x17 x18 x19 x20 x21 x22 x23 x24 x25 x26 x27 x28 x29 x30",
+);
+#[cfg(target_arch = "riscv64")]
+const REGISTERS: (&str, &str) =
+    ("sp", "ra gp tp t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6");
+
+/// Asserts that the registers are as after an exec.
+#[track_caller]
+pub fn registers_are_clear(report: &Report) {
+    let (stack, others) = REGISTERS;
+    for name in others.split(' ').chain(["vector"]) {
+        report.is(&format!("register.{name}"), "0");
+    }
+    assert_eq!(report.number::<u64>(&format!("register.{stack}")) % 16, 0);
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Apart from CF, PF, AF, ZF, SF and OF: interrupts on, and the bit that is always set.
+        assert_eq!(report.number::<u64>("rflags") & !0x8d5, 0x202);
+        // The floating point units as psABI 3.4.1 has them.
+        report.is("mxcsr", "8064").is("fcw", "895");
+    }
+    #[cfg(target_arch = "aarch64")]
+    report.is("fpcr", "0").is("fpsr", "0");
+    #[cfg(target_arch = "riscv64")]
+    report.is("fcsr", "0");
+}
 
 /// What the emulator reports when `script` starts `./guest`, which prints it.
 #[track_caller]
@@ -108,15 +139,7 @@ fn registers_and_stack_are_as_after_an_exec() {
         // The alignment depends on the block's size, so all remainders are tried.
         for arguments in 0..4 {
             let report = report(&scratch, &row, &format!("./guest {}", "x ".repeat(arguments)));
-            for name in "rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15 xmm".split(' ') {
-                report.is(&format!("register.{name}"), "0");
-            }
-            assert_eq!(report.number::<u64>("register.rsp") % 16, 0);
-            // Apart from the result of the last computation: interrupts on, and the bit that is
-            // always set.
-            assert_eq!(report.number::<u64>("rflags") & !STATUS_FLAGS, 0x202);
-            // The floating point units as psABI 3.4.1 has them.
-            report.is("mxcsr", "8064").is("fcw", "895");
+            registers_are_clear(&report);
         }
     }
 }

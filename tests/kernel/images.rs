@@ -4,7 +4,7 @@
 use dispatch_core::image::{ImageHeader, ProgramRecord, checksum};
 use dispatch_core::record::Field;
 
-use crate::support::{Elf, Namespace, Scratch, need, tool};
+use crate::support::{Elf, FOREIGN, Namespace, Scratch, need, tool};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -34,7 +34,7 @@ fn refused(scratch: &Scratch, file: impl AsRef<[u8]>, problem: &str) {
 }
 
 fn namespace(scratch: &Scratch, image: &str) -> Namespace {
-    let entry = tool(&["generate", "--format", "register", "--interpreter", &scratch.at(image), "aarch64"]);
+    let entry = tool(&["generate", "--format", "register", "--interpreter", &scratch.at(image), FOREIGN]);
     Namespace::with_lines("with a damaged image", String::from_utf8(entry).unwrap())
 }
 
@@ -62,7 +62,7 @@ fn with_header(good: &Elf, payload: usize, change: impl FnOnce(&mut ImageHeader)
 fn damaged_payloads() {
     need!(Namespace);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let (good, payload) = image(&scratch);
     type Change<'c> = (&'c dyn Fn(&mut ImageHeader), &'c str);
     let changes: [Change<'_>; 9] = [
@@ -90,7 +90,7 @@ fn damaged_payloads() {
 fn payloads_that_are_not_all_there() {
     need!(Namespace);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let (good, _) = image(&scratch);
     let last = good.program_headers(PT_LOAD).len() - 1;
     refused(&scratch, INTERPRETER, "has no architecture table");
@@ -106,7 +106,7 @@ fn payloads_that_are_not_all_there() {
 fn a_file_that_was_cut_off_anywhere() {
     need!(Namespace);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let (good, payload) = image(&scratch);
     let meta = meta(&good, payload);
     let pages = (payload..=meta + 2 * PAGE).step_by(PAGE);
@@ -120,7 +120,7 @@ fn a_file_that_was_cut_off_anywhere() {
 fn every_field_of_the_header_is_looked_at() {
     need!(Namespace);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let (good, payload) = image(&scratch);
     // Every word is changed once. Tests of the reader change every byte.
     for at in (0..ImageHeader::SIZE).step_by(8) {

@@ -4,8 +4,36 @@
 
 use crate::support::{Namespace, Scratch, kernel_since, need};
 
+/// The architectures, as Debian calls them, for an aarch64 host, and for others.
+const NAMES: &str = if cfg!(target_arch = "aarch64") { "mipsel riscv64 s390x" } else { "arm64 armhf s390x" };
+
 /// The expected output of the script below: `register`, the entries, `status`, the programs and
 /// `explain`, and in the end no entries.
+#[cfg(target_arch = "aarch64")]
+const REGISTERED: &str = "\
+ARCHITECTURE RESULT
+mipsel ok
+riscv64 ok
+s390x ok
+qemu-mipsel:flags: POCF
+qemu-riscv64:flags: POCF
+qemu-s390x:flags: POCF
+1
+3
+mips
+entry qemu-mipsel takes it
+through binfmt-dispatch
+riscv64
+entry qemu-riscv64 takes it
+through binfmt-dispatch
+s390x
+entry qemu-s390x takes it
+through binfmt-dispatch
+register
+status
+126
+";
+#[cfg(not(target_arch = "aarch64"))]
 const REGISTERED: &str = "\
 ARCHITECTURE RESULT
 aarch64 ok
@@ -37,7 +65,6 @@ fn what_is_registered_runs_until_it_is_unregistered() {
     need!(Namespace, Guests, Qemu);
     let scratch = Scratch::new();
     let script = r#"set -e
-        names='arm64 armhf s390x'
         $TOOL image --no-site --seed 0 -o image $names
         ./image register --image "$PWD/image" $names | awk '{ print $1, $2 }'
         cd $REGISTRY
@@ -55,8 +82,8 @@ fn what_is_registered_runs_until_it_is_unregistered() {
         done
         ./image unregister >/dev/null
         ls $REGISTRY
-        $GUESTS/arm64/bin/busybox uname -m || echo $?"#;
-    let seen = Namespace::empty().run(&scratch, script);
+        $GUESTS/$FOREIGN/bin/busybox uname -m || echo $?"#;
+    let seen = Namespace::empty().run(&scratch, &format!("names='{NAMES}'\n{script}"));
     assert_eq!((seen.code(), seen.out()), (0, REGISTERED), "{seen}");
     assert!(seen.err().contains("Exec format error"), "{seen}");
 }

@@ -37,6 +37,8 @@ mod machine;
 mod memory;
 // The CPU model that an emulator is given.
 mod models;
+// Where emulators in images are prelinked for.
+mod prelinked;
 // Programs that gain privileges.
 mod privileges;
 // The smallest program of every architecture.

@@ -3,7 +3,7 @@
 //! they run unprivileged.
 
 use crate::embedded::whole;
-use crate::support::{Kind, Namespace, Report, Scratch, build, need, reporting};
+use crate::support::{FOREIGN, Kind, Namespace, Report, Scratch, build, need, reporting};
 
 /// Becomes an ordinary user.
 const AS_USER: &str = "setpriv --reuid 1000 --regid 1000 --clear-groups";
@@ -19,16 +19,18 @@ fn privileged_programs_are_refused() {
     need!(Namespace, Compiler, Root);
     let (scratch, namespace) = bench();
     let namespace = namespace.flags("POCF");
-    let line = "./guest: this start is privileged (set-ID, capabilities, or differing \
-                real and effective IDs), and the emulator for aarch64 is not embedded in the image: register \
-                without flag C, or drop the privileges first";
+    let line = format!(
+        "./guest: this start is privileged (set-ID, capabilities, or differing real and effective IDs), and \
+         the emulator for {FOREIGN} is not embedded in the image: register without flag C, or drop the \
+         privileges first"
+    );
     for (uid, gid, mode) in [(0, 0, "4755"), (0, 0, "2755"), (60, 60, "6711"), (60, 0, "4111")] {
         let script = format!("chown {uid}:{gid} guest; chmod {mode} guest; exec {AS_USER} ./guest");
-        namespace.run(&scratch, &script).not_started(126, line);
+        namespace.run(&scratch, &script).not_started(126, &line);
     }
     // The refusal does not depend on anything that the caller can remove or add.
     let script = format!("chmod 4755 guest; rm emulator; QEMU_LD_PREFIX=/ exec {AS_USER} ./guest");
-    namespace.run(&scratch, &script).not_started(126, line);
+    namespace.run(&scratch, &script).not_started(126, &line);
 }
 
 #[test]
@@ -100,5 +102,5 @@ fn an_image_refuses_what_it_does_not_hold() {
     let line = "./guest: this start is privileged (set-ID, capabilities, or differing real \
                 and effective IDs), and the emulator for riscv64 is not embedded in the image: register without \
                 flag C, or drop the privileges first";
-    namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).not_started(126, line);
+    namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).not_started(126, &line);
 }

@@ -7,8 +7,7 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::support::{Namespace, Scratch, need};
 
-/// Number of foreign architectures for an x86-64 machine that Debian 12's qemu-user-static
-/// emulates.
+/// Number of foreign architectures, at least, that Debian's QEMU emulates.
 const FOREIGN: usize = 31;
 
 /// The rows whose emulator is installed, and whether this machine's kernel may run them by itself.

@@ -2,7 +2,7 @@
 //! program itself.
 
 use crate::programs::{each, times};
-use crate::support::{Namespace, Scratch, both, for_each, guests, need};
+use crate::support::{FOREIGN, Namespace, Scratch, both, for_each, guests, need};
 
 /// Starts a foreign shell that waits, shows with `look` how the host sees it, and lets it end.
 fn while_waiting(look: &str) -> String {
@@ -77,7 +77,7 @@ fn others_see_the_programs_own_command_line() {
     // The difference: with QEMU registered directly others see the emulator, and the program's path
     // in place of its name.
     let direct = Namespace::direct().run(&Scratch::new(), &script);
-    assert!(direct.succeeded().out().starts_with("/usr/bin/qemu-aarch64"), "{direct}");
+    assert!(direct.succeeded().out().starts_with(&format!("/usr/bin/qemu-{FOREIGN}")), "{direct}");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn closed_standard_descriptors_stay_closed() {
     let list = "$BB sh -c 'for f in 0 1 2 3; do [ -e /proc/self/fd/$f ] && echo $f >&9; done' 9>list";
     let but_stdin = format!("{list} >&-; cat list; {list} 2>&-; cat list; {list} >&- 2>&-; cat list");
     each(&but_stdin).printed(&times("0\n2\n0\n1\n0\n"));
-    let stdin = format!("BB=$GUESTS/arm64/bin/busybox; {list} <&-; cat list; {list} <&- >&- 2>&-; cat list");
+    let stdin = format!("BB=$GUESTS/$FOREIGN/bin/busybox; {list} <&-; cat list; {list} <&- >&- 2>&-; cat list");
     Namespace::ours().run(&Scratch::new(), &stdin).printed("1\n2\n");
 }
 
@@ -130,8 +130,8 @@ fn a_root_without_proc_will_do() {
     need!(Namespace, Guests, Qemu);
     // An empty directory as root, but for the program and its emulator.
     let seen = both(
-        "mkdir -p root/usr/bin; cp /usr/bin/qemu-aarch64* root/usr/bin; cp $GUESTS/arm64/bin/busybox root
+        "mkdir -p root/usr/bin; cp /usr/bin/qemu-$FOREIGN_CPU* root/usr/bin; cp $GUESTS/$FOREIGN/bin/busybox root
         chroot root /busybox uname -m; chroot root /busybox ls /",
     );
-    seen.printed("aarch64\nbusybox\nusr\n");
+    seen.printed(&format!("{FOREIGN}\nbusybox\nusr\n"));
 }

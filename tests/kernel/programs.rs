@@ -80,7 +80,7 @@ fn odd_names_are_kept() {
 #[test]
 fn a_program_whose_path_is_an_option_runs_only_through_us() {
     need!(Namespace, Guests, Qemu, Compiler);
-    let script = "cp $GUESTS/arm64/bin/busybox ./-E; cp ./-E ./-version
+    let script = "cp $GUESTS/$FOREIGN/bin/busybox ./-E; cp ./-E ./-version
         for name in -E -version; do $CALL $name echo ran; echo $?; done 2>&1";
     let ours = Namespace::ours().run(&Scratch::new(), script);
     ours.printed("ran\n0\nran\n0\n");
@@ -141,7 +141,7 @@ fn foreign_shells_start_programs_of_every_kind() {
 fn two_hundred_programs_one_after_the_other() {
     need!(Namespace, Guests, Qemu);
     let expected: String = (1..=200).map(|number| format!("{number}\n")).collect();
-    both("for i in {1..200}; do $GUESTS/arm64/bin/busybox echo $i; done").printed(&expected);
+    both("for i in {1..200}; do $GUESTS/$FOREIGN/bin/busybox echo $i; done").printed(&expected);
 }
 
 #[test]

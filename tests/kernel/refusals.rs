@@ -1,7 +1,7 @@
 //! Programs that are refused: one line that names the program, the documented exit code, nothing on
 //! standard output.
 
-use crate::support::{Elf, Kind, Namespace, Report, Row, Scratch, build, guests, need};
+use crate::support::{Elf, FOREIGN, Kind, Namespace, Report, Row, Scratch, build, guests, need};
 
 /// Offsets in a 64-bit ELF header (gABI, chapter 4).
 const E_TYPE: usize = 16;
@@ -23,12 +23,12 @@ fn damaged_headers_that_the_kernel_lets_through() {
     let remedy = "check that the file is a complete Linux program";
     for (guest, problem) in [
         (probe("s390x").with(E_EHSIZE, &[0, 2]), "ELF header size 2 is not 64"),
-        (probe("aarch64").with(E_EHSIZE, &[52]), "ELF header size 52 is not 64"),
-        (probe("aarch64").with(E_PHENTSIZE, &[0]), "ELF program header size 0 is not 56"),
+        (probe(FOREIGN).with(E_EHSIZE, &[52]), "ELF header size 52 is not 64"),
+        (probe(FOREIGN).with(E_PHENTSIZE, &[0]), "ELF program header size 0 is not 56"),
         (probe("arm").with(40, &[64]), "ELF header size 64 is not 52"),
         (probe("arm").with(42, &[0xff, 0xff]), "ELF program header size 65535 is not 32"),
-        (Elf(probe("aarch64").0[..63].to_vec()), "ELF header cut short at 63 of 64 bytes"),
-        (Elf(probe("aarch64").0[..20].to_vec()), "ELF header cut short at 20 of 64 bytes"),
+        (Elf(probe(FOREIGN).0[..63].to_vec()), "ELF header cut short at 63 of 64 bytes"),
+        (Elf(probe(FOREIGN).0[..20].to_vec()), "ELF header cut short at 20 of 64 bytes"),
         (Elf(probe("mips").0[..51].to_vec()), "ELF header cut short at 51 of 52 bytes"),
     ] {
         scratch.write("guest", guest.0);
@@ -40,7 +40,7 @@ fn damaged_headers_that_the_kernel_lets_through() {
 fn programs_for_other_systems_and_machines_stay_unstarted() {
     need!(Namespace);
     let scratch = Scratch::new();
-    let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
+    let probe = Elf(std::fs::read(scratch.probe("guest", FOREIGN)).unwrap());
     // FreeBSD, an object file, a core dump, no such machine, 32-bit: the kernel itself says "exec
     // format error".
     for (offset, value) in [(7, 9), (E_TYPE, 1), (E_TYPE, 4), (E_MACHINE + 1, 0x7f), (4, 1), (5, 3), (6, 0)] {
@@ -54,7 +54,7 @@ fn programs_for_other_systems_and_machines_stay_unstarted() {
 fn names_are_shown_without_harm() {
     need!(Namespace);
     let scratch = Scratch::new();
-    let probe = Elf(std::fs::read(scratch.probe("probe", "aarch64")).unwrap());
+    let probe = Elf(std::fs::read(scratch.probe("probe", FOREIGN)).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
     let problem = "ELF header size 2 is not 64: check that the file is a complete Linux program";
     let name = r"./$'\e[31mred\n\x7f\xff\xc2\x9bgr\xc3\xbcn'";
@@ -79,7 +79,7 @@ fn names_are_shown_without_harm() {
     namespace.run(&scratch, script).refused(126, &line);
 
     scratch.clear();
-    let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
+    let probe = Elf(std::fs::read(scratch.probe("guest", FOREIGN)).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
     let script = "name=$(printf 'n%.0s' {1..250}); path=.; for i in {1..15}; do path=$path/$name; done
         mkdir -p $path; mv guest $path; $path/guest";
@@ -92,7 +92,7 @@ fn names_are_shown_without_harm() {
 fn a_line_is_written_at_once_and_stays_one_line() {
     need!(Namespace);
     let scratch = Scratch::new();
-    let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
+    let probe = Elf(std::fs::read(scratch.probe("guest", FOREIGN)).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
     // Each of these 250 bytes takes four when it is escaped.
     let script = r"name=$(printf '\x01%.0s' {1..250}); mkdir $name; mv guest $name/$name; ./$name/$name";
@@ -105,7 +105,7 @@ fn a_line_is_written_at_once_and_stays_one_line() {
 fn the_exit_code_stands_where_nobody_reads_the_line() {
     need!(Namespace);
     let scratch = Scratch::new();
-    let probe = Elf(std::fs::read(scratch.probe("guest", "aarch64")).unwrap());
+    let probe = Elf(std::fs::read(scratch.probe("guest", FOREIGN)).unwrap());
     scratch.write("guest", probe.with(E_EHSIZE, &[2]).0);
     // Standard error is a pipe without a reader, a full device, or closed.
     let script = "mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; ./guest 2>&4; echo $?; ./guest 2>/dev/full; echo $?
@@ -117,12 +117,12 @@ fn the_exit_code_stands_where_nobody_reads_the_line() {
 fn a_missing_emulator() {
     need!(Namespace);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let remedy = "or the table's other places: install qemu-user-static";
     // The path does not exist, or is below a file that is no directory.
     for emulator in [scratch.at("nothing"), scratch.at("guest/emulator")] {
-        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &emulator).table());
-        let line = format!("./guest: no emulator for aarch64 at {emulator} {remedy}");
+        let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &emulator).table());
+        let line = format!("./guest: no emulator for {FOREIGN} at {emulator} {remedy}");
         namespace.run(&scratch, "./guest").not_started(127, &line);
     }
 }
@@ -131,7 +131,7 @@ fn a_missing_emulator() {
 fn a_damaged_emulator() {
     need!(Namespace, Compiler);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let whole = || Elf(build(Kind::Pie));
     let cut = |len: usize| Elf(whole().0[..len].to_vec());
     let first = whole().word(whole().program_headers(1)[0] + P_VADDR);
@@ -167,7 +167,7 @@ fn a_damaged_emulator() {
     ] {
         scratch.write("emulator", emulator.0);
         let path = scratch.at("emulator");
-        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
+        let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &path).table());
         let line = format!("./guest: the emulator {path} {problem}: reinstall it");
         namespace.run(&scratch, "./guest").not_started(126, &line);
     }
@@ -177,12 +177,12 @@ fn a_damaged_emulator() {
 fn an_emulator_for_another_host() {
     need!(Namespace, Guests);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let table = dispatch_table::ArchTable::builtin();
     for guest in guests() {
         let machine = table.find(guest.debian).unwrap().machine[0].number;
         let path = guest.busybox.to_str().unwrap().to_owned();
-        let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
+        let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &path).table());
         let line = format!("./guest: the emulator {path} is for another host (ELF machine {machine}): reinstall it");
         namespace.run(&scratch, "./guest").not_started(126, &line);
     }
@@ -192,9 +192,9 @@ fn an_emulator_for_another_host() {
 fn an_emulator_that_is_no_readable_file() {
     need!(Namespace, Compiler, Root);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let path = scratch.at("emulator");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table()).mapped();
+    let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &path).table()).mapped();
     let line = |text: &str| format!("./guest: {text}");
     namespace
         .run(&scratch, "mkdir emulator; ./guest")
@@ -215,13 +215,13 @@ fn an_emulator_that_is_no_readable_file() {
 fn too_little_address_space() {
     need!(Namespace, Compiler);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let path = scratch.at("emulator");
     let guest = scratch.at("guest");
     let line = format!(
         "{guest}: cannot map the emulator {path}: out of memory: raise the limits (ulimit -v, -d, or vm.overcommit_ratio)"
     );
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
+    let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &path).table());
     // Enough for the kernel to map the image, but not enough for the emulator besides.
     let limit = std::fs::metadata(scratch.at("image")).unwrap().len() / 1024 + 600;
     for kind in [Kind::Pie, Kind::Fixed] {
@@ -236,11 +236,11 @@ fn addresses_that_are_taken() {
     // Without randomness the kernel's own mapping, the vDSO, always has the same address. The
     // emulator is put there.
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let fixed = Elf(build(Kind::Fixed));
     scratch.write("emulator", &fixed.0);
     let path = scratch.at("emulator");
-    let namespace = Namespace::with_table(&scratch, &Row::new("aarch64", &path).table());
+    let namespace = Namespace::with_table(&scratch, &Row::new(FOREIGN, &path).table());
     let script = "setarch -R ./guest";
     let vdso: u64 = Report::of(&namespace.run(&scratch, script)).number("aux.33");
     let loads = fixed.program_headers(1);

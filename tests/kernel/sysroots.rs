@@ -3,14 +3,14 @@
 use dispatch_table::ArchTable;
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, TOOL, build, dynamic_guest, need};
+use crate::support::{FOREIGN, Kind, Namespace, Observation, Report, Row, Scratch, TOOL, build, dynamic_guest, need};
 
 /// The path of the guest's dynamic linker; it never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
 
 fn guest(linker: &str) -> Vec<u8> {
     let table = ArchTable::builtin();
-    dynamic_guest(table.find("aarch64").unwrap().probe_elf(), linker)
+    dynamic_guest(table.find(FOREIGN).unwrap().probe_elf(), linker)
 }
 
 /// Runs `script` with a row that has the sysroots `none`, `first` and `second`. The last two
@@ -20,7 +20,7 @@ fn run(scratch: &Scratch, script: &str) -> Observation {
     scratch.write(format!("first{LINKER}"), "");
     scratch.write(format!("second{LINKER}"), "");
     let sysroots = [scratch.at("none"), scratch.at("first"), scratch.at("second")];
-    let row = Row::new("aarch64", &scratch.at("emulator")).with("sysroots", json!(sysroots));
+    let row = Row::new(FOREIGN, &scratch.at("emulator")).with("sysroots", json!(sysroots));
     Namespace::with_table(scratch, &row.table()).run(scratch, script)
 }
 
@@ -71,7 +71,7 @@ fn emulators_that_look_elsewhere_are_started() {
         let scratch = Scratch::new();
         scratch.write("emulator", build(Kind::Pie));
         scratch.write("guest", guest(LINKER));
-        let row = Row::new("aarch64", &scratch.at("emulator")).with(field, value);
+        let row = Row::new(FOREIGN, &scratch.at("emulator")).with(field, value);
         Report::of(&Namespace::with_table(&scratch, &row.table()).run(&scratch, "./guest"));
     }
 }
@@ -81,13 +81,13 @@ fn where_qemu_looks_by_itself_it_is_found() {
     need!(Namespace, Compiler);
     let scratch = Scratch::new();
     scratch.write("guest", guest(LINKER));
-    for directory in ["/etc/qemu-binfmt/aarch64", "/etc/qemu-binfmt/arm"] {
+    for directory in [format!("/etc/qemu-binfmt/{FOREIGN}"), "/etc/qemu-binfmt/arm".to_owned()] {
         scratch.write(format!(".{directory}{LINKER}"), "");
         let seen = run(&scratch, "rm -r first second; mount --bind etc /etc || exit 1; ./guest");
         if directory.ends_with("/arm") {
             seen.not_started(126, MISSING);
         } else {
-            assert_eq!(Report::of(&seen).all("argv")[1..3], ["-L", directory], "{seen}");
+            assert_eq!(Report::of(&seen).all("argv")[1..3], ["-L", &*directory], "{seen}");
         }
         std::fs::remove_dir_all(scratch.at("etc")).unwrap();
     }
@@ -129,7 +129,7 @@ fn the_callers_choice_stands() {
 fn programs_that_need_none_get_none() {
     need!(Namespace, Compiler);
     let scratch = Scratch::new();
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     chosen(&scratch, "./guest", None);
     // A dynamic linker that exists, and a relative path of one.
     scratch.write("guest", guest("/bin/sh"));

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::support::{Foreign, Namespace, Observation, Release, Row, Scratch, native, tool};
+use crate::support::{FOREIGN, Foreign, Namespace, Observation, Release, Row, Scratch, native, tool};
 
 /// Mounts an empty file system over /proc, so that the kernel shows nothing there.
 pub const NO_PROC: &str = "mount -t tmpfs none /proc";
 
 /// The architecture of the programs. QEMU treats privileged programs of all architectures alike.
-pub const CPU: &str = "aarch64";
+pub const CPU: &str = FOREIGN;
 
 /// The attacker's user.
 pub const ATTACKER: u32 = 1000;
@@ -60,7 +60,7 @@ impl fmt::Display for Outcome {
 pub struct Lab {
     /// The directory.
     pub scratch: Scratch,
-    /// The registered entry: aarch64, with the flags POCF.
+    /// The registered entry: that of [`CPU`], with the flags POCF.
     pub namespace: Namespace,
 }
 
@@ -85,17 +85,7 @@ impl Lab {
     pub fn with_flags(flags: &str, namespace: impl FnOnce(&Scratch) -> Namespace) -> Self {
         let scratch = Scratch::new();
         let namespace = namespace(&scratch).flags(flags).mapped();
-        let programs = [
-            ("victim", victim("victim", &["-static"])),
-            ("plain", victim("victim", &["-static"])),
-            ("dynamic", victim("dynamic", DYNAMIC)),
-            ("ld.so", victim("ld.so", &["-static-pie", "-fPIE"])),
-            ("evil", victim("evil", &["-static-pie", "-fPIE", "-DEVIL"])),
-            ("call", native("tests/support/callers/call.c")),
-            ("swap", native("tests/security/programs/swap.c")),
-            ("debugger", native("tests/security/programs/debugger.c")),
-        ];
-        for (name, bytes) in programs {
+        for (name, bytes) in programs() {
             scratch.write(name, bytes);
         }
         Lab { scratch, namespace }
@@ -150,6 +140,20 @@ pub fn attack<'a>(attacks: impl IntoIterator<Item = Attack<'a>>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The programs beside the attacker's directory.
+pub fn programs() -> [(&'static str, Vec<u8>); 8] {
+    [
+        ("victim", victim("victim", &["-static"])),
+        ("plain", victim("victim", &["-static"])),
+        ("dynamic", victim("dynamic", DYNAMIC)),
+        ("ld.so", victim("ld.so", &["-static-pie", "-fPIE"])),
+        ("evil", victim("evil", &["-static-pie", "-fPIE", "-DEVIL"])),
+        ("call", native("tests/support/callers/call.c")),
+        ("swap", native("tests/security/programs/swap.c")),
+        ("debugger", native("tests/security/programs/debugger.c")),
+    ]
+}
+
 impl Outcome {
     /// Whether the victim ran with its privileges, and without any variable that steers an
     /// emulator.
@@ -176,7 +180,7 @@ const DYNAMIC: &[&str] = &["-pie", "-fPIE", "-Wl,--dynamic-linker=/tmp/ld.so"];
 fn victim(name: &str, options: &[&str]) -> Vec<u8> {
     let source = "tests/security/programs/victim.c";
     let options = [&["-nostdlib", "-ffreestanding"], options].concat();
-    std::fs::read(Foreign::Aarch64.build_as(name, source, &options)).unwrap()
+    std::fs::read(Foreign::USUAL.build_as(name, source, &options)).unwrap()
 }
 
 /// Sets owners and modes. Mounts a /tmp that the attacker may change, and makes everything else

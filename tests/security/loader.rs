@@ -1,8 +1,10 @@
 //! Variables that steer dynamic linkers and C libraries: the emulator's own, which is static, and
 //! the guest's.
 
+use std::path::PathBuf;
+
 use crate::lab::Directly::{Fails, Succeeds};
-use crate::lab::{Attack, Lab, attack};
+use crate::lab::{Attack, CPU, Lab, attack};
 use crate::support::{Foreign, Release, need};
 
 #[test]
@@ -26,16 +28,24 @@ fn variables_for_libraries_do_not_reach_the_program() {
     attack(attacks.map(|(&(name, _, harm, directly), script)| Attack { name, script, harm, directly }));
 }
 
-/// The directory of the cross compiler's libraries.
-const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
+/// A program with a libc, which is where the cross compiler has it, and a library of the attacker's.
+pub fn ordinary() -> (PathBuf, PathBuf) {
+    let libraries = format!("/usr/{CPU}-linux-gnu/lib");
+    let linker = match Foreign::USUAL {
+        Foreign::Riscv64 => "ld-linux-riscv64-lp64d.so.1",
+        _ => "ld-linux-aarch64.so.1",
+    };
+    let linker = format!("-Wl,--dynamic-linker={libraries}/{linker}");
+    let search = format!("-Wl,--enable-new-dtags,-rpath,{libraries}");
+    let program = Foreign::USUAL.build_as("ordinary", "tests/security/programs/ordinary.c", &[&linker, &search]);
+    let library = Foreign::USUAL.build_as("library", "tests/security/programs/library.c", &["-shared", "-fPIC"]);
+    (program, library)
+}
 
 #[test]
 fn no_library_of_the_callers_is_loaded() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
-    let linker = format!("-Wl,--dynamic-linker={LIBRARIES}/ld-linux-aarch64.so.1");
-    let search = format!("-Wl,--enable-new-dtags,-rpath,{LIBRARIES}");
-    let program = Foreign::Aarch64.build_as("ordinary", "tests/security/programs/ordinary.c", &[&linker, &search]);
-    let library = Foreign::Aarch64.build_as("library", "tests/security/programs/library.c", &["-shared", "-fPIC"]);
+    let (program, library) = ordinary();
     let attacker = "for program in ../unprivileged ../privileged; do
             LD_PRELOAD=/mnt/library.so $program
             LD_LIBRARY_PATH=/mnt/attacker LD_AUDIT=/mnt/library.so $program

@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// Files that take long to make.
+mod artefacts;
 // Closed standard descriptors.
 mod descriptors;
 // Privileged programs and an attacker beside them.

@@ -1,6 +1,8 @@
 //! Emulators that the attacker puts at an expected path, in a root directory or in a namespace of
 //! the attacker's own.
 
+use dispatch_table::ArchTable;
+
 use crate::lab::{CPU, Lab, direct};
 use crate::support::{Namespace, Observation, Release, native, need};
 
@@ -19,6 +21,11 @@ fn jail(lab: &Lab, emulators: &[&str]) -> Observation {
         exec chroot --userspec=1000:1000 --groups= jail /victim"
     );
     lab.run(&root, "")
+}
+
+/// The usual place of the emulator.
+fn installed() -> String {
+    format!("/usr/bin/qemu-{CPU}")
 }
 
 fn taken_over(seen: &Observation) -> bool {
@@ -44,8 +51,7 @@ fn planted_in_a_root_directory() {
         assert!(ran_with_privileges(&seen), "{seen}");
         let lab = Lab::ours(release);
         let image = lab.scratch.at("image");
-        let seen =
-            jail(&lab, &[emulator, &image, "/usr/bin/qemu-aarch64", "/usr/libexec/binfmt-dispatch/binfmt-dispatch"]);
+        let seen = jail(&lab, &[emulator, &image, &installed(), "/usr/libexec/binfmt-dispatch/binfmt-dispatch"]);
         assert!(ran_with_privileges(&seen), "{seen}");
     }
 }
@@ -54,10 +60,12 @@ fn planted_in_a_root_directory() {
 fn an_image_without_the_emulator_takes_none_from_there() {
     need!(Namespace, Root, Compiler, CrossCompilers, BothQemus);
     let lab = Lab::with(|scratch| Namespace::with_image(scratch, &["--no-emulators"]));
-    let line = "/victim: this start is privileged (set-ID, capabilities, or differing real and effective \
-                IDs), and the emulator for aarch64 is not embedded in the image: register without flag C, or drop \
-                the privileges first";
-    jail(&lab, &["/usr/bin/qemu-aarch64"]).not_started(126, line);
+    let line = format!(
+        "/victim: this start is privileged (set-ID, capabilities, or differing real and effective IDs), and \
+         the emulator for {CPU} is not embedded in the image: register without flag C, or drop the privileges \
+         first"
+    );
+    jail(&lab, &[&installed()]).not_started(126, &line);
 }
 
 #[test]
@@ -84,7 +92,8 @@ fn planted_in_a_namespace() {
             lab.scratch.write("planted", native("tests/security/programs/planted.c"));
             let hidden =
                 if lab.scratch.path().join("image").exists() { "../image" } else { emulator.to_str().unwrap() };
-            let line = r":mine:M:18:\xb7\x00::/mnt/planted:POCF";
+            let machine = ArchTable::builtin().find(CPU).unwrap().machine[0].number;
+            let line = format!(r":mine:M:18:\x{machine:02x}\x00::/mnt/planted:POCF");
             let attack = format!(
                 "unshare -Urm bash -c '
                     mount --bind ../planted {hidden} && ../victim >hidden

@@ -111,7 +111,7 @@ pub fn artefact(name: &str, make: impl FnOnce(&str)) -> PathBuf {
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let path = made.get_or_insert_default().entry(name.to_owned()).or_insert_with(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // A virtual machine uses the files that the host has just made.
+        // A virtual machine has no compilers, and uses the files that its host has just made.
         if Registry::of_tests() == Registry::Own && path.exists() {
             return path;
         }

@@ -17,11 +17,27 @@ pub enum Foreign {
     S390x,
     /// 64-bit, little-endian. The table has a CPU model for it, as for the first.
     Riscv64,
+    /// 64-bit, little-endian. On most machines that the tests run on, it is the host.
+    X86_64,
 }
 
+/// The name of [`Foreign::USUAL`], which is also its name in the table, and that of its machine in
+/// `uname -m`.
+pub const FOREIGN: &str = Foreign::USUAL.name();
+
 impl Foreign {
-    /// All these architectures.
+    /// All these architectures that the host does not run by itself.
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64")))]
     pub const ALL: [Foreign; 4] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x, Foreign::Riscv64];
+    /// An aarch64 host may run 32-bit programs by itself.
+    #[cfg(target_arch = "aarch64")]
+    pub const ALL: [Foreign; 3] = [Foreign::Riscv64, Foreign::X86_64, Foreign::S390x];
+    /// The same for RISC-V.
+    #[cfg(target_arch = "riscv64")]
+    pub const ALL: [Foreign; 4] = [Foreign::Aarch64, Foreign::Arm, Foreign::S390x, Foreign::X86_64];
+
+    /// One of them: 64-bit, little-endian, and with a CPU model in the table.
+    pub const USUAL: Foreign = Foreign::ALL[0];
 
     /// QEMU's name of the architecture.
     pub const fn name(self) -> &'static str {
@@ -30,6 +46,7 @@ impl Foreign {
             Foreign::Arm => "arm",
             Foreign::S390x => "s390x",
             Foreign::Riscv64 => "riscv64",
+            Foreign::X86_64 => "x86_64",
         }
     }
 
@@ -40,6 +57,7 @@ impl Foreign {
             Foreign::Arm => "armhf",
             Foreign::S390x => "s390x",
             Foreign::Riscv64 => "riscv64",
+            Foreign::X86_64 => "amd64",
         }
     }
 
@@ -49,6 +67,7 @@ impl Foreign {
             Foreign::Arm => "arm-linux-gnueabihf-gcc",
             Foreign::S390x => "s390x-linux-gnu-gcc",
             Foreign::Riscv64 => "riscv64-linux-gnu-gcc",
+            Foreign::X86_64 => "x86_64-linux-gnu-gcc",
         }
     }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::{Need, Registry};
 
 /// Debian's names of the architectures, and the output of `uname -m` there.
-const ARCHITECTURES: [(&str, &str); 8] = [
+const ARCHITECTURES: [(&str, &str); 9] = [
+    ("amd64", "x86_64"),
     ("arm64", "aarch64"),
     ("armhf", "armv7l"),
     ("armel", "armv7l"),
@@ -18,7 +19,14 @@ const ARCHITECTURES: [(&str, &str); 8] = [
 
 /// Debian's names of the architectures whose programs run on a disposable machine. That is a
 /// virtual machine where each start takes long. They are 64-bit, 32-bit and big-endian.
+#[cfg(target_arch = "x86_64")]
 const FEW: [&str; 3] = ["arm64", "armhf", "s390x"];
+/// An aarch64 host may run 32-bit Arm programs by itself.
+#[cfg(target_arch = "aarch64")]
+const FEW: [&str; 4] = ["riscv64", "amd64", "mipsel", "s390x"];
+/// The same for RISC-V.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const FEW: [&str; 4] = ["arm64", "amd64", "armhf", "s390x"];
 
 /// A foreign program.
 #[derive(Clone, Debug)]
@@ -56,13 +64,19 @@ pub fn present() -> Vec<Guest> {
     let guest = |(debian, machine)| Guest { debian, machine, busybox: here.join(debian).join("bin/busybox") };
     let all = Registry::of_tests() == Registry::Private;
     let here = |guest: &Guest| (all || FEW.contains(&guest.debian)) && guest.busybox.is_file();
-    ARCHITECTURES.into_iter().map(guest).filter(here).collect()
+    foreign().map(guest).filter(here).collect()
+}
+
+/// The architectures but the host's.
+fn foreign() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ARCHITECTURES.into_iter().filter(|(_, machine)| *machine != std::env::consts::ARCH)
 }
 
 /// The path of a foreign program that is missing: ci/setup fetches all of them, or fails.
 pub fn missing() -> Option<PathBuf> {
-    let busybox = |(debian, _)| directory().join(debian).join("bin/busybox");
-    ARCHITECTURES.into_iter().map(busybox).find(|busybox| !busybox.is_file())
+    let all = Registry::of_tests() == Registry::Private;
+    let wanted = foreign().filter(|(debian, _)| all || FEW.contains(debian));
+    wanted.map(|(debian, _)| directory().join(debian).join("bin/busybox")).find(|busybox| !busybox.is_file())
 }
 
 /// The lines that `text` gives for each foreign program.

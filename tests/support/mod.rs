@@ -24,8 +24,8 @@ mod scratch;
 mod tool;
 
 pub use elf::{Elf, dynamic_guest, guest_with_property, segment};
-pub use emulators::{Kind, artefact, build, compiled, hanging, killer, native, saying};
-pub use foreign::Foreign;
+pub use emulators::{Kind, artefact, build, caller, compiled, hanging, killer, native, saying};
+pub use foreign::{FOREIGN, Foreign};
 pub use guests::{for_each, guest, guests};
 pub use hosts::Host;
 pub use namespace::{Namespace, REGISTRY, both, both_with_argv0};

@@ -12,7 +12,7 @@ use super::emulators::{self, artefact};
 use super::observation::PATIENCE;
 use super::registry::{kernel_since, patience};
 use super::tool::path_with_tool;
-use super::{Need, Observation, Registry, Scratch, TOOL, consumers, guests, tool};
+use super::{FOREIGN, Foreign, Need, Observation, Registry, Scratch, TOOL, consumers, guests, tool};
 
 /// Enters the namespace with `unshare`, registers each line of file $1 with one write, and executes
 /// a shell that runs $2 with the remaining arguments. Its descriptors are 0, 1 and 2 only, whatever
@@ -96,9 +96,9 @@ impl Namespace {
     }
 
     /// Every foreign architecture, registered with an image that is written with `options` and
-    /// embeds the file `emulator` for aarch64.
+    /// embeds the file `emulator` for [`FOREIGN`].
     pub fn embedding(scratch: &Scratch, options: &[&str]) -> Self {
-        let from = format!("aarch64={}", scratch.at("emulator"));
+        let from = format!("{FOREIGN}={}", scratch.at("emulator"));
         Self::with_image(scratch, &[&["--from", &from], options].concat())
     }
 
@@ -161,7 +161,8 @@ impl Namespace {
 
     /// Runs a bash script in a new namespace, in the scratch directory. Its variables: TOOL, the
     /// command; REGISTRY, the mount point of `binfmt_misc`; GUESTS, the directory of the foreign
-    /// programs; ARCHITECTURES, their architectures; CALL, a program that calls execve(2) with
+    /// programs; ARCHITECTURES, their architectures; FOREIGN and `FOREIGN_CPU`, Debian's and QEMU's
+    /// names of the usual one of them; CALL, a program that calls execve(2) with
     /// exactly its arguments; INJECT, one that makes the interpreter's system calls fail;
     /// CONSUMERS, the programs of binfmt-support and OpenRC.
     #[track_caller]
@@ -230,6 +231,8 @@ fn variables(script: &str) -> String {
         ("REGISTRY", REGISTRY.to_owned()),
         ("GUESTS", path(Some(guests::directory()))),
         ("ARCHITECTURES", names),
+        ("FOREIGN", Foreign::USUAL.debian().to_owned()),
+        ("FOREIGN_CPU", FOREIGN.to_owned()),
         ("CALL", path(call.then(emulators::caller))),
         ("INJECT", path(inject.then(emulators::injector))),
         ("CONSUMERS", path(Some(consumers::path("")))),

@@ -18,7 +18,13 @@ pub enum Way {
 
 /// The registered architectures: those for which programs are built, and one whose rules compare
 /// `e_flags`.
-const ARCHITECTURES: [&str; 5] = ["aarch64", "arm", "s390x", "riscv64", "mips"];
+const ARCHITECTURES: [&str; 5] = if cfg!(target_arch = "aarch64") {
+    ["riscv64", "x86_64", "mipsel", "s390x", "mips"]
+} else if cfg!(target_arch = "riscv64") {
+    ["aarch64", "arm", "s390x", "x86_64", "mips"]
+} else {
+    ["aarch64", "arm", "s390x", "riscv64", "mips"]
+};
 
 /// A Debian release whose static QEMU ci/setup fetches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +37,11 @@ pub enum Release {
 
 impl Release {
     /// All releases.
+    #[cfg(not(target_arch = "riscv64"))]
     pub const ALL: [Release; 2] = [Release::Bookworm, Release::Trixie];
+    /// Those that have riscv64.
+    #[cfg(target_arch = "riscv64")]
+    pub const ALL: [Release; 1] = [Release::Trixie];
 
     /// Its code name.
     pub const fn name(self) -> &'static str {

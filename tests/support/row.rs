@@ -2,15 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Kind, Scratch, build};
+use super::{FOREIGN, Kind, Scratch, build};
 
 /// A directory with an emulator that reports and a guest for it, and the row that connects them.
 #[track_caller]
 pub fn reporting(kind: Kind) -> (Scratch, Row) {
     let scratch = Scratch::new();
     scratch.write("emulator", build(kind));
-    scratch.probe("guest", "aarch64");
-    let row = Row::new("aarch64", &scratch.at("emulator"));
+    scratch.probe("guest", FOREIGN);
+    let row = Row::new(FOREIGN, &scratch.at("emulator"));
     (scratch, row)
 }
 

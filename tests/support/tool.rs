@@ -1,5 +1,6 @@
 //! The tool under test.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 /// The built binfmt-dispatch.
@@ -14,7 +15,11 @@ pub fn path_with_tool(path: &str) -> String {
 /// The output of the command with `arguments`, which must succeed.
 #[track_caller]
 pub fn tool(arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(TOOL).args(arguments).output().expect("the tool is built");
+    // The tests themselves run under this emulator, which cannot start programs.
+    let runner = std::env::var_os("BINFMT_DISPATCH_TESTS_RUNNER");
+    let mut command = Command::new(runner.as_deref().unwrap_or(OsStr::new(TOOL)));
+    command.args(runner.is_some().then_some(TOOL)).args(arguments);
+    let output = command.output().expect("the tool is built");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{TOOL} {arguments:?}: {}\n{stderr}", output.status);
     output.stdout

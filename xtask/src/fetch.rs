@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use crate::debian::{self, Index, Mirror, extract, host_architecture, unpack};
 use crate::files::{self, put, with_ending, work_in};
+use crate::machines::{Kernel, Machine, the_one};
 use crate::{Result, root};
 
 /// Fetch Debian's programs that ci/ needs and that are not installed
@@ -26,12 +27,10 @@ pub struct Args {
 enum Only {
     /// Fetch the toolchain of `ci/build --host`, unless it is there
     Toolchain,
-    /// Fetch the newest cloud kernel of a release, into target/kernels/RELEASE
-    Kernel {
-        /// The code name, as in bookworm
-        #[arg(value_parser = release)]
-        release: String,
-    },
+    /// Fetch a kernel for `ci/hosts`, into target/kernels/RELEASE-FLAVOUR
+    Kernel(Kernel),
+    /// Fetch the programs of a machine for `ci/hosts`, into target/machines/ARCHITECTURE
+    Machine(Machine),
 }
 
 /// A download with a directory of its own.
@@ -134,7 +133,8 @@ const DOWNLOADS: [Download; 8] = [
 /// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
-        Some(Only::Kernel { release }) => kernel(release),
+        Some(Only::Kernel(kernel)) => kernel.fetch(),
+        Some(Only::Machine(machine)) => machine.fetch(),
         Some(Only::Toolchain) => named("toolchain").try_for_each(Download::ensure),
         None => DOWNLOADS.iter().try_for_each(Download::ensure),
     }
@@ -329,46 +329,9 @@ fn toolchain(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> 
     Ok(())
 }
 
-/// The kernel: `boot/vmlinuz-*`, and its modules.
-fn kernel(release: &str) -> Result<()> {
-    const NAMED: &str = "linux-image-cloud-amd64";
-    let mirror = Mirror::of_this_machine()?;
-    println!("Fetching the kernel of {release}");
-    let directory = root().join("target/kernels");
-    let work = work_in(&directory)?;
-    let index = Index::read(&mirror, release, &["amd64"], work.path().join("index"))?;
-    // The package of that name only depends on the one that contains the kernel.
-    let needs = debian::field(the_one(&index.download(NAMED, &["amd64"])?)?, "Depends")?;
-    let kernel = needs.split([' ', ',']).next().unwrap_or_default();
-    let tree = work.path().join("tree");
-    extract(the_one(&index.download(kernel, &["amd64"])?)?, &tree)?;
-    put(&tree, &directory.join(release))
-}
-
-fn the_one(packages: &[PathBuf]) -> Result<&Path> {
-    match packages {
-        [package] => Ok(package),
-        _ => Err(format!("apt-get has fetched {} packages instead of one", packages.len()).into()),
-    }
-}
-
-/// Checks the code name of a release, which is used as a directory's name.
-fn release(name: &str) -> std::result::Result<String, &'static str> {
-    let good = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-    if good { Ok(name.to_owned()) } else { Err("a code name has lower case letters and hyphens only") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn code_names_are_no_paths() {
-        assert!(release("bookworm").is_ok() && release("trixie-backports").is_ok());
-        for name in ["", "..", "a/b", "Trixie", "trixie main"] {
-            assert!(release(name).is_err(), "{name:?}");
-        }
-    }
 
     #[test]
     fn every_download_has_a_directory_of_its_own() {
@@ -385,11 +348,5 @@ mod tests {
         assert_eq!(guests("arm64")[..2], ["amd64", "armhf"]);
         assert!(DOWNLOADS.iter().all(|download| !download.parts(AMD64).is_empty()));
         assert!(named("toolchain").all(|download| download.parts("arm64").is_empty()));
-    }
-
-    #[test]
-    fn one_package_is_one() {
-        assert!(the_one(&[]).is_err());
-        assert_eq!(the_one(&["a.deb".into()]).unwrap(), Path::new("a.deb"));
     }
 }

@@ -6,6 +6,7 @@ mod debian;
 mod fetch;
 mod files;
 mod fuzz;
+mod machines;
 mod program;
 mod test;
 mod tune;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::injector::Run;
-use crate::support::{Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, reporting};
+use crate::support::{FOREIGN, Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, reporting};
 
 /// A dynamic linker that never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
@@ -77,7 +77,7 @@ impl Scenario {
             row.with("sysroots", json!([scratch.at("none"), scratch.at("root")]))
         });
         let table = dispatch_table::ArchTable::builtin();
-        let near = dynamic_guest(table.find("aarch64").unwrap().probe_elf(), LINKER);
+        let near = dynamic_guest(table.find(FOREIGN).unwrap().probe_elf(), LINKER);
         let mut guest = near.clone();
         if far {
             guest.resize(FAR, 0);

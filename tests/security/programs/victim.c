@@ -1,4 +1,4 @@
-// A privileged program without a libc, for aarch64: what protects it must come from outside. It reports what it is given,
+// A privileged program without a libc, for aarch64 and riscv64: what protects it must come from outside. It reports what it is given,
 // one fact a line, and then does what its arguments say:
 //   append FILE TEXT   opens FILE, as a log of its own, and then says TEXT on the standard error stream; the exit status is
 //                      the number of the descriptor
@@ -8,10 +8,17 @@
 typedef unsigned long word;
 
 static long call(long number, word a, word b, word c, word d) {
+#ifdef __riscv
+    register word a0 __asm__("a0") = a, a1 __asm__("a1") = b, a2 __asm__("a2") = c, a3 __asm__("a3") = d;
+    register long a7 __asm__("a7") = number;
+    __asm__ volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a2), "r"(a3), "r"(a7) : "memory");
+    return (long)a0;
+#else
     register word x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c, x3 __asm__("x3") = d;
     register long x8 __asm__("x8") = number;
     __asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3), "r"(x8) : "memory");
     return (long)x0;
+#endif
 }
 
 enum { OPENAT = 56, WRITE = 64, EXIT_GROUP = 94, KILL = 129, UNAME = 160, GETPID = 172, GETUID = 174, EXECVE = 221 };
@@ -113,4 +120,8 @@ void begin(word *stack) {
     call(EXIT_GROUP, 0, 0, 0, 0);
 }
 
+#ifdef __riscv
+__asm__(".globl _start\n_start:\n .option push\n .option norelax\n lla gp, __global_pointer$\n .option pop\n mv a0, sp\n call begin\n");
+#else
 __asm__(".globl _start\n_start:\n mov x0, sp\n bl begin\n");
+#endif

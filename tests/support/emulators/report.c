@@ -10,47 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct entry_state {
-    unsigned long registers[16];
-    unsigned long flags;
-    unsigned long vector[32];
-    unsigned int mxcsr, fcw;
-    unsigned long bss_dirty;
-};
+#if defined __aarch64__
+#include "entry/aarch64.h"
+#elif defined __riscv
+#include "entry/riscv64.h"
+#else
+#include "entry/x86_64.h"
+#endif
 
 // In .data, so that writing it does not disturb the look at .bss.
 __attribute__((section(".data"), visibility("hidden"))) struct entry_state at_entry = {.bss_dirty = 2};
-
-__asm__(".text\n"
-        ".globl first\n"
-        "first:\n"
-        "mov %rax, at_entry + 0(%rip)\n mov %rbx, at_entry + 8(%rip)\n"
-        "mov %rcx, at_entry + 16(%rip)\n mov %rdx, at_entry + 24(%rip)\n"
-        "mov %rsi, at_entry + 32(%rip)\n mov %rdi, at_entry + 40(%rip)\n"
-        "mov %rbp, at_entry + 48(%rip)\n mov %rsp, at_entry + 56(%rip)\n"
-        "mov %r8, at_entry + 64(%rip)\n mov %r9, at_entry + 72(%rip)\n"
-        "mov %r10, at_entry + 80(%rip)\n mov %r11, at_entry + 88(%rip)\n"
-        "mov %r12, at_entry + 96(%rip)\n mov %r13, at_entry + 104(%rip)\n"
-        "mov %r14, at_entry + 112(%rip)\n mov %r15, at_entry + 120(%rip)\n"
-        "pushfq\n popq at_entry + 128(%rip)\n"
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-        "movups %xmm\\n, at_entry + 136 + 16*\\n(%rip)\n"
-        ".endr\n"
-        "stmxcsr at_entry + 392(%rip)\n"
-        "fnstcw at_entry + 396(%rip)\n"
-        // Whether .bss is zero, before anything writes to it.
-        "cld\n"
-        "lea __bss_start(%rip), %rdi\n"
-        "lea _end(%rip), %rcx\n"
-        "sub %rdi, %rcx\n"
-        "xor %eax, %eax\n"
-        "repe scasb\n"
-        "setne %al\n"
-        "mov %rax, at_entry + 400(%rip)\n"
-        "mov at_entry + 0(%rip), %rax\n"
-        "mov at_entry + 16(%rip), %rcx\n"
-        "mov at_entry + 40(%rip), %rdi\n"
-        "jmp _start\n");
 
 extern const char first[];
 extern const Elf64_Ehdr __ehdr_start __attribute__((visibility("hidden")));
@@ -62,8 +31,7 @@ static const char *const words[] = {"relocated", "pointers", "are right"};
 static __thread int local = 12345;
 static char zeros[1 << 20];
 
-static const char *const names[16] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
-                                      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+static const char *const names[] = REGISTERS;
 
 static FILE *out;
 
@@ -161,13 +129,13 @@ int main(int argc, char **argv) {
     if (!out)
         return 90;
     fprintf(out, "descriptors%s\n", fds);
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         fprintf(out, "register.%s %lu\n", names[i], at_entry.registers[i]);
     unsigned long vector = 0;
-    for (int i = 0; i < 32; i++)
+    for (size_t i = 0; i < sizeof at_entry.vector / sizeof *at_entry.vector; i++)
         vector |= at_entry.vector[i];
-    fprintf(out, "register.xmm %lu\n", vector);
-    fprintf(out, "rflags %lu\nmxcsr %u\nfcw %u\n", at_entry.flags, at_entry.mxcsr, at_entry.fcw & 0xffff);
+    fprintf(out, "register.vector %lu\n", vector);
+    CONTROLS(out, at_entry);
     fprintf(out, "argc %d\n", argc);
     for (int i = 0; i < argc; i++)
         text("argv", argv[i], strlen(argv[i]));
