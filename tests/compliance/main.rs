@@ -84,18 +84,20 @@ fn check(foreign: Foreign) {
         scratch.clear();
         run(&scratch, release, way, foreign)
     };
-    let told = |names, runs, table, with| told(names, runs, table, with, foreign);
-    let (mut problems, mut before) = (Vec::new(), None::<(String, Vec<Seen>)>);
-    for release in Release::ALL {
-        let (direct, ours) = (observe(release, Way::Direct), observe(release, Way::Ours));
-        let names = ["directly", "through us"].map(|way| format!("{} {way}", release.version()));
+    let runs = Release::ALL.map(|release| {
+        let seen = [Way::Direct, Way::Ours].map(|way| observe(release, way));
+        (release, seen)
+    });
+    let mut problems = Vec::new();
+    for (release, [direct, ours]) in &runs {
         problems.extend(ours.iter().filter_map(Seen::problem));
-        problems.extend(told(&names, [&direct, &ours], DIFFERENCES, release));
-        if let Some((name, older)) = &before {
-            let names = [String::clone(name), names[1].clone()];
-            problems.extend(told(&names, [older, &ours], QEMU_DIFFERENCES, release));
-        }
-        before = Some((names[1].clone(), ours));
+        let names = ["directly", "through us"].map(|way| format!("{} {way}", release.version()));
+        problems.extend(told(&names, [direct, ours], DIFFERENCES, *release, foreign));
+    }
+    for pair in runs.windows(2) {
+        let [(old, [_, before]), (new, [_, after])] = pair else { unreachable!("windows of two") };
+        let names = [old, new].map(|release| format!("{} through us", release.version()));
+        problems.extend(told(&names, [before, after], QEMU_DIFFERENCES, *new, foreign));
     }
     assert!(problems.is_empty(), "{}: {} problems\n{}", foreign.name(), problems.len(), problems.join("\n"));
 }

@@ -1,8 +1,7 @@
 //! The image with all installed emulators, in a system without emulators, /proc and /dev.
 
-use crate::prelinked;
 use crate::probes;
-use crate::support::{Namespace, Scratch, TOOL, for_each, need};
+use crate::support::{Namespace, Scratch, TOOL, for_each, need, prelinked};
 
 #[test]
 fn every_foreign_probe_runs_in_an_empty_root() {

@@ -8,8 +8,9 @@ use dispatch_core::record::Field;
 
 use crate::counts::release_asked;
 use crate::handover::registers_are_clear;
-use crate::prelinked;
-use crate::support::{Elf, FOREIGN, Kind, Namespace, Observation, Report, Scratch, build, guests, need, reporting};
+use crate::support::{
+    Elf, FOREIGN, Kind, Namespace, Observation, Report, Scratch, build, guests, need, page, prelinked, reporting,
+};
 
 /// System calls from the interpreter's first instruction to the jump, with a real emulator.
 const SYSTEM_CALLS: usize = 10;
@@ -24,8 +25,8 @@ const MOVING: usize = 2;
 const PT_LOAD: u32 = 1;
 /// `p_flags` of a segment that is written to; its first byte.
 const PF_W: u8 = 2;
-/// Memory that the reporting emulator needs besides its file, in bytes, with a margin.
-const OWN_DATA: u64 = 256 * 1024;
+/// Memory that the reporting emulator needs besides its file, in pages, with a margin.
+const OWN_DATA: u64 = 64;
 /// Largest memory that the interpreter may leave behind, in bytes.
 const LEFT_BEHIND: u64 = 64 * 1024;
 
@@ -54,6 +55,11 @@ pub fn whole(report: &Report) {
 fn out_of_memory(guest: &str) -> String {
     let what_to_do = "raise the limits (ulimit -v, -d, or vm.overcommit_ratio)";
     format!("{guest}: cannot map the emulator emulator: out of memory: {what_to_do}")
+}
+
+/// The number of segments of the emulator.
+fn segments(kind: Kind) -> usize {
+    Elf(build(kind)).program_headers(PT_LOAD).len()
 }
 
 fn base(report: &Report) -> u64 {
@@ -86,7 +92,7 @@ fn every_kind_is_as_its_file_says() {
 
 #[test]
 fn where_its_addresses_are_taken_it_goes_elsewhere() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Prelinked);
     // Without randomness the vDSO always has the same address. This claims that the emulator is
     // prelinked for it.
     let (scratch, namespace) = bench(Kind::Pie, &[]);
@@ -171,8 +177,11 @@ fn counted(seen: &Observation, expected: RangeInclusive<usize>, paths: usize) {
     let looked_up = |call: &&&str| call.contains("/proc") || call.starts_with("open");
     let lookups: Vec<_> = calls.iter().filter(looked_up).collect();
     assert_eq!(lookups.len(), paths, "{seen}");
-    let least = expected.start() + release_asked();
-    assert!((least..=expected.end() + release_asked()).contains(&calls.len()), "{} system calls\n{seen}", calls.len());
+    // Each segment takes a call. Emulators for x86_64 have four; those that the linkers of other CPUs
+    // make have fewer, and moving one to addresses that it was not prelinked for may take one more.
+    let (fewer, more) = if cfg!(target_arch = "x86_64") { (0, 0) } else { (2, 1) };
+    let (least, most) = (expected.start() + release_asked() - fewer, expected.end() + release_asked() + more);
+    assert!((least..=most).contains(&calls.len()), "{} system calls\n{seen}", calls.len());
 }
 
 #[test]
@@ -245,7 +254,7 @@ fn what_is_only_read_is_not_counted_as_memory_in_use() {
         let writable = |load: &&usize| elf.0[**load + 4] & PF_W != 0;
         let size = |loads: &mut dyn Iterator<Item = &usize>| -> u64 { loads.map(|load| elf.word(load + 40)).sum() };
         let (written, whole_of_it) = (size(&mut loads.iter().filter(writable)), size(&mut loads.iter()));
-        let limit = written + OWN_DATA;
+        let limit = written + OWN_DATA * page() as u64;
         assert!(whole_of_it > limit, "the emulator is too small for this test: {whole_of_it} bytes");
         // RLIMIT_DATA counts what vm.overcommit_memory=2 does: private mappings that are writable.
         whole(&Report::of(&namespace.run(&scratch, &format!("ulimit -d {}; exec ./guest", limit / 1024))));
@@ -264,8 +273,12 @@ fn a_kernel_without_memory_is_said() {
         let script = format!("exec strace -qq -o trace -e inject={call}:error=ENOMEM:when={which} ./guest");
         namespace.run(&scratch, &script)
     };
-    for (call, which) in [("mmap", "1+"), ("mremap", "1"), ("mprotect", "1"), ("mprotect", "2"), ("mprotect", "3")] {
+    for (call, which) in [("mmap", "1+"), ("mremap", "1")] {
         without(call, which).not_started(126, &out_of_memory("./guest"));
+    }
+    // One for each segment but the first. The linkers of some CPUs make two segments, of others four.
+    for which in 1..segments(Kind::Pie) {
+        without("mprotect", &which.to_string()).not_started(126, &out_of_memory("./guest"));
     }
     // The reservation around it fails first, and then its own.
     for which in ["1", "1..2"] {

@@ -4,7 +4,7 @@
 use dispatch_core::image::{ImageHeader, ProgramRecord, checksum};
 use dispatch_core::record::Field;
 
-use crate::support::{Elf, FOREIGN, Namespace, Scratch, need, tool};
+use crate::support::{Elf, FOREIGN, Namespace, Scratch, need, page, tool};
 
 /// The interpreter without a payload.
 const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-interpreter"));
@@ -13,8 +13,6 @@ const PT_LOAD: u32 = 1;
 /// Offsets in the payload: `ImageHeader`, followed by `TableHeader` and the first `RowRecord` of
 /// dispatch-core.
 const LEN: usize = 24;
-/// Size of a page.
-const PAGE: usize = 4096;
 
 /// A good image, and the offset of its payload.
 fn image(scratch: &Scratch) -> (Elf, usize) {
@@ -68,7 +66,7 @@ fn damaged_payloads() {
     let changes: [Change<'_>; 9] = [
         (&|header| header.magic[0] = 0, "has no architecture table"),
         (&|header| header.version = 1, "has layout version 1, not 2"),
-        (&|header| header.host = 183, "is for hosts of ELF machine 183"),
+        (&|header| header.host = 22, "is for hosts of ELF machine 22"),
         (&|header| header.len += 1, "is cut short"),
         (&|header| header.len = 0, "is cut short"),
         (&|header| header.table.offset = u64::MAX, "is damaged"),
@@ -109,9 +107,10 @@ fn a_file_that_was_cut_off_anywhere() {
     scratch.probe("guest", FOREIGN);
     let (good, payload) = image(&scratch);
     let meta = meta(&good, payload);
-    let pages = (payload..=meta + 2 * PAGE).step_by(PAGE);
+    let page = page();
+    let pages = (payload..=meta + 2 * page).step_by(page);
     let about = [payload + 1, payload + 4, payload + 100, meta - 1, meta + 1, good.0.len() / 2, good.0.len() / 3];
-    for len in pages.chain(about).chain([good.0.len() - PAGE - 1, good.0.len() - PAGE]) {
+    for len in pages.chain(about).chain([good.0.len() - page - 1, good.0.len() - page]) {
         refused(&scratch, &good.0[..len], "is cut short");
     }
 }
@@ -147,7 +146,7 @@ fn a_damaged_image_started_by_hand_says_so() {
     let scratch = Scratch::new();
     let (good, payload) = image(&scratch);
     for (file, problem) in [
-        (&good.0[..payload + PAGE], "is cut short"),
+        (&good.0[..payload + page()], "is cut short"),
         (&good.clone().with(payload, &[0]).0, "has no architecture table"),
         (&good.clone().with(payload + LEN, &[1]).0, "is damaged"),
         (INTERPRETER, "has no architecture table"),

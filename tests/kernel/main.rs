@@ -23,7 +23,8 @@ mod descriptors;
 mod disabled;
 // Emulators that have to be executed.
 mod exec;
-// The interpreter's system calls, made to fail.
+// The interpreter's system calls, made to fail. The tracer knows the registers of x86_64 alone.
+#[cfg(target_arch = "x86_64")]
 mod faults;
 // The hand-over as the emulator sees it.
 mod handover;
@@ -37,8 +38,6 @@ mod machine;
 mod memory;
 // The CPU model that an emulator is given.
 mod models;
-// Where emulators in images are prelinked for.
-mod prelinked;
 // Programs that gain privileges.
 mod privileges;
 // The smallest program of every architecture.

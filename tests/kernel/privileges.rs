@@ -97,10 +97,10 @@ fn an_image_refuses_what_it_does_not_hold() {
     need!(Namespace, Compiler, Root);
     let scratch = Scratch::new();
     scratch.write("emulator", build(Kind::Pie));
-    scratch.probe("guest", "riscv64");
+    scratch.probe("guest", "s390x");
     let namespace = Namespace::embedding(&scratch, &[]).flags("POCF").mapped();
     let line = "./guest: this start is privileged (set-ID, capabilities, or differing real \
-                and effective IDs), and the emulator for riscv64 is not embedded in the image: register without \
+                and effective IDs), and the emulator for s390x is not embedded in the image: register without \
                 flag C, or drop the privileges first";
-    namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).not_started(126, &line);
+    namespace.run(&scratch, &format!("chmod 4755 guest; exec {AS_USER} ./guest")).not_started(126, line);
 }

@@ -6,12 +6,10 @@ use dispatch_core::image::{ImageHeader, ProgramRecord};
 use dispatch_core::record::Field;
 
 use crate::lab::Lab;
-use crate::support::{Elf, Release, need};
+use crate::support::{Elf, Release, need, page};
 
 /// `p_type` of a segment to map.
 const PT_LOAD: u32 = 1;
-/// A page, in bytes.
-const PAGE: usize = 4096;
 /// Largest memory that the interpreter may leave behind, in bytes.
 const LEFT_BEHIND: usize = 64 * 1024;
 
@@ -78,7 +76,7 @@ fn nothing_is_left_that_is_not_in_a_public_file() {
         let table = payload + usize::try_from(header.table.offset + header.table.len).unwrap();
         let ends = ours.iter().map(|mapping| mapping.offset + mapping.bytes.len());
         // The name of the emulator follows the table.
-        assert!(ends.max().unwrap() <= table.next_multiple_of(PAGE) + PAGE);
+        assert!(ends.max().unwrap() <= table.next_multiple_of(page()) + page());
         // The interpreter is mapped too. It contains only bytes of its file, and its own addresses.
         let left: usize = ours.iter().map(|mapping| mapping.bytes.len()).sum();
         assert!((1..=LEFT_BEHIND).contains(&left), "{left} bytes");

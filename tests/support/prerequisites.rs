@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use dispatch_table::ArchTable;
 
 use super::registry::no_own_registry;
-use super::{Foreign, Registry, Release, consumers, guests, hosts, kernel_since};
+use super::{Foreign, Registry, Release, consumers, guests, hosts, kernel_since, prelinked};
 
 /// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
@@ -43,6 +43,8 @@ pub enum Need {
     Disposable,
     /// Linux of this version, or newer.
     Kernel(u32, u32),
+    /// Addresses as most machines with this CPU have them, for which emulators are prelinked.
+    Prelinked,
     /// Many ids in the namespace, which takes root.
     Root,
     /// The foreign programs.
@@ -144,7 +146,7 @@ impl Need {
     fn depends_on_the_machine(self) -> bool {
         match self {
             Need::Disposable => Registry::of_tests() == Registry::Private,
-            Need::Kernel(..) => Registry::of_tests() == Registry::Own,
+            Need::Kernel(..) | Need::Prelinked => Registry::of_tests() == Registry::Own,
             // The toolchain is made of programs for x86_64.
             Need::Hosts => cfg!(not(target_arch = "x86_64")),
             _ => false,
@@ -162,6 +164,8 @@ impl Need {
                 (!disposable).then(|| "needs a machine that is disposable: run ci/hosts".into())
             }
             Need::Kernel(major, minor) => (!kernel_since(major, minor)).then(|| format!("needs Linux {major}.{minor}")),
+            Need::Prelinked => (!prelinked::is_in_reach())
+                .then(|| "needs addresses as most machines with this CPU have them: run it on such a kernel".into()),
             Need::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "needs root, to map many ids: run ci/test as root".into())
             }

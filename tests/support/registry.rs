@@ -96,3 +96,9 @@ pub fn kernel_since(major: u32, minor: u32) -> bool {
     let mut numbers = release.split(|byte: char| !byte.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
+
+/// The size of the running kernel's pages, in bytes.
+pub fn page() -> usize {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|page| page.try_into().ok()).expect("every kernel has pages")
+}

@@ -61,6 +61,8 @@ pub fn run(_: &Args) -> Result<ExitCode> {
         score.tests(script("ci/cross").arg(cpu).args(tests), &mut io::stdout())?;
     }
     score.tests(locked("test").args(["--workspace", "--no-fail-fast"]), &mut io::stdout())?;
+    // Another CPU's machine, with its own registry.
+    score.check("ci/hosts --brief aarch64", script("ci/hosts").args(["--brief", "aarch64"]))?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
     let bench =
