@@ -57,6 +57,7 @@ pub enum Check {
     Interpreter,
     RelativeInterpreter,
     Flags,
+    NewKernel,
     Native,
     NeverMatches,
     DuplicateName,
@@ -166,9 +167,12 @@ impl Check {
             | Check::NotStatic
             | Check::DroppedTarget
             | Check::WrongEmulator => Level::Warning,
-            Check::Masked | Check::Overridden | Check::IgnoredName | Check::FinalNewline | Check::IgnoredBits => {
-                Level::Note
-            }
+            Check::Masked
+            | Check::Overridden
+            | Check::NewKernel
+            | Check::IgnoredName
+            | Check::FinalNewline
+            | Check::IgnoredBits => Level::Note,
         }
     }
 }

@@ -226,6 +226,10 @@ fn target(path: &Path) -> Option<&str> {
 fn emulator(reading: &Reading<'_>, there: bool, setting: &Setting<'_>, findings: &mut Findings) {
     let Some(target) = target(reading.interpreter()) else { return };
     let field = reading.fields[5];
+    if reading.flags.transparent {
+        let message = "with flag T, QEMU takes the program's first argument for the program: use P";
+        findings.at_level(Check::Flags, Level::Warning, reading.fields[6].range(), message);
+    }
     if let Some((_, version)) = DROPPED.iter().find(|(dropped, _)| *dropped == target) {
         let (level, remedy) = if there {
             (Level::Note, "an upgrade will break the entry")

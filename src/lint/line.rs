@@ -53,8 +53,13 @@ pub fn check(
     match &reading.matcher {
         Matcher::Rule(rule) => self::rule(rule, &reading, setting, findings),
         Matcher::Extension(_) => extension(&reading, findings),
+        Matcher::Handler(_) => {}
     }
-    interpreters.check(&reading, findings);
+    since_7_3(&reading, findings);
+    // A handler's name is no path.
+    if !matches!(reading.matcher, Matcher::Handler(_)) {
+        interpreters.check(&reading, findings);
+    }
     let at = reading.fields[0].range();
     entries.push(Registered {
         file: findings.path().to_owned(),
@@ -107,7 +112,15 @@ fn fault(located: &Located, text: &[u8], findings: &mut Findings) {
         GrammarFault::Window => {
             (Check::Magic, "the magic is not in the first 256 bytes, which the kernel reads".into())
         }
-        GrammarFault::Flags => (Check::Flags, format!("unknown flag {faulty}: there are P, O, C and F")),
+        GrammarFault::Flags => {
+            (Check::Flags, format!("unknown flag {faulty}: there are P, O, C and F, and T, L and D since Linux 7.3"))
+        }
+        GrammarFault::Conflict(one, other) => {
+            (Check::Flags, format!("the flags {one} and {other} exclude each other: leave one out"))
+        }
+        GrammarFault::Handler => {
+            (Check::Type, format!("{faulty}: type B takes the name of a handler for the interpreter, and flag D alone"))
+        }
         GrammarFault::Line(LineFault::Extension) => (Check::Extension, "the extension is empty, or has a slash".into()),
         GrammarFault::Line(LineFault::Interpreter) => (Check::Interpreter, "there is no interpreter".into()),
         GrammarFault::Line(_) if faulty.is_empty() => (Check::Name, "there is no name".into()),
@@ -129,6 +142,25 @@ fn name(reading: &Reading<'_>, findings: &mut Findings) {
         let message = format!("the name {} needs care in scripts: use letters, digits, - and _", quoted(field.text));
         findings.at(Check::OddName, field.range(), message);
     }
+}
+
+/// What kernels before Linux 7.3 refuse, with EINVAL: then there is no such entry.
+fn since_7_3(reading: &Reading<'_>, findings: &mut Findings) {
+    let new = reading.flags.since_7_3();
+    let (what, at, kernel) = match &reading.matcher {
+        Matcher::Handler(_) => {
+            ("type B", reading.fields[1].range(), "before Linux 7.3, or without CONFIG_BINFMT_MISC_BPF,")
+        }
+        _ if new.transparent => ("flag T", reading.fields[6].range(), "before Linux 7.3"),
+        _ if new.loader => ("flag L", reading.fields[6].range(), "before Linux 7.3"),
+        _ if new.disabled => ("flag D", reading.fields[6].range(), "before Linux 7.3"),
+        _ => return,
+    };
+    if new.disabled {
+        let message = "with flag D the entry is off until 1 is written to its file, which systemd-binfmt does not do";
+        findings.at_level(Check::Flags, Level::Warning, reading.fields[6].range(), message);
+    }
+    findings.at(Check::NewKernel, at, format!("kernels {kernel} do not know {what}, and refuse the line"));
 }
 
 /// An entry for an extension.
@@ -178,7 +210,10 @@ fn rule(rule: &Rule, reading: &Reading<'_>, setting: &Setting<'_>, findings: &mu
         let message = "matches no program: class, byte order and type of ELF's header do not go together";
         findings.at(Check::NeverMatches, magic.range(), message);
     }
-    native(rule, at, setting, findings);
+    // With flag L the kernel runs native programs itself.
+    if !reading.flags.loader {
+        native(rule, at, setting, findings);
+    }
 }
 
 /// The number that the field stands for.

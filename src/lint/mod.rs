@@ -123,7 +123,7 @@ impl Serialize for Registered {
         let Registered { file, line, name, interpreter, flags, .. } = self;
         let extension = match &self.matcher {
             Matcher::Extension(extension) => Some(Bytes::from(extension)),
-            Matcher::Rule(_) => None,
+            Matcher::Rule(_) | Matcher::Handler(_) => None,
         };
         let path = |path: &Path| Bytes::from(path.as_os_str());
         let (file, interpreter) = (path(file), path(interpreter));

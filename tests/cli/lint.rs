@@ -131,7 +131,7 @@ fn what_github_shows() {
     let run = scratch.tool([&PLAIN[..], &["--format", "github", "a,b:c%"]].concat());
     run.wrote(
         "::error file=a%2Cb%3Ac%25,line=1,col=21,endColumn=22,title=binfmt-dispatch lint%3A flags::\
-         unknown flag Q: there are P, O, C and F\n",
+         unknown flag Q: there are P, O, C and F, and T, L and D since Linux 7.3\n",
     );
     run.exited(1);
     scratch.write("f", ":e:M::ZZ::/bin/true:");

@@ -40,19 +40,21 @@ fn run<S: AsRef<std::ffi::OsStr>>(scratch: &Scratch, host: &Host, program: &Path
 /// How the kernel starts an interpreter.
 #[derive(Clone, Copy)]
 struct Start {
+    /// The flag that says how argv is passed, P or T.
+    flag: &'static str,
     secure: bool,
     page: u64,
 }
 
 impl Start {
-    const PLAIN: Start = Start { secure: false, page: 4096 };
+    const PLAIN: Start = Start { flag: "P", secure: false, page: 4096 };
 
     /// Starts the interpreter of the image `i` for `program`, with argv\[0\] and arguments.
     fn run(self, scratch: &Scratch, host: &Host, program: &Path, argv: &[&str]) -> Observation {
         let starter = host.programs.build_as("start", "tests/hosts/start.c", &["-static"]);
-        let settings = [u64::from(self.secure).to_string(), self.page.to_string()];
-        let mut arguments = settings.to_vec();
-        arguments.extend(["i".to_owned(), program.to_str().unwrap().to_owned()]);
+        let program = program.to_str().unwrap().to_owned();
+        let (secure, page) = (u64::from(self.secure).to_string(), self.page.to_string());
+        let mut arguments = vec![self.flag.to_owned(), secure, page, program.clone(), "i".to_owned(), program];
         arguments.extend(argv.iter().map(|argument| (*argument).to_owned()));
         run(scratch, host, &starter, &arguments)
     }
@@ -159,17 +161,20 @@ fn foreign_programs_run_through_the_image() {
         write(&scratch, &host, &["--from", host.emulators().to_str().unwrap(), "s390x", "arm"]).succeeded();
         let [s390x, arm] =
             [("s390x", "s390x"), ("armhf", "armv7l")].map(|(debian, machine)| (guest(debian).busybox, machine));
-        for secure in [false, true] {
+        for (flag, secure) in [("P", false), ("P", true), ("T", false), ("T", true)] {
             for (program, machine) in [&s390x, &arm] {
-                let start = Start { secure, ..Start::PLAIN };
+                let start = Start { flag, secure, ..Start::PLAIN };
                 start.run(&scratch, &host, program, &["busybox", "uname", "-m"]).printed(&format!("{machine}\n"));
             }
         }
         // Arguments, argv[0], descriptors, exit codes.
         let script = r#"echo "$0" "$@"; cat /proc/self/cmdline | tr '\0' ' '; ls /proc/self/fd | wc -l; exit 7"#;
-        let seen = Start::PLAIN.run(&scratch, &host, &s390x.0, &["sh", "-c", script, "a b", "", "c"]);
-        seen.exited(7);
-        assert_eq!(seen.out().lines().next(), Some("a b  c"), "{seen}");
+        for flag in ["P", "T"] {
+            let start = Start { flag, ..Start::PLAIN };
+            let seen = start.run(&scratch, &host, &s390x.0, &["sh", "-c", script, "a b", "", "c"]);
+            seen.exited(7);
+            assert_eq!(seen.out().lines().next(), Some("a b  c"), "{seen}");
+        }
     }
 }
 
@@ -180,10 +185,12 @@ fn what_cannot_run_is_refused_with_one_line() {
         let scratch = Scratch::new();
         write(&scratch, &host, &["--no-emulators"]).succeeded();
         let refused = |program: &Path, code, said: &str| {
-            let seen = Start::PLAIN.run(&scratch, &host, program, &["x"]);
-            seen.exited(code);
-            let line = format!("binfmt-dispatch: {}: {said}", program.display());
-            assert!(seen.err().starts_with(&line) && seen.err().lines().count() == 1, "{seen}");
+            for flag in ["P", "T"] {
+                let seen = Start { flag, ..Start::PLAIN }.run(&scratch, &host, program, &["x"]);
+                seen.exited(code);
+                let line = format!("binfmt-dispatch: {}: {said}", program.display());
+                assert!(seen.err().starts_with(&line) && seen.err().lines().count() == 1, "{seen}");
+            }
         };
         refused(&scratch.write("text", "text"), 126, "not an ELF file");
         // It is opened by its path, and there it is for this machine.

@@ -1,7 +1,8 @@
-// Starts an interpreter for a program as binfmt_misc does (flags P and O): start SECURE PAGE
-// INTERPRETER PROGRAM ARGV0 ARGS... The auxiliary vector says whether privileges are gained (SECURE
-// is 0 or 1), and that pages have PAGE bytes. On a real kernel, execve(2) does all this; QEMU's user
-// mode cannot register interpreters.
+// Starts an interpreter for a program as binfmt_misc does: start FLAG SECURE PAGE PATH INTERPRETER
+// PROGRAM ARGV0 ARGS... FLAG is P or T, besides O. PATH is what was executed: the program, or a script
+// whose interpreter it is. The auxiliary vector says whether privileges are gained (SECURE is 0 or 1),
+// and that pages have PAGE bytes. On a real kernel, execve(2) does all this; QEMU's user mode cannot
+// register interpreters, and Linux before 7.3 does not know flag T.
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -33,6 +34,18 @@ static void *check(void *mapped) {
 static uintptr_t put(const char *string) {
     strings -= strlen(string) + 1;
     return (uintptr_t)strcpy(strings, string);
+}
+
+// Puts the strings of an array, the last one first, and their addresses into `words`. Returns the word
+// behind the null at the end.
+static uintptr_t *put_all(char **array, uintptr_t *words) {
+    size_t count = 0;
+    while (array[count])
+        count++;
+    words[count] = 0;
+    for (size_t i = count; i-- > 0;)
+        words[i] = put(array[i]);
+    return words + count + 1;
 }
 
 // Maps the program, and returns the address of its ELF header.
@@ -75,10 +88,12 @@ static _Noreturn void enter(uintptr_t *sp, uintptr_t entry) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 6)
+    if (argc < 8)
         return 2;
-    uintptr_t secure = atol(argv[1]), page = atol(argv[2]);
-    argv += 3;
+    int transparent = *argv[1] == 'T';
+    uintptr_t secure = atol(argv[2]), page = atol(argv[3]);
+    const char *path = argv[4];
+    argv += 5;
     int interpreter = open(argv[0], O_RDONLY | O_CLOEXEC), program = open(argv[1], O_RDONLY);
     char head[4096];
     if (interpreter < 0 || program < 0 || pread(interpreter, head, sizeof head, 0) < (ssize_t)sizeof head) {
@@ -92,15 +107,17 @@ int main(int argc, char **argv) {
     char *stack = check(mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     strings = stack + STACK - 8;
     uintptr_t *sp = (uintptr_t *)(stack + STACK / 2), *word = sp;
-    uintptr_t executed = put(argv[0]);
-    *word++ = argc - 3;
-    for (; *argv; argv++)
-        *word++ = put(*argv);
-    *word++ = 0;
+    uintptr_t executed = put(path);
+    if (transparent)
+        argv += 2;
+    uintptr_t arguments = argc - 5 - (transparent ? 2 : 0);
+    *word++ = arguments;
+    // The strings of the environment are above those of the arguments, the words below.
+    word = put_all(environ, word + arguments + 1);
+    put_all(argv, sp + 1);
     char **variable = environ;
-    for (; *variable; variable++)
-        *word++ = put(*variable);
-    *word++ = 0;
+    while (*variable)
+        variable++;
     for (uintptr_t *own = (uintptr_t *)(variable + 1); *own; own += 2) {
         if (*own == AT_EXECFD)
             continue;
@@ -109,7 +126,7 @@ int main(int argc, char **argv) {
                   : *own == AT_PHNUM  ? header->e_phnum
                   : *own == AT_ENTRY  ? base + header->e_entry
                   : *own == AT_BASE   ? 0
-                  : *own == AT_FLAGS  ? 1
+                  : *own == AT_FLAGS  ? 1u + transparent
                   : *own == AT_SECURE ? secure
                   : *own == AT_PAGESZ ? page
                   : *own == AT_EXECFN ? executed

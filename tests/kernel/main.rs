@@ -52,5 +52,7 @@ mod refusals;
 mod stacks;
 // Libraries below a sysroot.
 mod sysroots;
+// Entries with flag T.
+mod transparent;
 // Measuring CPU models.
 mod tune;

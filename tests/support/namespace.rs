@@ -52,6 +52,7 @@ pub struct Namespace {
     lines: String,
     mapped: bool,
     direct: bool,
+    transparent: bool,
     patience: u32,
 }
 
@@ -137,13 +138,19 @@ impl Namespace {
 
     /// These lines for the kernel.
     pub fn with_lines(name: &'static str, lines: String) -> Self {
-        Namespace { name, lines, mapped: false, direct: false, patience: PATIENCE }
+        Namespace { name, lines, mapped: false, direct: false, transparent: true, patience: PATIENCE }
     }
 
     /// The same entries with other flags at the end of every line.
     pub fn flags(mut self, flags: &str) -> Self {
         let replaced = |line: &str| format!("{}:{flags}\n", line.rsplit_once(':').expect("a line ends with flags").0);
         self.lines = self.lines.lines().map(replaced).collect();
+        self
+    }
+
+    /// The same entries with flag P even if the kernel knows T.
+    pub fn preserving_argv0(mut self) -> Self {
+        self.transparent = false;
         self
     }
 
@@ -176,13 +183,17 @@ impl Namespace {
         self.enter(scratch, r#"exec "$TOOL" "$@""#, &arguments.into_iter().collect::<Vec<S>>())
     }
 
-    /// The lines, with only those flags that this kernel makes use of. QEMU relies on flag P only
-    /// if `AT_FLAGS` says so, as it does since Linux 5.12.
-    fn known_lines(&self) -> String {
-        let known = !self.direct || kernel_since(5, 12);
+    /// The lines, with the flags that suit this kernel. QEMU relies on flag P only if `AT_FLAGS` says
+    /// so, as it does since Linux 5.12. Entries of binfmt-dispatch have flag T in its place since 7.3.
+    fn suitable_lines(&self) -> String {
+        let letter = match self.direct {
+            true if !kernel_since(5, 12) => "",
+            false if self.transparent && Need::Transparent.is_met() => "T",
+            _ => "P",
+        };
         let line =
-            |line: &str| line.rsplit_once(':').map(|(rule, flags)| format!("{rule}:{}\n", flags.replace('P', "")));
-        if known { self.lines.clone() } else { self.lines.lines().filter_map(line).collect() }
+            |line: &str| line.rsplit_once(':').map(|(rule, flags)| format!("{rule}:{}\n", flags.replace('P', letter)));
+        if letter == "P" { self.lines.clone() } else { self.lines.lines().filter_map(line).collect() }
     }
 
     #[track_caller]
@@ -190,7 +201,7 @@ impl Namespace {
         Need::Namespace.is_stated();
         Need::are_stated_for(script);
         let control = Scratch::new();
-        let lines = control.write("lines", self.known_lines());
+        let lines = control.write("lines", self.suitable_lines());
         let script = format!("{}\n{script}", variables(script));
         if self.mapped {
             Need::Root.is_stated();

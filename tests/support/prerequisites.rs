@@ -45,6 +45,8 @@ pub enum Need {
     Kernel(u32, u32),
     /// Addresses as most machines with this CPU have them, for which emulators are prelinked.
     Prelinked,
+    /// Flag T of `binfmt_misc`, which Linux knows since 7.3.
+    Transparent,
     /// Many ids in the namespace, which takes root.
     Root,
     /// The foreign programs.
@@ -132,6 +134,11 @@ impl Need {
         assert!(STATED.get().contains(&self), "the test relies on {self:?}, and has to say need!({self:?})");
     }
 
+    /// Whether this machine has it.
+    pub fn is_met(self) -> bool {
+        self.missing().is_none()
+    }
+
     /// Asserts the same for the programs that a script calls.
     #[track_caller]
     pub fn are_stated_for(script: &str) {
@@ -149,6 +156,7 @@ impl Need {
             Need::Kernel(..) | Need::Prelinked => Registry::of_tests() == Registry::Own,
             // The toolchain is made of programs for x86_64.
             Need::Hosts => cfg!(not(target_arch = "x86_64")),
+            Need::Transparent => true,
             _ => false,
         }
     }
@@ -166,6 +174,7 @@ impl Need {
             Need::Kernel(major, minor) => (!kernel_since(major, minor)).then(|| format!("needs Linux {major}.{minor}")),
             Need::Prelinked => (!prelinked::is_in_reach())
                 .then(|| "needs addresses as most machines with this CPU have them: run it on such a kernel".into()),
+            Need::Transparent => (!kernel_since(7, 3)).then(|| "needs Linux 7.3, for flag T".into()),
             Need::Root => {
                 (!nix::unistd::geteuid().is_root()).then(|| "needs root, to map many ids: run ci/test as root".into())
             }

@@ -8,6 +8,9 @@
 //! magic 7f454c46…        (or "extension .exe" in place of the last three)
 //! mask ffffffff…
 //! ```
+//!
+//! An entry of type B (Linux 7.3) has a line "bpf NAME" in place of the interpreter, and nothing that
+//! says what it matches.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -28,6 +31,14 @@ pub struct Flags {
     pub credentials: bool,
     /// `F`: the interpreter is opened at registration, once and for all mount namespaces.
     pub fix_binary: bool,
+    /// `T`, since Linux 7.3: the interpreter receives argv as it is, and the process counts as the
+    /// program: `/proc/PID/exe` is the program's file. The kernel adds `O`.
+    pub transparent: bool,
+    /// `L`, since Linux 7.3: the interpreter takes the place of the program's dynamic linker, and the
+    /// program must be a native one.
+    pub loader: bool,
+    /// `D`, since Linux 7.3: the entry is off at first. Lines have it; entries do not show it.
+    pub disabled: bool,
 }
 
 /// What an entry matches.
@@ -38,6 +49,9 @@ pub enum Matcher {
     Rule(Rule),
     /// The text after the last dot of the path, without the dot.
     Extension(OsString),
+    /// What a program of the kernel's BPF machine with this name accepts, which also chooses
+    /// interpreter and flags for each file.
+    Handler(OsString),
 }
 
 /// An entry of the registry.
@@ -48,7 +62,7 @@ pub struct Entry {
     /// Whether the kernel uses it.
     pub enabled: bool,
     /// The interpreter as registered. With `F` it was opened at registration, and the path may have
-    /// changed since.
+    /// changed since. Empty if a [`Matcher::Handler`] chooses it.
     pub interpreter: PathBuf,
     /// The flags.
     pub flags: Flags,
@@ -62,6 +76,7 @@ impl Matcher {
         match self {
             Matcher::Rule(_) => "magic",
             Matcher::Extension(_) => "extension",
+            Matcher::Handler(_) => "handler",
         }
     }
 }
@@ -69,7 +84,17 @@ impl Matcher {
 impl Flags {
     /// The flags that binfmt-dispatch registers with; `C` is added by choice.
     pub fn of_image(credentials: bool) -> Self {
-        Flags { preserve_argv0: true, open_binary: true, credentials, fix_binary: true }
+        Flags { preserve_argv0: true, open_binary: true, credentials, fix_binary: true, ..Flags::default() }
+    }
+
+    /// The same flags for a kernel that knows `T`, which includes what `P` is for.
+    pub fn made_transparent(self) -> Self {
+        Flags { preserve_argv0: false, transparent: true, ..self }.normalized()
+    }
+
+    /// Whether the interpreter gets the program's argv\[0\].
+    pub fn keeps_argv0(self) -> bool {
+        self.preserve_argv0 || self.transparent
     }
 
     /// Parses flag letters, in any order and number, as the kernel does; `None` if one is unknown.
@@ -81,23 +106,47 @@ impl Flags {
                 b'O' => flags.open_binary = true,
                 b'C' => flags.credentials = true,
                 b'F' => flags.fix_binary = true,
+                b'T' => flags.transparent = true,
+                b'L' => flags.loader = true,
+                b'D' => flags.disabled = true,
                 _ => return None,
             }
         }
         Some(flags.normalized())
     }
 
-    /// Adds `O` if there is `C`, as the kernel does.
+    /// Adds `O` if there is `C` or `T`, as the kernel does.
     pub fn normalized(self) -> Self {
-        Flags { open_binary: self.open_binary || self.credentials, ..self }
+        Flags { open_binary: self.open_binary || self.credentials || self.transparent, ..self }
+    }
+
+    /// Two flags that the kernel does not take together, if there are such.
+    pub fn conflict(self) -> Option<(char, char)> {
+        let with_loader =
+            [(self.transparent, 'T'), (self.preserve_argv0, 'P'), (self.credentials, 'C'), (self.open_binary, 'O')];
+        let loader = || with_loader.into_iter().find(|(set, _)| self.loader && *set).map(|(_, other)| ('L', other));
+        (self.transparent && self.preserve_argv0).then_some(('T', 'P')).or_else(loader)
+    }
+
+    /// The flags that Linux knows since 7.3 only.
+    pub fn since_7_3(self) -> Self {
+        let Flags { transparent, loader, disabled, .. } = self;
+        Flags { transparent, loader, disabled, ..Flags::default() }
     }
 }
 
 impl fmt::Display for Flags {
     /// The letters, in the order in which the kernel prints them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters =
-            [(self.preserve_argv0, "P"), (self.open_binary, "O"), (self.credentials, "C"), (self.fix_binary, "F")];
+        let letters = [
+            (self.preserve_argv0, "P"),
+            (self.open_binary, "O"),
+            (self.credentials, "C"),
+            (self.fix_binary, "F"),
+            (self.transparent, "T"),
+            (self.loader, "L"),
+            (self.disabled, "D"),
+        ];
         let set: String = letters.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect();
         f.pad(&set)
     }
@@ -111,7 +160,7 @@ impl Entry {
         let mut interpreter = None;
         let mut flags = Flags::default();
         let mut offset = 0;
-        let (mut magic, mut mask, mut extension) = (None, Vec::new(), None);
+        let (mut magic, mut mask, mut extension, mut handler) = (None, Vec::new(), None, None);
         for line in text.split(|byte| *byte == b'\n') {
             let (key, value) = match line.iter().position(|byte| *byte == b' ') {
                 Some(space) => (&line[..space], &line[space + 1..]),
@@ -123,29 +172,34 @@ impl Entry {
                 b"interpreter" => interpreter = Some(PathBuf::from(OsString::from_vec(value.to_vec()))),
                 // An unknown letter of a newer kernel does not invalidate the entry.
                 b"flags:" => {
-                    let known: Vec<u8> = value.iter().copied().filter(|byte| b"POCF".contains(byte)).collect();
+                    let known: Vec<u8> = value.iter().copied().filter(|byte| b"POCFTL".contains(byte)).collect();
                     flags = Flags::parse(&known)?;
                 }
                 b"offset" => offset = std::str::from_utf8(value).ok()?.parse().ok()?,
                 b"magic" => magic = Some(hex(value)?),
                 b"mask" => mask = hex(value)?,
                 b"extension" => extension = Some(OsStr::from_bytes(value.strip_prefix(b".")?).to_owned()),
+                b"bpf" => handler = Some(OsStr::from_bytes(value).to_owned()),
                 _ => {}
             }
         }
-        let matcher = match (magic, extension) {
-            (Some(magic), None) => Matcher::Rule(Rule::new(offset, &magic, &mask)?),
-            (None, Some(extension)) => Matcher::Extension(extension),
+        let matcher = match (magic, extension, handler) {
+            (Some(magic), None, None) => Matcher::Rule(Rule::new(offset, &magic, &mask)?),
+            (None, Some(extension), None) => Matcher::Extension(extension),
+            (None, None, Some(handler)) => {
+                interpreter = interpreter.or(Some(PathBuf::new()));
+                Matcher::Handler(handler)
+            }
             _ => return None,
         };
         Some(Entry { name: name.to_owned(), enabled: enabled?, interpreter: interpreter?, flags, matcher })
     }
 
-    /// The rule, unless the entry matches an extension.
+    /// The rule, unless the entry matches something else.
     pub fn rule(&self) -> Option<&Rule> {
         match &self.matcher {
             Matcher::Rule(rule) => Some(rule),
-            Matcher::Extension(_) => None,
+            Matcher::Extension(_) | Matcher::Handler(_) => None,
         }
     }
 }
@@ -196,6 +250,45 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_linux_7_3_are_read_and_shown_as_the_kernel_shows_them() {
+        let flags = |letters: &str| Flags::parse(letters.as_bytes()).unwrap();
+        let entry = parse("enabled\ninterpreter /i\nflags: OCFT\noffset 0\nmagic 7f\n").unwrap();
+        assert_eq!(entry.flags, Flags::of_image(true).made_transparent());
+        assert_eq!(entry.flags, flags("TCF"));
+        for (letters, shown) in [("T", "OT"), ("TF", "OFT"), ("DLF", "FLD"), ("FTC", "OCFT")] {
+            assert_eq!(flags(letters).to_string(), shown);
+        }
+        assert!(flags("T").keeps_argv0() && flags("P").keeps_argv0() && !flags("OCFL").keeps_argv0());
+        assert_eq!(flags("TCFD").since_7_3(), Flags { disabled: true, transparent: true, ..Flags::default() });
+        assert_eq!(flags("POCF").since_7_3(), Flags::default());
+    }
+
+    #[test]
+    fn flags_that_exclude_each_other_are_known() {
+        for (letters, conflict) in [
+            ("TP", Some(('T', 'P'))),
+            ("PTL", Some(('T', 'P'))),
+            ("LT", Some(('L', 'T'))),
+            ("LP", Some(('L', 'P'))),
+            ("LC", Some(('L', 'C'))),
+            ("LO", Some(('L', 'O'))),
+            ("LFD", None),
+            ("TCFD", None),
+            ("POCFD", None),
+        ] {
+            assert_eq!(Flags::parse(letters.as_bytes()).unwrap().conflict(), conflict, "{letters}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_type_b_is_read() {
+        let text = "disabled\nbpf my handler\nbpf-interpreter arm /usr/bin/qemu-arm\nflags: \n";
+        let entry = parse(text).unwrap();
+        assert_eq!(entry.matcher, Matcher::Handler("my handler".into()));
+        assert_eq!((entry.enabled, entry.interpreter), (false, PathBuf::new()));
+    }
+
+    #[test]
     fn what_is_unknown_is_passed_over() {
         let text = "enabled\nnews from 2030\ninterpreter /i\nflags: PZ\n\noffset 0\nmagic 7f\n";
         let entry = parse(text).unwrap();
@@ -213,6 +306,7 @@ mod tests {
             "enabled\ninterpreter /i\nmagic 7g\n",
             "enabled\ninterpreter /i\nmagic \n",
             "enabled\ninterpreter /i\nmagic 7f\nmask ffff\n",
+            "enabled\nbpf b\nmagic 7f\n",
             "enabled\ninterpreter /i\noffset 256\nmagic 7f\n",
             "enabled\ninterpreter /i\nmagic 7f\nextension .x\n",
         ] {

@@ -24,7 +24,7 @@ pub enum GrammarFault {
     Delimiter,
     /// So many fields instead of [`FIELDS`].
     Fields(usize),
-    /// Neither `M` nor `E`.
+    /// Neither `M` nor `E` nor `B`.
     Type,
     /// The offset is not a decimal number.
     Offset,
@@ -36,8 +36,13 @@ pub enum GrammarFault {
     MaskLength(usize, usize),
     /// The magic ends beyond the 256 bytes that the kernel reads.
     Window,
-    /// There is a flag other than P, O, C and F.
+    /// There is a flag other than P, O, C, F, T, L and D.
     Flags,
+    /// These two flags exclude each other.
+    Conflict(char, char),
+    /// Type B goes with a name of a handler in place of the interpreter, without offset, magic, mask,
+    /// and flags other than D.
+    Handler,
     /// One field is wrong by itself.
     Line(LineFault),
 }
@@ -88,7 +93,7 @@ impl<'l> Reading<'l> {
         OsStr::from_bytes(self.fields[0].text)
     }
 
-    /// The interpreter; kernels accept a relative path, too.
+    /// The interpreter; kernels accept a relative path, too. With type B the name of the handler.
     pub fn interpreter(&self) -> &'l Path {
         Path::new(OsStr::from_bytes(self.fields[5].text))
     }
@@ -136,17 +141,27 @@ pub fn read(text: &[u8]) -> Result<Reading<'_>, Located> {
             Matcher::Extension(OsString::from_vec(magic.text.to_vec()))
         }
         b"E" => return Err(magic.fault(GrammarFault::Line(LineFault::Extension))),
+        b"B" => match [offset, magic, mask].into_iter().find(|field| !field.text.is_empty()) {
+            Some(field) => return Err(field.fault(GrammarFault::Handler)),
+            None => Matcher::Handler(OsStr::from_bytes(interpreter.text).to_owned()),
+        },
         _ => return Err(kind.fault(GrammarFault::Type)),
     };
     if interpreter.text.is_empty() || interpreter.text.iter().any(|byte| b"\n\0".contains(byte)) {
         return Err(interpreter.fault(GrammarFault::Line(LineFault::Interpreter)));
     }
-    let flags = Flags::parse(flags.text).ok_or_else(|| {
+    let set = Flags::parse(flags.text).ok_or_else(|| {
         let unknown = flags.text.iter().position(|letter| Flags::parse(&[*letter]).is_none()).unwrap_or(0);
         let start = flags.start + unknown;
         Located { fault: GrammarFault::Flags, at: start..start + 1 }
     })?;
-    Ok(Reading { fields, matcher, flags })
+    if let Some((one, other)) = set.conflict() {
+        return Err(flags.fault(GrammarFault::Conflict(one, other)));
+    }
+    if matches!(matcher, Matcher::Handler(_)) && set != (Flags { disabled: set.disabled, ..Flags::default() }) {
+        return Err(flags.fault(GrammarFault::Handler));
+    }
+    Ok(Reading { fields, matcher, flags: set })
 }
 
 /// Takes a line apart at its delimiters.
@@ -258,6 +273,12 @@ mod tests {
         faulty(r":bbbb:M::ZZ:\xff:/bin/true:", GrammarFault::MaskLength(2, 1), r"\xff");
         faulty(":bbbb:M:255:ZZ::/bin/true:", GrammarFault::Window, "255");
         faulty(":bbbb:M::ZZ::/bin/true:PQF", GrammarFault::Flags, "Q");
+        faulty(":bbbb:M::ZZ::/bin/true:FTP", GrammarFault::Conflict('T', 'P'), "FTP");
+        faulty(":bbbb:M::ZZ::/bin/true:LC", GrammarFault::Conflict('L', 'C'), "LC");
+        faulty(":bbbb:B:1:::handler:", GrammarFault::Handler, "1");
+        faulty(":bbbb:B::ZZ::handler:", GrammarFault::Handler, "ZZ");
+        faulty(":bbbb:B::::handler:DF", GrammarFault::Handler, "DF");
+        faulty(":bbbb:B:::::D", GrammarFault::Line(LineFault::Interpreter), "");
         faulty(":bbbb:M::ZZ::/bin/true:POF:", GrammarFault::Fields(8), ":");
         faulty(":bbbb:M::ZZ::/bin/true", GrammarFault::Fields(6), "");
         faulty(":a/b:M::ZZ::/bin/true:", GrammarFault::Line(LineFault::Name), "a/b");

@@ -49,6 +49,10 @@ pub enum LineFault {
     Interpreter,
     /// Every possible delimiter is in use.
     Delimiter,
+    /// It is of type B. Whoever registers the handler registers the entry.
+    Handler,
+    /// The flags exclude each other.
+    Flags,
     /// The kernel reads lines of 11 to 1920 bytes; this one has another length.
     Length(usize),
 }
@@ -60,6 +64,10 @@ impl fmt::Display for LineFault {
             LineFault::Extension => "has no usable extension: use at least one byte and no slash",
             LineFault::Interpreter => "has no usable interpreter: give an absolute path without a line break",
             LineFault::Delimiter => "leaves no byte to delimit fields: give the interpreter a shorter path",
+            LineFault::Handler => {
+                "has a handler in the kernel (type B): only the software that loaded it can register it"
+            }
+            LineFault::Flags => "has flags that exclude each other: T and P, or L and any of T, P, O and C",
             LineFault::Length(len) => {
                 return write!(f, "makes a line of {len} bytes: the kernel reads {MIN_LINE} to {MAX_LINE}");
             }
@@ -78,6 +86,12 @@ impl RegisterLine {
         }
         if matches!(&matcher, Matcher::Extension(extension) if !is_extension(extension)) {
             return Err(LineFault::Extension);
+        }
+        if matches!(matcher, Matcher::Handler(_)) {
+            return Err(LineFault::Handler);
+        }
+        if flags.conflict().is_some() {
+            return Err(LineFault::Flags);
         }
         // Kernels accept a relative path, and resolve it in the working directory of the caller.
         if !interpreter.is_absolute() || interpreter.as_os_str().as_bytes().iter().any(|byte| b"\n\0".contains(byte)) {
@@ -118,7 +132,9 @@ impl RegisterLine {
                 let digits = if offset == 0 { String::new() } else { offset.to_string() };
                 ("M", digits, escaped(rule.magic()), escaped(rule.mask()))
             }
-            Matcher::Extension(extension) => ("E", String::new(), extension.as_bytes().to_vec(), Vec::new()),
+            Matcher::Extension(text) | Matcher::Handler(text) => {
+                ("E", String::new(), text.as_bytes().to_vec(), Vec::new())
+            }
         };
         let flags = self.flags.to_string();
         let interpreter = self.interpreter.as_os_str().as_bytes();
@@ -130,7 +146,7 @@ impl RegisterLine {
     /// A colon, or else a byte that occurs nowhere else in the line.
     fn free_delimiter(&self) -> Option<u8> {
         let extension = match &self.matcher {
-            Matcher::Extension(extension) => extension.as_bytes(),
+            Matcher::Extension(text) | Matcher::Handler(text) => text.as_bytes(),
             Matcher::Rule(_) => &[],
         };
         let texts = [self.name.as_bytes(), extension, self.interpreter.as_os_str().as_bytes()];
@@ -149,7 +165,7 @@ impl RegisterLine {
     pub fn rule(&self) -> Option<&Rule> {
         match &self.matcher {
             Matcher::Rule(rule) => Some(rule),
-            Matcher::Extension(_) => None,
+            Matcher::Extension(_) | Matcher::Handler(_) => None,
         }
     }
 
@@ -174,10 +190,10 @@ impl RegisterLine {
     /// Whether the line would create `entry`.
     pub fn describes(&self, entry: &Entry) -> bool {
         entry.name == self.name
-            && entry.enabled
+            && entry.enabled != self.flags.disabled
             && entry.matcher == self.matcher
             && entry.interpreter == self.interpreter
-            && entry.flags == self.flags
+            && entry.flags == Flags { disabled: false, ..self.flags }
     }
 }
 

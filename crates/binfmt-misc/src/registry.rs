@@ -52,6 +52,8 @@ impl Entry {
         match &self.matcher {
             Matcher::Rule(rule) => rule.accepts(file.start),
             Matcher::Extension(extension) => after_last_dot(file.path) == Some(extension),
+            // A program in the kernel decides, and cannot be asked.
+            Matcher::Handler(_) => false,
         }
     }
 

@@ -27,7 +27,8 @@ pub mod aux {
     pub const PAGESZ: usize = 6;
     /// Base address of the dynamic linker.
     pub const BASE: usize = 7;
-    /// Bit 0: argv holds the original argv\[0\] (flag P, since Linux 5.12).
+    /// Bit 0: argv holds the original argv\[0\] (flag P, since Linux 5.12). Bit 1: argv is untouched
+    /// (flag T, since Linux 7.3).
     pub const FLAGS: usize = 8;
     /// Entry point of the program.
     pub const ENTRY: usize = 9;
@@ -39,6 +40,8 @@ pub mod aux {
 
 /// `AT_FLAGS_PRESERVE_ARGV0` (uapi/linux/binfmts.h).
 pub const PRESERVE_ARGV0: usize = 1;
+/// `AT_FLAGS_TRANSPARENT_INTERP` (uapi/linux/binfmts.h).
+pub const TRANSPARENT: usize = 2;
 
 /// The parts of the kernel's initial stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,15 +91,30 @@ impl<'a> Handoff<'a> {
 
     /// Whether `AT_FLAGS` says that argv holds the original argv\[0\].
     pub fn argv0_flag(&self) -> bool {
-        self.aux(aux::FLAGS).unwrap_or(0) & PRESERVE_ARGV0 != 0
+        self.has(PRESERVE_ARGV0)
+    }
+
+    /// Whether `AT_FLAGS` says that argv is the guest's own.
+    pub fn is_transparent(&self) -> bool {
+        self.has(TRANSPARENT)
+    }
+
+    fn has(&self, flag: usize) -> bool {
+        self.aux(aux::FLAGS).unwrap_or(0) & flag != 0
     }
 
     /// The guest's path and argv\[0\], and the number of arguments in front of the guest's own.
-    /// With flag P (`argv0_kept`) `binfmt_misc` passes `[interpreter, path, argv0, args…]`, without
-    /// it `[interpreter, path, args…]`. The path takes the place of argv\[0\] without flag P, and
-    /// if the caller's argv is empty, which Linux passes on before 5.18 (dcd46d897adb).
+    /// With flag T `binfmt_misc` leaves argv as it is, and the path is that of `AT_EXECFN`. With flag
+    /// P (`argv0_kept`) it passes `[interpreter, path, argv0, args…]`, with neither `[interpreter,
+    /// path, args…]`. The path takes the place of argv\[0\] without these flags, and if the caller's
+    /// argv is empty, which Linux passes on before 5.18 (dcd46d897adb).
     pub fn invocation(&self, argv0_kept: bool) -> Option<(Invocation<usize>, usize)> {
         match self.argv {
+            argv if self.is_transparent() => {
+                let path = self.aux(aux::EXECFN)?;
+                let argv0 = argv.first().map_or(path, Cell::get);
+                Some((Invocation { path, argv0 }, argv.len().min(1)))
+            }
             [_, path, argv0, ..] if argv0_kept => Some((Invocation { path: path.get(), argv0: argv0.get() }, 3)),
             [_, path, rest @ ..] if !argv0_kept || rest.is_empty() => {
                 Some((Invocation { path: path.get(), argv0: path.get() }, 2))
@@ -180,6 +198,18 @@ mod tests {
         assert_eq!(handoff(2).invocation(true), Some((Invocation { path: 2, argv0: 2 }, 2)));
         assert_eq!(handoff(2).invocation(false), Some((Invocation { path: 2, argv0: 2 }, 2)));
         assert_eq!(handoff(1).invocation(true), None);
+    }
+
+    #[test]
+    fn with_flag_t_argv_is_the_guests_own() {
+        let (argv, auxv) = (cells([1, 2, 3]), cells([aux::FLAGS, TRANSPARENT, aux::EXECFN, 9]));
+        let handoff = |len| Handoff { argv: &argv[..len], envp: &[], auxv: &auxv };
+        for kept in [false, true] {
+            assert_eq!(handoff(3).invocation(kept), Some((Invocation { path: 9, argv0: 1 }, 1)));
+            assert_eq!(handoff(0).invocation(kept), Some((Invocation { path: 9, argv0: 9 }, 0)));
+        }
+        let without_path = Handoff { argv: &argv, envp: &[], auxv: &auxv[..2] };
+        assert_eq!(without_path.invocation(true), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use core::cell::Cell;
 use core::ops::Range;
 
-use crate::handoff::{Handoff, PRESERVE_ARGV0, aux};
+use crate::handoff::{Handoff, PRESERVE_ARGV0, TRANSPARENT, aux};
 use crate::table::MAX_ROW_WORDS;
 
 /// Words to reserve in front of the kernel's: the options and settings of a row, at most nine other
@@ -27,7 +27,7 @@ pub struct Patch {
     pub entry: usize,
     /// `AT_EXECFD`, if the descriptor was moved.
     pub execfd: Option<usize>,
-    /// `AT_FLAGS` bit 0.
+    /// `AT_FLAGS` bit 0. Bit 1 is cleared, because the emulator's argv is no longer the guest's.
     pub argv0_flag: bool,
 }
 
@@ -41,7 +41,7 @@ impl Patch {
             // The base address of a dynamic linker, of which there is none.
             aux::BASE => 0,
             aux::EXECFD => self.execfd.unwrap_or(value),
-            aux::FLAGS => value & !PRESERVE_ARGV0 | usize::from(self.argv0_flag),
+            aux::FLAGS => value & !(PRESERVE_ARGV0 | TRANSPARENT) | usize::from(self.argv0_flag),
             _ => value,
         }
     }
@@ -228,8 +228,8 @@ mod tests {
         let patch = Patch { phdr: 1, phnum: 3, entry: 4, execfd: Some(5), argv0_flag: false };
         assert_eq!(patch.apply(aux::PHDR, 9), 1);
         assert_eq!(patch.apply(aux::BASE, 9), 0);
-        assert_eq!(patch.apply(aux::FLAGS, 3), 2);
-        assert_eq!(Patch { argv0_flag: true, ..patch }.apply(aux::FLAGS, 2), 3);
+        assert_eq!(patch.apply(aux::FLAGS, 7), 4);
+        assert_eq!(Patch { argv0_flag: true, ..patch }.apply(aux::FLAGS, 4), 5);
         assert_eq!(patch.apply(aux::SECURE, 1), 1);
         assert_eq!(patch.apply(51, 9), 9);
         let vector = [aux::PHDR, 9, aux::SECURE, 1].map(Cell::new);

@@ -28,6 +28,8 @@ const UNKNOWN_PATH: &CStr = c"/";
 struct Start<'s> {
     stack: &'s Stack,
     execfd: Fd,
+    /// How the guest was called, and how many of the kernel's arguments describe that.
+    called: Option<(Invocation<usize>, usize)>,
 }
 
 /// The end of a start in this process: it becomes another program, or there is a refusal.
@@ -39,12 +41,13 @@ pub fn main(stack: Option<&Stack>, payload: Payload, buffers: &'static mut Buffe
     let handoff = stack.handoff();
     // Only the kernel writes the auxiliary vector, so nothing that a caller controls decides this.
     let execfd = handoff.execfd();
-    let path = handoff.argv.get(1).filter(|_| execfd.is_some());
-    let guest = path.map(|path| stack.string(path.get()));
+    let begun = execfd.map(|execfd| Start::of(stack, Fd(execfd)));
+    let called = begun.as_ref().and_then(|begun| begun.called);
+    let guest = called.map(|(invocation, _)| stack.string(invocation.path));
     let start = &mut [0; START];
-    let Err(refusal) = image(payload, handoff).and_then(|(image, payload)| match execfd {
+    let Err(refusal) = image(payload, handoff).and_then(|(image, payload)| match begun {
         // 6
-        Some(execfd) => Start { stack, execfd: Fd(execfd) }.dispatch(&image, payload, buffers, start),
+        Some(begun) => begun.dispatch(&image, payload, buffers, start),
         None => command(stack, &image, payload),
     });
     message::refuse(guest, &refusal)
@@ -87,10 +90,31 @@ fn about_pages<'s>(image: &Image<'_>, row: &Row<'_>, refusal: Refusal<'s>) -> Re
     }
 }
 
-impl Start<'_> {
+impl<'s> Start<'s> {
+    /// A start of the guest behind `execfd`.
+    fn of(stack: &'s Stack, execfd: Fd) -> Self {
+        let handoff = stack.handoff();
+        let transparent = handoff.is_transparent();
+        let argv0_kept = transparent || handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
+        let mut called = handoff.invocation(argv0_kept);
+        if let Some((invocation, _)) = called.as_mut().filter(|_| transparent && !handoff.secure()) {
+            // If the guest is the interpreter of a script, AT_EXECFN is the script's path, which is
+            // also an argument, behind argv[0] and perhaps an option. The kernel took argv[0] from
+            // the script then: it is the guest's path.
+            let script = stack.string(invocation.path);
+            let mut arguments = handoff.argv.iter().skip(1).take(2);
+            if arguments.any(|argument| stack.string(argument.get()) == script)
+                && sys::same_readable_file(execfd, stack.string(invocation.argv0))
+            {
+                invocation.path = invocation.argv0;
+            }
+        }
+        Start { stack, execfd, called }
+    }
+
     /// The pipeline. The numbers are those of the security rules (SECURITY.md) that each stage
     /// implements. `start` receives the guest's first bytes.
-    fn dispatch<'s>(
+    fn dispatch(
         &self,
         image: &Image<'static>,
         payload: WholePayload,
@@ -120,11 +144,10 @@ impl Start<'_> {
         Live { stack: self.stack, environment: self.stack.handoff().envp, path: Some(path) }
     }
 
-    /// How the guest was called, and how many of the kernel's arguments describe that.
+    /// How the guest was called, with a path that the emulator may be given, and how many of the
+    /// kernel's arguments describe that.
     fn invocation(&self, world: &mut Live<'_>, secure: bool) -> Result<(Invocation<usize>, usize), Refusal<'static>> {
-        let handoff = self.stack.handoff();
-        let argv0_kept = handoff.argv0_flag() || !sys::release(handoff::sets_argv0_flag);
-        let (mut invocation, replaced) = handoff.invocation(argv0_kept).ok_or(Refusal::NoPath)?;
+        let (mut invocation, replaced) = self.called.ok_or(Refusal::NoPath)?;
         // Security rule 3: the emulator's /proc/self/exe is the path that it is given, and the
         // caller's path may name another file by now.
         if let Some(buffer) = world.path.take_if(|_| secure) {

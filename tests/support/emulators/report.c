@@ -57,6 +57,12 @@ static void file(const char *key, const char *path) {
     text(key, buffer, len);
 }
 
+static void link_of(const char *key, const char *path) {
+    char target[4096];
+    ssize_t len = readlink(path, target, sizeof target);
+    text(key, target, len < 0 ? 0 : len);
+}
+
 static void auxiliary_vector(const Elf64_auxv_t *aux) {
     for (const Elf64_auxv_t *entry = aux;; entry++) {
         unsigned long value = entry->a_un.a_val;
@@ -147,6 +153,7 @@ int main(int argc, char **argv) {
     file("proc-cmdline", "/proc/self/cmdline");
     file("proc-environ", "/proc/self/environ");
     file("proc-comm", "/proc/self/comm");
+    link_of("proc-exe", "/proc/self/exe");
     file("proc-status", "/proc/self/status");
     file("proc-maps", "/proc/self/maps");
     fprintf(out, "end\n");

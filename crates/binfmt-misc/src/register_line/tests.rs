@@ -5,7 +5,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::grammar::{self, GrammarFault};
 
-const FLAGS: Flags = Flags { preserve_argv0: true, open_binary: true, credentials: false, fix_binary: true };
+const FLAGS: Flags = Flags {
+    preserve_argv0: true,
+    open_binary: true,
+    credentials: false,
+    fix_binary: true,
+    transparent: false,
+    loader: false,
+    disabled: false,
+};
 
 fn rule(offset: usize, magic: &[u8], mask: &[u8]) -> Matcher {
     Matcher::Rule(Rule::new(offset, magic, mask).unwrap())
@@ -67,8 +75,37 @@ fn the_longest_line_is_the_kernels() {
 }
 
 #[test]
-fn credentials_imply_an_open_descriptor() {
+fn some_flags_imply_an_open_descriptor() {
     assert_eq!(parse(r":e:M::\x7f::/i:C").unwrap().flags, Flags::parse(b"OC").unwrap());
+    assert_eq!(parse(r":e:M::\x7f::/i:FT").unwrap().to_string(), r":e:M::\x7f:\xff:/i:OFT");
+}
+
+#[test]
+fn flags_that_exclude_each_other_are_refused() {
+    for flags in ["TP", "LT", "LO"] {
+        let flags = Flags::parse(flags.as_bytes()).unwrap();
+        let line = RegisterLine::new(OsStr::new("e"), rule(0, b"a", b""), Path::new("/i"), flags);
+        assert_eq!(line, Err(LineFault::Flags));
+    }
+}
+
+#[test]
+fn a_handler_in_the_kernel_is_read_and_not_registered() {
+    assert_eq!(parse(":e:B::::handler:D"), Err(GrammarFault::Line(LineFault::Handler)));
+    let reading = grammar::read(b":e:B::::handler:D").unwrap();
+    assert_eq!((reading.matcher, reading.flags.disabled), (Matcher::Handler("handler".into()), true));
+}
+
+#[test]
+fn a_line_with_flag_d_creates_an_entry_that_is_off() {
+    let line = parse(r":e:M::\x7f::/i:TFD").unwrap();
+    let entry = |state: &str| {
+        let text = format!("{state}\ninterpreter /i\nflags: OFT\noffset 0\nmagic 7f\nmask ff\n");
+        Entry::parse(OsStr::new("e"), text.as_bytes()).unwrap()
+    };
+    assert!(line.describes(&entry("disabled")) && !line.describes(&entry("enabled")));
+    let line = parse(r":e:M::\x7f::/i:TF").unwrap();
+    assert!(line.describes(&entry("enabled")) && !line.describes(&entry("disabled")));
 }
 
 #[test]
@@ -81,6 +118,7 @@ fn the_kernels_grammar_is_understood() {
         (r":e:M::a\n\\x41::/i:", rule(0, br"a\n\\x41", b"")),
         (":e:E::exe::/i:", Matcher::Extension("exe".into())),
         (":e:E:what:exe:ever:/i:", Matcher::Extension("exe".into())),
+        (":e:M::ab::/i:FLD", rule(0, b"ab", b"")),
     ] {
         assert_eq!(parse(text).map(|line| line.matcher), Ok(matcher), "{text:?}");
     }
@@ -129,7 +167,7 @@ proptest! {
         name in "[^/\n\0]{1,40}",
         matcher in any_matcher(),
         path in proptest::collection::vec(any::<u8>(), 0..60),
-        letters in "[POCF]{0,4}",
+        letters in "[POCFTLD]{0,4}",
     ) {
         let interpreter = PathBuf::from(OsString::from_vec([b"/", &path[..]].concat()));
         let flags = Flags::parse(letters.as_bytes()).unwrap();
@@ -145,7 +183,7 @@ proptest! {
 
     #[test]
     fn what_is_read_is_written_as_something_that_reads_the_same(
-        text in r"[:|]e[:|]M[:|][0-9]{0,3}[:|](\\x[0-9a-f]{2}|[a-z\\x]){0,9}[:|](\\xff){0,9}[:|]/[a-z:|]{0,9}[:|][POCF]{0,3}",
+        text in r"[:|]e[:|]M[:|][0-9]{0,3}[:|](\\x[0-9a-f]{2}|[a-z\\x]){0,9}[:|](\\xff){0,9}[:|]/[a-z:|]{0,9}[:|][POCFTLD]{0,3}",
     ) {
         if let Ok(line) = grammar::parse(text.as_bytes()) {
             prop_assert_eq!(grammar::parse(&line.bytes()), Ok(line));

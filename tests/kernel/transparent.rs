@@ -1,0 +1,219 @@
+//! Starts by entries with flag T, which Linux knows since 7.3. The first tests make the kernel's
+//! initial stack themselves, so that they run on every kernel.
+
+use serde_json::json;
+
+use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, compiled, need, reporting};
+
+/// `AT_FLAGS` (uapi/linux/auxvec.h).
+const FLAGS: &str = "aux.8";
+const EXECFD: &str = "aux.2";
+
+/// A start as the kernel makes it.
+#[derive(Clone, Copy)]
+struct Start<'s> {
+    /// What is executed: the guest, or a script whose interpreter it is.
+    path: &'s str,
+    secure: bool,
+    argv: &'s [&'s str],
+}
+
+impl Start<'_> {
+    /// Starts the interpreter of `image` for `./guest`.
+    #[track_caller]
+    fn run(self, scratch: &Scratch) -> Observation {
+        Observation::of(scratch.command("env").args(self.command_line()))
+    }
+
+    /// The command that does that.
+    #[track_caller]
+    fn command_line(self) -> Vec<String> {
+        let starter = compiled("start", "tests/hosts/start.c", &["-static"]);
+        let secure = if self.secure { "1" } else { "0" };
+        let fixed = [starter.to_str().unwrap(), "T", secure, "4096", self.path, "image", "./guest"];
+        fixed.iter().chain(self.argv).map(|word| (*word).to_owned()).collect()
+    }
+}
+
+/// Writes an image with `row` alone, which opens its emulator by path.
+fn write(scratch: &Scratch, row: &Row) {
+    scratch.write("table.json", row.table());
+    scratch.tool(["image", "--table", "table.json", "--no-emulators", "-o", "image"]).succeeded();
+}
+
+#[test]
+fn argv_is_made_of_the_executed_path_and_the_guests_own() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    let emulator = scratch.at("emulator");
+    let row = row.with("options", json!(["-B", "0"]));
+    let start = Start { path: "./guest", secure: false, argv: &["zero", "-one", "two words", ""] };
+    for (convention, expected, flags) in [
+        ("dash-zero", &["-B", "0", "-0", "zero", "--", "./guest", "-one", "two words", ""][..], "0"),
+        ("auxv", &["-B", "0", "--", "./guest", "zero", "-one", "two words", ""], "1"),
+        ("none", &["-B", "0", "--", "./guest", "-one", "two words", ""], "0"),
+    ] {
+        write(&scratch, &row.clone().with("argv0", json!(convention)));
+        let report = Report::of(&start.run(&scratch));
+        // The emulator does not learn that the kernel was told of flag T: its argv is not the guest's.
+        report.argv(&[&[&emulator[..]], expected].concat()).is(FLAGS, flags).is("execfn", "./guest");
+        report.is("proc-cmdline", r"zero\x00-one\x00two words\x00\x00");
+        report.is("execfd-start", r"\x7fELF").is("execfd-offset", "0");
+        assert!(report.number::<u64>(EXECFD) >= 3);
+    }
+}
+
+#[test]
+fn an_empty_argv_gets_the_path_for_argv0() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    write(&scratch, &row);
+    let report = Report::of(&Start { path: "./guest", secure: false, argv: &[""] }.run(&scratch));
+    report.argv(&[&scratch.at("emulator"), "-0", "", "--", "./guest"]).is("proc-cmdline", r"\x00");
+}
+
+#[test]
+fn the_interpreter_of_a_script_is_found_although_the_script_was_executed() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    write(&scratch, &row);
+    scratch.write("script", "#!./guest\n");
+    let guest = scratch.at("guest");
+    let paths = |path: &str, argv: &[&str]| {
+        let report = Report::of(&Start { path, secure: false, argv }.run(&scratch));
+        let argv = report.all("argv").to_vec();
+        let end = argv.iter().position(|word| word == "--").unwrap();
+        (argv[end - 1].clone(), argv[end + 1].clone())
+    };
+    // As the kernel passes a script, without and with an option.
+    assert_eq!(paths("./script", &[&guest, "./script", "x"]), (guest.clone(), guest.clone()));
+    assert_eq!(paths("./script", &[&guest, "-x", "./script"]), (guest.clone(), guest.clone()));
+    // The guest has its own path for an argument, and any argv[0].
+    assert_eq!(paths("./guest", &["zero", "./guest"]), ("zero".to_owned(), "./guest".to_owned()));
+    assert_eq!(paths("./guest", &["image", "-x", "./guest"]), ("image".to_owned(), "./guest".to_owned()));
+    // Neither is a name of the guest.
+    assert_eq!(paths("./script", &["zero", "x", "y", "./script"]), ("zero".to_owned(), "./script".to_owned()));
+}
+
+#[test]
+fn a_privileged_guest_gets_the_path_that_the_kernel_knows() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    scratch.write("table.json", row.table());
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    scratch.tool(["image", "--table", "table.json", "--from", &from, "-o", "image"]).succeeded();
+    let guest = scratch.at("guest");
+    let real = std::fs::canonicalize(&guest).unwrap().to_str().unwrap().to_owned();
+    for (path, argv) in [("./elsewhere", &["zero", "x"][..]), ("./script", &[&guest, "./script"])] {
+        let start = Start { path, secure: true, argv };
+        let observation = Observation::of(scratch.command("env").args(["QEMU_A=1", "B=1"]).args(start.command_line()));
+        let report = Report::of(&observation);
+        let argv = report.all("argv");
+        let end = argv.iter().position(|word| word == "--").unwrap();
+        assert_eq!((&argv[end - 1], &argv[end + 1]), (&start.argv[0].to_owned(), &real), "{observation}");
+        assert!(!report.all("env").iter().any(|variable| variable.starts_with("QEMU_")), "{observation}");
+        assert!(report.all("env").contains(&"B=1".to_owned()), "{observation}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_named_by_the_executed_path() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    write(&scratch, &row);
+    scratch.write("guest", "no ELF file");
+    let seen = Start { path: "./guest", secure: false, argv: &["zero", "./other"] }.run(&scratch);
+    seen.exited(126);
+    assert!(seen.err().starts_with("binfmt-dispatch: ./guest: not an ELF file"), "{seen}");
+    // An emulator by its path is never opened for a privileged guest.
+    scratch.probe("guest", "aarch64");
+    let seen = Start { path: "./guest", secure: true, argv: &["zero"] }.run(&scratch);
+    seen.exited(126);
+    assert!(seen.out().is_empty() && seen.err().lines().count() == 1, "{seen}");
+}
+
+#[test]
+fn an_emulator_that_is_executed_gets_the_guests_path() {
+    need!(Compiler);
+    let (scratch, row) = reporting(Kind::Pie);
+    write(&scratch, &row.with("strategy", json!("exec")));
+    let report = Report::of(&Start { path: "./guest", secure: false, argv: &["zero", "one"] }.run(&scratch));
+    report.argv(&[&scratch.at("emulator"), "-0", "zero", "--", "./guest", "one"]);
+    let guest = scratch.at("guest");
+    let start = Start { path: "./script", secure: false, argv: &[&guest, "./script"] };
+    scratch.write("script", "#!./guest\n");
+    Report::of(&start.run(&scratch)).argv(&[&scratch.at("emulator"), "-0", &guest, "--", &guest, "./script"]);
+}
+
+/// The entries of an image that opens the emulator of `row` by path, and of one that embeds it.
+fn both_images(scratch: &Scratch, row: &Row) -> [Namespace; 2] {
+    let embedded = Scratch::at(scratch, "embedded");
+    let from = format!("aarch64={}", scratch.at("emulator"));
+    scratch.tool(["image", "--seed", "0", "--from", &from, "-o", &embedded]).succeeded();
+    [Namespace::with_table(scratch, &row.table()), Namespace::of_image(&embedded)]
+}
+
+#[test]
+fn the_process_is_the_guest_for_everyone() {
+    need!(Namespace, Compiler, Transparent);
+    let (scratch, row) = reporting(Kind::Pie);
+    for namespace in both_images(&scratch, &row) {
+        let report = Report::of(&namespace.run(&scratch, "$CALL ./guest zero -one 'two words' ''"));
+        let argv = report.all("argv");
+        assert_eq!(argv[1..], ["-0", "zero", "--", "./guest", "-one", "two words", ""], "{argv:?}");
+        report.is("proc-exe", &scratch.at("guest")).is("proc-comm", r"guest\x0a").is("execfn", "./guest");
+        report.is("proc-cmdline", r"zero\x00-one\x00two words\x00\x00").is(FLAGS, "0");
+        for fact in ["own-phdr", "own-phnum", "own-entry", "vdso", "random"] {
+            report.is(fact, "1");
+        }
+        report.is("aux.7", "0").is("execfd-offset", "0").is("execfd-start", r"\x7fELF");
+        // Registered with flag P, the process is the image's.
+        let report = Report::of(&namespace.preserving_argv0().run(&scratch, "$CALL ./guest zero"));
+        let exe = report.get("proc-exe");
+        assert!(exe.ends_with("/image") || exe.ends_with("/embedded"), "{exe}");
+    }
+}
+
+#[test]
+fn others_find_the_process_by_its_program() {
+    need!(Namespace, Guests, Qemu, Transparent);
+    let scratch = Scratch::new();
+    // As pidof, killall and needrestart look for it: the link names the file, and is the file.
+    let script = r#"
+        cp "$GUESTS/arm64/bin/busybox" sleeper
+        ./sleeper sleep 60 & pid=$!
+        until [ "$(readlink /proc/$pid/exe)" = "$PWD/sleeper" ]; do sleep 0.05; done
+        cat /proc/$pid/comm
+        tr '\0' ' ' </proc/$pid/cmdline; echo
+        [ /proc/$pid/exe -ef sleeper ] && echo same
+        found=; for link in /proc/[0-9]*/exe; do [ "$link" -ef sleeper ] && found="$found ${link%/exe}"; done
+        [ "$found" = " /proc/$pid" ] && echo found
+        # The kernel keeps its file from being written to, as that of a native program.
+        { : >>sleeper; } 2>&1 | sed 's/.*: //'
+        kill $pid; wait $pid; echo $?
+    "#;
+    let seen = Namespace::full().run(&scratch, script);
+    seen.printed("sleeper\n./sleeper sleep 60 \nsame\nfound\nText file busy\n143\n");
+}
+
+#[test]
+fn programs_that_have_no_readable_path_start() {
+    need!(Namespace, Guests, Qemu, Compiler, Root, Transparent);
+    let scratch = Scratch::new();
+    let script = r#"
+        cp "$GUESTS/arm64/bin/busybox" hidden; chmod 111 hidden
+        setpriv --reuid 4242 --clear-groups ./hidden echo unreadable
+        cp "$GUESTS/arm64/bin/busybox" gone; exec 5<gone; rm gone
+        /proc/self/fd/5 echo deleted
+        /dev/fd/5 readlink /proc/self/exe
+        printf '#!%s/hidden sh\necho script "$@"\n' "$PWD" >script; chmod 755 script
+        ./script a 'b c'
+        cp "$GUESTS/arm64/bin/busybox" sh
+        printf '#!%s/sh\nreadlink /proc/$$/exe; echo $0\n' "$PWD" >script
+        ./script
+    "#;
+    let seen = Namespace::full().mapped().run(&scratch, script);
+    let at = scratch.at("");
+    let expected = format!("unreadable\ndeleted\n{at}gone (deleted)\nscript a b c\n{at}sh\n./script\n");
+    seen.printed(&expected);
+}
