@@ -12,6 +12,7 @@ use crate::failure::{Doing, Failure, show};
 use crate::formats::Format;
 use crate::platform::files::Replacement;
 use crate::platform::host;
+use crate::platform::kernel::Version;
 use crate::registry::own_programs::HostPrograms;
 use crate::registry::selection::{self, Credentials, Interpreter};
 use crate::{architectures, context, defaults, output};
@@ -28,6 +29,11 @@ pub struct Args {
     /// Architecture of the host that the entries are for
     #[arg(long, value_name = "ARCH", default_value = std::env::consts::ARCH)]
     host: String,
+    /// Version of the host's kernel, as in 6.12: since 7.3 it has flag T, with which a process counts
+    /// as the program, and not as the interpreter. Older kernels refuse lines with it; default: an
+    /// older one
+    #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "direct")]
+    kernel: Option<Version>,
     /// Path of the interpreter in the entries; default: the path given with --image, else
     /// /usr/libexec/binfmt-dispatch/binfmt-dispatch
     #[arg(long, value_name = "FILE")]
@@ -102,7 +108,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         None => (defaults::IMAGE.into(), BTreeSet::new()),
     };
     let path = args.interpreter.as_ref().unwrap_or(&image);
-    let interpreter = Interpreter { path, embedded: &embedded, credentials: args.credentials };
+    let transparent = args.kernel >= Some(Version::TRANSPARENT);
+    let interpreter = Interpreter { path, embedded: &embedded, credentials: args.credentials, transparent };
     let entries = rows.into_iter().map(|row| {
         let path = if args.direct { emulator(row, args.all)? } else { path };
         let lines = selection::lines(row, path, interpreter.flags(row))?;
@@ -122,6 +129,11 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         }
     }
     unknown.map_or(Ok(0), Err)
+}
+
+/// Reads the version of a kernel.
+fn version(text: &str) -> Result<Version, String> {
+    Version::parse(text).ok_or_else(|| "write two numbers, as in 6.12".to_owned())
 }
 
 /// Writes a file that every user can read, and prints its path.

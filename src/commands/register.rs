@@ -47,9 +47,10 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let named = architectures::named(table, &args.architectures)?;
     let path = context::image_path(args.image.as_deref())?;
     let embedded = context::open_image(&path)?.embedded()?;
-    let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials };
     let registry = registration::open_registry(&args.options.mount)?;
     let _lock = if args.options.dry_run { None } else { Some(registry.lock()?) };
+    let transparent = registration::knows_transparent(&registry)?;
+    let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials, transparent };
     let leftovers = match args.options.dry_run {
         true => None,
         false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),

@@ -74,7 +74,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 
     // The kernel opens the image now, and only once (flag F); its path means nothing later.
     let interpreter = PathBuf::from(format!("{DESCRIPTORS}/{}", image.file.as_raw_fd()));
-    let interpreter = Interpreter { path: &interpreter, embedded: &image.embedded, credentials: args.credentials };
+    let interpreter = Interpreter {
+        path: &interpreter,
+        embedded: &image.embedded,
+        credentials: args.credentials,
+        transparent: registry.knows_transparent()?,
+    };
     let native = |architecture: &Architecture| native.iter().any(|native| native.name == architecture.name);
     let selection = selection::select(table, named.as_deref(), interpreter, native);
     if let Some(failure) = selection.failures.into_iter().next() {

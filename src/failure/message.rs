@@ -113,6 +113,12 @@ impl fmt::Display for Failure {
                 show(interpreter.as_os_str()),
                 text(error),
             ),
+            Failure::TooManyInterpreters { entry } => write!(
+                f,
+                "{}: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
+                 user.max_binfmt_misc_interpreters with sysctl",
+                show(entry),
+            ),
             Failure::CapturesPrograms { entry, architecture } => write!(
                 f,
                 "{}: would capture programs that {architecture} hosts run natively: leave this architecture out",
@@ -299,6 +305,11 @@ mod tests {
             (
                 Failure::CapturesPrograms { entry: entry(), architecture: "arm".into() },
                 "qemu-\\x1barm: would capture programs that arm hosts run natively: leave this architecture out",
+            ),
+            (
+                Failure::TooManyInterpreters { entry: entry() },
+                "qemu-\\x1barm: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
+                 user.max_binfmt_misc_interpreters with sysctl",
             ),
             (
                 Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::Bss },

@@ -213,6 +213,11 @@ pub enum Failure {
         /// The kernel's error.
         error: io::Error,
     },
+    /// The kernel opens no more interpreters with flag F (Linux 7.3).
+    TooManyInterpreters {
+        /// The entry's name.
+        entry: OsString,
+    },
     /// An entry would match a program of this machine, and every program would end in ELOOP.
     CapturesHost {
         /// The entry's name.

@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{not_in_format, parts};
+use super::{flags_before_t, not_in_format, parts};
 use crate::failure::Failure;
 use crate::registry::RegisterLine;
 
@@ -15,7 +15,7 @@ const PACKAGE: &str = dispatch_core::NAME;
 /// # Errors
 /// [`Failure::NotInFormat`]: update-binfmts would make another entry of it.
 pub fn file(line: &RegisterLine) -> Result<Vec<u8>, Failure> {
-    let (flags, path) = (line.flags(), line.interpreter().as_os_str().as_bytes());
+    let (flags, path) = (flags_before_t(line)?, line.interpreter().as_os_str().as_bytes());
     if flags.open_binary && !flags.credentials {
         return Err(not_in_format(
             line,

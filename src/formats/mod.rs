@@ -6,7 +6,7 @@ mod nixos;
 
 use std::os::unix::ffi::OsStrExt;
 
-use binfmt_misc::grammar;
+use binfmt_misc::{Flags, grammar};
 use clap::ValueEnum;
 use dispatch_table::Architecture;
 
@@ -107,6 +107,17 @@ fn openrc(host: &str, entries: &[Entries<'_>], name: &str) -> Result<Vec<u8>, Fa
     let text = binfmt_d::snippet(host, entries, name, "OpenRC");
     let kept = text.split_inclusive(|byte| *byte == b'\n').filter(|line| *line != b"\n");
     Ok(kept.collect::<Vec<_>>().concat())
+}
+
+/// The flags of a line that goes into a format whose reader has a word for each flag, and none for T.
+fn flags_before_t(line: &RegisterLine) -> Result<Flags, Failure> {
+    match line.flags() {
+        flags if flags.transparent => Err(not_in_format(
+            line,
+            "this format has no word for flag T: leave --kernel out, or choose a format that has the kernel's lines",
+        )),
+        flags => Ok(flags),
+    }
 }
 
 fn not_in_format(line: &RegisterLine, reason: &'static str) -> Failure {

@@ -2,7 +2,7 @@
 //! (nixos/modules/system/boot/binfmt.nix). NixOS makes a line for systemd-binfmt of each, with a
 //! link in /run/binfmt as its interpreter.
 
-use super::{Entries, not_in_format, parts};
+use super::{Entries, flags_before_t, not_in_format, parts};
 use crate::failure::Failure;
 use crate::formats::binfmt_d::{MARK, description};
 use crate::registry::RegisterLine;
@@ -31,7 +31,7 @@ fn attributes(line: &RegisterLine) -> Result<String, Failure> {
     let known = line.interpreter().to_str().zip(line.name().to_str());
     let (path, name) = known.ok_or_else(|| not_in_format(line, "NixOS takes paths in UTF-8 only"))?;
     let [offset, magic, mask] = parts(line);
-    let flags = line.flags();
+    let flags = flags_before_t(line)?;
     let mut text = format!("    {} = {{\n      recognitionType = \"magic\";\n", string(name));
     if !offset.is_empty() {
         text += &format!("      offset = {offset};\n");

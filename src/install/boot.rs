@@ -13,11 +13,27 @@ use binfmt_misc::grammar;
 
 use super::place::Place;
 use crate::binfmt_d::{COMMENTS, DIRECTORIES, Files};
-use crate::failure::{show, warn};
+use crate::failure::{Failure, show, warn};
+use crate::platform::kernel::Version;
 use crate::registry::RegisterLine;
 
 /// Where binfmt-support keeps its formats, one file each (update-binfmts(8)).
 const FORMATS: &str = "/var/lib/binfmts";
+
+/// The lines of the snippet for a machine that boots the installed kernels: with flag T if each of them
+/// knows it, because the others refuse lines with it. `here` says whether the running kernel knows it;
+/// it is one of them, unless the system is not running.
+pub fn lines(place: &Place, lines: &[RegisterLine], here: bool) -> Result<Vec<RegisterLine>, Failure> {
+    let installed = Version::installed(&place.on_disk(Path::new("/")));
+    let running = if place.root.is_some() { !installed.is_empty() } else { here };
+    let transparent = running && installed.iter().all(|version| *version >= Version::TRANSPARENT);
+    let suited = |line: &RegisterLine| {
+        let flags = line.flags();
+        let flags = if transparent { flags.made_transparent() } else { flags.made_preserving() };
+        line.with_flags(flags).map_err(|fault| Failure::BadLine { entry: line.name().to_owned(), fault })
+    };
+    lines.iter().map(suited).collect()
+}
 
 /// Warns if the lines of the snippet will not take effect at the next boot, with the reason.
 pub fn warn_of(place: &Place, lines: &[RegisterLine]) {

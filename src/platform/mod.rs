@@ -5,6 +5,7 @@ pub mod distribution;
 pub mod files;
 pub mod helper;
 pub mod host;
+pub mod kernel;
 pub mod labels;
 pub mod maps;
 pub mod memfd;

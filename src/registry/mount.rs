@@ -15,13 +15,15 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, FsType, fstatfs};
 
-use binfmt_misc::{Entry, REGISTER, RegisterLine, STATUS};
+use binfmt_misc::{Entry, Flags, Matcher, REGISTER, RegisterLine, STATUS};
 
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure, show, warn};
 
 /// `BINFMTFS_MAGIC`, as in `<linux/magic.h>`: `f_type` of a `binfmt_misc` file system.
 const BINFMTFS_MAGIC: FsType = FsType(0x4249_4e4d);
+/// A path that is no file: `/dev/null` is no directory.
+const NOWHERE: &str = "/dev/null/no-interpreter";
 /// Written to the file of an entry, this removes it; `0` and `1` turn it off and on.
 const REMOVE: &[u8] = b"-1";
 
@@ -135,6 +137,31 @@ impl Registry {
         locked.map(Lock).map_err(|(_, errno)| Failure::io(Doing::Lock, &path, errno.into()))
     }
 
+    /// Whether the kernel knows flag T, as it does since Linux 7.3. It is asked to register an
+    /// interpreter that does not exist, and adds no entry in any case: a kernel that knows the flag
+    /// misses the interpreter, which flag F makes it open. Others do not get as far as that.
+    ///
+    /// # Errors
+    /// Permission is denied, or the kernel answers neither.
+    pub fn knows_transparent(&self) -> Result<bool, Failure> {
+        let flags = Flags { fix_binary: true, ..Flags::default() }.made_transparent();
+        let name = OsStr::new("binfmt-dispatch.question");
+        let matcher = Matcher::Extension(name.to_owned());
+        let line = RegisterLine::new(name, matcher, Path::new(NOWHERE), flags)
+            .map_err(|fault| Failure::BadLine { entry: name.to_owned(), fault })?;
+        let path = self.directory.join(REGISTER);
+        let known = match write_at_once(&mut self.open_to_write(&path)?, &line.bytes()) {
+            Ok(()) => self.unregister(name).map(|()| true)?,
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOTDIR | Errno::ENOENT | Errno::EACCES) => true,
+                Some(Errno::EINVAL) => false,
+                _ => return Err(Failure::io(Doing::Write, &path, error)),
+            },
+        };
+        log::info!("flag T: the kernel {} it", if known { "knows" } else { "does not know" });
+        Ok(known)
+    }
+
     /// Adds an entry, which then takes precedence over all others.
     ///
     /// # Errors
@@ -152,6 +179,7 @@ impl Registry {
                 Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ETXTBSY | Errno::ELOOP) => {
                     Failure::InterpreterRefused { entry, interpreter, error }
                 }
+                Some(Errno::ENOSPC) => Failure::TooManyInterpreters { entry },
                 _ => Failure::io(Doing::Write, &path, error),
             }
         })?;

@@ -16,6 +16,7 @@ use super::selection::{self, Chosen, Interpreter, Selection, Skipped};
 use super::transaction::{self, Change, Leftover, make_all, on_trial};
 use crate::defaults;
 use crate::failure::{Failure, report_all, show, warn};
+use crate::platform::kernel::Version;
 use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
 use crate::progress;
@@ -110,6 +111,18 @@ pub enum Outcome {
 pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
     let registry = Registry::open(mount)?;
     if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
+}
+
+/// Whether entries get flag T. Without the right to ask the kernel, as with `--dry-run`, its release
+/// decides.
+///
+/// # Errors
+/// The kernel cannot be asked, although this process may change entries.
+pub fn knows_transparent(registry: &Registry) -> Result<bool, Failure> {
+    match registry.knows_transparent() {
+        Err(Failure::NotPermitted { .. }) => Ok(Version::running() >= Some(Version::TRANSPARENT)),
+        answer => answer,
+    }
 }
 
 /// Changes of interrupted runs that cannot be completed before other entries are registered.

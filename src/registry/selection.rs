@@ -32,6 +32,8 @@ pub struct Interpreter<'i> {
     pub embedded: &'i BTreeSet<String>,
     /// The options that decide which entries get flag C.
     pub credentials: Credentials,
+    /// Whether the kernel that the entries are for knows flag T.
+    pub transparent: bool,
 }
 
 impl Interpreter<'_> {
@@ -41,10 +43,11 @@ impl Interpreter<'_> {
     }
 
     /// The flags of entries for `architecture`. Flag C is safe with an embedded emulator, because
-    /// nobody can replace that.
+    /// nobody can replace that. Where the kernel knows flag T, it takes the place of P.
     pub fn flags(&self, architecture: &Architecture) -> Flags {
         let Credentials { credentials, no_credentials } = self.credentials;
-        Flags::of_image(!no_credentials && (credentials || self.holds(architecture)))
+        let flags = Flags::of_image(!no_credentials && (credentials || self.holds(architecture)));
+        if self.transparent { flags.made_transparent() } else { flags }
     }
 }
 
@@ -165,7 +168,7 @@ mod tests {
     use serde_json::json;
 
     fn interpreter(embedded: &BTreeSet<String>) -> Interpreter<'_> {
-        Interpreter { path: Path::new("/i"), embedded, credentials: Credentials::default() }
+        Interpreter { path: Path::new("/i"), embedded, credentials: Credentials::default(), transparent: false }
     }
 
     #[test]
@@ -181,13 +184,15 @@ mod tests {
         let selection = select(&table, Some(&rows[..2]), with, |_| false);
         assert_eq!(selection.chosen.len(), 1);
         assert!(matches!(selection.failures[..], [Failure::NoEmulator { .. }]));
-        let flags = |credentials, no_credentials| {
-            let with = Interpreter { credentials: Credentials { credentials, no_credentials }, ..with };
+        let flags = |credentials, no_credentials, transparent| {
+            let with = Interpreter { credentials: Credentials { credentials, no_credentials }, transparent, ..with };
             [embedded, outside].map(|row| with.flags(row).to_string())
         };
-        assert_eq!(flags(false, false), ["POCF", "POF"]);
-        assert_eq!(flags(true, false), ["POCF", "POCF"]);
-        assert_eq!(flags(false, true), ["POF", "POF"]);
+        assert_eq!(flags(false, false, false), ["POCF", "POF"]);
+        assert_eq!(flags(true, false, false), ["POCF", "POCF"]);
+        assert_eq!(flags(false, true, false), ["POF", "POF"]);
+        assert_eq!(flags(false, false, true), ["OCFT", "OFT"]);
+        assert_eq!(flags(false, true, true), ["OFT", "OFT"]);
     }
 
     #[test]

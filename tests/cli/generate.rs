@@ -1,5 +1,6 @@
 //! `generate`: the kernel accepts what it prints.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
@@ -58,6 +59,57 @@ fn the_kernel_takes_every_line() {
                 assert!(entries > 30, "{run}");
             }
         }
+    }
+}
+
+#[test]
+fn flags_suit_the_named_kernel() {
+    let scratch = Scratch::new();
+    let flags = |options: &[&str]| {
+        let run = scratch.tool([&["generate", "--format", "register"], options].concat());
+        let lines: BTreeSet<&str> = run.succeeded().out().lines().filter_map(|line| line.rsplit(':').next()).collect();
+        lines.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    for (options, expected) in [
+        (&[][..], "POF"),
+        (&["--kernel", "6.12"], "POF"),
+        (&["--kernel", "7.2.9-cloud-amd64"], "POF"),
+        (&["--kernel", "7.3"], "OFT"),
+        (&["--kernel", "7.3-rc7", "--credentials"], "OCFT"),
+        (&["--kernel", "10.0", "--no-credentials"], "OFT"),
+    ] {
+        assert_eq!(flags(options), expected, "{options:?}");
+    }
+    // The line is otherwise the same.
+    let line =
+        |kernel| scratch.tool(["generate", "--format", "register", "--kernel", kernel, "arm64"]).out().to_owned();
+    assert_eq!(line("7.3"), line("7.2").replace(":POF", ":OFT"));
+    // QEMU does not know flag T.
+    scratch.tool(["generate", "--direct", "--kernel", "7.3"]).exited(2);
+    let run = scratch.tool(["generate", "--kernel", "trixie"]);
+    run.exited(2);
+    assert!(run.err().contains("'trixie' for '--kernel <VERSION>': write two numbers, as in 6.12"), "{run}");
+    for format in ["nixos", "binfmt-support"] {
+        let run = scratch.tool(["generate", "--format", format, "--kernel", "7.3", "--credentials", "arm64"]);
+        run.refused(
+            1,
+            "qemu-aarch64: this format has no word for flag T: leave --kernel out, or choose a format that has the \
+             kernel's lines",
+        );
+    }
+}
+
+#[test]
+fn linux_7_3_takes_every_line_that_is_for_it() {
+    need!(Namespace, Transparent);
+    for (options, flags) in [(&[][..], "OFT"), (&["--credentials"], "OCFT")] {
+        let scratch = Scratch::new();
+        let arguments = ["generate", "--kernel", "7.3", "--interpreter", "/bin/true"];
+        let run = scratch.tool([&arguments[..], options].concat());
+        let entries = entries(&run);
+        scratch.write("lines", run.out());
+        let expected = format!("{entries}\ninterpreter /bin/true\nflags: {flags}\n");
+        Namespace::empty().run(&scratch, REGISTER).printed(&expected);
     }
 }
 

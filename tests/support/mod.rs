@@ -29,7 +29,7 @@ pub use emulators::{Kind, artefact, build, caller, compiled, hanging, killer, na
 pub use foreign::{FOREIGN, Foreign};
 pub use guests::{for_each, guest, guests};
 pub use hosts::Host;
-pub use namespace::{Namespace, REGISTRY, both, both_with_argv0};
+pub use namespace::{Namespace, REGISTRY, both, both_with_argv0, image_flags};
 pub use observation::Observation;
 pub(crate) use prerequisites::need;
 pub use prerequisites::{Need, have};

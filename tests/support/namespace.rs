@@ -257,6 +257,11 @@ fn lines(arguments: &[&str]) -> String {
     String::from_utf8(output).expect("lines are ASCII")
 }
 
+/// The flags of entries for an image that embeds the emulator, as the kernel shows them.
+pub fn image_flags() -> &'static str {
+    if Need::Transparent.is_met() { "OCFT" } else { "POCF" }
+}
+
 /// Runs a script through binfmt-dispatch and with QEMU registered directly, asserts that the
 /// results are the same, and returns one. Both runs find the same empty directory.
 #[track_caller]

@@ -92,6 +92,11 @@ impl Flags {
         Flags { preserve_argv0: false, transparent: true, ..self }.normalized()
     }
 
+    /// The same flags for any kernel: `P` in place of `T`.
+    pub fn made_preserving(self) -> Self {
+        Flags { preserve_argv0: self.keeps_argv0(), transparent: false, ..self }
+    }
+
     /// Whether the interpreter gets the program's argv\[0\].
     pub fn keeps_argv0(self) -> bool {
         self.preserve_argv0 || self.transparent
@@ -255,6 +260,7 @@ mod tests {
         let entry = parse("enabled\ninterpreter /i\nflags: OCFT\noffset 0\nmagic 7f\n").unwrap();
         assert_eq!(entry.flags, Flags::of_image(true).made_transparent());
         assert_eq!(entry.flags, flags("TCF"));
+        assert_eq!(entry.flags.made_preserving(), Flags::of_image(true));
         for (letters, shown) in [("T", "OT"), ("TF", "OFT"), ("DLF", "FLD"), ("FTC", "OCFT")] {
             assert_eq!(flags(letters).to_string(), shown);
         }

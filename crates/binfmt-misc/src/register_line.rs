@@ -177,6 +177,14 @@ impl RegisterLine {
         RegisterLine::new(name, self.matcher.clone(), &self.interpreter, self.flags)
     }
 
+    /// The same line with other flags.
+    ///
+    /// # Errors
+    /// As [`RegisterLine::new`].
+    pub fn with_flags(&self, flags: Flags) -> Result<Self, LineFault> {
+        RegisterLine::new(&self.name, self.matcher.clone(), &self.interpreter, flags)
+    }
+
     /// The flags.
     pub fn flags(&self) -> Flags {
         self.flags

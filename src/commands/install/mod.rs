@@ -76,7 +76,9 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
     let earlier = Earlier::read(&args.place, table)?.filter(|_| named.is_some() && !args.only);
     let installed = earlier.as_ref().map(|earlier| &earlier.image);
     let emulators = args.contents.sources(table, Destination::here(), installed)?;
-    let job = Job { args, table, documents, named, registry, emulators, path: args.place.image() };
+    let transparent = registry.as_ref().map_or(Ok(false), registration::knows_transparent)?;
+    let path = args.place.image();
+    let job = Job { args, table, documents, named, registry, emulators, path, transparent };
     if args.options.dry_run { job.preview() } else { job.install() }
 }
 
@@ -93,6 +95,8 @@ struct Job<'j> {
     emulators: Vec<Source<'j>>,
     /// The path of the image in the entries.
     path: PathBuf,
+    /// Whether the running kernel knows flag T.
+    transparent: bool,
 }
 
 /// All that goes into the new image.
@@ -123,7 +127,16 @@ impl<'j> Job<'j> {
 
     fn interpreter<'i>(&'i self, embedded: &'i BTreeSet<String>) -> Interpreter<'i> {
         let credentials = Credentials { credentials: false, no_credentials: self.args.no_credentials };
-        Interpreter { path: &self.path, embedded, credentials }
+        Interpreter { path: &self.path, embedded, credentials, transparent: self.transparent }
+    }
+
+    /// The snippet that registers the entries at each boot.
+    fn snippet(&self, entries: &Entries<'_>) -> Result<Vec<u8>, Failure> {
+        let mut suited = entries.clone();
+        for (_, lines) in &mut suited {
+            *lines = boot::lines(&self.args.place, lines, self.transparent)?;
+        }
+        Ok(binfmt_d(&host::row().name, &suited, binfmt_d::NAME))
     }
 
     /// Prints what would be written.
@@ -140,7 +153,7 @@ impl<'j> Job<'j> {
         let documents = self.documents.iter().map(|document| install::documents::path(place, document));
         let documents: Vec<PathBuf> = documents.collect();
         let documents = install::documents::counts(documents.iter().map(PathBuf::as_path), "would be written");
-        let snippet = binfmt_d(&host::row().name, &entries, binfmt_d::NAME);
+        let snippet = self.snippet(&entries)?;
         output::write(&[(files + &documents).as_bytes(), &snippet].concat())?;
         boot::warn_of(place, &lines(&entries));
         Ok(0)
@@ -195,7 +208,7 @@ impl<'j> Job<'j> {
         // An entry that does not work now would not work after the next boot either.
         let works = |architecture: &Architecture| outcomes.get(architecture.name.as_str()) != Some(&Outcome::Failed);
         let lasting: Vec<_> = entries.iter().filter(|(architecture, _)| works(architecture)).cloned().collect();
-        installation.file(Replacement::of(snippet, &binfmt_d(&host::row().name, &lasting, binfmt_d::NAME))?, 0o644)?;
+        installation.file(Replacement::of(snippet, &self.snippet(&lasting)?)?, 0o644)?;
         installation.link(LINK, link)?;
         let documented = install::documents::install(place, &self.documents, &mut installation)?;
         if let Some(Planned { registry, changes, leftovers }) = &planned {

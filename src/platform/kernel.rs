@@ -1,0 +1,74 @@
+//! Versions of Linux: of the running kernel, and of those that are installed.
+
+use std::fs;
+use std::path::Path;
+
+/// The first two numbers of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(u32, u32);
+
+impl Version {
+    /// The first version with flag T of `binfmt_misc`.
+    pub const TRANSPARENT: Version = Version(7, 3);
+
+    /// Reads a version or a release (`uname -r`), as in 6.12, 7.3-rc7 or 6.1.0-18-amd64.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (major, rest) = text.split_once('.')?;
+        let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+        let number = |digits: &str| if digits.starts_with('+') { None } else { digits.parse().ok() };
+        Some(Version(number(major)?, number(&rest[..end])?))
+    }
+
+    /// That of the running kernel.
+    pub fn running() -> Option<Self> {
+        Self::parse(nix::sys::utsname::uname().ok()?.release().to_str()?)
+    }
+
+    /// Those of all kernels with modules below `root`.
+    pub fn installed(root: &Path) -> Vec<Self> {
+        let directories = fs::read_dir(root.join("lib/modules")).into_iter().flatten().flatten();
+        // A removed kernel may leave its directory.
+        let kernels = directories.filter(|directory| directory.path().join("modules.builtin").exists());
+        kernels.filter_map(|directory| Self::parse(directory.file_name().to_str()?)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        for (text, version) in [
+            ("7.3", Some(Version(7, 3))),
+            ("7.3-rc7", Some(Version(7, 3))),
+            ("7.10.2-cloud-amd64", Some(Version(7, 10))),
+            ("6.12+deb13-amd64", Some(Version(6, 12))),
+            ("7", None),
+            ("7.", None),
+            (".3", None),
+            ("+7.3", None),
+            ("v7.3", None),
+            ("trixie", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::parse(text), version, "{text}");
+        }
+        assert!(Version(6, 12) < Version::TRANSPARENT && Version(7, 10) > Version::TRANSPARENT);
+        assert!(Version::running().is_some());
+    }
+
+    #[test]
+    fn installed_kernels_are_those_with_modules() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Version::installed(root.path()), []);
+        for (name, file) in
+            [("6.12.1-amd64", "modules.builtin"), ("7.3-amd64", "modules.dep"), ("odd", "modules.builtin")]
+        {
+            let directory = root.path().join("lib/modules").join(name);
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join(file), "").unwrap();
+        }
+        assert_eq!(Version::installed(root.path()), [Version(6, 12)]);
+    }
+}
