@@ -13,6 +13,8 @@ use dispatch_core::table::{Argv0, Strategy};
 
 /// The first address of the caller's strings. Each has its own address, one after the other.
 const CALLERS: usize = 0x1000;
+/// The address of the path that was executed.
+const EXECUTED: usize = 0x2000_0000;
 /// The first address of the strings of the table and the plan. Each gets one when it is first seen.
 const OURS: usize = 0x7fff_0000;
 const OPTIONS: [&[u8]; 3] = [b"", b"-cpu\0max\0", b"-E\0\0--\0"];
@@ -71,7 +73,8 @@ impl Scene {
                 // A type of 0 would end the vector.
                 [b'x', kind, rest @ ..] if *kind != 0 => {
                     let value = rest.iter().take(8).rev().fold(0, |value, byte| value << 8 | usize::from(*byte));
-                    scene.auxv.extend([usize::from(*kind), value]);
+                    let kind = usize::from(*kind);
+                    scene.auxv.extend([kind, if kind == aux::EXECFN { EXECUTED } else { value }]);
                 }
                 [b'c', choice, ..] => scene.choice = usize::from(*choice),
                 _ => {}
@@ -81,6 +84,9 @@ impl Scene {
     }
 
     fn string(&self, address: usize) -> &[u8] {
+        if address == EXECUTED {
+            return b"/executed";
+        }
         self.argv.iter().chain(&self.envp).nth(address - CALLERS).expect("an address of a string")
     }
 
@@ -104,7 +110,7 @@ impl Scene {
         let handoff = Handoff::read(&words[SPARE + odd..]).expect("as a kernel writes it");
         assert_eq!((numbers(handoff.argv), numbers(handoff.envp)), (argv, envp));
         let Some((invocation, replaced)) = handoff.invocation(handoff.argv0_flag()) else {
-            assert!(argc < 2, "{self:?}");
+            assert!(argc < 2 || handoff.is_transparent(), "{self:?}");
             return false;
         };
         let secure = handoff.secure();
@@ -206,7 +212,7 @@ impl Scene {
                 aux::ENTRY => 3,
                 aux::EXECFD => 4,
                 aux::BASE => 0,
-                aux::FLAGS => old[1] & !1 | flag,
+                aux::FLAGS => old[1] & !3 | flag,
                 _ => old[1],
             };
             assert_eq!(new, [old[0], expected]);

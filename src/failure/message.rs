@@ -113,7 +113,7 @@ impl fmt::Display for Failure {
                 show(interpreter.as_os_str()),
                 text(error),
             ),
-            Failure::TooManyInterpreters { entry } => write!(
+            Failure::TooManyInterpreters(entry) => write!(
                 f,
                 "{}: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
                  user.max_binfmt_misc_interpreters with sysctl",
@@ -307,7 +307,7 @@ mod tests {
                 "qemu-\\x1barm: would capture programs that arm hosts run natively: leave this architecture out",
             ),
             (
-                Failure::TooManyInterpreters { entry: entry() },
+                Failure::TooManyInterpreters(entry()),
                 "qemu-\\x1barm: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
                  user.max_binfmt_misc_interpreters with sysctl",
             ),

@@ -213,11 +213,8 @@ pub enum Failure {
         /// The kernel's error.
         error: io::Error,
     },
-    /// The kernel opens no more interpreters with flag F (Linux 7.3).
-    TooManyInterpreters {
-        /// The entry's name.
-        entry: OsString,
-    },
+    /// The kernel opens no more interpreters (Linux 7.3), and so none for the entry of this name.
+    TooManyInterpreters(OsString),
     /// An entry would match a program of this machine, and every program would end in ELOOP.
     CapturesHost {
         /// The entry's name.
@@ -225,7 +222,6 @@ pub enum Failure {
         /// The program.
         program: PathBuf,
     },
-
     /// An entry would get programs that its host runs natively.
     CapturesPrograms {
         /// The entry's name.

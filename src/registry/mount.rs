@@ -179,7 +179,7 @@ impl Registry {
                 Some(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ETXTBSY | Errno::ELOOP) => {
                     Failure::InterpreterRefused { entry, interpreter, error }
                 }
-                Some(Errno::ENOSPC) => Failure::TooManyInterpreters { entry },
+                Some(Errno::ENOSPC) => Failure::TooManyInterpreters(entry),
                 _ => Failure::io(Doing::Write, &path, error),
             }
         })?;

@@ -18,7 +18,7 @@ use crate::failure::show as show_path;
 use crate::image::OpenImage;
 use crate::output::json::Bytes;
 use crate::platform::memfd::DESCRIPTORS;
-use binfmt_misc::Entry;
+use binfmt_misc::{Entry, Matcher};
 use dispatch_core::Rule;
 
 /// An entry as the table describes it, and the registered entry of the same name.
@@ -79,7 +79,8 @@ pub fn overlapping<'e>(name: &OsStr, rule: Option<&Rule>, entries: &'e [Entry]) 
 
 /// Whether the kernel would look the entry's interpreter up, and not find it.
 pub fn is_missing(entry: &Entry) -> bool {
-    !entry.flags.fix_binary && !entry.interpreter.exists()
+    let by_path = !entry.flags.fix_binary && !matches!(entry.matcher, Matcher::Handler(_));
+    by_path && !entry.interpreter.exists()
 }
 
 /// An entry's interpreter, for display. The path of a descriptor would not help a reader.
@@ -159,7 +160,7 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use binfmt_misc::{Flags, Matcher};
+    use binfmt_misc::Flags;
 
     fn known(interpreter: &str, credentials: bool, said: Option<Said>) -> RegisteredRow<'static> {
         let table: &'static ArchTable = Box::leak(Box::new(ArchTable::builtin()));

@@ -20,7 +20,7 @@ use crate::platform::kernel::Version;
 use crate::platform::probe;
 use crate::platform::signals::SignalGuard;
 use crate::progress;
-use binfmt_misc::{Entry, RegisterLine};
+use binfmt_misc::{Entry, LineFault, Matcher, RegisterLine};
 
 /// The options of the commands that register.
 #[derive(Clone, Debug, clap::Args)]
@@ -227,6 +227,10 @@ fn change(line: &RegisterLine, known: &[RegisteredRow<'_>], replace: Replace) ->
         (Some(entry), Some(known)) if replace != Replace::All && !known.ours => {
             Err(Failure::EntryTaken { entry: entry.name.clone(), interpreter: entry.interpreter.clone() })
         }
+        // It could not be restored.
+        (Some(Entry { matcher: Matcher::Handler(_), name, .. }), _) => {
+            Err(Failure::BadLine { entry: name.clone(), fault: LineFault::Handler })
+        }
         _ => Ok(Some(Change { line: line.clone(), before })),
     }
 }
@@ -349,7 +353,7 @@ impl Item<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use binfmt_misc::{Flags, Matcher};
+    use binfmt_misc::Flags;
 
     const OURS: &str = "/our/image";
 
@@ -386,6 +390,25 @@ mod tests {
         let table = ArchTable::builtin();
         let entry = Entry { enabled: false, ..entry(&table, OURS) };
         assert!(matches!(changes(entry, Replace::Different), Ok(Some(Change { before: Some(_), .. }))));
+    }
+
+    #[test]
+    fn a_handler_in_the_kernel_stays() {
+        let table = ArchTable::builtin();
+        let entry = Entry { matcher: Matcher::Handler("h".into()), ..entry(&table, "") };
+        let replaced = changes(entry, Replace::All);
+        assert!(matches!(replaced, Err(Failure::BadLine { fault: LineFault::Handler, .. })), "{replaced:?}");
+    }
+
+    #[test]
+    fn an_entry_gets_the_flag_that_the_kernel_knows_now() {
+        let table = ArchTable::builtin();
+        let before = entry(&table, OURS);
+        let line = RegisterLine::of_entry(&before).unwrap();
+        let line = line.with_flags(line.flags().made_transparent()).unwrap();
+        let known = ownership::look_up(&table, &[before], Path::new(OURS), |_, _| None);
+        let planned = change(&line, &known, Replace::Different).unwrap().unwrap();
+        assert_eq!((planned.line.flags().to_string(), planned.before.is_some()), ("OFT".to_owned(), true));
     }
 
     #[test]

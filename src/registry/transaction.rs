@@ -226,7 +226,7 @@ fn named(failure: Failure, line: &RegisterLine) -> Failure {
         Failure::InterpreterRefused { interpreter, error, .. } => {
             Failure::InterpreterRefused { entry: line.name().to_owned(), interpreter, error }
         }
-        Failure::TooManyInterpreters { .. } => Failure::TooManyInterpreters { entry: line.name().to_owned() },
+        Failure::TooManyInterpreters(_) => Failure::TooManyInterpreters(line.name().to_owned()),
         failure => failure,
     }
 }

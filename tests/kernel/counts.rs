@@ -65,6 +65,18 @@ fn rows_for_directories_cost_one() {
     }
 }
 
+#[test]
+fn the_interpreter_of_a_script_costs_four_with_flag_t() {
+    need!(Namespace, Compiler, Strace, Transparent);
+    let guest = probe("aarch64");
+    let mut expected = calls_with(Kind::Pie, |row| row, &guest);
+    expected.extend(["openat", "fstat", "fstat", "close"].map(str::to_owned));
+    expected.sort();
+    let mut found = calls_of("./script", Kind::Pie, |row| row, &guest);
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 /// Asserts that `more` are the calls in `fewer` and `call`.
 #[track_caller]
 fn one_more(fewer: &[String], call: &str, mut more: Vec<String>) {
@@ -84,15 +96,22 @@ fn calls(kind: Kind, versions: serde_json::Value, guest: &[u8]) -> Vec<String> {
 /// The same with a row that `change` has changed.
 #[track_caller]
 fn calls_with(kind: Kind, change: impl FnOnce(Row) -> Row, guest: &[u8]) -> Vec<String> {
+    calls_of("./guest", kind, change, guest)
+}
+
+/// The same for a start of `./script`, whose interpreter is `./guest`, or of another file.
+#[track_caller]
+fn calls_of(file: &str, kind: Kind, change: impl FnOnce(Row) -> Row, guest: &[u8]) -> Vec<String> {
     let scratch = Scratch::new();
+    scratch.write("script", "#!./guest\n");
     scratch.write("emulator-7.2.22", build(kind));
     scratch.write("guest", guest);
     let row = change(Row::new(FOREIGN, &scratch.at("emulator-7.2.22")).with("versions", json!([])));
     let asks = *row.get("versions") != json!([]);
     let namespace = Namespace::with_table(&scratch, &row.table());
-    let script = "strace -qq -o trace ./guest <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report";
+    let script = format!("strace -qq -o trace {file} <&- >report; sed -n '2,/PR_SET_MM/p' trace; grep -c asked report");
     // The interpreter's last call is the prctl(2) that changes what /proc shows.
-    let seen = namespace.run(&scratch, script);
+    let seen = namespace.run(&scratch, &script);
     let mut lines: Vec<&str> = seen.out().lines().collect();
     let asked = lines.pop().is_some_and(|count| count != "0");
     assert_eq!(asked, asks, "{seen}");

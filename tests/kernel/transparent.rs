@@ -214,3 +214,97 @@ fn programs_that_have_no_readable_path_start() {
     let seen = Namespace::full().mapped().run(&scratch, script);
     seen.printed("unreadable\nscript a b c\nscript d\nsame\ndeleted\ngone\n");
 }
+
+/// Rule and mask of aarch64 programs.
+const AARCH64: &str = r"18:\xb7\x00:\xff\xff";
+
+#[test]
+fn entries_of_others_are_named_for_what_they_are() {
+    need!(Namespace, Compiler, Transparent);
+    let (scratch, _) = reporting(Kind::Pie);
+    let script = format!(
+        r#"
+        linker=$(readelf -l /bin/sh | sed -n 's/.*interpreter: \(.*\)]/\1/p')
+        add() {{ printf '%s' "$1" >$REGISTRY/register || exit; }}
+        explain() {{ $TOOL explain "$1" | sed -n "s/^.*\/\([a-z.]*: [a-z ]*[.]\).*/\1/p; s/^$1: //p; s/^  \(why\|fix\|kernel\) *//p"; }}
+        add ":off:M:{AARCH64}:/bin/true:TFD"
+        echo "=== off"; explain ./guest
+        echo 1 >$REGISTRY/off
+        echo "=== on"; explain ./guest; ./guest; echo $?
+        add ":lo:M:{AARCH64}:$linker:LF"
+        echo "=== loader"; explain ./guest; ./guest 2>/dev/null; echo $?
+        cp /bin/true program.lo
+        add ":ext:E::lo::$linker:L"
+        echo "=== native"; explain ./program.lo; ./program.lo; echo $?
+        $TOOL status | sed -n 's/  */ /gp' | grep -E '^(off|lo|ext) '
+        for entry in off lo ext; do echo -1 >$REGISTRY/$entry; done
+        "#
+    );
+    let linker = "/lib64/ld-linux-x86-64.so.2";
+    let seen = Namespace::empty().run(&scratch, &script);
+    let out = seen.succeeded().out();
+    let part = |title: &str| out.split("=== ").find(|part| part.starts_with(title)).unwrap_or_default().to_owned();
+    assert!(part("off\n").contains("entry off is turned off, and the kernel says `Exec format error`"), "{seen}");
+    assert!(part("off\n").contains("entry off would take it, and is turned off, with /bin/true (flags OFT)"), "{seen}");
+    let on = part("on\n");
+    assert!(
+        on.contains("by entry off, with /bin/true, which is not binfmt-dispatch\n") && on.ends_with("\n0\n"),
+        "{seen}"
+    );
+    let loader = part("loader\n");
+    let reason =
+        "entry lo gets it, with flag L, which is for programs of this machine: the kernel says `Exec format error`";
+    assert!(loader.contains(reason) && loader.contains("remove the entry: as root, run `echo -1 > "), "{seen}");
+    assert!(loader.ends_with("\n126\n"), "{seen}");
+    let native = part("native\n");
+    let reason = format!("and entry ext replaces the dynamic linker by {linker}, if it has one");
+    assert!(native.contains(&reason) && native.contains("\n0\n"), "{seen}");
+    for line in [
+        "off enabled other OFT /bin/true".to_owned(),
+        format!("lo enabled other FL a dynamic linker for native programs (flag L): {linker}"),
+        format!("ext enabled other L a dynamic linker for native programs (flag L): {linker}"),
+    ] {
+        assert!(native.contains(&line), "{line}\n{seen}");
+    }
+}
+
+#[test]
+fn the_limit_on_interpreters_is_told_and_nothing_is_changed() {
+    need!(Namespace, Qemu, Transparent);
+    let script = r#"
+        limit=/proc/sys/user/max_binfmt_misc_interpreters
+        before=$(cat $limit); trap 'echo $before >$limit' EXIT
+        $TOOL image --seed 0 -o image arm64 s390x && echo 1 >$limit || exit 90
+        ./image register --image "$PWD/image" arm64 s390x 2>&1; echo $?; ls $REGISTRY
+    "#;
+    Namespace::empty().run(&Scratch::new(), script).printed(
+        "binfmt-dispatch: qemu-s390x: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
+         user.max_binfmt_misc_interpreters with sysctl\n1\nregister\nstatus\n",
+    );
+}
+
+#[test]
+fn installed_entries_are_transparent_and_replace_those_that_are_not() {
+    need!(Namespace, Guests, Qemu, Transparent);
+    let script = r#"
+        $TOOL image --seed 0 -o image arm64 || exit
+        $TOOL generate --format register --image "$PWD/image" arm64 >line || exit
+        cat line >$REGISTRY/register; grep flags $REGISTRY/qemu-aarch64
+        ./image register --image "$PWD/image" arm64 >/dev/null; grep flags $REGISTRY/qemu-aarch64
+        ls $REGISTRY
+        ./image status --all arm64 | grep -c ' OCFT '
+        ./image explain $GUESTS/arm64/bin/busybox | grep -E 'flags|process' | sed 's/  */ /g; s/with .*image/with image/'
+        $GUESTS/arm64/bin/busybox uname -m
+        ./image unregister
+        $TOOL install --prefix "$PWD/local" --seed 1 --no-docs arm64 >/dev/null 2>&1; grep flags $REGISTRY/qemu-aarch64
+        $GUESTS/arm64/bin/busybox uname -m
+        local/bin/binfmt-dispatch uninstall --prefix "$PWD/local" | grep qemu
+        $TOOL unshare -a arm64 -- sh -c 'grep flags /proc/sys/fs/binfmt_misc/qemu-aarch64; $0 uname -m' $GUESTS/arm64/bin/busybox
+    "#;
+    Namespace::empty().run(&Scratch::new(), script).printed(
+        "flags: POCF\nflags: OCFT\nqemu-aarch64\nregister\nstatus\n1\n\
+         \x20kernel entry qemu-aarch64 takes it, with image (flags OCFT)\n\
+         \x20process is the program for everyone: /proc/PID/exe is its file (flag T)\n\
+         aarch64\nqemu-aarch64: removed\nflags: OCFT\naarch64\nqemu-aarch64: removed\nflags: OCFT\naarch64\n",
+    );
+}

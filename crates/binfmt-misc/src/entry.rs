@@ -200,6 +200,14 @@ impl Entry {
         Some(Entry { name: name.to_owned(), enabled: enabled?, interpreter: interpreter?, flags, matcher })
     }
 
+    /// What it starts: the path of its interpreter, or the name of a handler.
+    pub fn starts(&self) -> &OsStr {
+        match &self.matcher {
+            Matcher::Handler(name) => name,
+            _ => self.interpreter.as_os_str(),
+        }
+    }
+
     /// The rule, unless the entry matches something else.
     pub fn rule(&self) -> Option<&Rule> {
         match &self.matcher {
@@ -291,7 +299,8 @@ mod tests {
         let text = "disabled\nbpf my handler\nbpf-interpreter arm /usr/bin/qemu-arm\nflags: \n";
         let entry = parse(text).unwrap();
         assert_eq!(entry.matcher, Matcher::Handler("my handler".into()));
-        assert_eq!((entry.enabled, entry.interpreter), (false, PathBuf::new()));
+        assert_eq!((entry.enabled, entry.starts()), (false, OsStr::new("my handler")));
+        assert_eq!(entry.interpreter, PathBuf::new());
     }
 
     #[test]

@@ -77,6 +77,18 @@ impl<'e> View<'e> {
         self.entries.iter().find(|entry| self.enabled && entry.enabled && entry.matches(file))
     }
 
+    /// The handlers that the kernel asks for `file` before [`View::winner`], the newest first. What they
+    /// match cannot be known.
+    pub fn handlers(&self, file: Executed<'_>) -> Vec<(&'e Entry, &'e OsStr)> {
+        let before = self.entries.iter().take_while(|entry| !(entry.enabled && entry.matches(file)));
+        let enabled = before.filter(|entry| self.enabled && entry.enabled);
+        let handler = |entry: &'e Entry| match &entry.matcher {
+            Matcher::Handler(name) => Some((entry, name.as_os_str())),
+            _ => None,
+        };
+        enabled.filter_map(handler).collect()
+    }
+
     /// All entries that match `file`, the newest first.
     pub fn matching(&self, file: Executed<'_>) -> Vec<(&'e Entry, Role<'e>)> {
         let winner = self.winner(file);
@@ -119,6 +131,20 @@ mod tests {
         let off = View { enabled: false, entries: &entries };
         assert_eq!(off.winner(file), None);
         assert!(off.matching(file).iter().all(|(_, role)| *role == Role::Off));
+    }
+
+    #[test]
+    fn handlers_are_asked_in_their_turn() {
+        let handler = |name: &str, enabled| entry(name, enabled, Matcher::Handler("h".into()));
+        let entries =
+            [handler("new", true), handler("off", false), entry("magic", true, magic(b"a")), handler("old", true)];
+        let asked = |start: &[u8], enabled| {
+            let view = View { enabled, entries: &entries };
+            view.handlers(Executed::unnamed(start)).iter().map(|(entry, _)| entry.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(b"a", true), ["new"]);
+        assert_eq!(asked(b"b", true), ["new", "old"]);
+        assert_eq!(asked(b"a", false), [""; 0]);
     }
 
     #[test]

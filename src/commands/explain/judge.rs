@@ -14,6 +14,7 @@ use super::contents::Contents;
 use super::remedy::Remedies;
 use super::unplanned::{Ground, Unplanned, reason_of};
 use super::{Entry, Explanation, Probe, Verdict, kinds, libraries};
+use crate::defaults::REGISTRY;
 use crate::output::json::Bytes;
 use crate::platform::host;
 use crate::program::invoked::{Invoked, Obstacle};
@@ -249,6 +250,9 @@ impl Judge<'_> {
         let (kernel, row) = (&self.explanation.kernel, self.row());
         let Some(entry) = kernel.winner() else { return self.without_entry() };
         let failed = self.probe().filter(|probe| !probe.runs);
+        if entry.flags.0.loader {
+            return self.with_another_linker(entry);
+        }
         if entry.missing {
             let gone = match self.remedies.outside {
                 Some(outside) => {
@@ -270,7 +274,7 @@ impl Judge<'_> {
             return Verdict { exit_code: *exit_code, ..self.no_but(reason, remedy) };
         }
         let lost = match row {
-            Some(_) if !entry.flags.0.preserve_argv0 => "; argv[0] is lost, as the entry lacks flag P",
+            Some(_) if !entry.flags.0.keeps_argv0() => "; argv[0] is lost, as the entry lacks flag P",
             _ => "",
         };
         if entry.ours {
@@ -285,6 +289,26 @@ impl Judge<'_> {
             ));
         }
         yes(format!("by entry {}, with {}, which is not {NAME}{lost}", entry.name, entry.interpreter))
+    }
+
+    /// The verdict by an entry with flag L. The kernel runs the program itself then, with the entry's
+    /// dynamic linker in place of the program's, and so refuses programs of other machines.
+    fn with_another_linker(&self, entry: &Entry) -> Verdict {
+        let Entry { name, interpreter, .. } = entry;
+        if self.row().is_some_and(|row| !host::may_be_native(row) && row.name != host::row().name) {
+            let reason = format!(
+                "entry {name} gets it, with flag L, which is for programs of this machine: the kernel says `Exec format \
+                 error`"
+            );
+            return no(reason, format!("remove the entry: as root, run `echo -1 > {REGISTRY}/{name}`"));
+        }
+        if entry.missing {
+            let reason = format!("entry {name} gets it, and its dynamic linker {interpreter} does not exist");
+            let remedy = format!("install {interpreter}, or remove the entry");
+            return Verdict { exit_code: EXIT_NO_EMULATOR, ..no(reason, remedy) };
+        }
+        let with = format!("entry {name} replaces the dynamic linker by {interpreter}, if it has one");
+        yes(format!("by itself: it is a program of this machine, and {with}"))
     }
 
     /// The verdict for a program that no entry gets, as far as entries can be seen.

@@ -151,6 +151,14 @@ impl Question<'_> {
             let unseen = !ours && !self.probing && entry.flags.fix_binary && !self.reached(entry).exists();
             explanation.kernel.entries.push(Entry { unseen, ..described(entry, role, ours) });
         }
+        for (entry, handler) in seen.view().handlers(self.file) {
+            explanation.conditional = true;
+            let (entry, handler) = (show(&entry.name), show(handler));
+            explanation.notes.push(format!(
+                "entry {entry} comes first: its handler {handler} in the kernel (type B) may take the program, and \
+                 nothing tells which programs it takes"
+            ));
+        }
         let (winner, _) = matching.iter().find(|(_, role)| *role == Role::Wins).copied().unzip();
         // A newer entry for the same programs compares more bytes.
         if let (None, Some(row)) = (winner, self.row) {
@@ -228,7 +236,7 @@ fn described(entry: &registry::Entry, role: &Role<'_>, ours: bool) -> Entry {
     log::debug!("{}: matches the program: {role:?}", Bytes::from(&entry.name));
     Entry {
         name: Bytes::from(&entry.name),
-        interpreter: Bytes::from(&entry.interpreter),
+        interpreter: Bytes::from(entry.starts()),
         flags: Shown(entry.flags),
         ours,
         role: match role {
@@ -295,7 +303,7 @@ impl Unseen {
             .push(format!("the emulator, its arguments and its environment cannot be seen from here: {why}"));
         let privileged =
             if explanation.privileged { ", if the emulator is embedded in the image: it is privileged" } else { "" };
-        explanation.conditional = explanation.privileged || explanation.probe.is_none();
+        explanation.conditional |= explanation.privileged || explanation.probe.is_none();
         explanation.how = Some(match &explanation.probe {
             Some(Probe { runs: true, .. }) => format!("as the test program of {name} does{privileged}"),
             None => format!("if its interpreter has an emulator for it{privileged}"),

@@ -171,6 +171,7 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         let flags = entry.flags.0.to_string();
         let flags = if flags.is_empty() { "no flags".to_owned() } else { format!("flags {flags}") };
         let what = match (entry.role, winner) {
+            ("wins", _) if entry.flags.0.loader => format!("entry {} replaces its dynamic linker", entry.name),
             ("wins", _) => format!("entry {} takes it", entry.name),
             ("shadowed", Some(winner)) => format!("entry {} would, but {} is newer", entry.name, winner.name),
             _ => format!("entry {} would take it, and is turned off", entry.name),
@@ -183,6 +184,9 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         };
         let text = format!("{what}{by}, with {interpreter} ({flags}){missing}");
         page.line(if index == 0 { "kernel" } else { "" }, &text);
+    }
+    if winner.is_some_and(|winner| winner.flags.0.transparent) {
+        page.line("process", "is the program for everyone: /proc/PID/exe is its file (flag T)");
     }
 }
 

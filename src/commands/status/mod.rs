@@ -149,7 +149,7 @@ struct Other {
     enabled: bool,
     flags: Shown<Flags>,
     interpreter: Bytes,
-    /// `magic` or `extension`.
+    /// `magic`, `extension` or `handler`, whose name is in the interpreter's place.
     matches: &'static str,
     /// Whether the kernel would look its interpreter up, and not find it.
     missing: bool,
@@ -363,7 +363,7 @@ impl Other {
             entry: Bytes::from(&entry.name),
             enabled: entry.enabled,
             flags: Shown(entry.flags),
-            interpreter: Bytes::from(&entry.interpreter),
+            interpreter: Bytes::from(entry.starts()),
             matches: entry.matcher.kind(),
             missing: ownership::is_missing(entry),
         }
@@ -387,7 +387,7 @@ impl Row {
             enabled: entry.is_some_and(|entry| entry.enabled),
             ours: known.ours,
             flags: entry.map(|entry| Shown(entry.flags)),
-            interpreter: entry.map(|entry| Bytes::from(&entry.interpreter)),
+            interpreter: entry.map(|entry| Bytes::from(entry.starts())),
             emulator: host::emulator(known.architecture).map(Bytes::from),
             embedded: false,
             version: known.identity.as_ref().map(|identity| identity.version.clone()),

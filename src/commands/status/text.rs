@@ -159,7 +159,7 @@ impl Status {
             let again = format!("run `{}`", self.register(self.image_of(row), &[&row.architecture]));
             if row.lacks(|flags| flags.open_binary) {
                 remarks.push(format!("{} cannot work, as it lacks flag O: {again}", row.entry));
-            } else if row.lacks(|flags| flags.preserve_argv0) {
+            } else if row.lacks(|flags| flags.keeps_argv0()) {
                 remarks.push(format!("{} loses argv[0], as it lacks flag P: {again}", row.entry));
             }
         }
@@ -231,7 +231,12 @@ impl Other {
     fn cells(&self, all: bool) -> Vec<Cell> {
         let state = if self.enabled { "enabled" } else { "disabled" };
         let probe = if self.missing { Cell::new("MISSING", BAD) } else { "".into() };
-        let interpreter = self.interpreter.to_string();
+        let what = match self.matches {
+            "handler" => "a handler in the kernel (type B): ",
+            _ if self.flags.0.loader => "a dynamic linker for native programs (flag L): ",
+            _ => "",
+        };
+        let interpreter = format!("{what}{}", self.interpreter);
         let name = self.entry.to_string();
         let mut cells: Vec<Cell> =
             vec![name.into(), state.into(), "other".into(), self.flags.0.to_string().into(), probe, interpreter.into()];
