@@ -16,7 +16,7 @@ use crate::{Result, root};
 /// machine.
 const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 
-/// The other hosts that x86_64 machines build for, and whose tests run under QEMU's user mode.
+/// The other hosts that `x86_64` machines build for, and whose tests run under QEMU's user mode.
 const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
 
 /// Run all tests and checks
