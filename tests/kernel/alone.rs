@@ -140,7 +140,7 @@ fn the_code_that_is_generated_is_near_the_emulator_of_a_file_in_memory() {
     // `unshare` registers such a file. Where the kernel puts the vDSO depends on the file system.
     need!(Namespace, Guests, Qemu, Kernel(6, 7));
     let unshare = format!("{TOOL} unshare -a $FOREIGN -a s390x");
-    near(&format!("export GUESTS; export -f where; {unshare} -- bash -c '{STARTS}'"));
+    near(&format!("export GUESTS FOREIGN; export -f where; {unshare} -- bash -c '{STARTS}'"));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn parts(dependencies: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Machine {
-    /// Makes `root`; `emulators/bookworm` where that release has the architecture; and on other CPUs
+    /// Makes `system`, a root directory; `emulators/bookworm` where that release has the architecture; and on other CPUs
     /// `guests/amd64`, a foreign program there.
     pub fn fetch(&self) -> Result<()> {
         let architecture = &*self.architecture;
@@ -118,10 +118,10 @@ impl Machine {
         let packages = [&PACKAGES[..], &LIBRARIES[..]].concat();
         let own = format!("libc6-{architecture}-cross");
         let packages: Vec<&str> = packages.into_iter().filter(|package| *package != own).collect();
-        let tree = work.path().join("root");
+        let tree = work.path().join("system");
         unpack(&mirror, RELEASE, architecture, &packages, &tree)?;
         configure(&tree)?;
-        put(&tree, &directory.join("root"))?;
+        put(&tree, &directory.join("system"))?;
         let index = Index::read(&mirror, "bookworm", &[architecture], work.path().join("index"));
         // RISC-V is not in it.
         if architecture != "riscv64" {
