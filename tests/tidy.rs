@@ -291,6 +291,30 @@ fn what_depends_on_the_cpu_has_a_file_for_each_cpu() {
 }
 
 #[test]
+fn the_files_of_all_cpus_have_the_same_names_in_the_same_order() {
+    let files: Vec<Source> =
+        sources().into_iter().filter(|it| it.path.starts_with("crates/interpreter/src/cpu/")).collect();
+    // Constants, functions and symbols that other files use. Those of one CPU alone are private.
+    let names = |source: &Source| -> Vec<String> {
+        let starts = ["pub const ", "pub unsafe fn ", "pub fn ", "pub mod ", "\"_start", "\"dispatch_function "];
+        let lines = source.text.lines().map(str::trim_start);
+        let found = lines.filter_map(|line| starts.iter().find(|start| line.starts_with(**start)).map(|_| line));
+        // Without values and types that differ.
+        found.map(|line| line.split([':', '(', ',', '=']).next().unwrap_or_default().to_owned()).collect()
+    };
+    let (table, cpus): (Vec<&Source>, Vec<&Source>) = files.iter().partition(|it| it.path.ends_with("/mod.rs"));
+    assert!(cpus.len() == 6 && names(cpus[0]).len() > 30, "{:?}", names(cpus[0]));
+    for cpu in &cpus[1..] {
+        assert_eq!(names(cpus[0]), names(cpu), "{} and {}", cpus[0].path, cpu.path);
+    }
+    // The module for each file.
+    for cpu in cpus {
+        let module = cpu.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs")).unwrap();
+        assert!(table[0].text.contains(&format!("mod {module};\n")), "{module}");
+    }
+}
+
+#[test]
 fn architectures_are_described_in_the_table_only() {
     let table = dispatch_table::ArchTable::builtin();
     let words: Vec<String> = (table.architectures().iter())

@@ -79,8 +79,15 @@ static uintptr_t map(int file, const ElfW(Ehdr) *header, const ElfW(Phdr) *segme
 static _Noreturn void enter(uintptr_t *sp, uintptr_t entry) {
 #if defined __aarch64__
     __asm__ volatile("mov sp, %0; mov x0, xzr; br %1" : : "r"(sp), "r"(entry) : "x0");
+#elif defined __loongarch__
+    __asm__ volatile("move $sp, %0; move $a0, $zero; jr %1" : : "r"(sp), "r"(entry) : "$a0");
+#elif defined __powerpc64__
+    register uintptr_t r12 __asm__("r12") = entry;
+    __asm__ volatile("mr 1, %0; mtctr %1; li 0, 0; li 7, 0; bctr" : : "r"(sp), "r"(r12) : "r0", "r7", "ctr");
 #elif defined __riscv
     __asm__ volatile("mv sp, %0; li a0, 0; jr %1" : : "r"(sp), "r"(entry) : "a0");
+#elif defined __s390x__
+    __asm__ volatile("lgr %%r15, %0; lghi %%r14, 0; br %1" : : "a"(sp), "a"(entry) : "r14");
 #elif defined __x86_64__
     __asm__ volatile("mov %0, %%rsp; xor %%edx, %%edx; jmp *%1" : : "r"(sp), "r"(entry) : "rdx");
 #endif

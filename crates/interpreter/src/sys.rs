@@ -26,7 +26,6 @@ const MREMAP_FIXED: usize = 2;
 const MAP_PRIVATE: usize = 0x02;
 const MAP_FIXED: usize = 0x10;
 const MAP_ANONYMOUS: usize = 0x20;
-const MAP_NORESERVE: usize = 0x4000;
 const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
 const PR_SET_MM: usize = 35;
 const PR_SET_MM_MAP: usize = 14;
@@ -263,7 +262,7 @@ pub unsafe fn map(place: Place, len: usize, protection: Protection, file: Option
     };
     let (source, fd, offset) = match file {
         Some((fd, offset)) => (0, fd.0 as usize, offset as usize),
-        None => (MAP_ANONYMOUS | if protection.0 == 0 { MAP_NORESERVE } else { 0 }, usize::MAX, 0),
+        None => (MAP_ANONYMOUS | if protection.0 == 0 { cpu::MAP_NORESERVE } else { 0 }, usize::MAX, 0),
     };
     // SAFETY: by this function's contract, nothing in use is replaced.
     unsafe { call(nr::MMAP, [address, len, protection.0, MAP_PRIVATE | placing | source, fd, offset]) }

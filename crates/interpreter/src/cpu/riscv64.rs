@@ -21,6 +21,8 @@ pub const ADDRESSES_VARY: bool = true;
 /// another choice: at least 18 bits are random, from bit 12 on (`arch/riscv/Kconfig`,
 /// `ARCH_MMAP_RND_BITS_MIN`).
 pub const RANDOM_BITS_LEFT: u32 = 0;
+/// `MAP_NORESERVE` (uapi/asm-generic/mman.h).
+pub const MAP_NORESERVE: usize = 0x4000;
 
 /// Numbers of the system calls (`uapi/asm-generic/unistd.h`; `scripts/syscall.tbl` since 6.11).
 pub mod nr {

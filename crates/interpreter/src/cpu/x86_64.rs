@@ -21,6 +21,8 @@ pub const ADDRESSES_VARY: bool = false;
 /// another choice: at least 28 bits are random, from bit 12 on (`arch/x86/Kconfig`,
 /// `ARCH_MMAP_RND_BITS_MIN`).
 pub const RANDOM_BITS_LEFT: u32 = 9;
+/// `MAP_NORESERVE` (uapi/asm-generic/mman.h).
+pub const MAP_NORESERVE: usize = 0x4000;
 
 /// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
 pub mod nr {
