@@ -104,7 +104,7 @@ impl<'s> Start<'s> {
             let script = stack.string(invocation.path);
             let mut arguments = handoff.argv.iter().skip(1).take(2);
             if arguments.any(|argument| stack.string(argument.get()) == script)
-                && sys::same_readable_file(execfd, stack.string(invocation.argv0))
+                && sys::leads_to(stack.string(invocation.argv0), execfd)
             {
                 invocation.path = invocation.argv0;
             }

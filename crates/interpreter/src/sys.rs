@@ -74,18 +74,36 @@ pub fn close(fd: Fd) {
 }
 
 /// `struct stat`, as machine words.
-fn stat(fd: Fd) -> Result<[usize; 18]> {
-    let mut words = [0usize; 18];
+type Stat = [usize; 18];
+
+/// That of the file behind `fd`.
+fn stat(fd: Fd) -> Result<Stat> {
+    let mut words = [0; 18];
     // SAFETY: writes a `struct stat`, 18 words, to `words`.
     unsafe { call(nr::FSTAT, [fd.0 as usize, words.as_mut_ptr() as usize, 0, 0, 0, 0]) }?;
     Ok(words)
 }
 
+/// Whether both are of the same file.
+fn same(one: &Stat, other: &Stat) -> bool {
+    let identity = |stat: &Stat| (stat.get(cpu::STAT_DEV).copied(), stat.get(cpu::STAT_INO).copied());
+    identity(one) == identity(other)
+}
+
+/// Whether `path` leads to the file behind `fd`. Nothing is opened: to open a FIFO may block, and to
+/// open a device may change it.
+pub fn leads_to(path: &CStr, fd: Fd) -> bool {
+    let mut words = [0; 18];
+    let (path, to) = (path.as_ptr() as usize, words.as_mut_ptr() as usize);
+    // SAFETY: reads `path`, which ends with NUL, and writes a `struct stat`, 18 words, to `words`.
+    let found = unsafe { call(nr::NEWFSTATAT, [AT_FDCWD, path, to, 0, 0, 0]) };
+    found.is_ok() && stat(fd).is_ok_and(|own| same(&own, &words))
+}
+
 /// Whether `path` can be opened for reading and is the file behind `fd`.
 pub fn same_readable_file(fd: Fd, path: &CStr) -> bool {
-    let identity = |fd| stat(fd).map(|words| (words.get(cpu::STAT_DEV).copied(), words.get(cpu::STAT_INO).copied()));
     let Ok(other) = open(path) else { return false };
-    let same = identity(fd).is_ok_and(|found| identity(other) == Ok(found));
+    let same = stat(fd).is_ok_and(|own| stat(other).is_ok_and(|found| same(&own, &found)));
     close(other);
     same
 }

@@ -42,6 +42,7 @@ pub mod nr {
     pub const PRCTL: usize = 157;
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
+    pub const NEWFSTATAT: usize = 262;
     pub const READLINKAT: usize = 267;
     pub const FACCESSAT: usize = 269;
 }
