@@ -215,6 +215,24 @@ fn programs_that_have_no_readable_path_start() {
     seen.printed("unreadable\nscript a b c\nsame\nscript d\nsame\ndeleted\ngone\n");
 }
 
+#[test]
+fn a_descriptor_that_is_closed_on_exec_is_enough() {
+    need!(Namespace, Compiler, Transparent);
+    let (scratch, row) = reporting(Kind::Pie);
+    let starter = compiled("host", "tests/compliance/host.c", &["-static"]);
+    let script = format!("{} close-on-exec ./guest zero one", starter.display());
+    for namespace in both_images(&scratch, &row) {
+        let report = Report::of(&namespace.run(&scratch, &script));
+        let argv = report.all("argv");
+        assert_eq!((&argv[1..4], &argv[5..]), (&["-0", "zero", "--"].map(str::to_owned)[..], &["one".to_owned()][..]));
+        assert!(argv[4].starts_with("/dev/fd/"), "{argv:?}");
+        report.is("proc-exe", &scratch.at("guest")).is("execfd-start", r"\x7fELF");
+        // An entry with flag P has nothing to pass to the interpreter.
+        let seen = namespace.preserving_argv0().run(&scratch, &script);
+        assert_eq!((seen.code(), seen.err()), (1, "close-on-exec: ENOENT\n"), "{seen}");
+    }
+}
+
 /// Rule and mask of aarch64 programs.
 const AARCH64: &str = r"18:\xb7\x00:\xff\xff";
 
