@@ -1,6 +1,7 @@
 //! Files that the other tests use, and that take long to make.
 
 use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, native, need};
+use crate::transparent;
 
 #[test]
 #[ignore = "ci/hosts runs it, so that virtual machines need neither compilers nor that time"]
@@ -21,4 +22,6 @@ fn are_made() {
         foreign.build("tests/kernel/addresses/addresses.c");
     }
     native("tests/support/emulators/slow.c");
+    transparent::starter();
+    transparent::executer();
 }

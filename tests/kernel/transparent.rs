@@ -1,13 +1,27 @@
 //! Starts by entries with flag T, which Linux knows since 7.3. The first tests make the kernel's
 //! initial stack themselves, so that they run on every kernel.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
-use crate::support::{Kind, Namespace, Observation, Report, Row, Scratch, compiled, need, reporting};
+use crate::support::{FOREIGN, Kind, Namespace, Observation, Report, Row, Scratch, compiled, need, page, reporting};
 
 /// `AT_FLAGS` (uapi/linux/auxvec.h).
 const FLAGS: &str = "aux.8";
 const EXECFD: &str = "aux.2";
+
+/// The program that starts an interpreter as the kernel does.
+#[track_caller]
+pub fn starter() -> PathBuf {
+    compiled("start", "tests/hosts/start.c", &["-static"])
+}
+
+/// The program that executes a descriptor.
+#[track_caller]
+pub fn executer() -> PathBuf {
+    compiled("host", "tests/compliance/host.c", &["-static"])
+}
 
 /// A start as the kernel makes it.
 #[derive(Clone, Copy)]
@@ -28,9 +42,9 @@ impl Start<'_> {
     /// The command that does that.
     #[track_caller]
     fn command_line(self) -> Vec<String> {
-        let starter = compiled("start", "tests/hosts/start.c", &["-static"]);
+        let (starter, page) = (starter(), page().to_string());
         let secure = if self.secure { "1" } else { "0" };
-        let fixed = [starter.to_str().unwrap(), "T", secure, "4096", self.path, "image", "./guest"];
+        let fixed = [starter.to_str().unwrap(), "T", secure, &page, self.path, "image", "./guest"];
         fixed.iter().chain(self.argv).map(|word| (*word).to_owned()).collect()
     }
 }
@@ -100,7 +114,7 @@ fn a_privileged_guest_gets_the_path_that_the_kernel_knows() {
     need!(Compiler);
     let (scratch, row) = reporting(Kind::Pie);
     scratch.write("table.json", row.table());
-    let from = format!("aarch64={}", scratch.at("emulator"));
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     scratch.tool(["image", "--table", "table.json", "--from", &from, "-o", "image"]).succeeded();
     let guest = scratch.at("guest");
     let real = std::fs::canonicalize(&guest).unwrap().to_str().unwrap().to_owned();
@@ -126,7 +140,7 @@ fn what_is_refused_is_named_by_the_executed_path() {
     seen.exited(126);
     assert!(seen.err().starts_with("binfmt-dispatch: ./guest: not an ELF file"), "{seen}");
     // An emulator by its path is never opened for a privileged guest.
-    scratch.probe("guest", "aarch64");
+    scratch.probe("guest", FOREIGN);
     let seen = Start { path: "./guest", secure: true, argv: &["zero"] }.run(&scratch);
     seen.exited(126);
     assert!(seen.out().is_empty() && seen.err().lines().count() == 1, "{seen}");
@@ -148,7 +162,7 @@ fn an_emulator_that_is_executed_gets_the_guests_path() {
 /// The entries of an image that opens the emulator of `row` by path, and of one that embeds it.
 fn both_images(scratch: &Scratch, row: &Row) -> [Namespace; 2] {
     let embedded = Scratch::at(scratch, "embedded");
-    let from = format!("aarch64={}", scratch.at("emulator"));
+    let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     scratch.tool(["image", "--seed", "0", "--from", &from, "-o", &embedded]).succeeded();
     [Namespace::with_table(scratch, &row.table()), Namespace::of_image(&embedded)]
 }
@@ -180,7 +194,7 @@ fn others_find_the_process_by_its_program() {
     let scratch = Scratch::new();
     // As pidof, killall and needrestart look for it: the link names the file, and is the file.
     let script = r#"
-        cp "$GUESTS/arm64/bin/busybox" sleeper
+        cp "$GUESTS/$FOREIGN/bin/busybox" sleeper
         ./sleeper sleep 60 & pid=$!
         until [ "$(readlink /proc/$pid/exe)" = "$PWD/sleeper" ]; do sleep 0.05; done
         cat /proc/$pid/comm
@@ -201,7 +215,7 @@ fn programs_that_have_no_readable_path_start() {
     need!(Namespace, Guests, Qemu, Compiler, Root, Transparent);
     let scratch = Scratch::new();
     let script = r#"
-        cp "$GUESTS/arm64/bin/busybox" busybox; chmod 111 busybox
+        cp "$GUESTS/$FOREIGN/bin/busybox" busybox; chmod 111 busybox
         printf '#!%s/busybox sh\necho script "$@"; [ /proc/$$/exe -ef %s/busybox ] && echo same\n' "$PWD" "$PWD" >script
         chmod 755 script
         setpriv --reuid 4242 --clear-groups ./busybox echo unreadable
@@ -219,8 +233,7 @@ fn programs_that_have_no_readable_path_start() {
 fn a_descriptor_that_is_closed_on_exec_is_enough() {
     need!(Namespace, Compiler, Transparent);
     let (scratch, row) = reporting(Kind::Pie);
-    let starter = compiled("host", "tests/compliance/host.c", &["-static"]);
-    let script = format!("{} close-on-exec ./guest zero one", starter.display());
+    let script = format!("{} close-on-exec ./guest zero one", executer().display());
     for namespace in both_images(&scratch, &row) {
         let report = Report::of(&namespace.run(&scratch, &script));
         let argv = report.all("argv");
@@ -233,8 +246,16 @@ fn a_descriptor_that_is_closed_on_exec_is_enough() {
     }
 }
 
-/// Rule and mask of aarch64 programs.
-const AARCH64: &str = r"18:\xb7\x00:\xff\xff";
+/// Rule and mask of the programs of [`FOREIGN`].
+const RULE: &str = if cfg!(target_arch = "aarch64") { r"18:\xf3\x00:\xff\xff" } else { r"18:\xb7\x00:\xff\xff" };
+/// The dynamic linker of this machine's programs.
+const LINKER: &str = if cfg!(target_arch = "aarch64") {
+    "/lib/ld-linux-aarch64.so.1"
+} else if cfg!(target_arch = "riscv64") {
+    "/lib/ld-linux-riscv64-lp64d.so.1"
+} else {
+    "/lib64/ld-linux-x86-64.so.2"
+};
 
 #[test]
 fn entries_of_others_are_named_for_what_they_are() {
@@ -242,23 +263,21 @@ fn entries_of_others_are_named_for_what_they_are() {
     let (scratch, _) = reporting(Kind::Pie);
     let script = format!(
         r#"
-        linker=$(readelf -l /bin/sh | sed -n 's/.*interpreter: \(.*\)]/\1/p')
         add() {{ printf '%s' "$1" >$REGISTRY/register || exit; }}
         explain() {{ $TOOL explain "$1" | sed -n 's#^[./a-z]*: ##p; s#^  \(why\|fix\|kernel\) *##p'; }}
-        add ":off:M:{AARCH64}:/bin/true:TFD"
+        add ":off:M:{RULE}:/bin/true:TFD"
         echo "=== off"; explain ./guest
         echo 1 >$REGISTRY/off
         echo "=== on"; explain ./guest; ./guest; echo $?
-        add ":lo:M:{AARCH64}:$linker:LF"
+        add ":lo:M:{RULE}:{LINKER}:LF"
         echo "=== loader"; explain ./guest; ./guest 2>/dev/null; echo $?
         cp /bin/true program.lo
-        add ":ext:E::lo::$linker:L"
+        add ":ext:E::lo::{LINKER}:L"
         echo "=== native"; explain ./program.lo; ./program.lo; echo $?
         $TOOL status | sed -n 's/  */ /gp' | grep -E '^(off|lo|ext) '
         for entry in off lo ext; do echo -1 >$REGISTRY/$entry; done
         "#
     );
-    let linker = "/lib64/ld-linux-x86-64.so.2";
     let seen = Namespace::empty().run(&scratch, &script);
     let out = seen.succeeded().out();
     let part = |title: &str| out.split("=== ").find(|part| part.starts_with(title)).unwrap_or_default().to_owned();
@@ -275,12 +294,12 @@ fn entries_of_others_are_named_for_what_they_are() {
     assert!(loader.contains(reason) && loader.contains("remove the entry: as root, run `echo -1 > "), "{seen}");
     assert!(loader.ends_with("\n126\n"), "{seen}");
     let native = part("native\n");
-    let reason = format!("and entry ext replaces the dynamic linker by {linker}, if it has one");
+    let reason = format!("and entry ext replaces the dynamic linker by {LINKER}, if it has one");
     assert!(native.contains(&reason) && native.contains("\n0\n"), "{seen}");
     for line in [
         "off enabled other OFT - /bin/true".to_owned(),
-        format!("lo enabled other FL - a dynamic linker for native programs (flag L): {linker}"),
-        format!("ext enabled other L - a dynamic linker for native programs (flag L): {linker}"),
+        format!("lo enabled other FL - a dynamic linker for native programs (flag L): {LINKER}"),
+        format!("ext enabled other L - a dynamic linker for native programs (flag L): {LINKER}"),
     ] {
         assert!(native.contains(&line), "{line}\n{seen}");
     }
@@ -292,8 +311,8 @@ fn the_limit_on_interpreters_is_told_and_nothing_is_changed() {
     let script = r#"
         limit=/proc/sys/user/max_binfmt_misc_interpreters
         before=$(cat $limit); trap 'echo $before >$limit' EXIT
-        $TOOL image --seed 0 -o image arm64 s390x && echo 1 >$limit || exit 90
-        ./image register --image "$PWD/image" arm64 s390x 2>&1; echo $?; ls $REGISTRY
+        $TOOL image --seed 0 -o image $FOREIGN s390x && echo 1 >$limit || exit 90
+        ./image register --image "$PWD/image" $FOREIGN s390x 2>&1; echo $?; ls $REGISTRY
     "#;
     Namespace::empty().run(&Scratch::new(), script).printed(
         "binfmt-dispatch: qemu-s390x: the kernel's limit on interpreters is reached: remove entries, or, as root, raise \
@@ -305,24 +324,25 @@ fn the_limit_on_interpreters_is_told_and_nothing_is_changed() {
 fn installed_entries_are_transparent_and_replace_those_that_are_not() {
     need!(Namespace, Guests, Qemu, Transparent);
     let script = r#"
-        $TOOL image --seed 0 -o image arm64 || exit
-        $TOOL generate --format register --image "$PWD/image" arm64 >line || exit
-        cat line >$REGISTRY/register; grep flags $REGISTRY/qemu-aarch64
-        ./image register --image "$PWD/image" arm64 >/dev/null; grep flags $REGISTRY/qemu-aarch64
+        $TOOL image --seed 0 -o image $FOREIGN || exit
+        $TOOL generate --format register --image "$PWD/image" $FOREIGN >line || exit
+        cat line >$REGISTRY/register; grep flags $REGISTRY/qemu-$FOREIGN_CPU
+        ./image register --image "$PWD/image" $FOREIGN >/dev/null; grep flags $REGISTRY/qemu-$FOREIGN_CPU
         ls $REGISTRY
-        ./image status --all arm64 | grep -c ' OCFT '
-        ./image explain $GUESTS/arm64/bin/busybox | grep -E '^  (kernel|process) ' | sed 's/  */ /g; s/with .*image/with image/'
-        $GUESTS/arm64/bin/busybox uname -m
+        ./image status --all $FOREIGN | grep -c ' OCFT '
+        ./image explain $GUESTS/$FOREIGN/bin/busybox | grep -E '^  (kernel|process) ' | sed 's/  */ /g; s/with .*image/with image/'
+        $GUESTS/$FOREIGN/bin/busybox uname -m
         ./image unregister
-        $TOOL install --prefix "$PWD/local" --seed 1 --no-docs arm64 >/dev/null 2>&1; grep flags $REGISTRY/qemu-aarch64
-        $GUESTS/arm64/bin/busybox uname -m
+        $TOOL install --prefix "$PWD/local" --seed 1 --no-docs $FOREIGN >/dev/null 2>&1; grep flags $REGISTRY/qemu-$FOREIGN_CPU
+        $GUESTS/$FOREIGN/bin/busybox uname -m
         local/bin/binfmt-dispatch uninstall --prefix "$PWD/local" | grep qemu
-        $TOOL unshare -a arm64 -- sh -c 'grep flags /proc/sys/fs/binfmt_misc/qemu-aarch64; $0 uname -m' $GUESTS/arm64/bin/busybox
+        $TOOL unshare -a $FOREIGN -- sh -c 'grep flags $1; $0 uname -m' $GUESTS/$FOREIGN/bin/busybox \
+            $REGISTRY/qemu-$FOREIGN_CPU
     "#;
-    Namespace::empty().run(&Scratch::new(), script).printed(
-        "flags: POCF\nflags: OCFT\nqemu-aarch64\nregister\nstatus\n1\n\
-         \x20kernel entry qemu-aarch64 takes it, with image (flags OCFT)\n\
+    Namespace::empty().run(&Scratch::new(), script).printed(&format!(
+        "flags: POCF\nflags: OCFT\nqemu-{FOREIGN}\nregister\nstatus\n1\n\
+         \x20kernel entry qemu-{FOREIGN} takes it, with image (flags OCFT)\n\
          \x20process is the program for everyone: /proc/PID/exe is its file (flag T)\n\
-         aarch64\nqemu-aarch64: removed\nflags: OCFT\naarch64\nqemu-aarch64: removed\nflags: OCFT\naarch64\n",
-    );
+         {FOREIGN}\nqemu-{FOREIGN}: removed\nflags: OCFT\n{FOREIGN}\nqemu-{FOREIGN}: removed\nflags: OCFT\n{FOREIGN}\n",
+    ));
 }
