@@ -127,7 +127,8 @@ fn outcomes(flags: &str, inside: bool) -> Vec<String> {
         script += "umount m 2>/dev/null; rm -rf m\n";
     }
     let seen = namespace.flags(flags).mapped().run(&scratch, &script);
-    let lines: Vec<String> = seen.out().lines().map(str::to_owned).collect();
+    // The setcap of libcap 2.75 says so with the option -n.
+    let lines: Vec<String> = seen.out().lines().filter(|line| *line != "got here").map(str::to_owned).collect();
     assert_eq!(lines.len(), CASES.len(), "{seen}");
     lines
 }
