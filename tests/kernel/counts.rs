@@ -3,6 +3,7 @@
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
 
+use crate::embedded::segments;
 use crate::support::{FOREIGN, Kind, Namespace, Row, Scratch, build, dynamic_guest, kernel_since, need, probe};
 
 /// The interpreter without a payload.
@@ -11,6 +12,8 @@ const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-in
 /// segments and bss. Two of them are there because the guest is shorter than the part that is read
 /// at once, and because a standard descriptor is closed.
 const SYSTEM_CALLS: usize = 17;
+/// The number of the segments of an emulator for x86_64.
+const SEGMENTS: usize = 4;
 /// Most additional calls for an emulator that is aligned to more than a page: the memory around it
 /// is unmapped.
 const ALIGNING: usize = 2;
@@ -32,7 +35,8 @@ fn few_system_calls_lead_to_the_emulator() {
     need!(Namespace, Compiler, Strace);
     for kind in [Kind::Pie, Kind::Fixed, Kind::Aligned] {
         let calls = calls(kind, json!([]), &probe(FOREIGN));
-        let least = SYSTEM_CALLS + release_asked();
+        // Each segment takes a call, and the linkers of some CPUs make fewer of them.
+        let least = SYSTEM_CALLS + release_asked() - (SEGMENTS - segments(kind));
         let expected = least..=least + if kind == Kind::Aligned { ALIGNING } else { 0 };
         assert!(expected.contains(&calls.len()), "{} system calls: {calls:?}", calls.len());
     }

@@ -58,7 +58,7 @@ fn out_of_memory(guest: &str) -> String {
 }
 
 /// The number of segments of the emulator.
-fn segments(kind: Kind) -> usize {
+pub fn segments(kind: Kind) -> usize {
     Elf(build(kind)).program_headers(PT_LOAD).len()
 }
 
