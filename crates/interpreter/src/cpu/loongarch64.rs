@@ -43,6 +43,7 @@ pub mod nr {
     pub const PRCTL: usize = 167;
     pub const EXIT_GROUP: usize = 94;
     pub const OPENAT: usize = 56;
+    pub const NEWFSTATAT: usize = 79;
     pub const READLINKAT: usize = 78;
     pub const FACCESSAT: usize = 48;
 }

@@ -43,6 +43,7 @@ pub mod nr {
     pub const PRCTL: usize = 171;
     pub const EXIT_GROUP: usize = 234;
     pub const OPENAT: usize = 286;
+    pub const NEWFSTATAT: usize = 291;
     pub const READLINKAT: usize = 296;
     pub const FACCESSAT: usize = 298;
 }

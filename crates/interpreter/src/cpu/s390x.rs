@@ -43,6 +43,7 @@ pub mod nr {
     pub const PRCTL: usize = 172;
     pub const EXIT_GROUP: usize = 248;
     pub const OPENAT: usize = 288;
+    pub const NEWFSTATAT: usize = 293;
     pub const READLINKAT: usize = 298;
     pub const FACCESSAT: usize = 300;
 }
