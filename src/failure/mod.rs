@@ -3,19 +3,18 @@
 
 mod group;
 mod message;
+mod names;
 mod probe;
 mod program;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use binfmt_misc::LineFault;
 use dispatch_core::NAME;
-use dispatch_core::message::Text;
 use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMULATOR, EXIT_USAGE, Refusal};
 
 use crate::progress;
@@ -23,6 +22,7 @@ use crate::style::{BAD, ERRORS, WARNING, paint_if};
 
 pub use group::report_all;
 pub use message::MAY_MOUNT;
+pub use names::{listed, show, text};
 pub use probe::ProbeFault;
 pub use program::ProgramFault;
 
@@ -406,28 +406,6 @@ fn say(style: Style, line: fmt::Arguments<'_>) {
 /// Prints a warning on standard error.
 pub fn warn(warning: impl fmt::Display) {
     say(WARNING, format_args!("warning: {warning}"));
-}
-
-/// A name for a terminal: bytes that are not UTF-8, and control characters, are escaped.
-pub fn show(name: &OsStr) -> Text<'_> {
-    Text(name.as_bytes())
-}
-
-/// Names in a line: if there are many, the first ones and the number of the others.
-pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    let join = |names: &[T]| names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    match names {
-        names if names.len() > 6 => format!("{} and {} more", join(&names[..5]), names.len() - 5),
-        names => join(names),
-    }
-}
-
-/// An error as strerror(3) has it, but in lower case; Rust's own form adds the number.
-pub fn text(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -264,8 +264,9 @@ fn images_for_other_hosts_can_be_looked_at_only() {
     let here = std::env::consts::ARCH;
     let whole = scratch.path().join("i");
     for (image, command) in [("i", "generate"), (whole.to_str().unwrap(), "register")] {
-        let line = "the image is for aarch64 hosts, and not for";
-        let expected = format!("{image}: {line} {here}: write another with `binfmt-dispatch image`");
+        let expected = format!(
+            "{image}: the image is for aarch64 hosts, and not for {here}: write another with `binfmt-dispatch image`"
+        );
         scratch.tool([command, "--image", image, "arm"]).refused(1, &expected);
     }
 }

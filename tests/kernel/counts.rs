@@ -12,7 +12,7 @@ const INTERPRETER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatch-in
 /// segments and bss. Two of them are there because the guest is shorter than the part that is read
 /// at once, and because a standard descriptor is closed.
 const SYSTEM_CALLS: usize = 17;
-/// The number of the segments of an emulator for x86_64.
+/// The number of the segments of an emulator for `x86_64`.
 const SEGMENTS: usize = 4;
 /// Most additional calls for an emulator that is aligned to more than a page: the memory around it
 /// is unmapped.
