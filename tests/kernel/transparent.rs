@@ -69,7 +69,8 @@ fn argv_is_made_of_the_executed_path_and_the_guests_own() {
     ] {
         write(&scratch, &row.clone().with("argv0", json!(convention)));
         let report = Report::of(&start.run(&scratch));
-        // The emulator does not learn that the kernel was told of flag T: its argv is not the guest's.
+        // The emulator does not learn that the kernel was told of flag T: its argv is not the
+        // guest's.
         report.argv(&[&[&emulator[..]], expected].concat()).is(FLAGS, flags).is("execfn", "./guest");
         report.is("proc-cmdline", r"zero\x00-one\x00two words\x00\x00");
         report.is("execfd-start", r"\x7fELF").is("execfd-offset", "0");
@@ -102,6 +103,8 @@ fn the_interpreter_of_a_script_is_found_although_the_script_was_executed() {
     // As the kernel passes a script, without and with an option.
     assert_eq!(paths("./script", &[&guest, "./script", "x"]), (guest.clone(), guest.clone()));
     assert_eq!(paths("./script", &[&guest, "-x", "./script"]), (guest.clone(), guest.clone()));
+    // As it passes one whose interpreter is a script too.
+    assert_eq!(paths("./script", &[&guest, "-x", "./inner", "-y", "./script"]), (guest.clone(), guest.clone()));
     // The guest has its own path for an argument, and any argv[0].
     assert_eq!(paths("./guest", &["zero", "./guest"]), ("zero".to_owned(), "./guest".to_owned()));
     assert_eq!(paths("./guest", &["image", "-x", "./guest"]), ("image".to_owned(), "./guest".to_owned()));

@@ -90,6 +90,10 @@ fn about_pages<'s>(image: &Image<'_>, row: &Row<'_>, refusal: Refusal<'s>) -> Re
     }
 }
 
+/// Most words between argv\[0\] and a script's path, and that path: the kernel follows five
+/// interpreters (`exec_binprm` in fs/exec.c), each with one option.
+const SCRIPT_WORDS: usize = 10;
+
 impl<'s> Start<'s> {
     /// A start of the guest behind `execfd`.
     fn of(stack: &'s Stack, execfd: Fd) -> Self {
@@ -99,10 +103,11 @@ impl<'s> Start<'s> {
         let mut called = handoff.invocation(argv0_kept);
         if let Some((invocation, _)) = called.as_mut().filter(|_| transparent && !handoff.secure()) {
             // If the guest is the interpreter of a script, AT_EXECFN is the script's path, which is
-            // also an argument, behind argv[0] and perhaps an option. The kernel took argv[0] from
-            // the script then: it is the guest's path.
+            // also an argument, behind argv[0], perhaps an option, and as much for each script that is
+            // the interpreter of another. The kernel took argv[0] from a script then: it is the
+            // guest's path.
             let script = stack.string(invocation.path);
-            let mut arguments = handoff.argv.iter().skip(1).take(2);
+            let mut arguments = handoff.argv.iter().skip(1).take(SCRIPT_WORDS);
             if arguments.any(|argument| stack.string(argument.get()) == script)
                 && sys::leads_to(stack.string(invocation.argv0), execfd)
             {
