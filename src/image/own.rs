@@ -56,12 +56,15 @@ pub fn this_command() -> Result<Command, Failure> {
     Ok(Command { bytes, path: name.to_string_lossy().into_owned(), interpreter: Interpreter::own().clone() })
 }
 
-/// The command for `destination` in the file at `path`, for an image.
+/// The command for `destination` in the file at `path`, which may be an image of it, for an image.
 ///
 /// # Errors
-/// [`Failure::Io`], [`Failure::OtherHost`] and [`Failure::NotACommand`].
+/// [`Failure::Io`], [`Failure::OtherHost`], [`Failure::NotACommand`] and [`Failure::DamagedImage`].
 pub fn command_at(path: &Path, destination: Destination) -> Result<Command, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?;
+    let bytes = match OpenImage::open_of_any_host(path)? {
+        Some(image) => image.program_elf(dispatch_core::image::COMMAND)?,
+        None => fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error))?,
+    };
     let interpreter = Interpreter::of_command(&bytes)
         .map_err(|fault| Failure::NotACommand { path: path.to_owned(), version: fault == InterpreterFault::Version })?;
     emulators::check_host(path, destination.host())?;

@@ -300,3 +300,14 @@ fn leaves_the_old_file_where_there_is_no_room() {
         assert!(run.err() == line && run.out() == "code 1\nold\ni\n", "expected: {line}{run}");
     }
 }
+
+#[test]
+fn the_command_may_be_named_by_its_image() {
+    let scratch = Scratch::new();
+    let here = std::env::consts::ARCH;
+    scratch.tool(["image", "--no-emulators", "-o", "i"]).succeeded();
+    scratch.tool(["image", "--no-emulators", "-o", "j", "--host", here, "--command", "i"]).succeeded();
+    let len = |image: &str| fs::metadata(scratch.path().join(image)).unwrap().len();
+    assert_eq!(len("j"), len("i"));
+    assert!(scratch.run("./j", ["--version"]).succeeded().out().starts_with("binfmt-dispatch "));
+}
