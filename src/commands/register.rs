@@ -49,7 +49,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let embedded = context::open_image(&path)?.embedded()?;
     let registry = registration::open_registry(&args.options.mount)?;
     let _lock = if args.options.dry_run { None } else { Some(registry.lock()?) };
-    let transparent = registration::knows_transparent(&registry)?;
+    let transparent = registration::knows_transparent(&registry, args.options.dry_run)?;
     let interpreter = Interpreter { path: &path, embedded: &embedded, credentials: args.credentials, transparent };
     let leftovers = match args.options.dry_run {
         true => None,

@@ -20,13 +20,14 @@ use crate::registry::RegisterLine;
 /// Where binfmt-support keeps its formats, one file each (update-binfmts(8)).
 const FORMATS: &str = "/var/lib/binfmts";
 
-/// The lines of the snippet for a machine that boots the installed kernels: with flag T if each of them
-/// knows it, because the others refuse lines with it. `here` says whether the running kernel knows it;
-/// it is one of them, unless the system is not running.
+/// The lines of the snippet for a machine that boots the installed kernels: with flag T if each of
+/// them knows it, because the others refuse lines with it. `here` says whether the running kernel
+/// knows it; it is one of them, unless the system is not running.
 pub fn lines(place: &Place, lines: &[RegisterLine], here: bool) -> Result<Vec<RegisterLine>, Failure> {
     let installed = Version::installed(&place.on_disk(Path::new("/")));
-    let running = if place.root.is_some() { !installed.is_empty() } else { here };
-    let transparent = running && installed.iter().all(|version| *version >= Version::TRANSPARENT);
+    let running = here || place.root.is_some();
+    let transparent =
+        running && !installed.is_empty() && installed.iter().all(|version| *version >= Version::TRANSPARENT);
     let suited = |line: &RegisterLine| {
         let flags = line.flags();
         let flags = if transparent { flags.made_transparent() } else { flags.made_preserving() };

@@ -1,5 +1,6 @@
 //! Versions of Linux: of the running kernel, and of those that are installed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -24,12 +25,14 @@ impl Version {
         Self::parse(nix::sys::utsname::uname().ok()?.release().to_str()?)
     }
 
-    /// Those of all kernels with modules below `root`.
+    /// Those of all kernels with modules below `root`; 0.0 where the name of their directory tells none.
     pub fn installed(root: &Path) -> Vec<Self> {
         let directories = fs::read_dir(root.join("lib/modules")).into_iter().flatten().flatten();
         // A removed kernel may leave its directory.
         let kernels = directories.filter(|directory| directory.path().join("modules.builtin").exists());
-        kernels.filter_map(|directory| Self::parse(directory.file_name().to_str()?)).collect()
+        // A name that tells no version may be that of any.
+        let version = |name: &OsStr| name.to_str().and_then(Self::parse).unwrap_or(Version(0, 0));
+        kernels.map(|directory| version(&directory.file_name())).collect()
     }
 }
 
@@ -69,6 +72,8 @@ mod tests {
             fs::create_dir_all(&directory).unwrap();
             fs::write(directory.join(file), "").unwrap();
         }
-        assert_eq!(Version::installed(root.path()), [Version(6, 12)]);
+        let mut installed = Version::installed(root.path());
+        installed.sort_unstable();
+        assert_eq!(installed, [Version(0, 0), Version(6, 12)]);
     }
 }

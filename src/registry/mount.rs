@@ -153,7 +153,8 @@ impl Registry {
         let known = match write_at_once(&mut self.open_to_write(&path)?, &line.bytes()) {
             Ok(()) => self.unregister(name).map(|()| true)?,
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::ENOTDIR | Errno::ENOENT | Errno::EACCES) => true,
+                // Only kernels that know it have a limit on interpreters.
+                Some(Errno::ENOTDIR | Errno::ENOENT | Errno::EACCES | Errno::ENOSPC) => true,
                 Some(Errno::EINVAL) => false,
                 _ => return Err(Failure::io(Doing::Write, &path, error)),
             },

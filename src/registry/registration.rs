@@ -113,14 +113,18 @@ pub fn open_registry(mount: &Path) -> Result<Registry, Failure> {
     if registry.enabled()? { Ok(registry) } else { Err(Failure::AllDisabled { directory: mount.to_owned() }) }
 }
 
-/// Whether entries get flag T. Without the right to ask the kernel, as with `--dry-run`, its release
-/// decides.
+/// Whether entries get flag T. Where nothing may be written (`dry`), or not by this process, the
+/// kernel's release decides.
 ///
 /// # Errors
 /// The kernel cannot be asked, although this process may change entries.
-pub fn knows_transparent(registry: &Registry) -> Result<bool, Failure> {
+pub fn knows_transparent(registry: &Registry, dry: bool) -> Result<bool, Failure> {
+    let by_release = || Ok(Version::running() >= Some(Version::TRANSPARENT));
+    if dry {
+        return by_release();
+    }
     match registry.knows_transparent() {
-        Err(Failure::NotPermitted { .. }) => Ok(Version::running() >= Some(Version::TRANSPARENT)),
+        Err(Failure::NotPermitted { .. }) => by_release(),
         answer => answer,
     }
 }

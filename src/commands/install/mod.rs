@@ -76,7 +76,10 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
     let earlier = Earlier::read(&args.place, table)?.filter(|_| named.is_some() && !args.only);
     let installed = earlier.as_ref().map(|earlier| &earlier.image);
     let emulators = args.contents.sources(table, Destination::here(), installed)?;
-    let transparent = registry.as_ref().map_or(Ok(false), registration::knows_transparent)?;
+    let transparent = match &registry {
+        Some(registry) => registration::knows_transparent(registry, args.options.dry_run)?,
+        None => false,
+    };
     let path = args.place.image();
     let job = Job { args, table, documents, named, registry, emulators, path, transparent };
     if args.options.dry_run { job.preview() } else { job.install() }
