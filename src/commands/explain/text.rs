@@ -185,7 +185,9 @@ fn kernel(page: &mut Page, explanation: &Explanation) {
         let text = format!("{what}{by}, with {interpreter} ({flags}){missing}");
         page.line(if index == 0 { "kernel" } else { "" }, &text);
     }
-    if winner.is_some_and(|winner| winner.flags.0.transparent) {
+    let executed = explanation.plan.as_ref().is_some_and(|plan| plan.strategy == "exec");
+    let runs = explanation.verdict.runs != Some(false);
+    if runs && !executed && winner.is_some_and(|winner| winner.flags.0.transparent) {
         page.line("process", "is the program for everyone: /proc/PID/exe is its file (flag T)");
     }
 }
