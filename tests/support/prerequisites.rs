@@ -233,7 +233,7 @@ impl Need {
             Need::Hosts if self.depends_on_the_machine() => Some("needs an x86_64 machine".into()),
             Need::Hosts => {
                 let path = hosts::missing()?;
-                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_HOSTS", path.display()))
+                Some(format!("no {}: run ci/test, which fetches it, or set BINFMT_DISPATCH_HOSTS", path.display()))
             }
             Need::Strace => no_command("strace", "--version", "strace"),
             Need::Man => no_command("lexgrog", "--version", "man-db"),

@@ -182,7 +182,11 @@ fn make_root(packages: &[PathBuf], directory: &Path) -> Result<()> {
         let status = status(read.arg("--fsys-tarfile").arg(package).stdout(File::create(&archive)?))?;
         succeeded(&read, status)?;
         let mut tar = Command::new("tar");
-        quietly(tar.args(["-x", "--keep-directory-symlink", "-C"]).args([directory, Path::new("-f"), &archive]))?;
+        quietly(tar.args(["-x", "--keep-directory-symlink", "--no-same-owner", "-C"]).args([
+            directory,
+            Path::new("-f"),
+            &archive,
+        ]))?;
     }
     Ok(())
 }

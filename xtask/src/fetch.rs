@@ -31,6 +31,8 @@ enum Only {
         #[arg(value_parser = NO_HOSTS.map(|download| download.parts[0]))]
         architecture: Option<String>,
     },
+    /// Fetch what the tests of other hosts need: that toolchain, and emulators
+    Hosts,
     /// Fetch a kernel for `ci/hosts`, into target/kernels/RELEASE-FLAVOUR
     Kernel(Kernel),
     /// Fetch the programs of a machine for `ci/hosts`, into target/machines/ARCHITECTURE
@@ -57,10 +59,10 @@ struct Download {
 enum Machines {
     /// All of them, with the same parts.
     All,
-    /// All of them. The parts are architectures, and foreign: amd64 takes the place of the machine's
-    /// own.
+    /// All of them. The parts are architectures, and foreign: amd64 takes the place of the
+    /// machine's own.
     Foreign,
-    /// Those whose programs it contains, amd64.
+    /// Those whose programs it contains, amd64. It is large, and fetched only by name.
     Amd64,
 }
 
@@ -155,7 +157,10 @@ pub fn run(args: &Args) -> Result<()> {
         Some(Only::Toolchain { architecture: Some(name) }) => {
             NO_HOSTS.iter().filter(|download| download.parts == [name]).try_for_each(Download::ensure)
         }
-        None => DOWNLOADS.iter().try_for_each(Download::ensure),
+        Some(Only::Hosts) => {
+            DOWNLOADS.iter().filter(|one| one.machines == Machines::Amd64).try_for_each(Download::ensure)
+        }
+        None => DOWNLOADS.iter().filter(|one| one.machines != Machines::Amd64).try_for_each(Download::ensure),
     }
 }
 

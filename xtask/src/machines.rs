@@ -45,7 +45,8 @@ const PACKAGES: [&str; 20] = [
 const LIBRARIES: [&str; 5] =
     ["libc6-amd64-cross", "libc6-arm64-cross", "libc6-armhf-cross", "libc6-riscv64-cross", "libc6-s390x-cross"];
 
-/// The architecture whose programs are not fetched for the tests here, because they are not foreign.
+/// The architecture whose programs are not fetched for the tests here, because they are not
+/// foreign.
 const GUEST: &str = "amd64";
 
 /// Packages that a kernel consists of.
@@ -107,8 +108,8 @@ fn parts(dependencies: &str) -> impl Iterator<Item = &str> {
 }
 
 impl Machine {
-    /// Makes `system`, a root directory; `emulators/bookworm` where that release has the architecture; and on other CPUs
-    /// `guests/amd64`, a foreign program there.
+    /// Makes `system`, a root directory; `emulators/bookworm` where that release has the
+    /// architecture; and on other CPUs `guests/amd64`, a foreign program there.
     pub fn fetch(&self) -> Result<()> {
         let architecture = &*self.architecture;
         let mirror = Mirror::of_this_machine()?;

@@ -55,7 +55,8 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     score.check("ci/vendored", &mut script("ci/vendored"))?;
     let can_build = host_target()?.starts_with("x86_64");
     for cpu in OTHER_HOSTS.into_iter().filter(|_| can_build) {
-        // Those of the other packages need dependencies that take minutes to build. tests/hosts runs the command itself.
+        // Those of the other packages need dependencies that take minutes to build. tests/hosts
+        // runs the command itself.
         let tests = ["test", "-p", "dispatch-core", "-p", "binfmt-misc", "--lib", "--no-fail-fast"];
         println!("Tests for {cpu} hosts");
         score.tests(script("ci/cross").arg(cpu).args(tests), &mut io::stdout())?;
