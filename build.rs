@@ -57,8 +57,8 @@ fn interpreter(target_dir: &Path) -> Result<PathBuf, String> {
 
 /// The compiler's options for the interpreter.
 fn flags(target: &str) -> Vec<&'static str> {
-    // RELRO would add padding, and protect nothing worth protecting after relocation. ci/interpreters
-    // reads the file too.
+    // RELRO would add padding, and protect nothing worth protecting after relocation.
+    // ci/interpreters reads the file too.
     let mut flags: Vec<&str> = include_str!("crates/interpreter/rustflags").lines().collect();
     if target.starts_with("riscv64") {
         // The linker may shorten calls, of which there are hundreds, from 8 bytes to 4.

@@ -68,8 +68,9 @@ pub fn disabled(architecture: &Architecture) -> String {
     by.unwrap_or_default()
 }
 
-/// The architectures but that of `host`: those of an image for which none is named. A host that runs
-/// programs of another architecture natively, such as arm on aarch64, has machines that cannot.
+/// The architectures but that of `host`: those of an image for which none is named. A host that
+/// runs programs of another architecture natively, such as arm on aarch64, has machines that
+/// cannot.
 pub fn others<'t>(table: &'t ArchTable, host: &Architecture) -> Vec<&'t Architecture> {
     table.architectures().iter().filter(|architecture| architecture.name != host.name).collect()
 }

@@ -29,9 +29,9 @@ pub struct Args {
     /// Architecture of the host that the entries are for
     #[arg(long, value_name = "ARCH", default_value = std::env::consts::ARCH)]
     host: String,
-    /// Version of the host's kernel, as in 6.12: since 7.3 it has flag T, with which a process counts
-    /// as the program, and not as the interpreter. Older kernels refuse lines with it; default: an
-    /// older one
+    /// Version of the host's kernel, as in 6.12: since 7.3 it has flag T, with which a process
+    /// counts as the program, and not as the interpreter. Older kernels refuse lines with it;
+    /// default: an older one
     #[arg(long, value_name = "VERSION", value_parser = version, conflicts_with = "direct")]
     kernel: Option<Version>,
     /// Path of the interpreter in the entries; default: the path given with --image, else

@@ -109,7 +109,8 @@ fn openrc(host: &str, entries: &[Entries<'_>], name: &str) -> Result<Vec<u8>, Fa
     Ok(kept.collect::<Vec<_>>().concat())
 }
 
-/// The flags of a line that goes into a format whose reader has a word for each flag, and none for T.
+/// The flags of a line that goes into a format whose reader has a word for each flag, and none for
+/// T.
 fn flags_before_t(line: &RegisterLine) -> Result<Flags, Failure> {
     match line.flags() {
         flags if flags.transparent => Err(not_in_format(

@@ -28,7 +28,8 @@ const CPUS: [Cpu; 3] = [
     // DEFAULT_MAP_WINDOW in arch/x86/include/asm/page_64_types.h: programs that ask for more
     // get more.
     Cpu { machine: 62, page: 4 << 10, relative: 8, address_bits: &[47] },
-    // ARM64_VA_BITS in arch/arm64/Kconfig; with 52 bits, programs that ask for more than 48 get more.
+    // ARM64_VA_BITS in arch/arm64/Kconfig; with 52 bits, programs that ask for more than 48 get
+    // more.
     Cpu { machine: 183, page: 64 << 10, relative: 1027, address_bits: &[48, 47, 42, 39] },
     // MMAP_VA_BITS in arch/riscv/include/asm/pgtable.h.
     Cpu { machine: 243, page: 4 << 10, relative: 3, address_bits: &[47, 38] },

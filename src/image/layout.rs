@@ -109,8 +109,8 @@ impl LaidOut {
     }
 
     /// Applies the relative relocations for the address `base`, in place of [`LaidOut::low`], and
-    /// removes them from the list that the program applies when it starts. Returns their number; 0 if
-    /// that was not possible, and nothing has changed.
+    /// removes them from the list that the program applies when it starts. Returns their number; 0
+    /// if that was not possible, and nothing has changed.
     ///
     /// In a static position-independent file they are the first `DT_RELACOUNT` relocations. The
     /// rest (IRELATIVE) depends on the CPU that runs the program.

@@ -48,9 +48,9 @@ pub struct Contents {
 /// The hosts of the image, if they are named.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Elsewhere {
-    /// Write the image for hosts of this CPU: `aarch64`, `riscv64` or `x86_64`. The same input and seed
-    /// give the same file on every machine, because emulators are not run: their versions are read
-    /// from their files
+    /// Write the image for hosts of this CPU: `aarch64`, `riscv64` or `x86_64`. The same input and
+    /// seed give the same file on every machine, because emulators are not run: their versions are
+    /// read from their files
     #[arg(long, value_name = "ARCH", requires = "host_command")]
     host: Option<String>,
     /// This command as a program for these hosts, as `ci/build --host` builds it
@@ -90,8 +90,8 @@ struct Place {
     named: bool,
 }
 
-/// Writes an image with these emulators, for this machine, to a temporary file, which the caller puts
-/// in place. `kept` are architectures beside the requested ones.
+/// Writes an image with these emulators, for this machine, to a temporary file, which the caller
+/// puts in place. `kept` are architectures beside the requested ones.
 ///
 /// # Errors
 /// As [`writer::write`].

@@ -210,8 +210,8 @@ fn base(content: &Content<'_>, number: u64) -> Option<u64> {
 /// Addresses for prelinked programs, at the lower end of the window in which the kernel begins to
 /// map files. The image itself is nearly always in that window. At run time the addresses between
 /// the two are reserved (docs/image-format.md). They are never more than the window, and the
-/// addresses below it stay free for guests. The heap begins at two thirds of all addresses, or up to
-/// 1 GiB above that (`ELF_ET_DYN_BASE` and `arch_randomize_brk`), and so is always below it.
+/// addresses below it stay free for guests. The heap begins at two thirds of all addresses, or up
+/// to 1 GiB above that (`ELF_ET_DYN_BASE` and `arch_randomize_brk`), and so is always below it.
 fn bases(addresses: Addresses) -> Range<u64> {
     let top = 1u64 << addresses.bits;
     let window = (1 << addresses.window_bits).min(top / 8);
@@ -280,8 +280,8 @@ impl Writer<'_> {
         self.file.write_all_at(&interpreter.attached(self.next), 0)
     }
 
-    /// Lays a program out for the largest page size that it can have. One that is aligned to smaller
-    /// pages is laid out for those, and does not run where pages are larger.
+    /// Lays a program out for the largest page size that it can have. One that is aligned to
+    /// smaller pages is laid out for those, and does not run where pages are larger.
     fn lay_out(&self, bytes: &[u8], path: &str) -> Result<LaidOut, Failure> {
         let refused = |fault| Failure::NotForImage { path: path.into(), fault };
         let mut laid_out = LaidOut::of(bytes, self.host, self.page);

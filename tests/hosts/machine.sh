@@ -60,8 +60,8 @@ programs_start_each_other() {
     chroot root "/${all[0]}/busybox" sh -c 'for name; do "/$name/busybox" uname -m; done' sh "${all[@]}"
 }
 
-# For each program: as a user's own, it is traced as the variable says; as a set-user-ID program it is
-# not. busybox itself gives up such privileges.
+# For each program: as a user's own, it is traced as the variable says; as a set-user-ID program it
+# is not. busybox itself gives up such privileges.
 variables_steer_no_privileged_program() {
     local architecture mode
     for architecture in "${all[@]}"; do

@@ -120,7 +120,8 @@ fn all_relative_relocations_are_applied() {
             let applied =
                 relative.iter().filter(|entry| word(entry.r_offset) == shift + entry.r_addend.unwrap() as u64);
             assert_eq!(applied.count(), relative.len(), "{name}");
-            // They are out of the list that the program goes through, and the words bring them back.
+            // They are out of the list that the program goes through, and the words bring them
+            // back.
             let info = &elf.dynamic.as_ref().unwrap().info;
             let words: Vec<(u64, u64)> = program.words().map(|it| (word(it.address), it.value)).collect();
             let taken = 24 * relative.len() as u64;

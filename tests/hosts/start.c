@@ -1,8 +1,8 @@
 // Starts an interpreter for a program as binfmt_misc does: start FLAG SECURE PAGE PATH INTERPRETER
-// PROGRAM ARGV0 ARGS... FLAG is P or T, besides O. PATH is what was executed: the program, or a script
-// whose interpreter it is. The auxiliary vector says whether privileges are gained (SECURE is 0 or 1),
-// and that pages have PAGE bytes. On a real kernel, execve(2) does all this; QEMU's user mode cannot
-// register interpreters, and Linux before 7.3 does not know flag T.
+// PROGRAM ARGV0 ARGS... FLAG is P or T, besides O. PATH is what was executed: the program, or a
+// script whose interpreter it is. The auxiliary vector says whether privileges are gained (SECURE
+// is 0 or 1), and that pages have PAGE bytes. On a real kernel, execve(2) does all this; QEMU's
+// user mode cannot register interpreters, and Linux before 7.3 does not know flag T.
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -36,8 +36,8 @@ static uintptr_t put(const char *string) {
     return (uintptr_t)strcpy(strings, string);
 }
 
-// Puts the strings of an array, the last one first, and their addresses into `words`. Returns the word
-// behind the null at the end.
+// Puts the strings of an array, the last one first, and their addresses into `words`. Returns the
+// word behind the null at the end.
 static uintptr_t *put_all(char **array, uintptr_t *words) {
     size_t count = 0;
     while (array[count])

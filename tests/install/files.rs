@@ -171,8 +171,8 @@ fn an_upgrade_that_the_kernel_refuses_changes_nothing() {
         # A file that comes back is the same one: entries keep it open.
         state() { find $PREFIX -printf '%p %i %s\n' | sort; ls $REGISTRY; }
         state >before
-        # First the kernel is asked for flag T. Two of the four entries are tried then; for each two are
-        # registered, and one is removed.
+        # First the kernel is asked for flag T. Two of the four entries are tried then; for each two
+        # are registered, and one is removed.
         refused() {
             strace -qq -o trace -P $REGISTRY/$1 -e trace=write -e inject=write:error=EIO:when=$2 \
                 $TOOL install arm s390x --prefix $PREFIX 2>error >out

@@ -105,8 +105,8 @@ fn come_back_if_the_kernel_refuses_what_is_to_replace_them() {
     expect(
         r"
         stranger qemu-alpha; echo 0 >$REGISTRY/qemu-alpha
-        # The first write to the file asks for flag T, the second one registers the entry that is tried, the
-        # third one the temporary one.
+        # The first write to the file asks for flag T, the second one registers the entry that is
+        # tried, the third one the temporary one.
         strace -qq -o trace -P $REGISTRY/register -e trace=write -e inject=write:error=EIO:when=4 \
             $TOOL register alpha --image i --replace 2>&1 | grep -c 'i/o error$'
         ls $REGISTRY; head -n 1 $REGISTRY/qemu-alpha; tail -n 3 $REGISTRY/qemu-alpha

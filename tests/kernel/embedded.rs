@@ -177,8 +177,9 @@ fn counted(seen: &Observation, expected: RangeInclusive<usize>, paths: usize) {
     let looked_up = |call: &&&str| call.contains("/proc") || call.starts_with("open");
     let lookups: Vec<_> = calls.iter().filter(looked_up).collect();
     assert_eq!(lookups.len(), paths, "{seen}");
-    // Each segment takes a call. Emulators for x86_64 have four; those that the linkers of other CPUs
-    // make have fewer, and moving one to addresses that it was not prelinked for may take one more.
+    // Each segment takes a call. Emulators for x86_64 have four; those that the linkers of other
+    // CPUs make have fewer, and moving one to addresses that it was not prelinked for may take one
+    // more.
     let (fewer, more) = if cfg!(target_arch = "x86_64") { (0, 0) } else { (2, 1) };
     let (least, most) = (expected.start() + release_asked() - fewer, expected.end() + release_asked() + more);
     assert!((least..=most).contains(&calls.len()), "{} system calls\n{seen}", calls.len());
@@ -276,7 +277,8 @@ fn a_kernel_without_memory_is_said() {
     for (call, which) in [("mmap", "1+"), ("mremap", "1")] {
         without(call, which).not_started(126, &out_of_memory("./guest"));
     }
-    // One for each segment but the first. The linkers of some CPUs make two segments, of others four.
+    // One for each segment but the first. The linkers of some CPUs make two segments, of others
+    // four.
     for which in 1..segments(Kind::Pie) {
         without("mprotect", &which.to_string()).not_started(126, &out_of_memory("./guest"));
     }

@@ -160,7 +160,8 @@ fn what_a_killed_run_left_is_known_without_its_file() {
             $TOOL status | grep -c "^$TRIAL was left"; again
             $TOOL unregister; prepare; killed $TRIAL 1 {run_it} $TOOL register arm64 --image $HERE; {gone}
             $TOOL unregister; ls $REGISTRY | grep binfmt-dispatch
-            # The old one is there, and is not any more. The first write to `register` is the question for flag T.
+            # The old one is there, and is not any more. The first write to `register` is the
+            # question for flag T.
             for entry in qemu-aarch64 register; do
                 register two arm64; prepare
                 [ $entry = register ] && write=4 || write=1

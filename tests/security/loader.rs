@@ -28,7 +28,8 @@ fn variables_for_libraries_do_not_reach_the_program() {
     attack(attacks.map(|(&(name, _, harm, directly), script)| Attack { name, script, harm, directly }));
 }
 
-/// A program with a libc, which is where the cross compiler has it, and a library of the attacker's.
+/// A program with a libc, which is where the cross compiler has it, and a library of the
+/// attacker's.
 pub fn ordinary() -> (PathBuf, PathBuf) {
     let libraries = format!("/usr/{CPU}-linux-gnu/lib");
     let linker = match Foreign::USUAL {

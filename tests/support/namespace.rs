@@ -183,8 +183,9 @@ impl Namespace {
         self.enter(scratch, r#"exec "$TOOL" "$@""#, &arguments.into_iter().collect::<Vec<S>>())
     }
 
-    /// The lines, with the flags that suit this kernel. QEMU relies on flag P only if `AT_FLAGS` says
-    /// so, as it does since Linux 5.12. Entries of binfmt-dispatch have flag T in its place since 7.3.
+    /// The lines, with the flags that suit this kernel. QEMU relies on flag P only if `AT_FLAGS`
+    /// says so, as it does since Linux 5.12. Entries of binfmt-dispatch have flag T in its place
+    /// since 7.3.
     fn suitable_lines(&self) -> String {
         let letter = match self.direct {
             true if !kernel_since(5, 12) => "",

@@ -6,8 +6,8 @@ use std::ops::Range;
 pub const BASES: Range<u64> =
     if cfg!(target_arch = "aarch64") { 0xff00_4000_0000..0xff01_4000_0000 } else { 0x7f00_4000_0000..0x7f01_4000_0000 };
 
-/// Whether programs of this machine have these addresses. Kernels with other page sizes, and riscv64
-/// kernels with three levels of page tables, have fewer; emulators go elsewhere there.
+/// Whether programs of this machine have these addresses. Kernels with other page sizes, and
+/// riscv64 kernels with three levels of page tables, have fewer; emulators go elsewhere there.
 pub fn is_in_reach() -> bool {
     let on_stack = 0u8;
     &raw const on_stack as u64 > BASES.end

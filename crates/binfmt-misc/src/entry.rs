@@ -9,8 +9,8 @@
 //! mask ffffffff…
 //! ```
 //!
-//! An entry of type B (Linux 7.3) has a line "bpf NAME" in place of the interpreter, and nothing that
-//! says what it matches.
+//! An entry of type B (Linux 7.3) has a line "bpf NAME" in place of the interpreter, and nothing
+//! that says what it matches.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -34,8 +34,8 @@ pub struct Flags {
     /// `T`, since Linux 7.3: the interpreter receives argv as it is, and the process counts as the
     /// program: `/proc/PID/exe` is the program's file. The kernel adds `O`.
     pub transparent: bool,
-    /// `L`, since Linux 7.3: the interpreter takes the place of the program's dynamic linker, and the
-    /// program must be a native one.
+    /// `L`, since Linux 7.3: the interpreter takes the place of the program's dynamic linker, and
+    /// the program must be a native one.
     pub loader: bool,
     /// `D`, since Linux 7.3: the entry is off at first. Lines have it; entries do not show it.
     pub disabled: bool,

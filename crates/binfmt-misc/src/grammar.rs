@@ -40,8 +40,8 @@ pub enum GrammarFault {
     Flags,
     /// These two flags exclude each other.
     Conflict(char, char),
-    /// Type B goes with a name of a handler in place of the interpreter, without offset, magic, mask,
-    /// and flags other than D.
+    /// Type B goes with a name of a handler in place of the interpreter, without offset, magic,
+    /// mask, and flags other than D.
     Handler,
     /// One field is wrong by itself.
     Line(LineFault),

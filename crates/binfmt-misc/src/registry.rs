@@ -77,8 +77,8 @@ impl<'e> View<'e> {
         self.entries.iter().find(|entry| self.enabled && entry.enabled && entry.matches(file))
     }
 
-    /// The handlers that the kernel asks for `file` before [`View::winner`], the newest first. What they
-    /// match cannot be known.
+    /// The handlers that the kernel asks for `file` before [`View::winner`], the newest first. What
+    /// they match cannot be known.
     pub fn handlers(&self, file: Executed<'_>) -> Vec<(&'e Entry, &'e OsStr)> {
         let before = self.entries.iter().take_while(|entry| !(entry.enabled && entry.matches(file)));
         let enabled = before.filter(|entry| self.enabled && entry.enabled);

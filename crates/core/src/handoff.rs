@@ -27,8 +27,8 @@ pub mod aux {
     pub const PAGESZ: usize = 6;
     /// Base address of the dynamic linker.
     pub const BASE: usize = 7;
-    /// Bit 0: argv holds the original argv\[0\] (flag P, since Linux 5.12). Bit 1: argv is untouched
-    /// (flag T, since Linux 7.3).
+    /// Bit 0: argv holds the original argv\[0\] (flag P, since Linux 5.12). Bit 1: argv is
+    /// untouched (flag T, since Linux 7.3).
     pub const FLAGS: usize = 8;
     /// Entry point of the program.
     pub const ENTRY: usize = 9;
@@ -104,10 +104,10 @@ impl<'a> Handoff<'a> {
     }
 
     /// The guest's path and argv\[0\], and the number of arguments in front of the guest's own.
-    /// With flag T `binfmt_misc` leaves argv as it is, and the path is that of `AT_EXECFN`. With flag
-    /// P (`argv0_kept`) it passes `[interpreter, path, argv0, args…]`, with neither `[interpreter,
-    /// path, args…]`. The path takes the place of argv\[0\] without these flags, and if the caller's
-    /// argv is empty, which Linux passes on before 5.18 (dcd46d897adb).
+    /// With flag T `binfmt_misc` leaves argv as it is, and the path is that of `AT_EXECFN`. With
+    /// flag P (`argv0_kept`) it passes `[interpreter, path, argv0, args…]`, with neither
+    /// `[interpreter, path, args…]`. The path takes the place of argv\[0\] without these flags, and
+    /// if the caller's argv is empty, which Linux passes on before 5.18 (dcd46d897adb).
     pub fn invocation(&self, argv0_kept: bool) -> Option<(Invocation<usize>, usize)> {
         match self.argv {
             argv if self.is_transparent() => {

@@ -96,8 +96,8 @@ pub fn map(file: Fd, program: &EmulatorFile<'_>) -> Result<Loaded, i32> {
     let bias = Bias::of(start, low);
     let mut loaded = Loaded::new(bias, program.entry(), program.phdr(), program.phnum().into());
     for mapping in program.mappings() {
-        // SAFETY: `start` begins `len` reserved bytes, and the mappings lie between low and high, as
-        // `EmulatorFile::examine` has checked.
+        // SAFETY: `start` begins `len` reserved bytes, and the mappings lie between low and high,
+        // as `EmulatorFile::examine` has checked.
         unsafe { place(file, bias, &mapping) }?;
         let len = mapping.file_len.saturating_add(mapping.fresh_len) as usize;
         loaded.note(bias.apply(mapping.address), len, mapping.flags);
@@ -126,9 +126,9 @@ pub fn move_in(
 ) -> Result<(Loaded, Remains), i32> {
     let record = program.record();
     let len = record.high.saturating_sub(record.low) as usize;
-    // The kernel puts this file into the last eighth of all addresses, and the heap at two thirds of
-    // them (`ELF_ET_DYN_BASE`). If programs have more addresses than the image was written for, the
-    // base is where the heap or guests may be.
+    // The kernel puts this file into the last eighth of all addresses, and the heap at two thirds
+    // of them (`ELF_ET_DYN_BASE`). If programs have more addresses than the image was written for,
+    // the base is where the heap or guests may be.
     let low = |file: usize| cpu::ADDRESSES_VARY && (record.base as usize) < file.wrapping_sub(file >> 2);
     let base = if secure || file.is_some_and(low) { 0 } else { record.base as usize };
     let reserved = base != 0 && file.is_some_and(|file| reserve_up_to(file, base, len));

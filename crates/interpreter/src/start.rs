@@ -29,9 +29,9 @@ struct Rela {
 
 /// Adds the load address `base` to every pointer in this file's data. In a static
 /// position-independent file without IFUNCs, the linker leaves relative relocations only. A test
-/// checks that there are no others. Linkers that know the packed form for this CPU write that (gABI,
-/// "Relative Relocation Table"): an even word is the address of one, and each odd word after it is a
-/// bitmap of the next 63 words. Others write a table of addresses, types and addends.
+/// checks that there are no others. Linkers that know the packed form for this CPU write that
+/// (gABI, "Relative Relocation Table"): an even word is the address of one, and each odd word after
+/// it is a bitmap of the next 63 words. Others write a table of addresses, types and addends.
 ///
 /// # Safety
 /// Called once, by `_start`, with the address of the ELF header and of the dynamic section.
@@ -58,8 +58,8 @@ unsafe extern "C" fn relocate(base: usize, mut dynamic: *const Dyn) {
         // SAFETY: the linker made DT_RELA a table of DT_RELASZ bytes.
         let Rela { address, addend, .. } = unsafe { rela.wrapping_add(index).read() };
         let pointer = base.wrapping_add(address) as *mut usize;
-        // SAFETY: the linker says that a pointer in this file's writable data is at this address. No
-        // reference to it is made, because some of this data is constants.
+        // SAFETY: the linker says that a pointer in this file's writable data is at this address.
+        // No reference to it is made, because some of this data is constants.
         unsafe { pointer.write(base.wrapping_add(addend)) };
     }
     // Start of the words that the next bitmap covers.

@@ -90,8 +90,8 @@ fn same(one: &Stat, other: &Stat) -> bool {
     identity(one) == identity(other)
 }
 
-/// Whether `path` leads to the file behind `fd`. Nothing is opened: to open a FIFO may block, and to
-/// open a device may change it.
+/// Whether `path` leads to the file behind `fd`. Nothing is opened: to open a FIFO may block, and
+/// to open a device may change it.
 pub fn leads_to(path: &CStr, fd: Fd) -> bool {
     let mut words = [0; 18];
     let (path, to) = (path.as_ptr() as usize, words.as_mut_ptr() as usize);

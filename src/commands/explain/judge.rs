@@ -171,8 +171,9 @@ impl Judge<'_> {
         self.explanation.plan.is_none() && foreign && (self.explanation.how.is_some() || self.has_run_unseen())
     }
 
-    /// The sysroot of a program that gets to an emulator unseen: that of this command's table, as an
-    /// image that cannot be seen most probably has the same. `None` if its dynamic linker is in `/`.
+    /// The sysroot of a program that gets to an emulator unseen: that of this command's table, as
+    /// an image that cannot be seen most probably has the same. `None` if its dynamic linker is in
+    /// `/`.
     fn likely_sysroot(&self) -> Option<PathBuf> {
         let linker = self.contents.linker.as_ref().filter(|_| self.is_emulated_unseen())?;
         let has = |root: &str| Path::new(&format!("{root}{linker}")).exists();
@@ -185,7 +186,8 @@ impl Judge<'_> {
         self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.runs)
     }
 
-    /// Whether the test program got to an entry that cannot be seen, and its interpreter is not here.
+    /// Whether the test program got to an entry that cannot be seen, and its interpreter is not
+    /// here.
     fn is_unreached(&self) -> bool {
         self.explanation.kernel.winner().is_none() && self.probe().is_some_and(|probe| probe.missing)
     }
@@ -291,8 +293,8 @@ impl Judge<'_> {
         yes(format!("by entry {}, with {}, which is not {NAME}{lost}", entry.name, entry.interpreter))
     }
 
-    /// The verdict by an entry with flag L. The kernel runs the program itself then, with the entry's
-    /// dynamic linker in place of the program's, and so refuses programs of other machines.
+    /// The verdict by an entry with flag L. The kernel runs the program itself then, with the
+    /// entry's dynamic linker in place of the program's, and so refuses programs of other machines.
     fn with_another_linker(&self, entry: &Entry) -> Verdict {
         let Entry { name, interpreter, .. } = entry;
         if self.row().is_some_and(|row| !host::may_be_native(row) && row.name != host::row().name) {
@@ -386,8 +388,8 @@ impl Judge<'_> {
     }
 }
 
-/// The verdict for a program of `row` on a machine of the architecture `host`, whose entries are not
-/// known.
+/// The verdict for a program of `row` on a machine of the architecture `host`, whose entries are
+/// not known.
 fn on_another(host: &Architecture, row: &Architecture) -> Verdict {
     if row.name == host.name {
         return yes(format!("by itself: it is a program of {}", host.name));

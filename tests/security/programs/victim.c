@@ -1,6 +1,7 @@
-// A privileged program without a libc, for aarch64 and riscv64: what protects it must come from outside. It reports what it is given,
-// one fact a line, and then does what its arguments say:
-//   append FILE TEXT   opens FILE, as a log of its own, and then says TEXT on the standard error stream; the exit status is
+// A privileged program without a libc, for aarch64 and riscv64: what protects it must come from
+// outside. It reports what it is given, one fact a line, and then does what its arguments say:
+// append FILE TEXT   opens FILE, as a log of its own, and then says TEXT on the standard error
+// stream; the exit status is
 //                      the number of the descriptor
 //   again              executes /proc/self/exe with the argument "done"
 //   wait               stops itself

@@ -10,7 +10,8 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(183), class: Class::Elf64, data: Data::Little };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.40 does not write the packed form for this CPU, 2.44 does.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.40 does not write the packed
+/// form for this CPU, 2.44 does.
 pub const UNPACKED: bool = true;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 65536;
@@ -144,8 +145,8 @@ global_asm!(
     "br x16",
 );
 
-// The functions that the compiler expects from a libc. They are short, not fast: a few hundred bytes
-// are copied here.
+// The functions that the compiler expects from a libc. They are short, not fast: a few hundred
+// bytes are copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

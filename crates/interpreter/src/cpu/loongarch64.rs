@@ -1,6 +1,6 @@
-//! 64-bit LoongArch hosts (the LoongArch psABI; `start_thread` in `arch/loongarch/kernel/process.c`;
-//! `ELF_PLAT_INIT` in `arch/loongarch/include/asm/elf.h`). Such hosts are not offered:
-//! docs/decisions.md says what is missing.
+//! 64-bit LoongArch hosts (the LoongArch psABI; `start_thread` in
+//! `arch/loongarch/kernel/process.c`; `ELF_PLAT_INIT` in `arch/loongarch/include/asm/elf.h`). Such
+//! hosts are not offered: docs/decisions.md says what is missing.
 
 use core::arch::{asm, global_asm};
 
@@ -11,12 +11,13 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(258), class: Class::Elf64, data: Data::Little };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 writes the packed form for this CPU.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 writes the packed form for
+/// this CPU.
 pub const UNPACKED: bool = false;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 65536;
-/// Whether machines differ in the number of address bits that programs have: at most 40, 47 or 48, and
-/// fewer if the CPU has fewer (`arch/loongarch/include/asm/processor.h`, `TASK_SIZE64`).
+/// Whether machines differ in the number of address bits that programs have: at most 40, 47 or 48,
+/// and fewer if the CPU has fewer (`arch/loongarch/include/asm/processor.h`, `TASK_SIZE64`).
 pub const ADDRESSES_VARY: bool = true;
 /// Number of the lowest random bits, in addresses that the kernel chooses, that are not used for
 /// another choice: at least 12 bits are random, from bit 12 on or higher (`arch/loongarch/Kconfig`,
@@ -124,8 +125,9 @@ global_asm!(
     spare = const SPARE * size_of::<usize>(),
 );
 
-// A jump needs a register that holds the address; t0 is one that any call may change. a0 must be zero:
-// glibc treats it as a function to call at exit. The compiler uses vector registers to copy memory.
+// A jump needs a register that holds the address; t0 is one that any call may change. a0 must be
+// zero: glibc treats it as a function to call at exit. The compiler uses vector registers to copy
+// memory.
 global_asm!(
     ".globl dispatch_enter",
     ".hidden dispatch_enter",
@@ -141,8 +143,8 @@ global_asm!(
     "jr $t0",
 );
 
-// The functions that the compiler expects from a libc. They are short, not fast: a few hundred bytes
-// are copied here.
+// The functions that the compiler expects from a libc. They are short, not fast: a few hundred
+// bytes are copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

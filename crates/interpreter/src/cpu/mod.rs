@@ -1,5 +1,5 @@
-//! Code that depends on the host's CPU: one file per CPU, all with the same names in the same order,
-//! so that `diff` of two of them compares the CPUs.
+//! Code that depends on the host's CPU: one file per CPU, all with the same names in the same
+//! order, so that `diff` of two of them compares the CPUs.
 //!
 //! * `HOST`, the values that an emulator's ELF header must have;
 //! * `UNPACKED`, whether `relocate` (start.rs) has to expect `DT_RELA`;

@@ -1,6 +1,6 @@
 //! 64-bit little-endian PowerPC hosts (the ELFv2 ABI; `start_thread` in
-//! `arch/powerpc/kernel/process.c`; Documentation/arch/powerpc/syscall64-abi.rst). Such hosts are not
-//! offered: docs/decisions.md says what is missing.
+//! `arch/powerpc/kernel/process.c`; Documentation/arch/powerpc/syscall64-abi.rst). Such hosts are
+//! not offered: docs/decisions.md says what is missing.
 
 use core::arch::global_asm;
 
@@ -11,7 +11,8 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(21), class: Class::Elf64, data: Data::Little };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 writes the packed form for this CPU.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 writes the packed form for
+/// this CPU.
 pub const UNPACKED: bool = false;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 65536;
@@ -91,11 +92,11 @@ unsafe extern "C" {
     pub fn enter(sp: *const usize, entry: usize) -> !;
 }
 
-// The kernel enters at `_start`: r1 points to argc, r12 holds the address of `_start`, and all other
-// registers are zero. Words below it are reserved for additions to the emulator's initial stack,
-// followed by the frame that a called function may write to. Nothing may use the GOT or follow a
-// pointer in data before `relocate` has added the load address to them. r2 points to the table of
-// contents in all functions of this file.
+// The kernel enters at `_start`: r1 points to argc, r12 holds the address of `_start`, and all
+// other registers are zero. Words below it are reserved for additions to the emulator's initial
+// stack, followed by the frame that a called function may write to. Nothing may use the GOT or
+// follow a pointer in data before `relocate` has added the load address to them. r2 points to the
+// table of contents in all functions of this file.
 global_asm!(
     ".pushsection .text.start,\"ax\",@progbits",
     ".hidden __ehdr_start",
@@ -153,9 +154,10 @@ global_asm!(
     exit_group = const nr::EXIT_GROUP,
 );
 
-// A jump needs ctr, which any call may change. r12 must hold the entry point, from which the program
-// computes r2; all others must be zero: glibc treats r7 as a function to call at exit. The compiler
-// uses vector registers to copy memory; the 64 of them include those for floating-point numbers.
+// A jump needs ctr, which any call may change. r12 must hold the entry point, from which the
+// program computes r2; all others must be zero: glibc treats r7 as a function to call at exit. The
+// compiler uses vector registers to copy memory; the 64 of them include those for floating-point
+// numbers.
 global_asm!(
     ".globl dispatch_enter",
     ".hidden dispatch_enter",
@@ -176,8 +178,8 @@ global_asm!(
     "bctr",
 );
 
-// The functions that the compiler expects from a libc. They are short, not fast: a few hundred bytes
-// are copied here.
+// The functions that the compiler expects from a libc. They are short, not fast: a few hundred
+// bytes are copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

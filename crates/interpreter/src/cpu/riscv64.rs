@@ -10,7 +10,8 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(243), class: Class::Elf64, data: Data::Little };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 does not write the packed form for this CPU.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 does not write the packed
+/// form for this CPU.
 pub const UNPACKED: bool = true;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 4096;
@@ -143,8 +144,8 @@ global_asm!(
     "jr t0",
 );
 
-// The functions that the compiler expects from a libc. They are short, not fast: a few hundred bytes
-// are copied here.
+// The functions that the compiler expects from a libc. They are short, not fast: a few hundred
+// bytes are copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

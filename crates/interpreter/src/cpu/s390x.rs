@@ -1,6 +1,6 @@
 //! IBM Z hosts in 64-bit mode (the s390x ELF ABI; `start_thread` in
-//! `arch/s390/include/asm/processor.h`; `ELF_PLAT_INIT` in `arch/s390/include/asm/elf.h`). Such hosts
-//! are not offered: docs/decisions.md says what is missing.
+//! `arch/s390/include/asm/processor.h`; `ELF_PLAT_INIT` in `arch/s390/include/asm/elf.h`). Such
+//! hosts are not offered: docs/decisions.md says what is missing.
 
 use core::arch::{asm, global_asm};
 
@@ -11,7 +11,8 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(22), class: Class::Elf64, data: Data::Big };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 does not write the packed form for this CPU.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.44 does not write the packed
+/// form for this CPU.
 pub const UNPACKED: bool = true;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 4096;
@@ -99,10 +100,10 @@ unsafe extern "C" {
     pub fn enter(sp: *const usize, entry: usize) -> !;
 }
 
-// The kernel enters at `_start`: r15 points to argc, a multiple of 16, and r14 is zero. Words below it
-// are reserved for additions to the emulator's initial stack, followed by the frame that a called
-// function may write to. Nothing may use the GOT or follow a pointer in data before `relocate` has
-// added the load address to them.
+// The kernel enters at `_start`: r15 points to argc, a multiple of 16, and r14 is zero. Words below
+// it are reserved for additions to the emulator's initial stack, followed by the frame that a
+// called function may write to. Nothing may use the GOT or follow a pointer in data before
+// `relocate` has added the load address to them.
 global_asm!(
     ".pushsection .text.start,\"ax\",@progbits",
     ".hidden __ehdr_start",
@@ -128,8 +129,8 @@ global_asm!(
 );
 
 // A jump needs a register that holds the address; r1 is one that any call may change. r14 must be
-// zero: glibc treats it as a function to call at exit. The access registers, whose first two hold the
-// thread pointer, are not used here.
+// zero: glibc treats it as a function to call at exit. The access registers, whose first two hold
+// the thread pointer, are not used here.
 global_asm!(
     ".globl dispatch_enter",
     ".hidden dispatch_enter",
@@ -145,8 +146,8 @@ global_asm!(
     "br %r1",
 );
 
-// The functions that the compiler expects from a libc. They are short, not fast: a few hundred bytes
-// are copied here.
+// The functions that the compiler expects from a libc. They are short, not fast: a few hundred
+// bytes are copied here.
 global_asm!(
     ".macro dispatch_function name",
     ".globl \\name",

@@ -10,7 +10,8 @@ use dispatch_core::initial_stack::SPARE;
 /// The values that an emulator's ELF header must have.
 pub const HOST: Host = Host { machine: Machine(62), class: Class::Elf64, data: Data::Little };
 
-/// Whether linkers may write relative relocations unpacked: GNU ld 2.38 and later write the packed form for this CPU.
+/// Whether linkers may write relative relocations unpacked: GNU ld 2.38 and later write the packed
+/// form for this CPU.
 pub const UNPACKED: bool = false;
 /// The largest page size that a kernel for this CPU may have, in bytes.
 pub const LARGEST_PAGE: usize = 4096;
