@@ -56,7 +56,6 @@ static uintptr_t map(int file, const ElfW(Ehdr) *header, const ElfW(Phdr) *segme
             span = segments[i].p_vaddr + segments[i].p_memsz;
     char *reserved = check(mmap(NULL, span + ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     uintptr_t base = ((uintptr_t)reserved + ALIGN - 1) & -ALIGN, page = getauxval(AT_PAGESZ);
-    munmap(reserved, span + ALIGN);
     for (int i = 0; i < header->e_phnum; i++) {
         const ElfW(Phdr) *segment = &segments[i];
         if (segment->p_type != PT_LOAD)
@@ -73,6 +72,10 @@ static uintptr_t map(int file, const ElfW(Ehdr) *header, const ElfW(Phdr) *segme
             check(mmap((void *)(start + in_file), in_memory - in_file, protection,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
     }
+    // Only now: an emulator of this program may take what is free for itself at any time.
+    uintptr_t end = base + ((span + page - 1) & -page);
+    munmap(reserved, base - (uintptr_t)reserved);
+    munmap((void *)end, (uintptr_t)reserved + span + ALIGN - end);
     return base;
 }
 
