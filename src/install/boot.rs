@@ -20,14 +20,16 @@ use crate::registry::RegisterLine;
 /// Where binfmt-support keeps its formats, one file each (update-binfmts(8)).
 const FORMATS: &str = "/var/lib/binfmts";
 
-/// The lines of the snippet for a machine that boots the installed kernels: with flag T if each of
-/// them knows it, because the others refuse lines with it. `here` says whether the running kernel
-/// knows it; it is one of them, unless the system is not running.
-pub fn lines(place: &Place, lines: &[RegisterLine], here: bool) -> Result<Vec<RegisterLine>, Failure> {
+/// Whether each kernel that the machine boots knows flag T: the others refuse lines with it. `here`
+/// says whether the running kernel knows it; it is one of them, unless the system is not running.
+pub fn knows_transparent(place: &Place, here: bool) -> bool {
     let installed = Version::installed(&place.on_disk(Path::new("/")));
     let running = here || place.root.is_some();
-    let transparent =
-        running && !installed.is_empty() && installed.iter().all(|version| *version >= Version::TRANSPARENT);
+    running && !installed.is_empty() && installed.iter().all(|version| *version >= Version::TRANSPARENT)
+}
+
+/// The lines as the snippet has them: with flag T if it is `transparent`, or else with P.
+pub fn lines(lines: &[RegisterLine], transparent: bool) -> Result<Vec<RegisterLine>, Failure> {
     let suited = |line: &RegisterLine| {
         let flags = line.flags();
         let flags = if transparent { flags.made_transparent() } else { flags.made_preserving() };

@@ -4,11 +4,20 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
+use rustix::system::uname;
+
+/// The release of the running kernel, as `uname -r` prints it.
+pub fn release() -> Option<String> {
+    uname().release().to_str().ok().map(str::to_owned)
+}
+
 /// The first two numbers of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u32, u32);
 
 impl Version {
+    /// The first version with a `binfmt_misc` for each user namespace.
+    pub const PRIVATE_REGISTRIES: Version = Version(6, 7);
     /// The first version with flag T of `binfmt_misc`.
     pub const TRANSPARENT: Version = Version(7, 3);
 
@@ -22,10 +31,11 @@ impl Version {
 
     /// That of the running kernel.
     pub fn running() -> Option<Self> {
-        Self::parse(nix::sys::utsname::uname().ok()?.release().to_str()?)
+        Self::parse(&release()?)
     }
 
-    /// Those of all kernels with modules below `root`; 0.0 where the name of their directory tells none.
+    /// Those of all kernels with modules below `root`; 0.0 where the name of their directory tells
+    /// none.
     pub fn installed(root: &Path) -> Vec<Self> {
         let directories = fs::read_dir(root.join("lib/modules")).into_iter().flatten().flatten();
         // A removed kernel may leave its directory.
@@ -47,6 +57,9 @@ mod tests {
             ("7.3-rc7", Some(Version(7, 3))),
             ("7.10.2-cloud-amd64", Some(Version(7, 10))),
             ("6.12+deb13-amd64", Some(Version(6, 12))),
+            ("6.18.44-fc", Some(Version(6, 18))),
+            ("6.1-rc1", Some(Version(6, 1))),
+            ("next", None),
             ("7", None),
             ("7.", None),
             (".3", None),
@@ -58,6 +71,8 @@ mod tests {
             assert_eq!(Version::parse(text), version, "{text}");
         }
         assert!(Version(6, 12) < Version::TRANSPARENT && Version(7, 10) > Version::TRANSPARENT);
+        assert!(Version::parse("6.18.1") > Some(Version::PRIVATE_REGISTRIES));
+        assert!(Version::parse("6.6.99") < Some(Version::PRIVATE_REGISTRIES));
         assert!(Version::running().is_some());
     }
 

@@ -12,12 +12,11 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
+use super::kernel::{self, Version};
 use super::maps::Mapper;
 use crate::defaults::REGISTRY;
 use crate::failure::Failure;
 
-/// The first kernel with a `binfmt_misc` for each user namespace.
-const FIRST_KERNEL: (u32, u32) = (6, 7);
 /// Settings that can forbid user namespaces: name, a forbidding value, an allowing value, and
 /// whether they apply to root too.
 const SETTINGS: [Setting; 3] = [
@@ -53,14 +52,15 @@ pub fn enter(other_ids: bool) -> Result<(), Failure> {
         .map_err(|errno| explain("make the mounts private", errno.into()))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("binfmt_misc"), REGISTRY, Some("binfmt_misc"), flags, nothing)
-        .map_err(|errno| not_mounted(errno, release()))?;
+        .map_err(|errno| not_mounted(errno, kernel::release()))?;
     log::info!("{REGISTRY}: mounted, in a mount namespace of its own");
     Ok(())
 }
 
 /// The failure to mount a `binfmt_misc` on a kernel of this release.
 fn not_mounted(errno: Errno, release: Option<String>) -> Failure {
-    let old = release.filter(|release| parse_release(release).is_some_and(|release| release < FIRST_KERNEL));
+    let old =
+        release.filter(|release| Version::parse(release).is_some_and(|version| version < Version::PRIVATE_REGISTRIES));
     match (errno, old) {
         // EPERM: the file system exists, but not for user namespaces. With the other two a module
         // is missing that would not help.
@@ -86,29 +86,9 @@ pub(super) fn explain(step: &'static str, error: io::Error) -> Failure {
     }
 }
 
-fn release() -> Option<String> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    Some(release.trim().to_owned())
-}
-
-/// Major and minor version of a kernel release.
-fn parse_release(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|digits| digits.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn releases_are_compared_by_number() {
-        assert_eq!(parse_release("6.18.44-fc"), Some((6, 18)));
-        assert_eq!(parse_release("6.1-rc1"), Some((6, 1)));
-        assert!(parse_release("6.18.1") > Some(FIRST_KERNEL));
-        assert!(parse_release("6.6.99") < Some(FIRST_KERNEL));
-        assert_eq!(parse_release("next"), None);
-    }
 
     #[test]
     fn what_no_setting_explains_keeps_the_kernels_word() {

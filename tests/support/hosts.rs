@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::prelinked::bases;
 use super::{Foreign, Need, Release, artefact};
 
 /// A host CPU that the command is built for.
@@ -32,14 +33,14 @@ impl Host {
                 programs: Foreign::Aarch64,
                 target: "aarch64-unknown-linux-gnu",
                 page: 0x1_0000,
-                bases: 0xff00_4000_0000..0xff01_4000_0000,
+                bases: bases(true),
                 relative: 1027,
             },
             Host {
                 programs: Foreign::Riscv64,
                 target: "riscv64gc-unknown-linux-gnu",
                 page: 0x1000,
-                bases: 0x7f00_4000_0000..0x7f01_4000_0000,
+                bases: bases(false),
                 relative: 3,
             },
         ]

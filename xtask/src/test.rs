@@ -38,6 +38,7 @@ const SKIPPED: &str = "skipped: ";
 /// Runs all tests and checks.
 pub fn run(_: &Args) -> Result<ExitCode> {
     let target = host_target()?;
+    let can_build = target.starts_with("x86_64");
     let target = ["--target", &target];
     let locked = |task| {
         let mut cargo = cargo();
@@ -53,7 +54,6 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     let fuzz = ["--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
     score.check("fuzz targets", locked("check").args(fuzz))?;
     score.check("ci/vendored", &mut script("ci/vendored"))?;
-    let can_build = host_target()?.starts_with("x86_64");
     for cpu in OTHER_HOSTS.into_iter().filter(|_| can_build) {
         // Those of the other packages need dependencies that take minutes to build. tests/hosts
         // runs the command itself.

@@ -103,8 +103,8 @@ impl<'s> Start<'s> {
         let mut called = handoff.invocation(argv0_kept);
         if let Some((invocation, _)) = called.as_mut().filter(|_| transparent && !handoff.secure()) {
             // If the guest is the interpreter of a script, AT_EXECFN is the script's path, which is
-            // also an argument, behind argv[0], perhaps an option, and as much for each script that is
-            // the interpreter of another. The kernel took argv[0] from a script then: it is the
+            // also an argument, behind argv[0], perhaps an option, and as much for each script that
+            // is the interpreter of another. The kernel took argv[0] from a script then: it is the
             // guest's path.
             let script = stack.string(invocation.path);
             let mut arguments = handoff.argv.iter().skip(1).take(SCRIPT_WORDS);

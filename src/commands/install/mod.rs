@@ -135,9 +135,10 @@ impl<'j> Job<'j> {
 
     /// The snippet that registers the entries at each boot.
     fn snippet(&self, entries: &Entries<'_>) -> Result<Vec<u8>, Failure> {
+        let transparent = boot::knows_transparent(&self.args.place, self.transparent);
         let mut suited = entries.clone();
         for (_, lines) in &mut suited {
-            *lines = boot::lines(&self.args.place, lines, self.transparent)?;
+            *lines = boot::lines(lines, transparent)?;
         }
         Ok(binfmt_d(&host::row().name, &suited, binfmt_d::NAME))
     }
