@@ -9,8 +9,6 @@ mod alpha;
 
 // Which entry gets a file.
 mod agreement;
-// Tools that make containers and root directories.
-mod containers;
 // Architectures that the table disables.
 mod disabled;
 // The emulators that `unshare` embeds.

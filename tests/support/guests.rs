@@ -68,7 +68,7 @@ pub fn present() -> Vec<Guest> {
 }
 
 /// The architectures but the host's.
-fn foreign() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub fn foreign() -> impl Iterator<Item = (&'static str, &'static str)> {
     ARCHITECTURES.into_iter().filter(|(_, machine)| *machine != std::env::consts::ARCH)
 }
 

@@ -15,6 +15,7 @@ mod guests;
 mod hosts;
 mod namespace;
 mod observation;
+pub mod packages;
 pub mod prelinked;
 mod prerequisites;
 mod registry;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use dispatch_table::ArchTable;
 
 use super::registry::no_own_registry;
-use super::{Foreign, Registry, Release, consumers, guests, hosts, kernel_since, prelinked};
+use super::{Foreign, Registry, Release, consumers, guests, hosts, kernel_since, packages, prelinked};
 
 /// The program that registers the snippets of binfmt.d at boot.
 const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
@@ -79,6 +79,8 @@ pub enum Need {
     Buildah,
     /// mmdebstrap.
     Mmdebstrap,
+    /// Debian's packages for root directories of containers.
+    Packages,
     /// systemd-binfmt.
     Systemd,
     /// A toolchain for other hosts, and emulators for them.
@@ -221,6 +223,10 @@ impl Need {
             }
             Need::Buildah => no_command("buildah", "--version", "buildah"),
             Need::Mmdebstrap => no_command("mmdebstrap", "--version", "mmdebstrap"),
+            Need::Packages => {
+                let path = packages::missing()?;
+                Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_PACKAGES", path.display()))
+            }
             Need::Systemd => {
                 let there = Path::new(SYSTEMD_BINFMT).is_file();
                 (!there).then(|| format!("no {SYSTEMD_BINFMT}: run ci/setup, which installs systemd"))

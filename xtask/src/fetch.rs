@@ -66,7 +66,7 @@ enum Machines {
     Amd64,
 }
 
-const DOWNLOADS: [Download; 8] = [
+const DOWNLOADS: [Download; 9] = [
     Download {
         name: "guests",
         title: "busybox-static for {}",
@@ -87,9 +87,25 @@ const DOWNLOADS: [Download; 8] = [
     Download {
         name: "setuid",
         title: "foreign {}",
-        parts: &["sudo", "util-linux", "dash", "coreutils", "usr-is-merged"],
+        parts: &["sudo", "iputils-ping", "util-linux", "dash", "coreutils", "usr-is-merged"],
         machines: Machines::All,
-        fetch: |fetching, packages| fetching.packages("bookworm", foreign("arm64", &host_architecture()?), packages),
+        fetch: |fetching, packages| {
+            let architecture = foreign("arm64", &host_architecture()?);
+            fetching.packages("bookworm", architecture, packages, &fetching.directory)
+        },
+    },
+    // The tests make bases of containers from these packages: what installs hello, and hello.
+    Download {
+        name: "packages",
+        title: "packages for containers of {}",
+        parts: &["arm64", "armhf", "ppc64el", "riscv64", "s390x"],
+        machines: Machines::Foreign,
+        fetch: |fetching, architectures| {
+            const PACKAGES: [&str; 7] = ["base-files", "coreutils", "dash", "diffutils", "dpkg", "hello", "libc-bin"];
+            architectures
+                .iter()
+                .try_for_each(|it| fetching.packages("trixie", it, &PACKAGES, &fetching.directory.join(it)))
+        },
     },
     // Not every release has it for all architectures, and its cross compilers do not have it.
     Download {
@@ -237,14 +253,17 @@ impl Fetching {
         architectures.iter().try_for_each(|it| unpack(&self.mirror, release, it, packages, &place(it)))
     }
 
-    /// Fetches packages and everything that they need. Replaces earlier ones.
-    fn packages(&self, release: &str, architecture: &str, packages: &[&str]) -> Result<()> {
-        let new = self.index(release, &[architecture])?.download_with_dependencies(packages)?;
-        for old in with_ending(&self.directory, ".deb")? {
+    /// Fetches packages and everything that they need into the directory `place`. Replaces earlier
+    /// ones.
+    fn packages(&self, release: &str, architecture: &str, packages: &[&str], place: &Path) -> Result<()> {
+        let index = self.work.path().join("index").join(architecture);
+        let new = Index::read(&self.mirror, release, &[architecture], index)?.download_with_dependencies(packages)?;
+        fs::create_dir_all(place)?;
+        for old in with_ending(place, ".deb")? {
             fs::remove_file(old)?;
         }
         for package in new {
-            fs::rename(&package, self.directory.join(package.file_name().unwrap_or_default()))?;
+            fs::rename(&package, place.join(package.file_name().unwrap_or_default()))?;
         }
         Ok(())
     }
