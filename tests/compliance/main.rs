@@ -102,14 +102,17 @@ fn check(foreign: Foreign) {
     assert!(problems.is_empty(), "{}: {} problems\n{}", foreign.name(), problems.len(), problems.join("\n"));
 }
 
-/// Differences that `table` does not list, and entries of `table` that do not show.
+/// Differences that `table` does not list, and entries of `table` that do not show. The latter are
+/// looked for on `x86_64`, where the list was made: some depend on the host's CPU, and the CPU models
+/// on emulators that could be asked for their versions when the image was written.
 fn told(names: &[String; 2], runs: [&[Seen]; 2], table: &[Difference], with: Release, foreign: Foreign) -> Vec<String> {
     let found: Vec<Found> = runs[0].iter().zip(runs[1]).flat_map(|(left, right)| compare(left, right)).collect();
     let known: Vec<&Difference> =
         table.iter().filter(|known| known.with.contains(&with) && known.on.contains(&foreign)).collect();
     let new = found.iter().filter(|found| !known.iter().any(|known| known.covers(found)));
     let new = new.map(|found| format!("a difference that is not told, {names:?}: {found}"));
-    let gone = known.iter().flat_map(|known| known.lacks(&found.iter().collect::<Vec<&Found>>()));
+    let listed = known.iter().filter(|_| cfg!(target_arch = "x86_64"));
+    let gone = listed.flat_map(|known| known.lacks(&found.iter().collect::<Vec<&Found>>()));
     let gone = gone.map(|what| format!("differs no more, {names:?}: {what}"));
     new.chain(gone).collect()
 }

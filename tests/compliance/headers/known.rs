@@ -139,7 +139,7 @@ pub const KNOWN: &[Known] = &[
         fields: &["e_flags"],
         values: "any of `0xe000`",
         takes: |_, flags| flags & 0xe000 != 0,
-        of: &["mips"],
+        of: &["mips", "mipsel"],
         entries: ANY,
         endings: ["runs", "127"],
         kind: Kind::Improvement,
