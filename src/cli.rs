@@ -8,7 +8,8 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use dispatch_core::NAME;
 
 use crate::commands::{
-    self, explain, generate, helper, install, lint, list, register, run, status, tune, uninstall, unregister, unshare,
+    self, container, explain, generate, helper, install, lint, list, register, run, status, tune, uninstall,
+    unregister, unshare,
 };
 use crate::defaults;
 use crate::failure::{Failure, show};
@@ -65,6 +66,7 @@ pub enum Command {
     Status(status::Args),
     Unshare(unshare::Args),
     Tune(tune::Args),
+    Container(container::Args),
     /// Tasks for which this program starts itself
     #[command(hide = true)]
     Helper {
@@ -102,6 +104,7 @@ impl Command {
         match self {
             Command::Generate(args) => args.writes(),
             Command::Tune(args) => args.writes(),
+            Command::Container(args) => args.changes(),
             Command::Image(_)
             | Command::Install(_)
             | Command::Uninstall(_)
@@ -117,6 +120,18 @@ impl Command {
             | Command::Helper { .. } => false,
         }
     }
+}
+
+/// The arguments without the word `container` in front of another command: the entry point of
+/// container images adds it.
+pub fn out_of_container(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is = |index: usize, test: fn(&[u8]) -> bool| {
+        arguments.get(index).is_some_and(|argument| test(argument.as_encoded_bytes()))
+    };
+    if is(1, |word| word == b"container") && is(2, |word| !word.starts_with(b"-")) {
+        arguments.remove(1);
+    }
+    arguments
 }
 
 /// Whether the arguments, which are wrong, ask for the JSON of `explain`.

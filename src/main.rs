@@ -54,6 +54,7 @@ use crate::platform::signals;
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: by this function's contract.
     let arguments = unsafe { arguments(argc, argv) };
+    let arguments = cli::out_of_container(arguments);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version go through the same output code as everything else.
@@ -134,6 +135,7 @@ fn run(mut cli: Cli) -> Result<u8, Failure> {
         Some(Command::Status(args)) => commands::status::run(&args, &context.registered(args.image.as_deref())?),
         Some(Command::Unshare(args)) => commands::unshare::run(&args, table),
         Some(Command::Tune(args)) => commands::tune::run(&args, table),
+        Some(Command::Container(args)) => commands::container::run(&args, table),
         Some(Command::Helper { task }) => commands::helper::run(task, table, Cli::command()),
         None => {
             eprintln!("{}", Cli::command().render_help());

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and what it does.
 
+pub mod container;
 pub mod explain;
 pub mod generate;
 pub mod helper;

@@ -56,7 +56,8 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         false => Some(registration::finish_leftovers(&registry, table, &path, !args.no_probe)?),
     };
     let replace = if args.options.replace { Replace::All } else { Replace::Different };
-    let goal = Goal { table, named: named.as_deref(), kept: &[], interpreter, replace, probing: !args.no_probe };
+    let named = named.as_deref();
+    let goal = Goal { table, named, kept: &[], interpreter, replace, identity: None, probing: !args.no_probe };
     let changes = match registration::plan(&registry, goal) {
         Ok(changes) => changes,
         Err(failures) => {

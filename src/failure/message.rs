@@ -9,7 +9,7 @@ use dispatch_core::NAME;
 use nix::unistd::geteuid;
 use rustix::thread::{self, CapabilitySet};
 
-use super::{Doing, Failure, MEMFD_SETTING, show, text};
+use super::{Doing, Failure, MEMFD_SETTING, listed, show, text};
 use crate::defaults;
 
 impl fmt::Display for Failure {
@@ -181,6 +181,13 @@ impl fmt::Display for Failure {
             Failure::Namespace { step, error } => {
                 write!(f, "cannot {step}: leave the container, sandbox or chroot that forbids it: {}", text(error))
             }
+            Failure::NotReady(names) if names.is_empty() => {
+                write!(f, "nothing is expected to run: name architectures, or use an image that embeds emulators")
+            }
+            Failure::NotReady(names) => {
+                write!(f, "{}: do not run through {NAME}: see `{NAME} status`", listed(names))
+            }
+            Failure::Container(fault) => fault.fmt(f),
             Failure::CommandNotFound { command } => write!(f, "{}: no such command: check the path", show(command)),
             Failure::CommandRefused { command, error } => {
                 write!(f, "{}: cannot be executed: {}", show(command), text(error))

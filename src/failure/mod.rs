@@ -1,6 +1,7 @@
 //! The failures of the command, one variant per situation. Each is one line that ends in what to
 //! do, or in the kernel's error text.
 
+mod container;
 mod group;
 mod message;
 mod names;
@@ -20,6 +21,7 @@ use dispatch_core::refusal::{EXIT_BROKEN, EXIT_CANNOT_RUN, EXIT_NO, EXIT_NO_EMUL
 use crate::progress;
 use crate::style::{BAD, ERRORS, WARNING, paint_if};
 
+pub use container::ContainerFault;
 pub use group::report_all;
 pub use message::MAY_MOUNT;
 pub use names::{listed, show, text};
@@ -336,6 +338,10 @@ pub enum Failure {
         /// The kernel's error.
         error: io::Error,
     },
+    /// Programs of these architectures do not run through binfmt-dispatch, and should.
+    NotReady(Vec<String>),
+    /// A failure of `container`.
+    Container(ContainerFault),
 }
 
 impl Failure {
@@ -372,6 +378,7 @@ impl Failure {
             | Failure::BadTable { .. }
             | Failure::UnreadableTable { .. } => EXIT_USAGE,
             Failure::LineRefused { .. } => EXIT_BROKEN,
+            Failure::Container(fault) => fault.exit_code(),
             Failure::CommandRefused { .. } => EXIT_CANNOT_RUN,
             Failure::NoEmulator { .. }
             | Failure::NoEmulators { .. }
@@ -401,6 +408,11 @@ fn say(style: Style, line: fmt::Arguments<'_>) {
     progress::clear();
     let name = paint_if(*ERRORS, style, format_args!("{NAME}:")).to_string();
     let _ = io::Write::write_all(&mut io::stderr(), format!("{name} {line}\n").as_bytes());
+}
+
+/// Prints a line about something that is done, on standard error.
+pub fn note(line: impl fmt::Display) {
+    say(Style::new(), format_args!("{line}"));
 }
 
 /// Prints a warning on standard error.

@@ -14,7 +14,7 @@ pub mod site;
 mod temporary;
 mod writer;
 
-pub use own::{own, own_path, this_command};
+pub use own::{OWN, own, own_path, registrable, this_command};
 pub use reader::{Effective, OpenImage};
 pub use rows::title_of;
 pub use temporary::Temporary;

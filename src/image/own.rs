@@ -12,8 +12,10 @@ use super::writer::Command;
 use crate::failure::{Doing, Failure};
 use crate::platform::process;
 
-/// The file that this process was started from, even if its path now names another file.
-const OWN: &str = "/proc/self/exe";
+/// The file that this process was started from, even if its path now names another file. As the
+/// path of an entry's interpreter it is the image of a container: when the kernel opens it, the
+/// process is the one that registers.
+pub const OWN: &str = "/proc/self/exe";
 
 /// A path of the file that this process was started from. Without a /proc, it is the path given to
 /// execve(2).
@@ -40,6 +42,14 @@ pub fn own_path() -> Option<PathBuf> {
     let path = fs::read_link(&own).ok()?;
     let [own, there] = [fs::metadata(own).ok()?, fs::metadata(&path).ok()?].map(|file| (file.dev(), file.ino()));
     (own == there).then_some(path)
+}
+
+/// The image that this process was started from, and a path by which the kernel opens it at
+/// registration, also if no other process could: [`OWN`], or without a /proc its own path.
+pub fn registrable() -> Option<(PathBuf, OpenImage)> {
+    let image = own()?;
+    let path = own_file();
+    Some((absolute(path).ok()?, image))
 }
 
 /// The command of this process, for a new image.

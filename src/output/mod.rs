@@ -2,6 +2,7 @@
 
 mod columns;
 pub mod json;
+pub mod metrics;
 mod text;
 
 pub use crate::style::{BAD, GOOD, OUTPUT, WARNING, paint};

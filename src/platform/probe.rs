@@ -117,7 +117,10 @@ fn started(program: File) -> (Command, Option<File>) {
 }
 
 /// /dev/null, or an empty file in memory if that cannot be opened.
-fn nothing() -> io::Result<Stdio> {
+///
+/// # Errors
+/// As `memfd_create(2)`.
+pub fn nothing() -> io::Result<Stdio> {
     match File::options().read(true).write(true).open(NULL) {
         Ok(null) => Ok(null.into()),
         Err(_) => Ok(memfd::executable(c"null", MFdFlags::MFD_CLOEXEC)?.into()),

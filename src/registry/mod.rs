@@ -1,6 +1,7 @@
 //! Entries of the kernel's registry: reads them, finds their owners, and chooses and changes them.
 
 mod mount;
+pub mod mounting;
 pub mod own_programs;
 pub mod ownership;
 pub mod question;

@@ -15,7 +15,7 @@ use dispatch_table::{ArchTable, Architecture, EntryRule};
 use super::question::{Identity, Said};
 use super::transaction::{self, Leftover};
 use crate::failure::show as show_path;
-use crate::image::OpenImage;
+use crate::image::{OWN, OpenImage};
 use crate::output::json::Bytes;
 use crate::platform::memfd::DESCRIPTORS;
 use binfmt_misc::{Entry, Matcher};
@@ -83,10 +83,21 @@ pub fn is_missing(entry: &Entry) -> bool {
     by_path && !entry.interpreter.exists()
 }
 
-/// An entry's interpreter, for display. The path of a descriptor would not help a reader.
+/// An entry's interpreter, for display. A path of the process that registered it would not help a
+/// reader.
 pub fn show(interpreter: &Bytes, ours: bool) -> String {
-    let private = ours && Path::new(OsStr::from_bytes(interpreter.as_bytes())).starts_with(DESCRIPTORS);
-    if private { "(private image of unshare)".to_owned() } else { interpreter.to_string() }
+    let path = Path::new(OsStr::from_bytes(interpreter.as_bytes()));
+    match ours {
+        true if path == OWN => "(image of a container)".to_owned(),
+        true if !has_path(path) => "(private image of unshare)".to_owned(),
+        _ => interpreter.to_string(),
+    }
+}
+
+/// Whether the path of an entry's interpreter names the same file for every process. Those that
+/// `unshare` and `container` register are paths of the process that registers.
+pub fn has_path(interpreter: &Path) -> bool {
+    !interpreter.starts_with(DESCRIPTORS) && interpreter != OWN
 }
 
 /// The temporary entries that interrupted runs left in `entries`, in which `known` was looked up.
@@ -130,10 +141,10 @@ pub fn leftovers(
     found
 }
 
-/// Whether `unshare` made the entry: the path of its image is that of a descriptor, which is closed
-/// by now.
+/// Whether `unshare` or `container` made the entry: the path of its image was one of their
+/// processes, which have ended.
 fn is_private(entry: &Entry, described: &EntryRule) -> bool {
-    entry.interpreter.starts_with(DESCRIPTORS) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
+    !has_path(&entry.interpreter) && entry.flags.fix_binary && entry.rule() == Some(&described.rule)
 }
 
 /// Files that were read already, each with its identity if it is an image. Many entries share a
@@ -179,6 +190,7 @@ mod tests {
     fn an_entry_is_ours_by_its_interpreters_path() {
         assert!(known("/gone/image", false, None).ours);
         assert!(known("/proc/self/fd/3", true, None).ours);
+        assert!(known(OWN, true, None).ours);
         for foreign in ["/bin/true", "/bin/sh", "/etc/passwd", "/gone", "/proc/self/fdx"] {
             let known = known(foreign, false, None);
             assert!(!known.ours && known.registered.is_some(), "{foreign}");

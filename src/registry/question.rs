@@ -152,6 +152,15 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// Asks the interpreter that gets programs of `architecture`, where the entries cannot be seen.
+/// `None` if there is none, or it does not answer.
+pub fn ask_any(architecture: &Architecture) -> Option<Said> {
+    let mut program = architecture.probe_elf();
+    program.get_mut(QUESTION_AT..QUESTION_AT + QUESTION.len())?.copy_from_slice(&QUESTION);
+    let (status, line) = probe::end(&program).ok()?;
+    understand(status, &line)
+}
+
 /// The answer of an interpreter that has ended; `None` if it was killed, for instance by a limit of
 /// this process.
 fn understand(status: ExitStatus, line: &str) -> Option<Said> {

@@ -50,6 +50,9 @@ pub struct Goal<'r, 't> {
     pub interpreter: Interpreter<'r>,
     /// Which existing entries are replaced.
     pub replace: Replace,
+    /// If given, entries of binfmt-dispatch are replaced too if their image is not known to have
+    /// this identity.
+    pub identity: Option<&'r str>,
     /// Whether foreign programs may be started.
     pub probing: bool,
 }
@@ -178,9 +181,21 @@ impl Unsettled {
 /// # Errors
 /// All reasons why the goal cannot be reached.
 pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, Vec<Failure>> {
+    match plan_possible(registry, goal) {
+        Ok((changes, failures)) if failures.is_empty() => Ok(changes),
+        Ok((_, failures)) => Err(failures),
+        Err(failure) => Err(vec![failure]),
+    }
+}
+
+/// Plans those of the changes that are possible; with the reasons why the others are not.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn plan_possible<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<(Changes<'t>, Vec<Failure>), Failure> {
     let Goal { table, interpreter, probing, .. } = goal;
-    let entries = registry.entries().map_err(|failure| vec![failure])?;
-    let asker = Asker::new(registry, &entries, table).map_err(|failure| vec![failure])?;
+    let entries = registry.entries()?;
+    let asker = Asker::new(registry, &entries, table)?;
     let ask = |entry: &Entry, architecture: &Architecture| if probing { asker.ask(entry, architecture) } else { None };
     let known = ownership::look_up(table, &entries, interpreter.path, ask);
     // Leftover entries are removed when the entries that they stand in for are registered.
@@ -199,7 +214,7 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
     let Selection { chosen, skipped, mut failures } = selection::select(table, goal.named, interpreter, native);
     let item = |Chosen { architecture, lines }: Chosen<'t>| {
         let changes: Result<Vec<Change>, Failure> =
-            lines.iter().filter_map(|line| change(line, &known, goal.replace).transpose()).collect();
+            lines.iter().filter_map(|line| change(line, &known, (goal.replace, goal.identity)).transpose()).collect();
         changes.map(|changes| Item { architecture, lines, changes })
     };
     let mut items = Vec::new();
@@ -215,7 +230,7 @@ pub fn plan<'t>(registry: &Registry, goal: Goal<'_, 't>) -> Result<Changes<'t>, 
         in_the_way.iter().for_each(|failure| log::info!("left as it is: {failure}"));
         selection::sort(table, &mut items, |item| item.architecture);
     }
-    if failures.is_empty() { Ok(Changes { items, skipped, ours, foreign }) } else { Err(failures) }
+    Ok((Changes { items, skipped, ours, foreign }, failures))
 }
 
 fn is_ours(known: &[RegisteredRow<'_>], entry: &Entry) -> bool {
@@ -223,11 +238,17 @@ fn is_ours(known: &[RegisteredRow<'_>], entry: &Entry) -> bool {
 }
 
 /// The change that registers `line`; `None` if it is registered already.
-fn change(line: &RegisterLine, known: &[RegisteredRow<'_>], replace: Replace) -> Result<Option<Change>, Failure> {
+fn change(
+    line: &RegisterLine,
+    known: &[RegisteredRow<'_>],
+    (replace, identity): (Replace, Option<&str>),
+) -> Result<Option<Change>, Failure> {
     let known = known.iter().find(|known| *known.described.name == *line.name());
     let before = known.and_then(|known| known.registered.clone());
+    let said = known.and_then(|known| Some(known.identity.as_ref()?.image.as_str()));
+    let same = identity.is_none_or(|identity| said == Some(identity));
     match (&before, known) {
-        (Some(entry), _) if replace == Replace::Different && line.describes(entry) => Ok(None),
+        (Some(entry), _) if replace == Replace::Different && same && line.describes(entry) => Ok(None),
         (Some(entry), Some(known)) if replace != Replace::All && !known.ours => {
             Err(Failure::EntryTaken { entry: entry.name.clone(), interpreter: entry.interpreter.clone() })
         }
@@ -379,7 +400,7 @@ mod tests {
         let name = OsStr::new(&described.name);
         let line =
             RegisterLine::new(name, Matcher::Rule(described.rule), Path::new(OURS), Flags::of_image(false)).unwrap();
-        change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS), |_, _| None), replace)
+        change(&line, &ownership::look_up(&table, &[entry], Path::new(OURS), |_, _| None), (replace, None))
     }
 
     #[test]
@@ -411,7 +432,7 @@ mod tests {
         let line = RegisterLine::of_entry(&before).unwrap();
         let line = line.with_flags(line.flags().made_transparent()).unwrap();
         let known = ownership::look_up(&table, &[before], Path::new(OURS), |_, _| None);
-        let planned = change(&line, &known, Replace::Different).unwrap().unwrap();
+        let planned = change(&line, &known, (Replace::Different, None)).unwrap().unwrap();
         assert_eq!((planned.line.flags().to_string(), planned.before.is_some()), ("OFT".to_owned(), true));
     }
 

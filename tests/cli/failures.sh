@@ -4,7 +4,7 @@ cp $TOOL binfmt-dispatch; chmod 755 . binfmt-dispatch; PATH=$PATH:$PWD
 title() { echo; echo "== $*"; }
 say() { echo "\$ $*"; eval "$*" </dev/null 2>&1; echo "code $?"; }
 user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
-all="explain run list generate lint image install uninstall register unregister status unshare tune"
+all="explain run list generate lint image install uninstall register unregister status unshare tune container"
 here=$PWD
 mkdir place small closed; chmod 755 place; chmod 700 closed
 cp guest place; chmod 711 place/guest

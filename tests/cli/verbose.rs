@@ -330,6 +330,21 @@ fn tune() {
 }
 
 #[test]
+fn container() {
+    need!(Namespace);
+    let scratch = Scratch::new();
+    scratch.tool(["image", "--no-emulators", "-o", "i"]).succeeded();
+    // The registry of the namespace is mounted elsewhere too.
+    let script = "mkdir m; ./i -v container --mount $PWD/m --install arm64 --uninstall s390x";
+    let expected = [
+        &*format!("{}: mounted", scratch.at("m")),
+        &*format!("{}: entries stay when it is unmounted", scratch.at("m")),
+        "s390x: is not registered",
+    ];
+    says(&Namespace::empty().run(&scratch, script), 127, &expected);
+}
+
+#[test]
 fn every_command_is_here() {
     let help = Scratch::new().tool(["--help"]);
     let commands = help.out().split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
@@ -348,6 +363,7 @@ fn every_command_is_here() {
         "status",
         "unshare",
         "tune",
+        "container",
         "help",
         "",
     ];

@@ -54,7 +54,7 @@ fn are_those_that_the_build_writes() {
     assert_eq!(contents(&scratch.path().join("again")), contents(&share));
     let seen = uninstall(&scratch);
     for line in [
-        "r/usr/share/man/man8: 14 files removed",
+        "r/usr/share/man/man8: 15 files removed",
         "r/usr/share/man/man5: 1 file removed",
         "r/usr/share/man/man5: removed",
     ] {
@@ -67,15 +67,15 @@ fn are_those_that_the_build_writes() {
 fn are_announced_and_left_out_as_asked() {
     let scratch = Scratch::new();
     let seen = install(&scratch, &["--dry-run"]);
-    assert!(seen.exited(0).out().contains("r/usr/share/man/man8: 14 files would be written\n"), "{seen}");
+    assert!(seen.exited(0).out().contains("r/usr/share/man/man8: 15 files would be written\n"), "{seen}");
     assert!(!scratch.path().join("r").exists());
     install(&scratch, &["--no-docs"]).exited(0);
     assert!(!scratch.path().join("r/usr/share").exists());
     // Later, and then no more.
     install(&scratch, &[]).exited(0);
-    assert_eq!(files(&scratch.path().join("r/usr/share")).len(), 18);
+    assert_eq!(files(&scratch.path().join("r/usr/share")).len(), 19);
     let seen = scratch.tool(["uninstall", "--root", "r", "--dry-run"]);
-    assert!(seen.exited(0).out().contains("r/usr/share/man/man8: 14 files would be removed\n"), "{seen}");
+    assert!(seen.exited(0).out().contains("r/usr/share/man/man8: 15 files would be removed\n"), "{seen}");
     install(&scratch, &["--no-docs"]).exited(0);
     assert_eq!(files(&scratch.path().join("r/usr/share")).len(), 0);
 }

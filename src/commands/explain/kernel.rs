@@ -264,8 +264,8 @@ fn registered(
         // The interpreter's answer counts more than the file.
         Some(known) if !known.ours => return None,
         Some(RegisteredRow { identity: Some(identity), .. }) => &identity.image,
-        // Its path would lead to a descriptor of this process.
-        Some(_) if is_private(path) => "",
+        // Its path would lead to a file of this process.
+        Some(_) if !ownership::has_path(path) => "",
         _ => return there.ok().flatten().map(Effective::Image).map(Registered::Image),
     };
     let why = match there {
@@ -273,6 +273,7 @@ fn registered(
             return Some(Registered::Image(Effective::Image(image)));
         }
         _ if is_private(path) => "the registered image is private to unshare".to_owned(),
+        _ if !ownership::has_path(path) => "the registered image is that of a container".to_owned(),
         Err(Failure::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => match outside {
             Some(_) => "the registered image is outside of the root directory, which has no /proc".to_owned(),
             None => "the registered image is gone".to_owned(),

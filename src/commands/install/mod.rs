@@ -234,7 +234,8 @@ impl<'j> Job<'j> {
         let Some(registry) = &self.registry else { return Ok(Ok(None)) };
         let leftovers = registration::finish_leftovers(registry, self.table, &self.path, true)?;
         let replace = if self.args.options.replace { Replace::All } else { Replace::Ours };
-        let goal = Goal { table: self.table, named: self.named.as_deref(), kept, interpreter, replace, probing: true };
+        let named = self.named.as_deref();
+        let goal = Goal { table: self.table, named, kept, interpreter, replace, identity: None, probing: true };
         let changes = registration::plan(registry, goal);
         Ok(changes.map(|changes| Some(Planned { registry, changes, leftovers })))
     }

@@ -1,12 +1,13 @@
 //! `status`: which rows of the table are registered, by whom, and whether the entries can work.
 
 mod files;
+mod image_on_disk;
+mod metrics;
 mod remedy;
 mod text;
+mod unseen;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
@@ -14,15 +15,13 @@ use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
 use files::Files;
+use image_on_disk::{Image, Upgrade};
 use remedy::Paths;
 
 use crate::failure::{Failure, ProbeFault};
-use crate::image::OpenImage;
-use crate::image::contents::{self, Listed};
-use crate::image::emulators;
+use crate::image;
 use crate::output::json::{self, Bytes, Shown};
 use crate::output::print;
-use crate::platform::memfd::DESCRIPTORS;
 use crate::platform::{host, probe};
 use crate::registry::ownership::{self, RegisteredRow};
 use crate::registry::question::Asker;
@@ -48,6 +47,11 @@ pub struct Args {
     /// Print JSON; a path that is not UTF-8 is a list of bytes
     #[arg(long)]
     json: bool,
+    /// Print metrics in the text format of Prometheus. Exits with 0 if the named architectures, or
+    /// else those that are registered or embedded in the image, run through binfmt-dispatch. Where
+    /// the entries cannot be seen, test programs alone tell that
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
     /// The image that was registered; needed only if its entries are disabled, and it was not in
     /// the default place and is gone
     #[arg(long, value_name = "FILE")]
@@ -73,34 +77,14 @@ struct Status {
     /// The first emulator that is not the embedded one any more, in another version.
     #[serde(skip)]
     upgrade: Option<Upgrade>,
+    /// The identity of that image.
+    #[serde(skip)]
+    identity: Option<String>,
     #[serde(skip)]
     paths: Paths,
     /// Whether just some architectures are shown.
     #[serde(skip)]
     is_part: bool,
-}
-
-/// An emulator whose version has changed since it was embedded.
-struct Upgrade {
-    name: String,
-    embedded: String,
-    installed: String,
-}
-
-/// The image on disk.
-#[derive(Serialize)]
-struct Image {
-    path: Bytes,
-    programs: Vec<Listed>,
-    /// The architectures whose emulators it embeds.
-    #[serde(skip)]
-    embedded: BTreeSet<String>,
-    /// The emulators that are installed and are not the embedded ones, by architecture.
-    #[serde(skip)]
-    replaced: BTreeMap<String, PathBuf>,
-    /// The values of `--from` that name its emulators; empty if none is needed.
-    #[serde(skip)]
-    from: BTreeSet<OsString>,
 }
 
 /// One entry that the table describes.
@@ -175,9 +159,17 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let paths = Paths { asked: image, usual };
     let status = match Registry::open(&args.mount) {
         Ok(registry) => Status::read(&registry, (table, named.as_deref()), paths, !args.no_probe)?,
-        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => Status::unmounted(args, table, paths)?,
+        Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) if args.json => {
+            let image = Image::read(&paths.asked, table)?;
+            Status { image, is_part: named.is_some(), ..Status::empty(Bytes::from(&args.mount), paths) }
+        }
+        Err(_) if args.metrics => Status::unseen(Bytes::from(&args.mount), (table, named.as_deref()), paths)?,
         Err(failure) => return Err(failure),
     };
+    if args.metrics {
+        print(status.metrics())?;
+        return if status.is_ready() { unknown.map_or(Ok(0), Err) } else { Err(Failure::NotReady(status.missing())) };
+    }
     if args.json {
         json::print(&status)?;
     } else {
@@ -190,20 +182,22 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
 }
 
 impl Status {
-    fn unmounted(args: &Args, table: &ArchTable, paths: Paths) -> Result<Self, Failure> {
-        Ok(Status {
-            directory: Bytes::from(&args.mount),
+    /// That of a registry that cannot be seen.
+    fn empty(directory: Bytes, paths: Paths) -> Self {
+        Status {
+            directory,
             mounted: false,
             enabled: false,
             entries: Vec::new(),
             others: Vec::new(),
             overlaps: Vec::new(),
             interrupted: Vec::new(),
-            image: Image::read(&paths.asked, table)?,
+            image: None,
             upgrade: None,
+            identity: image::own().map(|image| image.identity()),
             paths,
-            is_part: !args.architectures.is_empty(),
-        })
+            is_part: false,
+        }
     }
 
     /// Reads the registry. If architectures are `named`, only their entries count.
@@ -234,7 +228,6 @@ impl Status {
         let image = Image::read(image, table)?;
         let tried = try_all(&known, &asker, probing);
         Ok(Status {
-            directory: Bytes::from(registry.directory()),
             mounted: true,
             enabled: registry.enabled()?,
             entries: known
@@ -256,71 +249,14 @@ impl Status {
             interrupted: interrupted.iter().map(|interrupted| Bytes::from(&interrupted.entry.name)).collect(),
             upgrade: image.as_ref().filter(|_| probing).and_then(Image::upgrade),
             image,
-            paths,
             is_part: named.is_some(),
+            ..Status::empty(Bytes::from(registry.directory()), paths)
         })
     }
 
     fn is_good(&self) -> bool {
         let registered = || self.entries.iter().filter(|row| row.registered);
         self.enabled && registered().any(|row| row.ours) && registered().all(Row::is_good)
-    }
-}
-
-impl Image {
-    /// The image at `path`, if there is one.
-    fn read(path: &Path, table: &ArchTable) -> Result<Option<Self>, Failure> {
-        // `list` reports a damaged image; the registered one may be fine.
-        let Some(open) = OpenImage::open(path).ok().flatten() else { return Ok(None) };
-        let (mut embedded, mut replaced) = (BTreeSet::new(), BTreeMap::new());
-        let (mut from, mut chosen) = (BTreeSet::new(), false);
-        for program in open.programs()? {
-            let path = Path::new(&program.path);
-            for name in &program.runs {
-                embedded.insert(name.clone());
-                let architecture = table.titled(name);
-                // `--from` does not choose the emulator of a directory.
-                let usual = architecture.filter(|architecture| !architecture.has_own_emulator);
-                from.extend(usual.map(|architecture| place(architecture, path)));
-                chosen |= usual.is_some_and(|architecture| !host::is_usual(architecture, path));
-                let installed = architecture.and_then(|architecture| successor(architecture, path));
-                let other = |path: &PathBuf| open.was_read_from(&program, path) == Some(false);
-                replaced.extend(installed.filter(other).map(|path| (name.clone(), path)));
-            }
-        }
-        if !chosen {
-            from.clear();
-        }
-        Ok(Some(Image { path: path.into(), programs: contents::programs(&open)?, embedded, replaced, from }))
-    }
-
-    /// The first emulator that has been replaced, if its version shows that. Asking all of them
-    /// would take long.
-    fn upgrade(&self) -> Option<Upgrade> {
-        let (architecture, path) = self.replaced.first_key_value()?;
-        let program = self.programs.iter().find(|program| program.runs.contains(architecture))?;
-        let (name, installed) = (program.name.clone(), emulators::version(path));
-        let embedded = program.version.clone();
-        (!installed.is_empty() && installed != embedded).then_some(Upgrade { name, embedded, installed })
-    }
-}
-
-/// The file that `install` would embed for `architecture` now, given the path of the file that is
-/// embedded; `None` if nobody knows.
-fn successor(architecture: &Architecture, path: &Path) -> Option<PathBuf> {
-    match host::is_usual(architecture, path) {
-        true => host::installed(architecture).map(Path::to_owned),
-        // It was chosen with --from, and would be again.
-        false => Some(path.to_owned()).filter(|path| path.is_absolute()),
-    }
-}
-
-/// The value of `--from` by which `install` takes the emulator at `path` for `architecture`.
-fn place(architecture: &Architecture, path: &Path) -> OsString {
-    let found = architecture.emulator_names().find(|name| path.file_name() == Some(OsStr::new(name)));
-    match path.parent().filter(|_| found.is_some()) {
-        Some(directory) => directory.into(),
-        None => [OsStr::new(&architecture.name), OsStr::new("="), path.as_os_str()].into_iter().collect(),
     }
 }
 
@@ -373,8 +309,8 @@ impl Other {
 impl Row {
     fn new(known: &RegisteredRow<'_>, files: &mut Files) -> Self {
         let entry = known.registered.as_ref();
-        // The path of a descriptor means nothing to this process.
-        let path = entry.map(|entry| &entry.interpreter).filter(|path| !path.starts_with(DESCRIPTORS));
+        // A path of the process that registered means nothing to this one.
+        let path = entry.map(|entry| &entry.interpreter).filter(|path| ownership::has_path(path));
         let told = known.identity.as_ref().zip(path);
         let outdated = told.map(|(identity, path)| files.differs(path, &identity.image));
         // An image gets flag C for the emulators that it embeds.

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use dispatch_core::NAME;
 
+use super::image_on_disk::{Image, Upgrade};
 use super::remedy::{Group, REPLACE, architectures, entries};
-use super::{Args, Image, Other, Overlap, Row, Status, Upgrade};
+use super::{Args, Other, Overlap, Row, Status};
 use crate::failure::{listed, show};
 use crate::image::contents;
 use crate::install::place;
 use crate::output::json::Bytes;
 use crate::output::{BAD, Cell, Columns, GOOD, Narrow, paint};
-use crate::platform::memfd::DESCRIPTORS;
 use crate::program::invoked::quote;
 use crate::registry::ownership;
 
@@ -223,7 +223,7 @@ impl Status {
     fn image_of<'s>(&'s self, row: &'s Row) -> &'s Path {
         let own =
             row.interpreter.as_ref().filter(|_| row.ours).map(|path| Path::new(OsStr::from_bytes(path.as_bytes())));
-        own.filter(|path| !path.starts_with(DESCRIPTORS)).unwrap_or(&self.paths.asked)
+        own.filter(|path| ownership::has_path(path)).unwrap_or(&self.paths.asked)
     }
 }
 
