@@ -20,5 +20,7 @@ mod confined;
 mod killed;
 // A new image in place of an old one while programs start.
 mod upgrade;
+// Many nodes, upgraded in waves.
+mod waves;
 // Metrics and health over HTTP.
 mod report;
