@@ -66,6 +66,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     if can_build {
         score.check("ci/hosts --brief aarch64", script("ci/hosts").args(["--brief", "aarch64"]))?;
     }
+    score.check("ci/kubernetes", &mut script("ci/kubernetes"))?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
     let bench =
