@@ -103,17 +103,3 @@ impl fmt::Display for ContainerFault {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Those that the tests of containers cannot bring about.
-    #[test]
-    fn rare_situations_have_messages_too() {
-        assert_eq!(
-            ContainerFault::NoModule.to_string(),
-            "this kernel has no binfmt_misc: on the host, as root, run `modprobe binfmt_misc`"
-        );
-    }
-}

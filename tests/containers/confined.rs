@@ -108,6 +108,15 @@ fn entries_that_would_end_with_the_container_are_refused() {
 }
 
 #[test]
+fn a_kernel_without_the_module_is_named() {
+    need!(Namespace, Qemu, Strace);
+    let script = "umount $REGISTRY
+        run strace -o /dev/null -e inject=fsopen:error=ENODEV root/usr/bin/binfmt-dispatch container --install all
+        mount -t binfmt_misc none $REGISTRY";
+    refuses(script, "1", "this kernel has no binfmt_misc: on the host, as root, run `modprobe binfmt_misc`");
+}
+
+#[test]
 fn a_limit_on_interpreters_leaves_the_entries_as_they_were() {
     need!(Namespace, Compiler, Strace);
     let scratch = Scratch::new();
