@@ -33,6 +33,12 @@ enum Only {
     },
     /// Fetch what the tests of other hosts need: that toolchain, and emulators
     Hosts,
+    /// Fetch all emulators for a host, for `ci/package`: 70 MB
+    Qemu {
+        /// The host, by Debian's name of the architecture
+        #[arg(value_parser = QEMU.map(|download| download.parts[0]))]
+        architecture: String,
+    },
     /// Fetch a kernel for `ci/hosts`, into target/kernels/RELEASE-FLAVOUR
     Kernel(Kernel),
     /// Fetch the programs of a machine for `ci/hosts`, into target/machines/ARCHITECTURE
@@ -164,6 +170,21 @@ const fn no_host(name: &'static str, parts: &'static [&'static str]) -> Download
     Download { name, title: "a toolchain for {}", parts, machines: Machines::Amd64, fetch: toolchain }
 }
 
+/// Debian's packages of all emulators for a host. Packages, since they tell their version and what
+/// is linked into the emulators, and need a seventh of the space. Only ci/package needs them.
+const QEMU: [Download; 3] =
+    [qemu("qemu_amd64", &["amd64"]), qemu("qemu_arm64", &["arm64"]), qemu("qemu_riscv64", &["riscv64"])];
+
+const fn qemu(name: &'static str, parts: &'static [&'static str]) -> Download {
+    Download {
+        name,
+        title: "all emulators for {} hosts",
+        parts,
+        machines: Machines::All,
+        fetch: |fetching, hosts| hosts.iter().try_for_each(|host| fetching.packages("trixie", host, &["qemu-user"])),
+    }
+}
+
 /// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
@@ -172,6 +193,9 @@ pub fn run(args: &Args) -> Result<()> {
         Some(Only::Toolchain { architecture: None }) => named("toolchain").try_for_each(Download::ensure),
         Some(Only::Toolchain { architecture: Some(name) }) => {
             NO_HOSTS.iter().filter(|download| download.parts == [name]).try_for_each(Download::ensure)
+        }
+        Some(Only::Qemu { architecture }) => {
+            QEMU.iter().filter(|download| download.parts == [architecture]).try_for_each(Download::ensure)
         }
         Some(Only::Hosts) => {
             DOWNLOADS.iter().filter(|one| one.machines == Machines::Amd64).try_for_each(Download::ensure)
@@ -386,7 +410,7 @@ mod tests {
 
     #[test]
     fn every_download_has_a_directory_of_its_own() {
-        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).collect();
+        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).chain(&QEMU).collect();
         let names: BTreeSet<&str> = all.iter().map(|download| download.name).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|download| download.title.contains("{}") && !download.parts.is_empty()));

@@ -7,6 +7,7 @@ mod fetch;
 mod files;
 mod fuzz;
 mod machines;
+mod oci;
 mod program;
 mod test;
 mod tune;
@@ -28,6 +29,7 @@ enum Task {
     Tune(tune::Args),
     Test(test::Args),
     Fuzz(fuzz::Args),
+    Oci(oci::Args),
     #[command(hide = true)]
     Registered(tune::Registered),
 }
@@ -57,6 +59,7 @@ impl Task {
             Task::Tune(args) => tune::run(args)?,
             Task::Test(args) => return test::run(args),
             Task::Fuzz(args) => return fuzz::run(args),
+            Task::Oci(args) => oci::run(args)?,
             Task::Registered(args) => args.run()?,
         }
         Ok(ExitCode::SUCCESS)

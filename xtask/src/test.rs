@@ -19,6 +19,10 @@ const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 /// The other hosts that `x86_64` machines build for, and whose tests run under QEMU's user mode.
 const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
 
+/// The scripts below `packaging/`.
+const SCRIPTS: [&str; 8] =
+    ["archive", "furnish", "refresh", "version", "deb/build", "deb/postinst", "deb/postrm", "deb/prerm"];
+
 /// Run all tests and checks
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -47,7 +51,8 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     };
     let mut score = Score::default();
     score.check("format", cargo().args(["fmt", "--all", "--check"]))?;
-    let scripts = with_ending(&root().join("ci"), "")?;
+    let mut scripts = with_ending(&root().join("ci"), "")?;
+    scripts.extend(SCRIPTS.map(|name| root().join("packaging").join(name)));
     score.check("shellcheck", script("shellcheck").args(scripts).arg(".ci/run"))?;
     score.check("clippy", locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // A separate workspace that nothing else builds.
