@@ -20,8 +20,23 @@ const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
 
 /// The scripts below `packaging/`.
-const SCRIPTS: [&str; 8] =
-    ["archive", "furnish", "refresh", "version", "deb/build", "deb/postinst", "deb/postrm", "deb/prerm"];
+const SCRIPTS: [&str; 15] = [
+    "archive",
+    "furnish",
+    "refresh",
+    "version",
+    "deb/build",
+    "deb/postinst",
+    "deb/postrm",
+    "deb/prerm",
+    "rpm/build",
+    "test/check",
+    "test/check-steps",
+    "test/common",
+    "test/newer",
+    "test/rpm-steps",
+    "test/steps",
+];
 
 /// Run all tests and checks
 #[derive(Debug, clap::Args)]
@@ -72,6 +87,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
         score.check("ci/hosts --brief aarch64", script("ci/hosts").args(["--brief", "aarch64"]))?;
     }
     score.check("ci/kubernetes", &mut script("ci/kubernetes"))?;
+    score.check("packaging/test/check", &mut script("packaging/test/check"))?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
     let bench =
