@@ -122,16 +122,17 @@ impl Command {
     }
 }
 
-/// The arguments without the word `container` in front of another command: the entry point of
-/// container images adds it.
-pub fn out_of_container(mut arguments: Vec<OsString>) -> Vec<OsString> {
+/// The arguments without the word `container` in front of another command, and whether it was there:
+/// the entry point of container images adds it.
+pub fn out_of_container(mut arguments: Vec<OsString>) -> (Vec<OsString>, bool) {
     let is = |index: usize, test: fn(&[u8]) -> bool| {
         arguments.get(index).is_some_and(|argument| test(argument.as_encoded_bytes()))
     };
-    if is(1, |word| word == b"container") && is(2, |word| !word.starts_with(b"-")) {
+    let in_container = is(1, |word| word == b"container") && is(2, |word| !word.starts_with(b"-"));
+    if in_container {
         arguments.remove(1);
     }
-    arguments
+    (arguments, in_container)
 }
 
 /// Whether the arguments, which are wrong, ask for the JSON of `explain`.

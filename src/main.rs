@@ -30,6 +30,7 @@ mod tune;
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use clap::{CommandFactory, Parser};
@@ -54,7 +55,7 @@ use crate::platform::signals;
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: by this function's contract.
     let arguments = unsafe { arguments(argc, argv) };
-    let arguments = cli::out_of_container(arguments);
+    let (arguments, in_container) = cli::out_of_container(arguments);
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         // Help and version go through the same output code as everything else.
@@ -97,6 +98,9 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
         writeln!(out, "{NAME}: {last}")
     };
     env_logger::Builder::new().filter_module(env!("CARGO_CRATE_NAME"), level).format(line).init();
+    if in_container {
+        registry::mounting::mount_if_missing(Path::new(defaults::REGISTRY));
+    }
     finish(run(cli))
 }
 

@@ -60,6 +60,16 @@ impl Deref for Mounted {
     }
 }
 
+/// Mounts the registry at `directory` if it is missing, for a command that only reads it. Without
+/// privileges the command says what it cannot see.
+pub fn mount_if_missing(directory: &Path) {
+    if let Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) = Registry::open(directory) {
+        if let Err(failure) = mount_at(directory) {
+            log::info!("{failure}");
+        }
+    }
+}
+
 fn mount_at(directory: &Path) -> Result<(), Failure> {
     // The directory comes with the kernel's module, which this loads. Without privileges, or before
     // Linux 5.2, it fails, and the next call says why.

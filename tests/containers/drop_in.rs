@@ -119,6 +119,20 @@ fn other_commands_are_in_the_same_image() {
     assert!(seen.err().contains("unrecognized subcommand 'nonsense'"), "{seen}");
 }
 
+/// They mount the registry themselves, in the container.
+#[test]
+fn the_entries_are_shown_in_a_container() {
+    need!(Namespace, Qemu, Guests);
+    let script = "
+        container --install s390x >log 2>&1; run container status; cp $GUESTS/s390x/bin/busybox root
+        run container explain /busybox | grep 'entry of'
+    ";
+    let seen = run(&Scratch::new(), script);
+    let first = format!("1 architecture runs through binfmt-dispatch {}.", env!("CARGO_PKG_VERSION"));
+    assert!(seen.out().starts_with(&first), "{seen}");
+    assert!(seen.out().contains("\ncode 0\n") && seen.out().contains("qemu-s390x"), "{seen}");
+}
+
 #[test]
 fn the_host_knows_the_entries() {
     need!(Namespace, Qemu, Guests);

@@ -20,7 +20,7 @@ const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
 
 /// The scripts below `packaging/`.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     "archive",
     "furnish",
     "refresh",
@@ -33,6 +33,7 @@ const SCRIPTS: [&str; 15] = [
     "test/check",
     "test/check-steps",
     "test/common",
+    "test/engine",
     "test/newer",
     "test/rpm-steps",
     "test/steps",
@@ -88,6 +89,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     }
     score.check("ci/kubernetes", &mut script("ci/kubernetes"))?;
     score.check("packaging/test/check", &mut script("packaging/test/check"))?;
+    score.check("packaging/test/engine", &mut script("packaging/test/engine"))?;
     score.check("ci/demo", &mut script("ci/demo"))?;
     score.check("ci/demo-setuid", &mut script("ci/demo-setuid"))?;
     let bench =
