@@ -9,6 +9,7 @@ use crate::support::{Namespace, Scratch, need};
 /// serves; `get` prints status line, media type and body.
 const REPORT: &str = r#"
     report() {
+        : >served
         unshare --mount --pid --fork --mount-proc setpriv --reuid 1000 --regid 1000 --clear-groups --bounding-set -all \
             --no-new-privs root/usr/bin/binfmt-dispatch container --report 127.0.0.1:0 "$@" 2>served & reporter=$!
         until grep -q '^binfmt-dispatch: serving ' served; do kill -0 $reporter || return 1; sleep 0.05; done
