@@ -181,7 +181,9 @@ const fn qemu(name: &'static str, parts: &'static [&'static str]) -> Download {
         title: "all emulators for {} hosts",
         parts,
         machines: Machines::All,
-        fetch: |fetching, hosts| hosts.iter().try_for_each(|host| fetching.packages("trixie", host, &["qemu-user"])),
+        fetch: |fetching, hosts| {
+            hosts.iter().try_for_each(|host| fetching.packages("trixie", host, &["qemu-user"], &fetching.directory))
+        },
     }
 }
 
