@@ -29,6 +29,12 @@ pub enum Task {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Write the book's pages about the commands into DIR
+    Reference {
+        /// The directory; it is made if it does not exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Print the words that may replace the word INDEX of a command line, for completions
     Complete {
         /// The word, counted from 0.
@@ -49,6 +55,7 @@ pub fn run(task: Task, table: &ArchTable, command: clap::Command) -> Result<u8, 
         Task::WriteMaps { pid } => output::print(maps::write(pid))?,
         Task::Measure => output::print(request::answer()?)?,
         Task::Documents { directory } => write(&directory, &documents::all(command))?,
+        Task::Reference { directory } => write(&directory, &documents::reference(command))?,
         Task::Complete { index, words } => {
             let found = completion::candidates(command, table, words, index.into());
             output::print(found.map_err(|error| Failure::Usage(error.to_string()))?)?;

@@ -5,15 +5,13 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use dispatch_core::NAME;
 
-use super::{Directory, Document, MARK};
-use crate::defaults;
+use super::overview::{DESCRIPTION, sections};
+use super::{Directory, Document, MARK, name, shown};
 
 /// The section of commands for administrators.
 const COMMANDS: &str = "8";
 /// The name of the page about the table, in section 5.
 const TABLE: &str = "binfmt-dispatch-table";
-/// What the list of exit codes begins with in `--help`.
-const EXIT_CODES: &str = "Exit codes: ";
 /// What follows the title: no hyphens in words, a ragged margin.
 const LAYOUT: &str = ".nh\n.ad l";
 /// Lines that the renderer puts in front of each of its parts.
@@ -22,28 +20,10 @@ const PREAMBLE: [&str; 2] = [r".ie \n(.g .ds Aq \(aq", ".el .ds Aq '"];
 const OTHERS: [(&str, &str); 4] =
     [("binfmt.d", "5"), ("systemd-binfmt", "8"), ("update-binfmts", "8"), ("qemu-user-static", "1")];
 
-/// What the overview says in addition to `--help`.
-const DESCRIPTION: [&str; 2] = [
-    "The kernel starts binfmt-dispatch, through binfmt_misc, for each program of another architecture. It reads the \
-     ELF header, picks an emulator (QEMU user mode) from a table, and the process becomes the emulator, without a \
-     second exec. Run by hand, the same file is a command that registers entries and explains why a program does not \
-     run.",
-    "Architectures (ARCH) have any of the names that tools use for them: arm64, aarch64, linux/arm64, arm64v8, \
-     aarch64-linux-gnu. `binfmt-dispatch list` shows those that the table has.",
-];
-const EXAMPLES: [(&str, &str); 4] = [
-    ("binfmt-dispatch explain ./program", "Says which emulator runs the program, or why it does not run."),
-    ("binfmt-dispatch run ./program", "Runs it without any registration."),
-    ("binfmt-dispatch unshare", "Starts a shell in which programs of other architectures run; root is not needed."),
-    ("sudo binfmt-dispatch install arm64", "Registers programs for arm64 on this machine, now and at each boot."),
-];
-
 /// All pages.
-pub fn pages(command: Command) -> Vec<Document> {
-    let mut command = command.disable_help_subcommand(true);
-    command.build();
-    let shown: Vec<&Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
-    let mut pages = vec![page(&command, overview(&command, &shown))];
+pub fn pages(command: &Command) -> Vec<Document> {
+    let shown: Vec<&Command> = shown(command).collect();
+    let mut pages = vec![page(command, overview(command, &shown))];
     pages.extend(shown.iter().map(|one| page(one, of_command(one))));
     pages.push(Document {
         directory: Directory::Formats,
@@ -55,11 +35,6 @@ pub fn pages(command: Command) -> Vec<Document> {
 
 fn page(command: &Command, text: String) -> Document {
     Document { directory: Directory::Commands, name: format!("{}.{COMMANDS}", name(command)), text: marked(&text) }
-}
-
-/// The name of a command's page.
-fn name(command: &Command) -> &str {
-    command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
 fn marked(text: &str) -> String {
@@ -75,38 +50,12 @@ fn overview(command: &Command, commands: &[&Command]) -> String {
         list.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
     }
     let mut rest = Roff::new();
-    rest.control("SH", ["EXAMPLES"]);
-    for (call, meaning) in EXAMPLES {
-        definition(&mut rest, call, meaning);
+    for section in sections(command) {
+        rest.control("SH", [section.title.to_uppercase().as_str()]);
+        for (term, meaning) in &section.terms {
+            definition(&mut rest, term, meaning);
+        }
     }
-    rest.control("SH", ["EXIT STATUS"]);
-    let codes = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    for (code, meaning) in
-        codes.trim_start_matches(EXIT_CODES).trim_end_matches('.').split("; ").filter_map(|code| code.split_once(' '))
-    {
-        definition(&mut rest, code, meaning);
-    }
-    rest.control("SH", ["FILES"]);
-    for (path, meaning) in [
-        (defaults::IMAGE, "The image: the file that is registered with the kernel. It is the command as well."),
-        ("/etc/binfmt-dispatch/*.json", "Rows of the table that go into every image, see binfmt-dispatch-table(5)."),
-        ("/usr/lib/binfmt.d/zz-binfmt-dispatch.conf", "The entries that systemd-binfmt registers at each boot."),
-        (defaults::REGISTRY, "The kernel's entries."),
-    ] {
-        definition(&mut rest, path, meaning);
-    }
-    rest.control("SH", ["ENVIRONMENT"]);
-    definition(&mut rest, "NO_COLOR", "If it is set and not empty, the output has no colours.");
-    definition(
-        &mut rest,
-        "CLICOLOR_FORCE",
-        "If it is set and not empty, the output has colours, also if it is no terminal.",
-    );
-    definition(
-        &mut rest,
-        "QEMU_CPU",
-        "The emulator's CPU model, in place of the table's. It has no effect on set-user-ID programs.",
-    );
     let own = commands.iter().map(|command| (name(command), COMMANDS)).chain([(TABLE, "5")]);
     [start(command, &DESCRIPTION), list.to_roff(), rest.to_roff(), see_also(own.chain(OTHERS))].concat_pages()
 }

@@ -1,13 +1,16 @@
-//! Man pages, and completions for shells: made by the command itself from the definitions of its
-//! options and from its table.
+//! Man pages, the book's pages about the commands, and completions for shells: made by the command
+//! itself from the definitions of its options and from its table.
 
 pub mod completion;
 mod manual;
+mod overview;
+mod reference;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use clap::Command;
 use dispatch_core::NAME;
 
 use crate::platform::files;
@@ -38,10 +41,12 @@ pub enum Directory {
     ZshOfPackages,
     /// Completions for fish.
     Fish,
+    /// Where the book's pages are made. They are not installed.
+    Book,
 }
 
 impl Directory {
-    /// All of them.
+    /// All that `install` writes to.
     pub const ALL: [Self; 6] = [Self::Commands, Self::Formats, Self::Bash, Self::Zsh, Self::ZshOfPackages, Self::Fish];
 
     /// Its path below `share`.
@@ -53,15 +58,38 @@ impl Directory {
             Self::Zsh => "zsh/site-functions",
             Self::ZshOfPackages => "zsh/vendor-completions",
             Self::Fish => "fish/vendor_completions.d",
+            Self::Book => "",
         }
     }
 }
 
-/// All documents of `command`, the definition of the command line.
-pub fn all(command: clap::Command) -> Vec<Document> {
-    let mut documents = manual::pages(command);
+/// The documents of an installation. `command` is the definition of the command line.
+pub fn all(command: Command) -> Vec<Document> {
+    let mut documents = manual::pages(&complete(command));
     documents.extend(completion::scripts());
     documents
+}
+
+/// The book's pages about the commands.
+pub fn reference(command: Command) -> Vec<Document> {
+    reference::pages(&complete(command))
+}
+
+/// The definition, with what clap adds to it before it parses.
+fn complete(command: Command) -> Command {
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The commands that have pages.
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|command| !command.is_hide_set())
+}
+
+/// The name of a command's page.
+fn name(command: &Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
 /// Whether the file is one of these documents.

@@ -1,4 +1,4 @@
-//! Man pages and completions.
+//! Man pages, the book's pages about the commands, and completions.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -65,6 +65,42 @@ fn every_command_and_option_has_its_place_in_a_page() {
         assert!(overview.contains(&format!("\\fB{code}\\fR\n")), "{code}\n{overview}");
     }
     assert_eq!(pages(&scratch, "man/man8").len(), commands.len() + 1);
+}
+
+#[test]
+fn every_command_and_option_has_its_place_in_the_book() {
+    let scratch = Scratch::new();
+    scratch.tool(["helper", "reference", "book/commands"]).succeeded();
+    let book = scratch.path().join("book/commands");
+    let read = |name: &str| std::fs::read_to_string(book.join(name)).unwrap();
+    let overview = read("binfmt-dispatch.md");
+    let commands = commands(&scratch);
+    for command in &commands {
+        let page = read(&format!("binfmt-dispatch-{command}.md"));
+        let help = scratch.tool([command, "--help"]);
+        let mut lines = page.lines().skip(2);
+        assert_eq!(lines.next(), Some(format!("# binfmt-dispatch {command}").as_str()), "{page}");
+        let about = help.succeeded().out().lines().next().unwrap();
+        assert!(page.contains(about), "{about}\n{page}");
+        for option in options(help.out()) {
+            // What precedes the meaning, which may name other options.
+            let told = page.lines().filter(|line| line.starts_with("* `-")).filter_map(|line| line.split("`: ").next());
+            let places = told.filter(|line| line.split(['`', ' ']).any(|word| word == option)).count();
+            assert_eq!(places, 1, "{command}: {option}\n{page}");
+        }
+        let row = format!("| [{command}](binfmt-dispatch-{command}.md) | ");
+        assert!(overview.lines().any(|line| line.starts_with(&row)), "{row}\n{overview}");
+    }
+    let files = std::fs::read_dir(&book).unwrap().count();
+    assert_eq!(files, commands.len() + 1);
+    for code in ["0", "1", "2", "125", "126", "127"] {
+        assert!(overview.contains(&format!("\n* `{code}`: ")), "{code}\n{overview}");
+    }
+    // Values, their meanings and defaults.
+    let generate = read("binfmt-dispatch-generate.md");
+    for shown in ["\n* `--format FORMAT`: ", " (`binfmt-d` unless given)\n", "\n  * `openrc`: "] {
+        assert!(generate.contains(shown), "{shown}\n{generate}");
+    }
 }
 
 #[test]
