@@ -1,4 +1,4 @@
-# The beginning of each section of questions.sh. In this namespace only, /usr and /etc are writable,
+# The beginning of each section of questions.sh and of the files for other pages. In this namespace only, /usr and /etc are writable,
 # and systemd-binfmt has no files.
 mkdir usr usr.work etc etc.work q
 mount -t overlay overlay -o lowerdir=/usr,upperdir=usr,workdir=usr.work,userxattr /usr || exit 98
@@ -9,8 +9,6 @@ ln -s $TOOL /usr/local/bin/binfmt-dispatch; chmod 755 .; export PATH=$PATH:/usr/
 cd q; chown 1000:1000 .
 install() { $TOOL install "$@" --no-docs >/dev/null || exit 97; rm /usr/local/bin/binfmt-dispatch; }
 entry() { printf '%s' ":$1:M:18:\\xb7\\x00:\\xff\\xff:$2:${3:-}" >$REGISTRY/register || exit 96; }
-dynamic() { echo 'int main() { return 0; }' >main.c; aarch64-linux-gnu-gcc -o "$1" main.c || exit 95; rm main.c; }
-user() { printf '%s:/bin/sh\n' root:x:0:0::/ user:x:1000:1000::/ >/etc/passwd; }
 # Prompts: `#` is root's, `$` a plain user's.
 run_as_root() { eval "$1" 2>&1; }
 run_as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups bash -c "$1" 2>&1; }

@@ -1,13 +1,20 @@
-//! The commands in docs/questions.md print what it shows.
+//! The commands in docs/questions.md, and in other pages for readers who begin, print what is shown.
 //!
-//! Each section runs in a namespace of its own, in the state that questions.sh makes for it.
+//! Each section runs in a namespace of its own, in the state that questions.sh, or the page's own
+//! file, makes for it.
 
 use std::collections::BTreeMap;
 
 use crate::support::{Namespace, Scratch, need};
 
-const PAGE: &str = include_str!("../../docs/questions.md");
-const SETUPS: &str = include_str!("questions.sh");
+/// A page, what its sections need, and how many have commands.
+struct Page {
+    name: &'static str,
+    text: &'static str,
+    setups: &'static str,
+    answered: usize,
+}
+
 const PRELUDE: &str = include_str!("questions.prelude.sh");
 
 /// Begins the output of each command. No command prints it.
@@ -89,20 +96,66 @@ fn lines_agree_if_only_what_is_left_out_differs() {
 #[test]
 fn have_the_answers_that_are_shown() {
     need!(Namespace, Root, Guests, Qemu, CrossCompilers, Uidmap, Buildah, Mmdebstrap);
-    let (sections, setups) = (sections(PAGE), sections(SETUPS));
+    shown_and_printed(&Page {
+        name: "docs/questions.md",
+        text: include_str!("../../docs/questions.md"),
+        setups: include_str!("questions.sh"),
+        answered: 30,
+    });
+}
+
+#[test]
+fn other_registrations_are_taken_over_as_shown() {
+    need!(Namespace, Root, Qemu, Systemd);
+    shown_and_printed(&Page {
+        name: "docs/migration.md",
+        text: include_str!("../../docs/migration.md"),
+        setups: include_str!("migration.sh"),
+        answered: 5,
+    });
+}
+
+#[test]
+fn an_exec_format_error_is_mended_as_shown() {
+    need!(Namespace, Root, CrossCompilers, Qemu);
+    shown_and_printed(&Page {
+        name: "docs/start-error.md",
+        text: include_str!("../../docs/start-error.md"),
+        setups: include_str!("start-error.sh"),
+        answered: 3,
+    });
+}
+
+#[test]
+fn in_wsl_programs_for_windows_go_on_as_shown() {
+    need!(Namespace, Root, Qemu, Systemd);
+    shown_and_printed(&Page {
+        name: "docs/wsl.md",
+        text: include_str!("../../docs/wsl.md"),
+        setups: include_str!("wsl.sh"),
+        answered: 2,
+    });
+}
+
+/// Runs the commands of each section, and compares what they print.
+fn shown_and_printed(page: &Page) {
+    let (sections, setups) = (sections(page.text), sections(page.setups));
     let answered = sections.iter().filter(|(_, text)| text.contains("```"));
     assert_eq!(
         answered.clone().map(|(title, _)| *title).collect::<Vec<_>>(),
         setups.keys().copied().collect::<Vec<_>>()
     );
-    assert!(setups.len() >= 25, "{}", setups.len());
+    assert_eq!(setups.len(), page.answered);
+    // Functions for all sections stand in front of the first.
+    let common = page.setups.split("\n## ").next().expect("a beginning");
     for (title, text) in answered {
         let scratch = Scratch::new();
         scratch.probe("i386", "i386");
         let commands = commands(text);
         let quoted = |command: &str| format!("'{}'", command.replace('\'', r"'\''"));
         let run = |shown: &Shown<'_>| format!("echo '{MARK}'\n{} {}\n", shown.run, quoted(shown.command));
-        let script = format!("{PRELUDE}\n{}\n{}", setups[title], commands.iter().map(run).collect::<String>());
+        let script =
+            format!("{PRELUDE}\n{common}\n{}\n{}", setups[title], commands.iter().map(run).collect::<String>());
         let seen = Namespace::empty().mapped().run(&scratch, &script);
         let printed: Vec<Vec<&str>> =
             seen.out().split(&format!("{MARK}\n")).map(|part| trimmed(part.lines())).collect();
@@ -114,7 +167,7 @@ fn have_the_answers_that_are_shown() {
             let expected = trimmed(shown.output.iter().copied());
             let (command, expected, found) = (shown.command, expected.join("\n"), printed.join("\n"));
             let right = agrees(&trimmed(shown.output.iter().copied()), printed);
-            assert!(right, "{title}\n$ {command}\n{found}\n--- docs/questions.md has\n{expected}");
+            assert!(right, "{title}\n$ {command}\n{found}\n--- {} has\n{expected}", page.name);
         }
     }
 }

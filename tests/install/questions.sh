@@ -1,5 +1,7 @@
 # What each answer of docs/questions.md needs: after a line with the question, the commands that make
 # the state in which the shown commands run. The directory is empty, and nothing is registered.
+dynamic() { echo 'int main() { return 0; }' >main.c; aarch64-linux-gnu-gcc -o "$1" main.c || exit 95; rm main.c; }
+user() { printf '%s:/bin/sh\n' root:x:0:0::/ user:x:1000:1000::/ >/etc/passwd; }
 
 ## Exec format error: what is wrong?
 cp $GUESTS/arm64/bin/busybox app
