@@ -31,7 +31,7 @@ struct Builds {
 /// The beginning of the page.
 const HEAD: &str = "# CPU models: all measurements
 
-This page is written by `ci/tune`, from the [raw results](../benches/results).
+This page is written by `ci/tune`, from the raw results in `benches/results`.
 [performance.md](performance.md#the-cpu-model) says what they mean, and how they were measured.
 ";
 
