@@ -77,7 +77,7 @@ fn others_see_the_programs_own_command_line() {
     // The difference: with QEMU registered directly others see the emulator, and the program's path
     // in place of its name.
     let direct = Namespace::direct().run(&Scratch::new(), &script);
-    assert!(direct.succeeded().out().starts_with(&format!("/usr/bin/qemu-{FOREIGN}")), "{direct}");
+    assert!(direct.succeeded().out().starts_with("/usr/bin/qemu-"), "{direct}");
 }
 
 #[test]
