@@ -88,7 +88,7 @@ pub fn is_missing(entry: &Entry) -> bool {
 pub fn show(interpreter: &Bytes, ours: bool) -> String {
     let path = Path::new(OsStr::from_bytes(interpreter.as_bytes()));
     match ours {
-        true if path == OWN => "(image of a container)".to_owned(),
+        true if path == Path::new(OWN) => "(image of a container)".to_owned(),
         true if !has_path(path) => "(private image of unshare)".to_owned(),
         _ => interpreter.to_string(),
     }
@@ -97,7 +97,7 @@ pub fn show(interpreter: &Bytes, ours: bool) -> String {
 /// Whether the path of an entry's interpreter names the same file for every process. Those that
 /// `unshare` and `container` register are paths of the process that registers.
 pub fn has_path(interpreter: &Path) -> bool {
-    !interpreter.starts_with(DESCRIPTORS) && interpreter != OWN
+    !interpreter.starts_with(DESCRIPTORS) && interpreter != Path::new(OWN)
 }
 
 /// The temporary entries that interrupted runs left in `entries`, in which `known` was looked up.

@@ -124,13 +124,13 @@ fn other_commands_are_in_the_same_image() {
 fn the_entries_are_shown_in_a_container() {
     need!(Namespace, Qemu, Guests);
     let script = "
-        container --install s390x >log 2>&1; run container status; cp $GUESTS/s390x/bin/busybox root
-        run container explain /busybox | grep 'entry of'
+        container --install s390x >log 2>&1; run container status --all; cp $GUESTS/s390x/bin/busybox root
+        run container explain /busybox | grep '^  why '
     ";
     let seen = run(&Scratch::new(), script);
     let first = format!("1 architecture runs through binfmt-dispatch {}.", env!("CARGO_PKG_VERSION"));
     assert!(seen.out().starts_with(&first), "{seen}");
-    assert!(seen.out().contains("\ncode 0\n") && seen.out().contains("qemu-s390x"), "{seen}");
+    assert!(seen.out().contains("\ncode 0\n") && seen.out().contains("by entry qemu-s390x"), "{seen}");
 }
 
 #[test]
