@@ -140,6 +140,7 @@ fn a_damaged_emulator() {
     let first = whole().word(whole().program_headers(1)[0] + P_VADDR);
     // The data's. The linkers of some CPUs make fewer segments.
     let last = whole().program_headers(1).len() - 1;
+    let data = whole().word(whole().program_headers(1)[last] + P_VADDR).to_le_bytes();
     let other = if cfg!(target_arch = "aarch64") { 62 } else { 183 };
     let no_segments = || {
         let elf = whole();
@@ -156,7 +157,7 @@ fn a_damaged_emulator() {
         (whole().with(32, &u64::MAX.to_le_bytes()), "is damaged (program headers out of reach)"),
         (whole().with(E_TYPE, &[1]), "is damaged (an object file, not a program)"),
         (whole().with(E_MACHINE, &[other]), &format!("is for another host (ELF machine {other})")),
-        (whole().with(E_ENTRY, &[0; 8]), "is damaged (entry point outside its code)"),
+        (whole().with(E_ENTRY, &data), "is damaged (entry point outside its code)"),
         (whole().with(E_ENTRY, &[0xff; 8]), "is damaged (entry point outside its code)"),
         (
             whole().with_load(0, P_FILESZ, |_| 100).with_load(0, P_MEMSZ, |_| 100),
