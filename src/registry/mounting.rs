@@ -40,7 +40,7 @@ impl Mounted {
     pub fn at(directory: &Path) -> Result<Self, Failure> {
         match Registry::open(directory) {
             Ok(registry) => Ok(Mounted { registry, lasting: true }),
-            Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc | Failure::AutomountFailed { .. }) => {
+            Err(failure) if is_missing(&failure) => {
                 mount_at(directory)?;
                 log::info!("{}: mounted", show(directory.as_os_str()));
                 let registry = Registry::open(directory)?;
@@ -63,11 +63,16 @@ impl Deref for Mounted {
 /// Mounts the registry at `directory` if it is missing, for a command that only reads it. Without
 /// privileges the command says what it cannot see.
 pub fn mount_if_missing(directory: &Path) {
-    if let Err(Failure::NotMounted { .. } | Failure::NoBinfmtMisc) = Registry::open(directory) {
+    if Registry::open(directory).is_err_and(|failure| is_missing(&failure)) {
         if let Err(failure) = mount_at(directory) {
             log::info!("{failure}");
         }
     }
+}
+
+/// Whether a registry could not be opened because it is not mounted.
+fn is_missing(failure: &Failure) -> bool {
+    matches!(failure, Failure::NotMounted { .. } | Failure::NoBinfmtMisc | Failure::AutomountFailed { .. })
 }
 
 fn mount_at(directory: &Path) -> Result<(), Failure> {

@@ -269,7 +269,8 @@ struct Fetching {
 
 impl Fetching {
     fn index(&self, release: &str, architectures: &[&str]) -> Result<Index> {
-        Index::read(&self.mirror, release, architectures, self.work.path().join("index").join(release))
+        let directory = self.work.path().join("index").join(release).join(architectures.join(","));
+        Index::read(&self.mirror, release, architectures, directory)
     }
 
     /// Makes root directories from packages and everything that they need, one for each
@@ -282,8 +283,7 @@ impl Fetching {
     /// Fetches packages and everything that they need into the directory `place`. Replaces earlier
     /// ones.
     fn packages(&self, release: &str, architecture: &str, packages: &[&str], place: &Path) -> Result<()> {
-        let index = self.work.path().join("index").join(architecture);
-        let new = Index::read(&self.mirror, release, &[architecture], index)?.download_with_dependencies(packages)?;
+        let new = self.index(release, &[architecture])?.download_with_dependencies(packages)?;
         fs::create_dir_all(place)?;
         for old in with_ending(place, ".deb")? {
             fs::remove_file(old)?;
