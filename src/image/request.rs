@@ -188,7 +188,11 @@ impl Contents {
         let images: Vec<_> = images.chain(installed.map(|image| (image, INSTALLED_IMAGE))).collect();
         let sources = emulators::find(table, &rows, &from, &images)?;
         let found = |name: &str| sources.iter().any(|source| source.architecture.title() == name);
-        if let Some(missing) = named.iter().flatten().find(|row| row.disabled.is_none() && !found(&row.name)) {
+        // An emulator that is always executed cannot be used from the image, and a row that is
+        // disabled uses none.
+        let by_path = |row: &Architecture| row.strategy == Strategy::Exec && host::emulator(row).is_some();
+        let needed = |row: &Architecture| row.disabled.is_none() && !by_path(row);
+        if let Some(missing) = named.iter().flatten().find(|row| needed(row) && !found(&row.name)) {
             let tried = if from.is_empty() {
                 missing.emulator_paths().map(str::to_owned).collect()
             } else {
@@ -197,9 +201,6 @@ impl Contents {
             let from = self.from.iter().map(PathBuf::from).collect();
             return Err(Failure::NoEmulator { architecture: missing.name.clone(), from, tried });
         }
-        // An emulator that is always executed cannot be used from the image, and a row that is
-        // disabled uses none.
-        let by_path = |row: &Architecture| row.strategy == Strategy::Exec && host::emulator(row).is_some();
         let without = rows.iter().any(|row| by_path(row) || named.is_some() && row.disabled.is_some());
         if sources.is_empty() && !without {
             let from = self.from.iter().map(PathBuf::from).collect();

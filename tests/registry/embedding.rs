@@ -70,7 +70,9 @@ fn what_cannot_be_embedded_is_opened_by_its_path() {
     // An emulator that its row always executes is needed at its path, too.
     let scratch = with_emulators(Kind::Pie);
     in_root(&scratch, &[], "/riscv64").exited(127);
-    scratch.tool(["--table", "table", "unshare", "--", "root/riscv64"]).exited(0);
+    for options in [&[][..], &["-a", "riscv64"]] {
+        scratch.tool([&["--table", "table", "unshare"], options, &["--", "root/riscv64"]].concat()).exited(0);
+    }
 }
 
 #[test]
