@@ -125,14 +125,17 @@ fn register(contestant: &Contestant, work: &Work<'_>, to: &Path) -> Result<(), B
         let interpreter = if direct { PathBuf::from(emulator(row(&table, name)?)?) } else { file.clone() };
         lines.push(format!(":probe-{name}:E::{name}::{}:POF", interpreter.display()));
     }
-    let mut generate = Command::new(TOOL);
-    generate.args(["generate", "--format", "register"]).args((!work.every_row).then_some(WORKER_ARCHITECTURE));
-    if direct {
-        generate.arg("--direct");
-    } else {
-        generate.arg("--interpreter").arg(&file);
+    // An entry for this machine's own programs would start them under QEMU.
+    if work.every_row || std::env::consts::ARCH != WORKER_ARCHITECTURE {
+        let mut generate = Command::new(TOOL);
+        generate.args(["generate", "--format", "register"]).args((!work.every_row).then_some(WORKER_ARCHITECTURE));
+        if direct {
+            generate.arg("--direct");
+        } else {
+            generate.arg("--interpreter").arg(&file);
+        }
+        lines.extend(String::from_utf8(generate.output()?.stdout)?.lines().map(str::to_owned));
     }
-    lines.extend(String::from_utf8(generate.output()?.stdout)?.lines().map(str::to_owned));
     for line in lines {
         fs::write(to, &line).map_err(|error| format!("{line}: cannot be registered: {error}"))?;
     }
