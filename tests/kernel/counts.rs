@@ -1,5 +1,6 @@
 //! Promises in numbers, and promises about the interpreter's file.
 
+use goblin::elf::reloc::R_RISCV_RELATIVE;
 use goblin::elf::{Elf, program_header as ph};
 use serde_json::json;
 
@@ -145,11 +146,14 @@ fn the_interpreter_needs_nothing_but_relative_relocations() {
     let elf = Elf::parse(INTERPRETER).unwrap();
     assert_eq!(elf.interpreter, None);
     assert_eq!(elf.libraries, [""; 0]);
-    // Relocations in another form would not be applied.
-    assert_eq!((elf.dynrelas.len(), elf.dynrels.len(), elf.pltrelocs.len()), (0, 0, 0));
+    // Relocations in another form would not be applied. The linker for riscv64 does not pack them.
+    let unpacked = cfg!(target_arch = "riscv64");
+    let relative = elf.dynrelas.iter().filter(|one| one.r_type == R_RISCV_RELATIVE).count();
+    assert_eq!((relative, relative != 0), (elf.dynrelas.len(), unpacked));
+    assert_eq!((elf.dynrels.len(), elf.pltrelocs.len()), (0, 0));
     let value = |tag| elf.dynamic.iter().flat_map(|dynamic| &dynamic.dyns).find(|entry| entry.d_tag == tag);
     let packed = [DT_RELR, DT_RELRSZ].map(|tag| value(tag).is_some_and(|entry| entry.d_val != 0));
-    assert_eq!(packed, [true; 2], "its tables of strings have pointers");
+    assert_eq!(packed, [!unpacked; 2], "its tables of strings have pointers");
 }
 
 #[test]
