@@ -3,24 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::container::{codes, run, states};
+use crate::levels::of_this_machine;
 use crate::support::{Scratch, need};
 
-/// The platforms that this machine runs by itself.
-fn own() -> Vec<Value> {
-    let runs_i386 = std::process::Command::new("setarch").args(["i386", "true"]).status().is_ok_and(|it| it.success());
-    let names = ["linux/amd64", "linux/386"];
-    names.iter().take(if runs_i386 { 2 } else { 1 }).map(|name| json!(name)).collect()
-}
-
 fn state(foreign: &[&str], emulators: &[&str]) -> Value {
-    let (first, rest) = (own()[0].clone(), own()[1..].to_vec());
+    // The platforms that this machine runs by itself.
+    let runs_i386 = std::process::Command::new("setarch").args(["i386", "true"]).status().is_ok_and(|it| it.success());
+    let own = ["linux/amd64", "linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4"];
+    let i386: &[&str] = if runs_i386 { &["linux/386"] } else { &[] };
     let (before, after): (Vec<&str>, Vec<&str>) = foreign.iter().partition(|name| !name.starts_with("linux/arm/"));
-    let supported: Vec<Value> = [first]
-        .into_iter()
-        .chain(before.into_iter().map(Value::from))
-        .chain(rest)
-        .chain(after.into_iter().map(Value::from))
-        .collect();
+    let supported = [&own[..of_this_machine()], &before, i386, &after].concat();
     json!({ "supported": supported, "emulators": emulators })
 }
 

@@ -12,6 +12,8 @@ mod container;
 
 // In place of the images that people use to register QEMU.
 mod drop_in;
+// The levels of x86-64.
+mod levels;
 // Entries of others, under the same names and under other ones.
 mod others;
 // Containers that may do too little, and kernels that refuse.

@@ -48,16 +48,21 @@ impl Architecture {
     /// A complete static program of about 100 bytes that exits with status 0. If it runs,
     /// everything from the kernel's entry to the emulator works.
     pub fn probe_elf(&self) -> Vec<u8> {
-        elf(self)
+        elf(self, &self.probe.code)
+    }
+
+    /// The same program with other code.
+    pub fn program(&self, code: &[u8]) -> Vec<u8> {
+        elf(self, code)
     }
 }
 
-/// The probe: a static `ET_EXEC` file, mapped whole and readable and executable at [`BASE`].
-fn elf(architecture: &Architecture) -> Vec<u8> {
+/// A static `ET_EXEC` file, mapped whole and readable and executable at [`BASE`].
+fn elf(architecture: &Architecture, code: &[u8]) -> Vec<u8> {
     let &Architecture { class, data, .. } = architecture;
     let (header_size, segment_size) = (class.header_size(), class.program_header_size());
     let code_offset = u64::from(header_size + segment_size);
-    let file_size = code_offset + architecture.probe.code.len() as u64;
+    let file_size = code_offset + code.len() as u64;
     let machine = architecture.machine.first().map_or(0, |machine| machine.number);
 
     let mut ident = [0; IDENT_SIZE];
@@ -97,6 +102,6 @@ fn elf(architecture: &Architecture) -> Vec<u8> {
     }
     out.wide(BASE); // p_align
 
-    out.bytes.extend(&architecture.probe.code);
+    out.bytes.extend(code);
     out.bytes
 }

@@ -2,6 +2,7 @@
 //! people use to register QEMU, and prints the same JSON.
 
 mod install;
+mod level;
 mod platforms;
 mod report;
 mod uninstall;

@@ -2,15 +2,17 @@
 
 use dispatch_table::{ArchTable, Architecture};
 
+use super::level;
 use crate::architectures;
 use crate::failure::Failure;
 use crate::platform::{host, probe};
 
 /// The platforms that `BuildKit` looks for, in its order. The table knows the names.
-const PLATFORMS: [&str; 11] = [
+const PLATFORMS: [&str; 12] = [
     "linux/amd64",
     "linux/arm64",
     "linux/riscv64",
+    "linux/ppc64",
     "linux/ppc64le",
     "linux/s390x",
     "linux/386",
@@ -20,6 +22,10 @@ const PLATFORMS: [&str; 11] = [
     "linux/arm/v7",
     "linux/arm/v6",
 ];
+
+/// The platform whose CPUs have levels, and the platforms of the levels from 2 on, which follow it.
+const LEVELLED: &str = "linux/amd64";
+const LEVELS: [&str; 3] = ["linux/amd64/v2", "linux/amd64/v3", "linux/amd64/v4"];
 
 /// The parts of a list with commas.
 pub(super) fn parts(list: &str) -> impl Iterator<Item = &str> {
@@ -56,7 +62,21 @@ pub(super) fn supported(table: &ArchTable) -> Vec<&'static str> {
         others.into_iter().filter_map(|platform| Some((platform, row(platform)?.probe_elf()))).collect();
     let programs: Vec<Vec<u8>> = known.iter().map(|(_, program)| program.clone()).collect();
     let run = known.into_iter().zip(probe::run_all(&programs)).filter(|(_, outcome)| outcome.is_ok());
-    own.into_iter().chain(run.map(|((platform, _), _)| platform)).collect()
+    let supported = own.into_iter().chain(run.map(|((platform, _), _)| platform));
+    let with_levels = |platform: &'static str| {
+        let levels: &[&str] = if platform == LEVELLED { levels(row(platform)) } else { &[] };
+        std::iter::once(platform).chain(levels.iter().copied())
+    };
+    supported.flat_map(with_levels).collect()
+}
+
+/// The platforms of the levels that the CPU of the programs of `row` has, which may be emulated. A
+/// program asks it.
+fn levels(row: Option<&Architecture>) -> &'static [&'static str] {
+    let end = row.and_then(|row| probe::end(&row.program(&level::CODE)).ok());
+    let level = end.and_then(|(status, _)| status.code()?.checked_sub(level::FIRST));
+    let above = level.and_then(|level| usize::try_from(level).ok());
+    above.and_then(|above| LEVELS.get(..above)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -66,9 +86,12 @@ mod tests {
     #[test]
     fn the_table_knows_every_platform() {
         let table = ArchTable::builtin();
-        for platform in PLATFORMS {
+        for platform in PLATFORMS.into_iter().chain(LEVELS) {
             assert!(table.find(platform).is_some(), "{platform}");
         }
+        assert!(PLATFORMS.contains(&LEVELLED));
+        let row = |platform: &str| table.find(platform).map(|row| &row.name);
+        assert!(LEVELS.iter().all(|level| row(level) == row(LEVELLED)));
     }
 
     #[test]
