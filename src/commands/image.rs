@@ -1,11 +1,9 @@
 //! `image`: writes the image, with the emulators embedded.
 
-use std::path::PathBuf;
-
 use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
-use crate::image::request::{self, Contents, Elsewhere};
+use crate::image::request::{self, Contents, Elsewhere, Output};
 
 /// Write an image, the file that is registered with the kernel
 ///
@@ -14,9 +12,8 @@ use crate::image::request::{self, Contents, Elsewhere};
 /// everything succeeds.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The file to write
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     elsewhere: Elsewhere,
     #[command(flatten)]

@@ -11,6 +11,7 @@ mod reader;
 mod rows;
 pub mod request;
 pub mod site;
+mod sources;
 mod temporary;
 mod writer;
 

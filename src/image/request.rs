@@ -13,6 +13,7 @@ use super::emulators::{self, EmulatorPlace, INSTALLED_IMAGE, OWN_IMAGE, Source};
 use super::own::{command_at, own, this_command};
 use super::reader::OpenImage;
 use super::site::Site;
+use super::sources;
 use super::writer::{self, Command, Content};
 use crate::failure::Failure;
 use crate::platform::files::Replacement;
@@ -58,11 +59,40 @@ pub struct Elsewhere {
     command: Option<PathBuf>,
 }
 
-/// Writes an image to `output`, completely or not at all.
+/// The files to write.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Output {
+    /// The file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Also write a text for those who hand the image out: the packages that the embedded emulators
+    /// come from, with versions and licences, where their sources and those of what is linked into
+    /// them are, and a written offer to complete. dpkg and rpm are asked about the system that the
+    /// emulators are in
+    #[arg(long, value_name = "FILE", conflicts_with = "no_emulators")]
+    sources: Option<PathBuf>,
+}
+
+impl Output {
+    /// Begins the text, if it is wanted.
+    fn sources(&self) -> Result<Option<Replacement>, Failure> {
+        let place = |path: &Path| {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some((directory.canonicalize().ok()?, path.file_name()?.to_owned()))
+        };
+        let Some(sources) = &self.sources else { return Ok(None) };
+        if place(sources).is_some_and(|sources| place(&self.output) == Some(sources)) {
+            return Err(Failure::Usage("--sources names the file of the image: name another one".to_owned()));
+        }
+        Replacement::begin(sources).map(Some)
+    }
+}
+
+/// Writes an image, completely or not at all.
 ///
 /// # Errors
 /// As [`writer::write`].
-pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, output: &Path) -> Result<(), Failure> {
+pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, output: &Output) -> Result<(), Failure> {
     let place = match (&elsewhere.host, &elsewhere.command) {
         (Some(host), Some(command)) => {
             let destination = Destination::named(host)?;
@@ -77,8 +107,13 @@ pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, outp
         )));
     }
     let emulators = contents.sources(table, place.destination, None)?;
-    let replacement = Replacement::begin(output)?;
+    let sources = output.sources()?;
+    let replacement = Replacement::begin(&output.output)?;
     place.write(contents, (table, &[]), &emulators, &replacement)?;
+    if let Some(sources) = sources {
+        let image = OpenImage::open_of_any_host(&replacement.staged())?;
+        image.map_or(Ok(()), |image| sources::write(&image, sources))?;
+    }
     replacement.finish()
 }
 

@@ -48,19 +48,29 @@ const DEBIAN: [(&str, &str); 6] = [
     ("x86_64", "amd64"),
 ];
 
+/// The name of the distribution itself, of the system below `root`.
+pub fn id(root: &Path) -> Option<String> {
+    value(&description(root)?, "ID")
+}
+
+fn description(root: &Path) -> Option<String> {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
+    read("etc/os-release").or_else(|| read("usr/lib/os-release"))
+}
+
+fn value(text: &str, key: &str) -> Option<String> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    Some(line.trim_matches(['"', '\'']).to_owned())
+}
+
 impl Family {
     /// The family of the system below `root`; `None` if it is unknown.
     pub fn of(root: &Path) -> Option<Self> {
-        let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
-        Self::named(&read("etc/os-release").or_else(|| read("usr/lib/os-release"))?)
+        Self::named(&description(root)?)
     }
 
     fn named(text: &str) -> Option<Self> {
-        let value = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
-            Some(line.trim_matches(['"', '\'']).to_owned())
-        };
-        let ids = [value("ID"), value("ID_LIKE")].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let ids = [value(text, "ID"), value(text, "ID_LIKE")].into_iter().flatten().collect::<Vec<_>>().join(" ");
         ids.split_whitespace().find_map(|id| IDS.iter().find(|(known, _)| *known == id).map(|(_, family)| *family))
     }
 

@@ -10,6 +10,7 @@ pub mod labels;
 pub mod maps;
 pub mod memfd;
 pub mod namespace;
+pub mod packages;
 pub mod probe;
 pub mod process;
 pub mod rooted;

@@ -28,6 +28,8 @@ say binfmt-dispatch generate --all
 say binfmt-dispatch generate --direct --image i
 say binfmt-dispatch image --no-emulators --from . -o j
 say binfmt-dispatch image --no-emulators -o j arm64
+say binfmt-dispatch image --no-emulators --sources s -o j
+say binfmt-dispatch image --from arm64=guest --sources j -o j
 say binfmt-dispatch install --only
 say binfmt-dispatch register --credentials --no-credentials
 say binfmt-dispatch unregister --all arm64
@@ -57,6 +59,7 @@ say binfmt-dispatch lint --root absent
 say binfmt-dispatch image --from absent -o j
 say binfmt-dispatch image --from arm64=absent -o j arm64
 say binfmt-dispatch image --no-emulators -o absent/j
+say binfmt-dispatch image --from arm64=guest --sources absent/s -o j
 say binfmt-dispatch install --root absent --from absent
 say binfmt-dispatch generate --output absent arm64
 say binfmt-dispatch register --image absent

@@ -49,6 +49,8 @@ mod run;
 mod scripts;
 // Rows and words on terminals.
 mod terminals;
+// `image --sources`: packages, sources, and the offer.
+mod sources;
 // `tune`, without measurements.
 mod tune;
 // `-v`: the steps of each command.

@@ -87,6 +87,10 @@ pub enum Need {
     Hosts,
     /// What else registers entries: the programs of binfmt-support and of OpenRC.
     Consumers,
+    /// dpkg and dpkg-query.
+    Dpkg,
+    /// rpm and rpmbuild.
+    Rpm,
 }
 
 /// `need!(Namespace, Guests);` is the first line of a test. If one of these is missing, the test
@@ -245,6 +249,8 @@ impl Need {
             Need::Man => no_command("lexgrog", "--version", "man-db"),
             Need::Zsh => no_command("zsh", "--version", "zsh"),
             Need::Fish => no_command("fish", "--version", "fish"),
+            Need::Dpkg => no_command("dpkg-query", "--version", "dpkg"),
+            Need::Rpm => no_command("rpmbuild", "--version", "rpm"),
         }
     }
 }
