@@ -39,6 +39,8 @@ enum Only {
         #[arg(value_parser = QEMU.map(|download| download.parts[0]))]
         architecture: String,
     },
+    /// Fetch kubectl, for `ci/kubernetes`: 16 MB
+    Kubectl,
     /// Fetch a kernel for `ci/hosts`, into target/kernels/RELEASE-FLAVOUR
     Kernel(Kernel),
     /// Fetch the programs of a machine for `ci/hosts`, into target/machines/ARCHITECTURE
@@ -128,7 +130,9 @@ const DOWNLOADS: [Download; 9] = [
         title: "the programs of {}",
         parts: &["binfmt-support", "libpipeline1", "openrc"],
         machines: Machines::All,
-        fetch: consumers,
+        // usr/sbin/update-binfmts, lib/rc/sh/binfmt.sh. Newer releases have OpenRC's script elsewhere,
+        // and it is the same there.
+        fetch: |fetching, packages| fetching.unpacked("bookworm", packages),
     },
     // ci/bench starts these: emulated programs, and this machine's own for comparison. Each takes
     // half a minute to fetch: 20 MB, 100 MB unpacked.
@@ -187,6 +191,15 @@ const fn qemu(name: &'static str, parts: &'static [&'static str]) -> Download {
     }
 }
 
+/// `usr/bin/kubectl`. Debian 12's cannot read the manifests. Only ci/kubernetes needs it.
+const KUBECTL: Download = Download {
+    name: "kubectl",
+    title: "{}",
+    parts: &["kubectl"],
+    machines: Machines::All,
+    fetch: |fetching, packages| fetching.unpacked("trixie", packages),
+};
+
 /// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
@@ -199,6 +212,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(Only::Qemu { architecture }) => {
             QEMU.iter().filter(|download| download.parts == [architecture]).try_for_each(Download::ensure)
         }
+        Some(Only::Kubectl) => KUBECTL.ensure(),
         Some(Only::Hosts) => {
             DOWNLOADS.iter().filter(|one| one.machines == Machines::Amd64).try_for_each(Download::ensure)
         }
@@ -278,6 +292,19 @@ impl Fetching {
     fn roots(&self, release: &str, architectures: &[&str], packages: &[&str]) -> Result<()> {
         let place = |architecture: &str| self.directory.join(architecture);
         architectures.iter().try_for_each(|it| unpack(&self.mirror, release, it, packages, &place(it)))
+    }
+
+    /// Unpacks packages for this machine, without those that they need.
+    fn unpacked(&self, release: &str, packages: &[&str]) -> Result<()> {
+        let (host, tree) = (host_architecture()?, self.work.path().join("tree"));
+        let index = self.index(release, &[&host])?;
+        for package in packages {
+            extract(the_one(&index.download(package, &[&host])?)?, &tree)?;
+        }
+        for part in with_ending(&tree, "")? {
+            put(&part, &self.directory.join(part.file_name().unwrap_or_default()))?;
+        }
+        Ok(())
     }
 
     /// Fetches packages and everything that they need into the directory `place`. Replaces earlier
@@ -361,22 +388,6 @@ fn hosts(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> {
     Ok(())
 }
 
-/// What registers entries: `usr/sbin/update-binfmts`, `lib/rc/sh/binfmt.sh`.
-fn consumers(fetching: &Fetching, packages: &[&'static str]) -> Result<()> {
-    let host = host_architecture()?;
-    // Newer releases have OpenRC's script elsewhere, and it is the same there.
-    let index = fetching.index("bookworm", &[&host])?;
-    for package in packages {
-        let found = index.download(package, &[&host])?;
-        extract(the_one(&found)?, &fetching.work.path().join("tree"))?;
-    }
-    let tree = fetching.work.path().join("tree");
-    for part in with_ending(&tree, "")? {
-        put(&part, &fetching.directory.join(part.file_name().unwrap_or_default()))?;
-    }
-    Ok(())
-}
-
 /// The toolchain, as one root directory: `usr/bin/rustc`, `usr/bin/aarch64-linux-gnu-gcc`.
 fn toolchain(fetching: &Fetching, architectures: &[&'static str]) -> Result<()> {
     // No release has Rust's library for loong64 yet.
@@ -412,7 +423,7 @@ mod tests {
 
     #[test]
     fn every_download_has_a_directory_of_its_own() {
-        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).chain(&QEMU).collect();
+        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).chain(&QEMU).chain([&KUBECTL]).collect();
         let names: BTreeSet<&str> = all.iter().map(|download| download.name).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|download| download.title.contains("{}") && !download.parts.is_empty()));
