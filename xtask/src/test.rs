@@ -1,7 +1,8 @@
 //! `test`: all tests and checks. The last line sums them up.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use nix::fcntl::OFlag;
@@ -18,26 +19,6 @@ const MUST_RUN: &str = "BINFMT_DISPATCH_TESTS_MUST_RUN";
 
 /// The other hosts that `x86_64` machines build for, and whose tests run under QEMU's user mode.
 const OTHER_HOSTS: [&str; 2] = ["aarch64", "riscv64"];
-
-/// The scripts below `packaging/`.
-const SCRIPTS: [&str; 16] = [
-    "archive",
-    "furnish",
-    "refresh",
-    "version",
-    "deb/build",
-    "deb/postinst",
-    "deb/postrm",
-    "deb/prerm",
-    "rpm/build",
-    "test/check",
-    "test/check-steps",
-    "test/common",
-    "test/engine",
-    "test/newer",
-    "test/rpm-steps",
-    "test/steps",
-];
 
 /// Run all tests and checks
 #[derive(Debug, clap::Args)]
@@ -68,7 +49,7 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     let mut score = Score::default();
     score.check("format", cargo().args(["fmt", "--all", "--check"]))?;
     let mut scripts = with_ending(&root().join("ci"), "")?;
-    scripts.extend(SCRIPTS.map(|name| root().join("packaging").join(name)));
+    scripts.extend(shell_scripts(&root().join("packaging"))?);
     score.check("shellcheck", script("shellcheck").args(scripts).arg(".ci/run"))?;
     score.check("clippy", locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // Debian 13's Rust, the oldest that builds it. Later tests need what it builds, and clippy does
@@ -103,6 +84,24 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     score.check("ci/bench", script("ci/bench").args(bench))?;
     println!("{} passed, {} failed, {} skipped", score.passed, score.failed, score.skipped);
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The shell scripts in a directory and below it. The first line names the shell.
+fn shell_scripts(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    for path in with_ending(directory, "")? {
+        if path.is_dir() {
+            scripts.extend(shell_scripts(&path)?);
+        } else if is_shell_script(&String::from_utf8_lossy(&fs::read(&path)?)) {
+            scripts.push(path);
+        }
+    }
+    Ok(scripts)
+}
+
+fn is_shell_script(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    first.starts_with("# shellcheck shell=") || first.starts_with("#!") && first.ends_with("sh")
 }
 
 /// A command in the project's directory.
@@ -186,6 +185,18 @@ mod tests {
         assert_eq!(Score::of_result(line), Some(Score::default()));
         for line in ["", "test result: ok.", "test a ... ok", "test result: ok. x passed; 0 failed; "] {
             assert_eq!(Score::of_result(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn shell_scripts_are_known_by_their_first_lines() {
+        let packaging = root().join("packaging");
+        let scripts = shell_scripts(&packaging).unwrap();
+        for name in ["archive", "deb/postinst", "test/common"] {
+            assert!(scripts.contains(&packaging.join(name)), "{name}: {scripts:?}");
+        }
+        for name in ["bill", "deb/copyright", "kubernetes/daemonset.yaml"] {
+            assert!(!scripts.contains(&packaging.join(name)), "{name}: {scripts:?}");
         }
     }
 
