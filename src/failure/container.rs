@@ -45,7 +45,7 @@ pub enum ContainerFault {
         /// The architecture.
         architecture: String,
     },
-    /// No program can be served.
+    /// The address is in use, or is none of this machine's.
     NotServed {
         /// The address.
         address: String,
