@@ -1,6 +1,6 @@
 //! Files that the other tests use, and that take long to make.
 
-use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, native, need};
+use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, injector, native, need};
 use crate::transparent;
 
 #[test]
@@ -11,6 +11,7 @@ fn are_made() {
         build(kind);
     }
     caller();
+    injector();
     Namespace::ours();
     Namespace::full();
     for release in Release::ALL {

@@ -22,14 +22,18 @@ const REGISTERS: (&str, &str) = (
 const REGISTERS: (&str, &str) =
     ("sp", "ra gp tp t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6");
 
+/// The registers that are zero after an exec, as the report names them.
+pub fn clear_registers() -> impl Iterator<Item = String> {
+    REGISTERS.1.split(' ').chain(["vector"]).map(|name| format!("register.{name}"))
+}
+
 /// Asserts that the registers are as after an exec.
 #[track_caller]
 pub fn registers_are_clear(report: &Report) {
-    let (stack, others) = REGISTERS;
-    for name in others.split(' ').chain(["vector"]) {
-        report.is(&format!("register.{name}"), "0");
+    for key in clear_registers() {
+        report.is(&key, "0");
     }
-    assert_eq!(report.number::<u64>(&format!("register.{stack}")) % 16, 0);
+    assert_eq!(report.number::<u64>(&format!("register.{}", REGISTERS.0)) % 16, 0);
     #[cfg(target_arch = "x86_64")]
     {
         // Apart from CF, PF, AF, ZF, SF and OF: interrupts on, and the bit that is always set.

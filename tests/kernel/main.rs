@@ -23,8 +23,7 @@ mod descriptors;
 mod disabled;
 // Emulators that have to be executed.
 mod exec;
-// The interpreter's system calls, made to fail. The tracer knows the registers of x86_64 alone.
-#[cfg(target_arch = "x86_64")]
+// The interpreter's system calls, made to fail.
 mod faults;
 // The hand-over as the emulator sees it.
 mod handover;

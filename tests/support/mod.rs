@@ -26,7 +26,7 @@ mod scratch;
 mod tool;
 
 pub use elf::{Elf, dynamic_guest, guest_with_property, segment};
-pub use emulators::{Kind, artefact, build, caller, compiled, hanging, killer, native, saying};
+pub use emulators::{Kind, artefact, build, caller, compiled, hanging, injector, killer, native, saying};
 pub use foreign::{FOREIGN, Foreign};
 pub use guests::{for_each, guest, guests};
 pub use hosts::Host;

@@ -264,24 +264,12 @@ pub fn role(calls: &[Call], prelinked: bool) -> Option<Role> {
     })
 }
 
-/// Numbers of the system calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
+/// Numbers of the system calls on this CPU.
 pub mod nr {
-    pub const WRITE: i64 = 1;
-    pub const CLOSE: i64 = 3;
-    pub const FSTAT: i64 = 5;
-    pub const MMAP: i64 = 9;
-    pub const MPROTECT: i64 = 10;
-    pub const MUNMAP: i64 = 11;
-    pub const BRK: i64 = 12;
-    pub const RT_SIGPROCMASK: i64 = 14;
-    pub const PREAD64: i64 = 17;
-    pub const MREMAP: i64 = 25;
-    pub const EXECVE: i64 = 59;
-    pub const UNAME: i64 = 63;
-    pub const FCNTL: i64 = 72;
-    pub const PRCTL: i64 = 157;
-    pub const EXIT_GROUP: i64 = 231;
-    pub const OPENAT: i64 = 257;
-    pub const READLINKAT: i64 = 267;
-    pub const FACCESSAT: i64 = 269;
+    pub use nix::libc::{
+        SYS_brk as BRK, SYS_close as CLOSE, SYS_execve as EXECVE, SYS_exit_group as EXIT_GROUP,
+        SYS_faccessat as FACCESSAT, SYS_fcntl as FCNTL, SYS_fstat as FSTAT, SYS_mmap as MMAP, SYS_mprotect as MPROTECT,
+        SYS_mremap as MREMAP, SYS_munmap as MUNMAP, SYS_openat as OPENAT, SYS_prctl as PRCTL, SYS_pread64 as PREAD64,
+        SYS_readlinkat as READLINKAT, SYS_rt_sigprocmask as RT_SIGPROCMASK, SYS_uname as UNAME, SYS_write as WRITE,
+    };
 }

@@ -166,7 +166,8 @@ pub mod all {
     }
     pub fn without_an_emulator() -> Scenario {
         let missing = |scratch: &Scratch, row: Row| row.with("emulators", json!([scratch.at("missing")]));
-        Scenario { refused: Some((127, "no emulator for aarch64")), ..Scenario::path(Kind::Pie, missing) }
+        let words: &str = format!("no emulator for {FOREIGN}").leak();
+        Scenario { refused: Some((127, words)), ..Scenario::path(Kind::Pie, missing) }
     }
     pub fn without_flag_p() -> Scenario {
         let scenario = Scenario::path(Kind::Pie, |_, row| row);

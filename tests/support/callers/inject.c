@@ -4,11 +4,12 @@
 //
 // A job is a line of words: INDEX=RESULT, the interpreter's call of that number (from 0) is not made and has this result,
 // an errno if it is negative; *NR=RESULT, no call with that system call number is made; INDEX~RESULT, it is made and has
-// another result; INDEX:ARGUMENT=VALUE, it is made with another argument; <&-, without standard input. The interpreter's calls are those from the mapping that the
-// process starts in. What came of each job is printed:
+// another result; INDEX:ARGUMENT=VALUE, it is made with another argument; <&-, without standard input. The interpreter's
+// calls are those from the mapping that the process starts in. What came of each job is printed:
 //
 //     job LINE | call NR SIX-ARGUMENTS RESULT ... | entered | exit CODE or signal NUMBER or hang | stdout TEXT | stderr TEXT
 #define _GNU_SOURCE
+#include <elf.h>
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
@@ -17,9 +18,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/user.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#if defined __aarch64__
+#include "registers/aarch64.h"
+#elif defined __riscv
+#include "registers/riscv64.h"
+#else
+#include "registers/x86_64.h"
+#endif
 
 #define PATIENCE 20 // seconds until a run counts as one that hangs
 #define CALLS 256   // more than the interpreter ever makes
@@ -39,26 +48,55 @@ static void impatient(int signal) {
     kill(child, SIGKILL);
 }
 
-enum injection { NONE, RESULT, NOT_MADE };
+// A register set of the child.
+struct registers {
+    unsigned long words[64];
+    size_t size;
+};
 
-// What the job says about call `index` with number `nr`: its result, or which argument is another.
-static enum injection injected(int index, long nr, long *result, int *argument, long *value) {
+static struct registers get(long set) {
+    struct registers registers = {.size = sizeof registers.words};
+    struct iovec all = {registers.words, registers.size};
+    if (ptrace(PTRACE_GETREGSET, child, set, &all))
+        fail("getregset");
+    registers.size = all.iov_len;
+    return registers;
+}
+
+static void put(long set, struct registers registers) {
+    struct iovec all = {registers.words, registers.size};
+    if (ptrace(PTRACE_SETREGSET, child, set, &all))
+        fail("setregset");
+}
+
+// A call that the child makes, and the change to it: it gets another result, without being made or in spite of it, or
+// another argument.
+static struct {
+    long nr, arguments[6];
+    enum { NONE, NOT_MADE, RESULT, ARGUMENT, REPEATED } change;
+    long value;
+    int argument;
+    struct registers before;
+} call;
+
+// Sets the change that the job asks for at the call of this index.
+static void change(int index) {
     char words[4096], *rest;
     snprintf(words, sizeof words, "%s", job);
-    *argument = -1;
+    call.change = NONE;
     for (char *word = strtok_r(words, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
         long number, second, third;
         int used = 0;
-        if (sscanf(word, "*%ld=%ld%n", &number, &second, &used) == 2 && !word[used] && number == nr)
-            return *result = second, NOT_MADE;
-        if (sscanf(word, "%ld=%ld%n", &number, &second, &used) == 2 && !word[used] && number == index)
-            return *result = second, NOT_MADE;
-        if (sscanf(word, "%ld~%ld%n", &number, &second, &used) == 2 && !word[used] && number == index)
-            return *result = second, RESULT;
-        if (sscanf(word, "%ld:%ld=%ld%n", &number, &second, &third, &used) == 3 && !word[used] && number == index)
-            *argument = second, *value = third;
+        if (sscanf(word, "*%ld=%ld%n", &number, &second, &used) == 2 && !word[used] && number == call.nr)
+            call.change = NOT_MADE, call.value = second;
+        else if (sscanf(word, "%ld=%ld%n", &number, &second, &used) == 2 && !word[used] && number == index)
+            call.change = NOT_MADE, call.value = second;
+        else if (sscanf(word, "%ld~%ld%n", &number, &second, &used) == 2 && !word[used] && number == index)
+            call.change = RESULT, call.value = second;
+        else if (sscanf(word, "%ld:%ld=%ld%n", &number, &second, &third, &used) == 3 && !word[used] && number == index &&
+                 second >= 0 && second < 6)
+            call.change = ARGUMENT, call.argument = second, call.value = third;
     }
-    return NONE;
 }
 
 static void start(long user, char **arguments, int out, int err) {
@@ -105,14 +143,51 @@ static void go(enum __ptrace_request how, int signal) {
         fail("ptrace");
 }
 
+// The child is about to make the call of this index.
+static void begin(int index, const struct __ptrace_syscall_info *info) {
+    call.nr = info->entry.nr;
+    printf("call %ld", call.nr);
+    for (int i = 0; i < 6; i++)
+        printf(" %ld", call.arguments[i] = info->entry.args[i]);
+    change(index);
+    if (call.change == NONE)
+        return;
+    call.before = get(NT_PRSTATUS);
+    if (call.change != RESULT) {
+        struct registers set = get(SKIPPING_SET);
+        set.words[SKIPPING] = -1;
+        put(SKIPPING_SET, set);
+    }
+}
+
+// The child has made the call, or skipped it. Returns whether that is all: to change an argument, the call is skipped and
+// made again, because on riscv64 the tracer cannot change the first argument of a call that has begun.
+static int finish(long result) {
+    struct registers after = call.before;
+    if (call.change == ARGUMENT) {
+        for (int i = 0; i < 6; i++)
+            after.words[ARGUMENTS[i]] = i == call.argument ? call.value : call.arguments[i];
+        after.words[NUMBER] = call.nr;
+        after.words[NEXT] -= INSTRUCTION;
+        put(NT_PRSTATUS, after);
+        call.change = REPEATED;
+        return 0;
+    }
+    if (call.change == NOT_MADE || call.change == RESULT)
+        result = call.value;
+    after.words[RETURNED] = result;
+    // The child may rely on its other registers, as no system call changes them.
+    if (call.change != NONE)
+        put(NT_PRSTATUS, after);
+    printf(" %ld\n", result);
+    return 1;
+}
+
 // Follows the child from the exec of the program to the first call that is not the interpreter's, or to its end.
 static int follow(void) {
     struct __ptrace_syscall_info info;
-    struct user_regs_struct regs;
     unsigned long low = 0, high = 0;
-    int index = -1, open = 0, status = wait_for(), argument;
-    long result, value;
-    enum injection injection = NONE;
+    int index = -1, open = 0, status = wait_for();
     if (ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL))
         fail("setoptions");
     for (go(PTRACE_CONT, 0);; go(high ? PTRACE_SYSCALL : PTRACE_CONT, 0)) {
@@ -121,30 +196,19 @@ static int follow(void) {
         if (ended(status))
             break;
         int exec = status >> 8 == (SIGTRAP | PTRACE_EVENT_EXEC << 8);
-        if (exec && !high) {
-            if (ptrace(PTRACE_GETREGS, child, 0, &regs))
-                fail("getregs");
-            mapping(regs.rip, &low, &high);
-            continue;
-        }
         if (!exec && WSTOPSIG(status) != (SIGTRAP | 0x80)) {
             go(high ? PTRACE_SYSCALL : PTRACE_CONT, WSTOPSIG(status));
             goto stopped;
         }
-        if (!exec) {
-            if (ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof info, &info) <= 0 || ptrace(PTRACE_GETREGS, child, 0, &regs))
-                fail("get_syscall_info");
-            if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
-                if (open && injection != NONE) {
-                    regs.rax = result;
-                    if (ptrace(PTRACE_SETREGS, child, 0, &regs))
-                        fail("setregs");
-                }
-                if (open)
-                    printf(" %ld\n", (long)regs.rax);
-                open = 0;
-                continue;
-            }
+        if (ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof info, &info) <= 0)
+            fail("get_syscall_info");
+        if (exec && !high) {
+            mapping(info.instruction_pointer, &low, &high);
+            continue;
+        }
+        if (!exec && info.op == PTRACE_SYSCALL_INFO_EXIT) {
+            open = open && !finish(info.exit.rval);
+            continue;
         }
         if (exec || info.instruction_pointer < low || info.instruction_pointer >= high) {
             // What was open is the execve(2) that has succeeded.
@@ -154,21 +218,15 @@ static int follow(void) {
             status = wait_for();
             break;
         }
+        // What is open is a call that is made again.
+        if (open)
+            continue;
         if (++index >= CALLS) {
             late = 1;
             kill(child, SIGKILL);
+            continue;
         }
-        printf("call %lld", regs.orig_rax);
-        unsigned long long *arguments[] = {&regs.rdi, &regs.rsi, &regs.rdx, &regs.r10, &regs.r8, &regs.r9};
-        injection = injected(index, regs.orig_rax, &result, &argument, &value);
-        for (int i = 0; i < 6; i++)
-            printf(" %lld", *arguments[i]);
-        if (argument >= 0 && argument < 6)
-            *arguments[argument] = value;
-        if (injection == NOT_MADE)
-            regs.orig_rax = -1;
-        if ((injection == NOT_MADE || argument >= 0) && ptrace(PTRACE_SETREGS, child, 0, &regs))
-            fail("setregs");
+        begin(index, &info);
         open = 1;
     }
     if (open)
