@@ -34,7 +34,7 @@ pub use namespace::{Namespace, REGISTRY, both, both_with_argv0, image_flags};
 pub use observation::Observation;
 pub(crate) use prerequisites::need;
 pub use prerequisites::{Need, have};
-pub use registry::{Registry, kernel_since, page};
+pub use registry::{Registry, kernel_since, page, patience};
 pub use releases::{Release, Way};
 pub use report::Report;
 pub use row::{Row, reporting};

@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use super::injector::Run;
-use crate::support::{FOREIGN, Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, reporting};
+use crate::support::{FOREIGN, Kind, Namespace, Row, Scratch, TOOL, dynamic_guest, patience, reporting};
 
 /// A dynamic linker that never exists.
 const LINKER: &str = "/nonexistent/ld-aarch64.so.1";
+/// Seconds until a run counts as one that hangs.
+const HANG: u32 = 20;
 /// The offset of the headers of a guest that has them far into its file.
 const FAR: usize = 0x1_0000;
 
@@ -100,7 +102,7 @@ impl Scenario {
     pub fn run(&self, jobs: &[String]) -> Vec<Run> {
         let lines: String = jobs.iter().map(|job| format!("{}{job}\n", self.prefix)).collect();
         self.scratch.write("jobs", lines);
-        let script = format!("{}; $INJECT {} {} <jobs", self.setup, self.user, self.program);
+        let script = format!("{}; $INJECT {} {} {} <jobs", self.setup, patience(HANG), self.user, self.program);
         let seen = self.namespace.run(&self.scratch, &script);
         let runs = Run::read_all(seen.succeeded().out());
         assert_eq!(runs.len(), jobs.len(), "{seen}");

@@ -1,11 +1,12 @@
 // Runs a program again and again, each time with other system calls of the interpreter made to fail:
 //
-//     inject USER PROGRAM ARGV0 ARGS... <jobs
+//     inject SECONDS USER PROGRAM ARGV0 ARGS... <jobs
 //
-// A job is a line of words: INDEX=RESULT, the interpreter's call of that number (from 0) is not made and has this result,
-// an errno if it is negative; *NR=RESULT, no call with that system call number is made; INDEX~RESULT, it is made and has
-// another result; INDEX:ARGUMENT=VALUE, it is made with another argument; <&-, without standard input. The interpreter's
-// calls are those from the mapping that the process starts in. What came of each job is printed:
+// A run that takes longer than SECONDS hangs. A job is a line of words: INDEX=RESULT, the interpreter's call of that number
+// (from 0) is not made and has this result, an errno if it is negative; *NR=RESULT, no call with that system call number is
+// made; INDEX~RESULT, it is made and has another result; INDEX:ARGUMENT=VALUE, it is made with another argument; <&-,
+// without standard input. The interpreter's calls are those from the mapping that the process starts in. What came of each
+// job is printed:
 //
 //     job LINE | call NR SIX-ARGUMENTS RESULT ... | entered | exit CODE or signal NUMBER or hang | stdout TEXT | stderr TEXT
 #define _GNU_SOURCE
@@ -30,8 +31,7 @@
 #include "registers/x86_64.h"
 #endif
 
-#define PATIENCE 20 // seconds until a run counts as one that hangs
-#define CALLS 256   // more than the interpreter ever makes
+#define CALLS 256 // more than the interpreter ever makes
 
 extern char **environ;
 static const char *job;
@@ -250,7 +250,7 @@ static void show(const char *name, int file) {
 
 int main(int argc, char **argv) {
     static char line[4096];
-    if (argc < 4)
+    if (argc < 5)
         return 94;
     struct sigaction action = {.sa_handler = impatient};
     sigaction(SIGALRM, &action, NULL);
@@ -262,8 +262,8 @@ int main(int argc, char **argv) {
         fflush(stdout);
         child = fork();
         if (child == 0)
-            start(atol(argv[1]), argv + 2, out, err);
-        alarm(PATIENCE);
+            start(atol(argv[2]), argv + 3, out, err);
+        alarm(atol(argv[1]));
         int status = follow();
         alarm(0);
         if (late)
