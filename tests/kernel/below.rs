@@ -99,9 +99,9 @@ fn in_a_chroot_the_path_there_counts() {
     let root = "mkdir -p root$PWD/in root/proc; cp guest root$PWD/in; cp emulator root$PWD";
     let start = "chroot root $PWD/in/guest";
     assert_eq!(given(&namespace, &scratch, &format!("{root}; {start}")), "emulator -B 0", "there is no /proc");
-    let proc = "mount --bind /proc root/proc";
+    let proc = "mount --rbind /proc root/proc";
     assert_eq!(given(&namespace, &scratch, &format!("{root}; {proc}; {start}")), "emulator -cpu small -x");
-    let outside = "mkdir -p in/chroot/proc; cp guest in/chroot; mount --bind /proc in/chroot/proc; mkdir -p in/chroot$PWD; \
+    let outside = "mkdir -p in/chroot/proc; cp guest in/chroot; mount --rbind /proc in/chroot/proc; mkdir -p in/chroot$PWD; \
                    cp emulator in/chroot$PWD; chroot in/chroot /guest";
     assert_eq!(given(&namespace, &scratch, outside), "emulator -B 0");
 }
