@@ -12,7 +12,7 @@ const LINE: u32 = 24;
 const BAR: u32 = 12;
 const GAP: u32 = 10;
 /// Colours of the bars on light and on dark pages.
-const COLOURS: [(&str, &str); 5] = [
+pub const COLOURS: [(&str, &str); 5] = [
     ("#2f7ed8", "#5aa0ee"),
     ("#1a9850", "#3fb86f"),
     ("#d98a1f", "#e8a94f"),
@@ -116,7 +116,7 @@ fn axis(svg: &mut Svg, height: u32) {
 }
 
 /// The drawing with its title.
-fn begin(title: &str, height: u32) -> Svg {
+pub fn begin(title: &str, height: u32) -> Svg {
     let classes: Vec<String> = (0..COLOURS.len()).map(|index| format!("c{index}")).collect();
     let colours = classes.iter().zip(COLOURS).map(|(class, (light, dark))| (class.as_str(), light, dark));
     let fills: Vec<Fill<'_>> = colours.chain([("other", "#9a9a9a", "#9a9a9a")]).collect();

@@ -1,5 +1,6 @@
 //! Draws the measurements of ci/tune: charts, and the tables of docs/cpu-models.md.
 
+mod builds;
 mod chart;
 #[path = "../drawing/mod.rs"]
 mod drawing;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use builds::Builds;
 use results::Measured;
 
 /// Draw the measurements of CPU models
@@ -47,12 +49,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if models.is_empty() {
         return Err(format!("{} has no cpu-*.json: run ci/tune", options.results.display()).into());
     }
-    let tables = tables::all(&models, &compared, &options.results)?;
+    let builds = Builds::all(&options.results)?;
+    let tables = tables::all(&models, &compared, &builds)?;
     let Some(docs) = &options.docs else {
         print!("{tables}");
         return Ok(());
     };
     fs::write(docs.join("cpu-workloads.svg"), chart::workloads(&models))?;
     fs::write(docs.join("cpu-models.svg"), chart::models(&models))?;
+    fs::write(docs.join("builds.svg"), builds::chart(&builds))?;
     Ok(fs::write(docs.join("cpu-models.md"), tables)?)
 }

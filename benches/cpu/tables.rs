@@ -1,32 +1,9 @@
 //! The tables, as a page of Markdown.
 
-use std::error::Error;
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
-use serde::Deserialize;
-
+use crate::builds::{self, Builds};
 use crate::results::Measured;
-
-/// Compares two ways to do the same work.
-#[derive(Deserialize)]
-struct Pair {
-    direct: Vec<Took>,
-    image: Vec<Took>,
-}
-
-#[derive(Deserialize)]
-struct Took {
-    cpu: f64,
-    wall: f64,
-}
-
-#[derive(Deserialize)]
-struct Builds {
-    root: Pair,
-    project: Pair,
-}
 
 /// The beginning of the page.
 const HEAD: &str = "# CPU models: all measurements
@@ -36,7 +13,7 @@ This page is written by `ci/tune`, from the raw results in `benches/results`.
 ";
 
 /// The page.
-pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Result<String, Box<dyn Error>> {
+pub fn all(models: &[Measured], compared: &[Measured], builds: &[Builds]) -> Result<String, std::fmt::Error> {
     let mut text = HEAD.to_owned();
     if let Some(Measured { machine, .. }) = models.first() {
         let kernel = machine.kernel.split('-').next().unwrap_or(&machine.kernel);
@@ -46,15 +23,8 @@ pub fn all(models: &[Measured], compared: &[Measured], directory: &Path) -> Resu
         text += "## With the table as it stands\n\nSeconds of CPU time with QEMU registered directly, and how many times faster the same runs through an image.\n\n";
         table(&mut text, compared, |one| one.place("binfmt-dispatch"))?;
     }
-    for name in builds(directory)? {
-        let path = directory.join(&name);
-        let Builds { root, project } = serde_json::from_str(&fs::read_to_string(&path)?)?;
-        let who = name.trim_start_matches("builds-").trim_end_matches(".json").replacen('-', ", QEMU ", 1);
-        writeln!(text, "## Longer work\n\n{who}, seconds from start to end (of the CPU):\n")?;
-        text += "| work | QEMU directly | binfmt-dispatch | share |\n|---|---|---|---|\n";
-        line(&mut text, "minimal root directory by mmdebstrap", &root)?;
-        line(&mut text, "configure and make of GNU hello", &project)?;
-        text.push('\n');
+    if !builds.is_empty() {
+        builds::tables(&mut text, builds)?;
     }
     text += "## All models\n\n![All models that were measured](cpu-models.svg)\n\nGeometric means over the workloads for which there was time; **bold** is what the table chooses, where it chooses one.\n\n";
     text += "| architecture | QEMU | workloads, rounds | model: times faster than the default (least of the workloads) |\n|---|---|---|---|\n";
@@ -123,36 +93,4 @@ fn table<'m>(
     }
     text.push_str("\n\n");
     Ok(())
-}
-
-fn builds(directory: &Path) -> Result<Vec<String>, Box<dyn Error>> {
-    let mut names = Vec::new();
-    for file in fs::read_dir(directory)? {
-        let name = file?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("builds-") && name.ends_with(".json") {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-fn line(text: &mut String, what: &str, pair: &Pair) -> std::fmt::Result {
-    let middle = |took: &[Took], of: fn(&Took) -> f64| {
-        let mut values: Vec<f64> = took.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    let wall = |took: &[Took]| middle(took, |took| took.wall);
-    let cpu = |took: &[Took]| middle(took, |took| took.cpu);
-    writeln!(
-        text,
-        "| {what} | {:.1} ({:.1}) | {:.1} ({:.1}) | {:.2} ({:.2}) |",
-        wall(&pair.direct),
-        cpu(&pair.direct),
-        wall(&pair.image),
-        cpu(&pair.image),
-        wall(&pair.image) / wall(&pair.direct),
-        cpu(&pair.image) / cpu(&pair.direct),
-    )
 }

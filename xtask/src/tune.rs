@@ -9,6 +9,7 @@ mod rounds;
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +20,7 @@ use crate::cargo::{cargo, host_target};
 use crate::debian::{Mirror, host_architecture, unpack};
 use crate::program::{output, status, succeeded};
 use crate::{Result, files, root};
+use builds::{Builds, WORKS};
 use choices::{ARCHITECTURES, EMULATORS, PACKAGES, chosen};
 use pair::Pair;
 pub use pair::Registered;
@@ -33,14 +35,18 @@ pub struct Args {
     /// of CPU models
     #[arg(long)]
     compare: bool,
-    /// Also make a root directory and compile a project in both ways (builds-*.json)
-    #[arg(long, requires = "compare")]
+    /// Compare longer work with QEMU registered directly and through an image: making root
+    /// directories, installing packages, compiling (builds-*.json), instead of CPU models
+    #[arg(long, conflicts_with = "compare")]
     builds: bool,
+    /// Only this work; may be repeated
+    #[arg(long = "work", value_name = "NAME", requires = "builds", value_parser = works())]
+    works: Vec<String>,
     /// Compare programs that `unshare` and `run` start with the emulator at its path with those
     /// that an image starts with the emulator embedded (path-*.json), instead of CPU models
-    #[arg(long, conflicts_with = "compare")]
+    #[arg(long, conflicts_with_all = ["compare", "builds"])]
     by_path: bool,
-    /// Rounds; each measures every model once
+    /// Rounds; each measures every model once; not for --builds
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Time limit in seconds for each architecture and emulator; no run starts after it; not for
@@ -57,6 +63,10 @@ pub struct Args {
 
 fn versions() -> PossibleValuesParser {
     PossibleValuesParser::new(EMULATORS.iter().map(|emulator| emulator.version))
+}
+
+fn works() -> PossibleValuesParser {
+    PossibleValuesParser::new(WORKS.iter().map(|work| work.name))
 }
 
 fn architectures() -> PossibleValuesParser {
@@ -84,11 +94,17 @@ pub fn run(args: &Args) -> Result<()> {
             write(&file("path"), &by_path::measured(pair, args.rounds as usize)?)?;
             continue;
         }
-        let measured = args.measure(pair, &file(if args.compare { "table" } else { "cpu" }))?;
-        missed |= !measured;
-        if args.builds && measured {
-            write(&file("builds"), &builds::measured(pair, &mirror)?)?;
+        if args.builds {
+            let works = chosen(&WORKS, &args.works, |work| work.name);
+            // Other work that was measured before is kept.
+            let mut all = read(&file("builds"))?;
+            for (work, took) in (Builds { pair, mirror: &mirror }).measured(&works)?.0 {
+                all.insert(work.to_owned(), serde_json::to_value(took)?);
+            }
+            write(&file("builds"), &all)?;
+            continue;
         }
+        missed |= !args.measure(pair, &file(if args.compare { "table" } else { "cpu" }))?;
     }
     draw()?;
     if missed { Err("not everything could be measured".into()) } else { Ok(()) }
@@ -139,6 +155,14 @@ fn fetch(pair: &Pair, mirror: &Mirror) -> Result<()> {
     Ok(())
 }
 
+/// Earlier results, by the names of the work.
+fn read(file: &Path) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(serde_json::Map::new()),
+        text => Ok(serde_json::from_str(&text?)?),
+    }
+}
+
 fn write(file: &Path, measured: &impl Serialize) -> Result<()> {
     files::write(file, &(serde_json::to_string_pretty(measured)? + "\n"))
 }
@@ -171,11 +195,13 @@ mod tests {
     #[test]
     fn arguments_are_checked_before_anything_is_done() {
         use clap::error::ErrorKind::{ArgumentConflict, InvalidValue, MissingRequiredArgument, ValueValidation};
-        let args = parse("--compare --builds --rounds 1 --emulator 7.2 --emulator newest arm64 s390x").unwrap();
-        assert!(args.compare && args.builds && !args.by_path && args.rounds == 1 && args.seconds == 300);
+        let args = parse("--compare --rounds 1 --emulator 7.2 --emulator newest arm64 s390x").unwrap();
+        assert!(args.compare && !args.builds && !args.by_path && args.rounds == 1 && args.seconds == 300);
         assert_eq!((args.emulators.len(), args.architectures.len()), (2, 2));
         for (words, kind) in [
-            ("--builds", MissingRequiredArgument),
+            ("--work root", MissingRequiredArgument),
+            ("--builds --work rest", InvalidValue),
+            ("--builds --compare", ArgumentConflict),
             ("--by-path --compare", ArgumentConflict),
             ("--emulator 8.0", InvalidValue),
             ("aarch64", InvalidValue),

@@ -84,6 +84,13 @@ pub const PACKAGES: [&str; 18] = [
     "xz-utils",
 ];
 
+/// Packages that the longer work installs with apt: a compiler, and what it needs.
+pub const BUILD_PACKAGES: [&str; 3] = ["gcc", "libc6-dev", "make"];
+/// Packages that it installs with pip.
+pub const PYTHON_PACKAGES: [&str; 2] = ["django==5.1.4", "sphinx==8.1.3"];
+/// Packages that it installs with npm.
+pub const NODE_PACKAGES: [&str; 2] = ["express@4.21.2", "typescript@5.6.3"];
+
 /// A small project to compile.
 pub const PROJECT: &str = "hello-2.10";
 /// Path of its source in Debian's archive.
