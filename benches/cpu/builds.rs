@@ -123,7 +123,7 @@ pub fn chart(all: &[Builds]) -> String {
     let height = TOP + bars + 40;
     let mut svg = begin("CPU time of longer work: share of that with QEMU registered directly", height);
     for (index, one) in all.iter().enumerate().take(COLOURS.len()) {
-        let x = 16 + index * 150;
+        let x = 16 + index * 170;
         svg.add(format_args!(r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#));
         svg.add(format_args!(r#"<text x="{}" y="50">{}</text>"#, x + 17, one.name));
     }
