@@ -1,5 +1,6 @@
 //! Longer work: its table and its chart.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::chart::{COLOURS, begin};
+use crate::chart::{BAR, COLOURS, GAP, TOP, WIDTH, bar, begin, legend};
 
 /// The keys of the results, and what they are called.
 const WORKS: [(&str, &str); 5] = [
@@ -21,10 +22,6 @@ const WORKS: [(&str, &str); 5] = [
 /// In pixels.
 const LEFT: f64 = 260.0;
 const RIGHT: f64 = 60.0;
-const TOP: u32 = 84;
-const BAR: u32 = 12;
-const GAP: u32 = 10;
-const WIDTH: f64 = 760.0;
 /// End of the axis.
 const MOST: f64 = 1.2;
 
@@ -62,7 +59,7 @@ impl Pair {
 pub struct Builds {
     /// The architecture, and the emulator's version.
     name: String,
-    works: serde_json::Map<String, serde_json::Value>,
+    works: HashMap<String, Pair>,
 }
 
 impl Builds {
@@ -80,10 +77,6 @@ impl Builds {
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
     }
-
-    fn pair(&self, work: &str) -> Option<Pair> {
-        Pair::deserialize(self.works.get(work)?).ok()
-    }
 }
 
 /// A table for each architecture with an emulator.
@@ -93,7 +86,7 @@ pub fn tables(text: &mut String, all: &[Builds]) -> std::fmt::Result {
         writeln!(text, "{}, seconds from start to end (of the CPU), medians:\n", one.name)?;
         text.push_str("| work | rounds | QEMU directly | binfmt-dispatch | share |\n|---|---|---|---|---|\n");
         for (key, what) in WORKS {
-            let Some(pair) = one.pair(key) else { continue };
+            let Some(pair) = one.works.get(key) else { continue };
             writeln!(
                 text,
                 "| {what} | {} | {:.1} ({:.1}) | {:.1} ({:.1}) | {:.2} ({:.2}) |",
@@ -115,19 +108,15 @@ pub fn tables(text: &mut String, all: &[Builds]) -> std::fmt::Result {
 pub fn chart(all: &[Builds]) -> String {
     let shares = |key| {
         let shares = all.iter().enumerate().take(COLOURS.len());
-        let shares = shares.filter_map(|(index, one)| Some((index, one.pair(key)?.share(Took::cpu))));
+        let shares = shares.filter_map(|(index, one)| Some((index, one.works.get(key)?.share(Took::cpu))));
         shares.collect::<Vec<_>>()
     };
     let works = WORKS.map(|(key, what)| (what, shares(key)));
     let bars: u32 = works.iter().map(|(_, shares)| shares.len() as u32 * BAR + GAP).sum();
     let height = TOP + bars + 40;
     let mut svg = begin("CPU time of longer work: share of that with QEMU registered directly", height);
-    for (index, one) in all.iter().enumerate().take(COLOURS.len()) {
-        let x = 16 + index * 170;
-        svg.add(format_args!(r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#));
-        svg.add(format_args!(r#"<text x="{}" y="50">{}</text>"#, x + 17, one.name));
-    }
-    let position = |share: f64| LEFT + share.min(MOST) / MOST * (WIDTH - LEFT - RIGHT);
+    legend(&mut svg, 170, all.iter().take(COLOURS.len()).map(|one| one.name.clone()));
+    let position = |share: f64| LEFT + share.min(MOST) / MOST * (f64::from(WIDTH) - LEFT - RIGHT);
     for mark in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let (x, class) = (position(mark), if mark == 1.0 { "one" } else { "grid" });
         svg.add(format_args!(r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}</text>"#));
@@ -138,14 +127,7 @@ pub fn chart(all: &[Builds]) -> String {
         let middle = top + shares.len() as u32 * BAR / 2 + 4;
         svg.add(format_args!(r#"<text x="{}" y="{middle}" text-anchor="end">{what}</text>"#, LEFT - 10.0));
         for (row, (index, share)) in (0..).zip(shares) {
-            let y = top + row * BAR;
-            svg.add(format_args!(
-                r#"<rect class="c{index}" x="{LEFT:.1}" y="{y}" width="{:.1}" height="{}" rx="2"/><text class="small" x="{:.1}" y="{}">{share:.2}</text>"#,
-                position(*share) - LEFT,
-                BAR - 2,
-                position(*share) + 5.0,
-                y + 9
-            ));
+            bar(&mut svg, (*index, top + row * BAR), (LEFT, position(*share)), *share);
         }
         top += shares.len() as u32 * BAR + GAP;
     }

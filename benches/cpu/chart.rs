@@ -4,13 +4,13 @@ use crate::drawing::{Fill, Svg};
 use crate::results::Measured;
 
 /// In pixels.
-const WIDTH: u32 = 760;
+pub const WIDTH: u32 = 760;
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 50.0;
-const TOP: u32 = 84;
+pub const TOP: u32 = 84;
 const LINE: u32 = 24;
-const BAR: u32 = 12;
-const GAP: u32 = 10;
+pub const BAR: u32 = 12;
+pub const GAP: u32 = 10;
 /// Colours of the bars on light and on dark pages.
 pub const COLOURS: [(&str, &str); 5] = [
     ("#2f7ed8", "#5aa0ee"),
@@ -36,11 +36,7 @@ pub fn workloads(models: &[Measured]) -> String {
     let group = shown.len() as u32 * BAR + GAP;
     let height = TOP + group * names.len() as u32 + 40;
     let mut svg = begin("How many times faster with the CPU model of the table, by QEMU's version", height);
-    for (index, (one, _)) in shown.iter().enumerate() {
-        let x = 16 + index * 146;
-        svg.add(format_args!(r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#));
-        svg.add(format_args!(r#"<text x="{}" y="50">{}, {}</text>"#, x + 17, one.debian, one.version()));
-    }
+    legend(&mut svg, 146, shown.iter().map(|(one, _)| format!("{}, {}", one.debian, one.version())));
     axis(&mut svg, height);
     for (row, name) in names.iter().enumerate() {
         let top = TOP + row as u32 * group;
@@ -51,13 +47,7 @@ pub fn workloads(models: &[Measured]) -> String {
             let Some(ratio) = workload.and_then(|workload| workload.ratio(*place)) else { continue };
             let y = top + index as u32 * BAR;
             let (from, to) = (position(1.0).min(position(ratio)), position(1.0).max(position(ratio)));
-            svg.add(format_args!(
-                r#"<rect class="c{index}" x="{from:.1}" y="{y}" width="{:.1}" height="{}" rx="2"/><text class="small" x="{:.1}" y="{}">{ratio:.2}</text>"#,
-                (to - from).max(1.0),
-                BAR - 2,
-                to + 5.0,
-                y + 9
-            ));
+            bar(&mut svg, (index, y), (from, to), ratio);
         }
     }
     end(svg, models, height)
@@ -113,6 +103,26 @@ fn axis(svg: &mut Svg, height: u32) {
         svg.add(format_args!(r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}×</text>"#));
         svg.add(format_args!(r#"<line class="{class}" x1="{x:.1}" y1="80" x2="{x:.1}" y2="{}"/>"#, height - 34));
     }
+}
+
+/// The names of the bars' colours, `step` pixels apart.
+pub fn legend(svg: &mut Svg, step: usize, names: impl Iterator<Item = String>) {
+    for (index, name) in names.enumerate() {
+        let x = 16 + index * step;
+        svg.add(format_args!(r#"<rect class="c{index}" x="{x}" y="40" width="11" height="11" rx="2"/>"#));
+        svg.add(format_args!(r#"<text x="{}" y="50">{name}</text>"#, x + 17));
+    }
+}
+
+/// A bar of the colour `index` at `y`, with its figure.
+pub fn bar(svg: &mut Svg, (index, y): (usize, u32), (from, to): (f64, f64), figure: f64) {
+    svg.add(format_args!(
+        r#"<rect class="c{index}" x="{from:.1}" y="{y}" width="{:.1}" height="{}" rx="2"/><text class="small" x="{:.1}" y="{}">{figure:.2}</text>"#,
+        (to - from).max(1.0),
+        BAR - 2,
+        to + 5.0,
+        y + 9
+    ));
 }
 
 /// The drawing with its title.
