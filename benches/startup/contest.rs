@@ -124,12 +124,16 @@ impl Contest {
             Subject::Program(program) => (inside, format!("program {}", program.name)),
             Subject::Question(question) => (asked, format!("ask {}", question.name)),
         };
-        let Worker { orders, answers, .. } = worker.as_mut().ok_or("there is no such worker")?;
-        writeln!(orders, "{order}")?;
-        let mut answer = String::new();
-        answers.read_line(&mut answer)?;
+        let answer = worker.as_mut().ok_or("there is no such worker")?.ask(&order)?;
         // The worker has reported the cause on standard error.
         answer.parse().map_err(|_| format!("{}: {subject} did not run", CONTESTANTS[contestant].name).into())
+    }
+
+    /// How many system calls it takes to start the architecture's program, and to end it.
+    pub fn calls(&mut self, contestant: usize, architecture: &str) -> Result<u64, Box<dyn Error>> {
+        let worker = self.workers[contestant][0].as_mut().ok_or("there is no such worker")?;
+        let answer = worker.ask(&format!("calls {architecture}"))?;
+        answer.trim().parse().map_err(|_| format!("{}: no calls were counted", CONTESTANTS[contestant].name).into())
     }
 }
 
@@ -139,6 +143,14 @@ impl Worker {
         let orders = process.stdin.take().ok_or("no pipe")?;
         let answers = BufReader::new(process.stdout.take().ok_or("no pipe")?);
         Ok(Worker { process, orders, answers })
+    }
+
+    /// Gives an order, and returns the answer.
+    fn ask(&mut self, order: &str) -> std::io::Result<String> {
+        writeln!(self.orders, "{order}")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        Ok(answer)
     }
 }
 

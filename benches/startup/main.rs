@@ -26,7 +26,7 @@ use clap::Parser;
 use dispatch_table::ArchTable;
 
 use contest::{Contest, Wanted};
-use report::{Report, Results};
+use report::{Calls, Report, Results};
 use sample::Sample;
 use subject::{CONTESTANTS, PROGRAMS, QUESTIONS, Subject};
 
@@ -66,8 +66,11 @@ struct Options {
     /// Time limit in seconds for each of the four kinds of measurement; finished rounds count
     #[arg(long, value_name = "N", default_value_t = 300)]
     seconds: u64,
+    /// Also count the system calls of one start of each kind, with strace
+    #[arg(long)]
+    calls: bool,
     /// Measure nothing: read figures from a file written with --json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "question_rounds", "checks", "seconds", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "rounds", "program_rounds", "work_rounds", "question_rounds", "checks", "seconds", "calls", "json"])]
     figures: Option<PathBuf>,
     /// Also write the figures to a file
     #[arg(long, value_name = "FILE")]
@@ -161,6 +164,7 @@ fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
     let limit = Duration::from_secs(options.seconds);
     let starts = options.architectures.iter().cloned().map(Subject::Start).collect();
     let starts = measure(&mut contest, starts, WARM_UP, rounds, limit)?;
+    let calls = if options.calls { count(&mut contest, &options.architectures)? } else { Vec::new() };
     let programs = PROGRAMS.iter().map(Subject::Program).collect();
     let programs = measure(&mut contest, programs, program_rounds.min(1), program_rounds, limit)?;
     let work = vec![Subject::Loop, Subject::Configure(options.checks)];
@@ -170,7 +174,22 @@ fn contend(options: &Options) -> Result<Report, Box<dyn Error>> {
     let questions = first.into_iter().chain(QUESTIONS.iter().map(Subject::Question)).collect();
     let asked = options.question_rounds;
     let questions = measure(&mut contest, questions, asked.min(1), asked, limit)?;
-    Report::new([&starts, &programs, &work, &questions], &options.architectures)
+    Report::new([&starts, &programs, &work, &questions], &calls, &options.architectures)
+}
+
+/// For each architecture, the system calls of each contestant that starts its program.
+fn count(contest: &mut Contest, architectures: &[String]) -> Result<Vec<Calls>, Box<dyn Error>> {
+    let mut all = Vec::new();
+    for (index, architecture) in architectures.iter().enumerate() {
+        let mut calls = CONTESTANTS.map(|_| None);
+        for (contestant, calls) in calls.iter_mut().enumerate() {
+            if CONTESTANTS[contestant].runs(&Subject::Start(architecture.clone()), index == 0) {
+                *calls = Some(contest.calls(contestant, architecture)?);
+            }
+        }
+        all.push(calls);
+    }
+    Ok(all)
 }
 
 /// The samples of each subject, one list for each contestant.

@@ -17,6 +17,9 @@ use crate::subject::{CONTESTANTS, Contestant, Subject, model, row};
 /// A subject, and the samples of each contestant, in the order of [`CONTESTANTS`].
 pub type Results = (Subject, [Vec<Sample>; CONTESTANTS.len()]);
 
+/// The number of system calls of each contestant that was asked, in the order of [`CONTESTANTS`].
+pub type Calls = [Option<u64>; CONTESTANTS.len()];
+
 /// The figures.
 pub struct Report {
     /// Where it was measured.
@@ -66,6 +69,8 @@ pub struct Row {
     pub cpu: Time,
     /// Page faults, the median.
     pub faults: f64,
+    /// System calls of one run, if they were counted.
+    pub calls: Option<u64>,
 }
 
 /// A time.
@@ -79,15 +84,18 @@ pub struct Time {
 }
 
 impl Report {
-    /// The figures of at least one round.
+    /// The figures of at least one round. `calls` is empty, or has those of each of the starts.
     pub fn new(
         [starts, programs, work, questions]: [&[Results]; 4],
+        calls: &[Calls],
         architectures: &[String],
     ) -> Result<Self, Box<dyn Error>> {
-        let tables = |results: &[Results]| results.iter().map(Table::new).collect();
+        let uncounted = CONTESTANTS.map(|_| None);
+        let tables = |results: &[Results]| results.iter().map(|results| Table::new(results, &uncounted)).collect();
+        let counted = calls.iter().chain(std::iter::repeat(&uncounted));
         Ok(Report {
             machine: Machine::here(architectures)?,
-            starts: tables(starts),
+            starts: starts.iter().zip(counted).map(|(results, calls)| Table::new(results, calls)).collect(),
             programs: tables(programs),
             work: tables(work),
             questions: tables(questions),
@@ -201,15 +209,16 @@ impl Time {
 }
 
 impl Table {
-    fn new((subject, samples): &Results) -> Self {
+    fn new((subject, samples): &Results, calls: &Calls) -> Self {
         let first = &samples[0];
-        let row = |(contestant, samples): (&'static Contestant, &Vec<Sample>)| Row {
+        let row = |((contestant, samples), calls): ((&'static Contestant, &Vec<Sample>), &Option<u64>)| Row {
             contestant,
             wall: Time::new(samples, first, |sample| sample.wall.as_secs_f64() * 1e3),
             cpu: Time::new(samples, first, |sample| sample.cpu.as_secs_f64() * 1e3),
             faults: Quartiles::of(samples.iter().map(|sample| sample.faults as f64).collect()).median,
+            calls: *calls,
         };
-        let present = CONTESTANTS.iter().zip(samples).filter(|(_, samples)| !samples.is_empty());
+        let present = CONTESTANTS.iter().zip(samples).zip(calls).filter(|((_, samples), _)| !samples.is_empty());
         Table {
             name: subject.name().to_owned(),
             rounds: first.len(),
@@ -225,6 +234,7 @@ impl Table {
                 wall: Time::parse(&row["wall"])?,
                 cpu: Time::parse(&row["cpu"])?,
                 faults: row["minor_page_faults"].as_f64()?,
+                calls: row["system_calls"].as_u64(),
             })
         };
         Some(Table {
@@ -247,12 +257,16 @@ impl Table {
 
     fn json(&self) -> Value {
         let row = |row: &Row| {
-            json!({
+            let mut json = json!({
                 "name": row.contestant.name,
                 "wall": row.wall.json(),
                 "cpu": row.cpu.json(),
                 "minor_page_faults": row.faults,
-            })
+            });
+            if let Some(calls) = row.calls {
+                json["system_calls"] = calls.into();
+            }
+            json
         };
         let rows: Vec<Value> = self.rows.iter().map(row).collect();
         json!({"name": self.name, "subject": self.subject, "rounds": self.rounds, "contestants": rows})
@@ -276,14 +290,15 @@ impl fmt::Display for Table {
         writeln!(f, "{}, {} interleaved rounds", self.subject, self.rounds)?;
         writeln!(f, "{:10}  {:^37}  {:^37}", "", "from start to end", "of the CPU")?;
         let columns = "     ms       quartiles  ratio  in rounds";
-        writeln!(f, "contestant{columns}{columns}  page faults")?;
-        for Row { contestant, wall, cpu, faults } in &self.rows {
+        writeln!(f, "contestant{columns}{columns}  page faults  system calls")?;
+        for Row { contestant, wall, cpu, faults, calls } in &self.rows {
             write!(f, "{:10}", contestant.name)?;
             for Time { milliseconds, ratio, ratios } in [wall, cpu] {
                 let range = format!("{:.1}..{:.1}", milliseconds.lower, milliseconds.upper);
                 write!(f, " {:7.2}  {range:>13} {ratio:6.3}     {:6.3}", milliseconds.median, ratios.median)?;
             }
-            writeln!(f, "  {faults:11.0}")?;
+            let calls = calls.map_or("-".to_owned(), |calls| calls.to_string());
+            writeln!(f, "  {faults:11.0}  {calls:>12}")?;
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ pub struct Work<'w> {
     pub every_row: bool,
 }
 
-/// Runs the worker. It reads a request per line from standard input, and writes a [`Sample`] per
-/// line to standard output.
+/// Runs the worker. It reads a request per line from standard input, and writes a [`Sample`], or a
+/// number of system calls, per line to standard output.
 pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
     let contestant = CONTESTANTS.iter().find(|one| one.name == work.contestant).ok_or("no such contestant")?;
     enter_namespace()?;
@@ -65,6 +65,7 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
         let (kind, name) = words.next().zip(words.next()).ok_or("no order")?;
         let (mut command, architecture) = match kind {
             "start" => (Command::new(guest(&directory, name)), name),
+            "calls" => (counted(&guest(&directory, name), &own), name),
             "program" => (program(contestant, &directory, name)?, WORKER_ARCHITECTURE),
             "ask" => (question(contestant, &directory, name), ""),
             _ => {
@@ -87,9 +88,28 @@ pub fn run(work: &Work<'_>) -> Result<(), Box<dyn Error>> {
         // `status` ends with 1 if an entry is not one of binfmt-dispatch.
         let sample = Sample::of(&mut command, i32::from(kind == "ask"))
             .map_err(|error| format!("{}: {name}: {error}", contestant.name))?;
-        writeln!(stdout(), "{sample}")?;
+        if kind == "calls" {
+            writeln!(stdout(), "{}", calls(&own)?)?;
+        } else {
+            writeln!(stdout(), "{sample}")?;
+        }
     }
     Ok(())
+}
+
+/// strace, which counts the system calls of the program and of all that it starts, from execve(2)
+/// on, in the file `calls` in `directory`.
+fn counted(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-c", "-U", "name,calls", "-o"]).arg(directory.join("calls")).arg(program);
+    command
+}
+
+/// The number of system calls that [`counted`] has written.
+fn calls(directory: &Path) -> Result<u64, Box<dyn Error>> {
+    let table = fs::read_to_string(directory.join("calls"))?;
+    let total = table.lines().find_map(|line| line.trim().strip_prefix("total")?.trim().parse().ok());
+    total.ok_or_else(|| format!("this is no table of strace: {table}").into())
 }
 
 /// The command, asked `name`.
