@@ -126,7 +126,8 @@ pub fn attack<'a>(attacks: impl IntoIterator<Item = Attack<'a>>) {
     let mut wrong = Vec::new();
     for attack in attacks {
         let Attack { name, .. } = attack;
-        for (release, directly) in Release::ALL.into_iter().zip(attack.directly) {
+        for release in Release::ALL {
+            let directly = release.pick(attack.directly);
             let direct = Lab::direct(release).make(&attack);
             if direct.harmed != (directly == Directly::Succeeds) {
                 wrong.push(format!("{name}, {release:?}: it should be that the attack {directly:?}\n{direct}"));

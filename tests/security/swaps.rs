@@ -36,7 +36,8 @@ fn count(seen: &Observation, who: &str, euid: u32) -> u32 {
 /// Registered directly, the versions `vulnerable` give the victim's privileges to the attacker's
 /// program. Through an image it gets none, and each program runs as it should.
 fn swap(start: &str, vulnerable: [bool; 2]) {
-    for (release, vulnerable) in Release::ALL.into_iter().zip(vulnerable) {
+    for release in Release::ALL {
+        let vulnerable = release.pick(vulnerable);
         let attempts = if vulnerable { MANY } else { FEW };
         let direct = Lab::direct(release).run("", &swapping(start, attempts));
         assert_eq!(count(&direct, "attacker's", 0) > 0, vulnerable, "{release:?}: {direct}");

@@ -147,5 +147,8 @@ fn every_name_in_the_emulators_is_known() {
     let unknown: Vec<_> = read.iter().filter(|name| !known.contains(name.as_str()) && !other(name)).collect();
     assert!(unknown.is_empty(), "the table does not know {unknown:?}");
     let absent: Vec<_> = known.into_iter().filter(|&name| !read.contains(name)).collect();
-    assert_eq!(absent, ["QEMU_MODULE_DIR", "QEMU_PLUGIN"], "these are not read by any of them");
+    // Only QEMU 7.2 reads it, which is not there for every host.
+    let old = (!Release::ALL.contains(&Release::Bookworm)).then_some("QEMU_SINGLESTEP");
+    let unread: Vec<_> = ["QEMU_MODULE_DIR", "QEMU_PLUGIN"].into_iter().chain(old).collect();
+    assert_eq!(absent, unread, "these are not read by any of them");
 }

@@ -59,6 +59,11 @@ impl Release {
         }
     }
 
+    /// Of two expectations, for QEMU 7.2 and for 10.0, the one for this QEMU. A host may lack one.
+    pub fn pick<T: Copy>(self, expected: [T; 2]) -> T {
+        expected[self as usize]
+    }
+
     /// The QEMU for the target that QEMU calls `cpu`.
     #[track_caller]
     pub fn qemu(self, cpu: &str) -> PathBuf {
