@@ -68,7 +68,7 @@ pub fn host_architecture() -> Result<String> {
     Ok(output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned())
 }
 
-/// The packages of one release for some architectures. The system's apt and dpkg are not changed.
+/// The packages of one release for some architectures, or its source packages. The system's apt and dpkg are not changed.
 #[derive(Debug)]
 pub struct Index {
     directory: PathBuf,
@@ -77,17 +77,15 @@ pub struct Index {
 
 impl Index {
     /// Reads a new index into `directory`, which must be absolute (apt takes a relative path as one
-    /// below its own directories) and must not exist yet.
+    /// below its own directories) and must not exist yet. Without architectures it is one of source
+    /// packages.
     pub fn read(mirror: &Mirror, release: &str, architectures: &[&str], directory: PathBuf) -> Result<Self> {
+        let index = Index { directory, architectures: architectures.iter().copied().map(str::to_owned).collect() };
         for part in ["lists", "cache/archives"] {
-            fs::create_dir_all(directory.join(part).join("partial"))?;
+            fs::create_dir_all(index.directory.join(part).join("partial"))?;
         }
-        let signed_by = if Path::new(KEYRING).exists() { format!("signed-by={KEYRING}") } else { String::new() };
-        let (names, address) = (architectures.join(","), &mirror.address);
-        let sources = format!("deb [arch={names} target=Packages lang=none {signed_by}] {address} {release} main\n");
-        fs::write(directory.join("sources.list"), sources)?;
-        let architectures = architectures.iter().copied().map(str::to_owned).collect();
-        let index = Index { directory, architectures };
+        let signed_by = Path::new(KEYRING).exists().then(|| format!("signed-by={KEYRING}"));
+        fs::write(index.directory.join("sources.list"), source(mirror, release, architectures, signed_by))?;
         quietly(index.apt().arg("update"))?;
         Ok(index)
     }
@@ -134,6 +132,12 @@ impl Index {
         Ok(with_ending(&self.directory, ".deb")?.into_iter().filter(|file| is_of(file, package)).collect())
     }
 
+    /// Fetches the files of a source package: the description (.dsc), and the archives that it lists.
+    pub fn download_source(&self, package: &str) -> Result<Vec<PathBuf>> {
+        quietly(self.apt().args(["--download-only", "source", package]))?;
+        Ok(with_ending(&self.directory, "")?.into_iter().filter(|file| is_of(file, package)).collect())
+    }
+
     /// Fetches packages and everything that they need, as on a machine where nothing is installed.
     pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
         let [architecture] = &self.architectures[..] else {
@@ -143,6 +147,16 @@ impl Index {
         quietly(self.apt().arg("-o").arg(format!("APT::Architecture={architecture}")).args(install).args(packages))?;
         with_ending(&self.directory.join("cache/archives"), ".deb")
     }
+}
+
+/// The line of sources.list(5) for some architectures, or for source packages.
+fn source(mirror: &Mirror, release: &str, architectures: &[&str], signed_by: Option<String>) -> String {
+    let (kind, options) = match architectures {
+        [] => ("deb-src", vec!["target=Sources".to_owned()]),
+        names => ("deb", vec![format!("arch={}", names.join(",")), "target=Packages".into(), "lang=none".into()]),
+    };
+    let options: Vec<String> = options.into_iter().chain(signed_by).collect();
+    format!("{kind} [{}] {} {release} main\n", options.join(" "), mirror.address)
 }
 
 /// The architectures of a release, from its file Release.
@@ -227,9 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn packages_have_architectures_and_sources_have_none() {
+        let mirror = Mirror { address: "http://deb".into(), codename: "bookworm".into() };
+        let line = |architectures: &[&str], key: Option<&str>| {
+            source(&mirror, "trixie", architectures, key.map(str::to_owned))
+        };
+        let expected = "deb [arch=amd64,arm64 target=Packages lang=none] http://deb trixie main\n";
+        assert_eq!(line(&["amd64", "arm64"], None), expected);
+        assert_eq!(line(&[], Some("key")), "deb-src [target=Sources key] http://deb trixie main\n");
+    }
+
+    #[test]
     fn packages_are_known_by_their_files() {
         let is = |file: &str| is_of(Path::new(file), "qemu-user");
         assert!(is("/a/qemu-user_1%3a10.0.2_amd64.deb"));
         assert!(!is("/a/qemu-user-static_7.2_amd64.deb") && !is("/a/qemu"));
+        assert!(is_of(Path::new("/a/qemu_10.0.2+ds.orig.tar.xz"), "qemu"));
     }
 }

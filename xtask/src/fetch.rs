@@ -41,6 +41,8 @@ enum Only {
         #[arg(value_parser = QEMU.map(|download| download.parts[0]))]
         architecture: String,
     },
+    /// Fetch QEMU's source package, for `ci/emulators`: 40 MB
+    Source,
     /// Fetch kubectl, for `ci/kubernetes`: 16 MB
     Kubectl,
     /// Fetch a kernel for `ci/hosts`, into target/kernels/RELEASE-FLAVOUR
@@ -202,6 +204,19 @@ const KUBECTL: Download = Download {
     fetch: |fetching, packages| fetching.unpacked("trixie", packages),
 };
 
+/// QEMU's source package of Debian 13. Only ci/emulators needs it.
+const SOURCE: Download = Download {
+    name: "source",
+    title: "the source package of {}",
+    parts: &["qemu"],
+    machines: Machines::All,
+    fetch: |fetching, packages| {
+        let index = fetching.index("trixie", &[])?;
+        let files = packages.iter().map(|package| index.download_source(package));
+        replace(files.collect::<Result<Vec<_>>>()?.concat(), &fetching.directory, "")
+    },
+};
+
 /// Fetches the named downloads, or all missing ones.
 pub fn run(args: &Args) -> Result<()> {
     match &args.only {
@@ -214,6 +229,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(Only::Qemu { architecture }) => {
             QEMU.iter().filter(|download| download.parts == [architecture]).try_for_each(Download::ensure)
         }
+        Some(Only::Source) => SOURCE.ensure(),
         Some(Only::Kubectl) => KUBECTL.ensure(),
         Some(Only::Hosts) => {
             DOWNLOADS.iter().filter(|one| one.machines == Machines::Amd64).try_for_each(Download::ensure)
@@ -313,15 +329,20 @@ impl Fetching {
     /// ones.
     fn packages(&self, release: &str, architecture: &str, packages: &[&str], place: &Path) -> Result<()> {
         let new = self.index(release, &[architecture])?.download_with_dependencies(packages)?;
-        fs::create_dir_all(place)?;
-        for old in with_ending(place, ".deb")? {
-            fs::remove_file(old)?;
-        }
-        for package in new {
-            fs::rename(&package, place.join(package.file_name().unwrap_or_default()))?;
-        }
-        Ok(())
+        replace(new, place, ".deb")
     }
+}
+
+/// Moves files into the directory `place`, where they replace those whose names end with `end`.
+fn replace(new: Vec<PathBuf>, place: &Path, end: &str) -> Result<()> {
+    fs::create_dir_all(place)?;
+    for old in with_ending(place, end)?.iter().filter(|old| old.is_file()) {
+        fs::remove_file(old)?;
+    }
+    for file in new {
+        fs::rename(&file, place.join(file.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -332,7 +353,7 @@ mod tests {
 
     #[test]
     fn every_download_has_a_directory_of_its_own() {
-        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).chain(&QEMU).chain([&KUBECTL]).collect();
+        let all: Vec<&Download> = DOWNLOADS.iter().chain(&NO_HOSTS).chain(&QEMU).chain([&KUBECTL, &SOURCE]).collect();
         let names: BTreeSet<&str> = all.iter().map(|download| download.name).collect();
         assert_eq!(names.len(), all.len());
         assert!(all.iter().all(|download| download.title.contains("{}") && !download.parts.is_empty()));
