@@ -49,7 +49,9 @@ pub fn run(_: &Args) -> Result<ExitCode> {
     let mut score = Score::default();
     score.check("format", cargo().args(["fmt", "--all", "--check"]))?;
     let mut scripts = with_ending(&root().join("ci"), "")?;
-    scripts.extend(shell_scripts(&root().join("packaging"))?);
+    for directory in ["packaging", "emulators"] {
+        scripts.extend(shell_scripts(&root().join(directory))?);
+    }
     score.check("shellcheck", script("shellcheck").args(scripts).arg(".ci/run"))?;
     score.check("clippy", locked("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // Debian 13's Rust, the oldest that builds it. Later tests need what it builds, and clippy does

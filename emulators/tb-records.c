@@ -1,0 +1,933 @@
+/*
+ * Records of translated code, shared between processes (user mode)
+ *
+ * Every process translates the same dynamic linker, the same libc and the same
+ * program again. A record keeps the code of one block so that another process
+ * can copy it. It is found by a hash, and taken only if all that the code was
+ * made from is equal: the guest's bytes, the flags of the block, and, for the
+ * whole file, the build of QEMU, the features of the host's CPU, the emulated
+ * CPU and the size of pages. So a record is never stale.
+ *
+ * Code in a record depends on no address. The guest's addresses are relative
+ * (CF_PCREL), and of its host addresses only the 32-bit operands of calls and
+ * jumps that leave the block are allowed, which are listed and adjusted.
+ *
+ * Records come from two places: memory beside QEMU (see embedded_records), and
+ * a file in a directory, to which new records are appended. Both have the
+ * layout below, in the byte order of the host.
+ *
+ * Who can write to records can run code in every process that reads them. The
+ * checksums only detect damage.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "qemu/osdep.h"
+#include <sys/auxv.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <link.h>
+#include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "qemu/xxhash.h"
+#include "exec/exec-all.h"
+#include "exec/log.h"
+#include "exec/page-protection.h"
+#include "exec/target_page.h"
+#include "exec/translation-block.h"
+#include "hw/core/cpu.h"
+#include "tcg/tcg.h"
+#include "tcg/tb-records.h"
+#include "user/guest-base.h"
+#include "trace.h"
+#ifdef __x86_64__
+#include "host/cpuinfo.h"
+#endif
+
+/* The CPUs whose translators support CF_PCREL. */
+#if defined(TARGET_ALPHA) || defined(TARGET_ARM) || defined(TARGET_HPPA) || \
+    defined(TARGET_I386) || defined(TARGET_RISCV)
+#define HAVE_PCREL 1
+#else
+#define HAVE_PCREL 0
+#endif
+
+#define FILE_MAGIC     "tb-recs"
+#define FILE_VERSION   1
+#define FIRST_SLOTS    (1u << 14)
+/* A longer search means that the index is full. */
+#define MAX_PROBES     32
+/* A file that would become larger is replaced by an empty one. */
+#define MAX_FILE       (128 * MiB)
+/* More files in a directory: the oldest ones are removed. */
+#define MAX_FILES      8
+/* What one process records, at most. */
+#define MAX_NEW        (64 * MiB)
+#define RECORD_ALIGN   16
+/* The prologue and the epilogue, the first code that TCG makes, are shorter. */
+#define MAX_PROLOGUE   4096
+#define SUFFIX         ".tb-records"
+
+/* What the code of a file depends on, besides the blocks themselves. */
+typedef struct Origin {
+    uint8_t build[32];          /* NT_GNU_BUILD_ID, zeros behind it */
+    uint64_t features;          /* of the host's CPU: cpuinfo */
+    uint32_t page;              /* bytes in a guest's page */
+    uint32_t machine;           /* e_machine of the host */
+    char model[80];             /* -cpu, zeros behind it */
+} Origin;
+
+typedef struct Header {
+    char magic[8];
+    uint32_t version;
+    uint32_t slots;             /* a power of two */
+    Origin origin;
+    uint64_t checksum;          /* of all fields above */
+    /* From here on for writers alone, who hold the lock. */
+    uint64_t end;               /* of the records; they may be incomplete */
+    uint64_t count;             /* of the records */
+    uint64_t reserved[11];
+} Header;
+
+/* The index: the upper half of a hash, the lower half of an offset / 16. */
+typedef uint64_t Slot;
+
+typedef struct Record {
+    uint64_t checksum;          /* of all bytes behind it */
+    uint32_t length;            /* in bytes, a multiple of 16 */
+    uint32_t hash;
+    uint64_t pc;                /* with CF_PCREL, the offset in its page */
+    uint64_t cs_base;
+    uint32_t flags;
+    uint32_t cflags;
+    uint16_t size;              /* of the guest's code */
+    uint16_t icount;
+    uint16_t jmp_reset_offset[2];
+    uint16_t jmp_insn_offset[2];
+    uint16_t based;             /* whether guest_base is not 0 */
+    uint16_t nrefs;             /* to QEMU's own code */
+    uint16_t nexits;            /* to the prologue and epilogue */
+    uint16_t code_size;
+    uint16_t search_size;
+    uint16_t reserved;
+    /*
+     * The guest's bytes; at the next multiple of 2, the offsets in the code of
+     * the operands that refer to QEMU, then of those that leave the block; at
+     * the next multiple of 16, the code and the unwind information.
+     */
+    uint8_t data[];
+} Record;
+
+QEMU_BUILD_BUG_ON(sizeof(Origin) != 128);
+QEMU_BUILD_BUG_ON(sizeof(Header) != 256);
+QEMU_BUILD_BUG_ON(sizeof(Record) != 64);
+
+/* A file in memory. It may grow, but no byte of a record in it changes. */
+typedef struct Records {
+    const Header *header;       /* NULL: there is none */
+    size_t length;
+    uint32_t slots;
+    const Record *last;         /* the record that was used last */
+} Records;
+
+/*
+ * Whoever puts QEMU into memory together with records can set this to the
+ * distance from here to the records, and to their length. The note below tells
+ * where it is.
+ */
+static struct {
+    int64_t distance;
+    uint64_t length;
+} volatile embedded_records __attribute__((used, section(".data"))) = { 0, 0 };
+
+/*
+ * A note of type 1: the version of the file's layout, 4 reserved bytes, and the
+ * distance from here to embedded_records, 8 bytes.
+ */
+asm(".pushsection .note.tb-records, \"a\", @note\n\t"
+    ".balign 4\n\t"
+    ".long 11, 16, 1\n\t"
+    ".asciz \"tb-records\"\n\t"
+    ".balign 4\n\t"
+    ".long 1, 0\n\t"
+    ".quad embedded_records - .\n\t"
+    ".popsection");
+
+bool tb_records_on;
+static Records embedded, own;
+static Origin origin;
+static char *own_name;          /* file in the directory; NULL: no records are made */
+static const char *dir_option;
+static uint16_t based;
+static uint8_t *fresh;          /* records that are not saved yet */
+static size_t fresh_used, fresh_size;
+static unsigned loaded, translated, damaged;
+
+extern const char __executable_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+static bool in_qemu(uintptr_t address)
+{
+    return address >= (uintptr_t)__executable_start && address < (uintptr_t)_end;
+}
+
+static bool in_prologue(uintptr_t address)
+{
+    return address - (uintptr_t)tcg_qemu_tb_exec < MAX_PROLOGUE;
+}
+
+/*
+ * Every step is reversible, so any change within eight bytes is noticed.
+ * @size is a multiple of 8.
+ */
+static uint64_t checksum(const void *data, size_t size)
+{
+    uint64_t sum = size;
+
+    for (const uint64_t *p = data, *end = data + size; p < end; p++) {
+        sum = (sum ^ *p) * 0x9e3779b97f4a7c15ull;
+        sum ^= sum >> 32;
+    }
+    return sum;
+}
+
+static uint64_t record_checksum(const Record *r)
+{
+    return checksum(&r->length, r->length - offsetof(Record, length));
+}
+
+static inline uint16_t *record_refs(const Record *r)
+{
+    return (uint16_t *)(r->data + ROUND_UP(r->size, 2));
+}
+
+static inline size_t code_offset(const Record *r)
+{
+    return ROUND_UP(sizeof(*r) + ROUND_UP(r->size, 2) +
+                    2 * ((size_t)r->nrefs + r->nexits), RECORD_ALIGN);
+}
+
+static inline uint8_t *record_code(const Record *r)
+{
+    return (uint8_t *)r + code_offset(r);
+}
+
+static inline size_t rest_of_page(vaddr pc)
+{
+    return -(pc | TARGET_PAGE_MASK);
+}
+
+static inline vaddr key_pc(vaddr pc, uint32_t cflags)
+{
+    return cflags & CF_PCREL ? pc & ~TARGET_PAGE_MASK : pc;
+}
+
+static uint32_t hash_of(vaddr pc, const TranslationBlock *tb,
+                        const void *host_pc)
+{
+    uint64_t w[2] = { 0, 0 };
+
+    memcpy(w, host_pc, MIN(sizeof(w), rest_of_page(pc)));
+    return qemu_xxhash8(key_pc(pc, tb->cflags), w[0], w[1] ^ tb->cs_base,
+                        tb->flags, tb->cflags + based);
+}
+
+static inline const Slot *index_of(const Header *h)
+{
+    return (const Slot *)(h + 1);
+}
+
+static inline size_t index_end(uint32_t slots)
+{
+    return sizeof(Header) + (size_t)slots * sizeof(Slot);
+}
+
+/*
+ * Files
+ */
+
+static bool find_build_id(void)
+{
+    const ElfW(Ehdr) *ehdr = (const void *)__executable_start;
+    const ElfW(Phdr) *phdr = (const void *)ehdr + ehdr->e_phoff;
+
+    for (int i = 0; i < ehdr->e_phnum; i++) {
+        const void *p = __executable_start + phdr[i].p_vaddr;
+        const void *end = p + phdr[i].p_memsz;
+
+        if (phdr[i].p_type != PT_NOTE || phdr[i].p_align > 4) {
+            continue;
+        }
+        while (p + sizeof(ElfW(Nhdr)) <= end) {
+            const ElfW(Nhdr) *note = p;
+            const void *name = note + 1;
+            const void *desc = name + ROUND_UP(note->n_namesz, 4);
+
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
+                !memcmp(name, "GNU", 4) &&
+                note->n_descsz <= sizeof(origin.build)) {
+                memcpy(origin.build, desc, note->n_descsz);
+                return true;
+            }
+            p = desc + ROUND_UP(note->n_descsz, 4);
+        }
+    }
+    return false;
+}
+
+/* Whether the header is complete and for this process. */
+static const char *header_fault(const Header *h, size_t length)
+{
+    if (length < sizeof(*h) || memcmp(h->magic, FILE_MAGIC, 8)) {
+        return "not a file of records";
+    }
+    if (h->version != FILE_VERSION) {
+        return "another version";
+    }
+    if (h->checksum != checksum(h, offsetof(Header, checksum))) {
+        return "damaged header";
+    }
+    if (!is_power_of_2(h->slots) || h->slots < MAX_PROBES ||
+        index_end(h->slots) > length) {
+        return "index outside the file";
+    }
+    if (memcmp(&h->origin, &origin, sizeof(origin))) {
+        return "for another build, host or CPU model";
+    }
+    return NULL;
+}
+
+static bool use(Records *records, const void *start, size_t length)
+{
+    const Header *h = start;
+    const char *fault = header_fault(h, length);
+
+    if (fault) {
+        trace_tb_records_ignored(fault);
+        return false;
+    }
+    *records = (Records) { .header = h, .length = length, .slots = h->slots };
+    return true;
+}
+
+/* Whether only this user can write to the open file or directory. */
+static bool private(int fd, mode_t type, struct stat *st)
+{
+    if (fstat(fd, st) == 0 && (st->st_mode & S_IFMT) == type &&
+        st->st_uid == geteuid() && !(st->st_mode & (S_IWGRP | S_IWOTH))) {
+        return true;
+    }
+    trace_tb_records_ignored("others can write there");
+    return false;
+}
+
+/* Opens the file of records in the directory, after checks of both. */
+static int open_own(int flags, struct stat *st)
+{
+    int dir = open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd;
+
+    if (dir < 0 || !private(dir, S_IFDIR, st)) {
+        fd = -1;
+    } else {
+        fd = openat(dir, own_name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                    S_IRUSR | S_IWUSR);
+        if (fd >= 0 && !private(fd, S_IFREG, st)) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    if (dir >= 0) {
+        close(dir);
+    }
+    return fd;
+}
+
+/*
+ * Use
+ */
+
+static bool same_key(const Record *a, const Record *b)
+{
+    return a->hash == b->hash && a->pc == b->pc && a->cs_base == b->cs_base &&
+           a->flags == b->flags && a->cflags == b->cflags &&
+           a->based == b->based && a->size == b->size;
+}
+
+/* The record at an offset, if it lies within the file. */
+static const Record *record_at(const void *file, size_t length, uint64_t offset)
+{
+    const Record *r = file + offset;
+
+    if (offset % RECORD_ALIGN || offset > length ||
+        length - offset < sizeof(*r) || r->length > length - offset ||
+        r->length % RECORD_ALIGN || r->length < sizeof(*r)) {
+        return NULL;
+    }
+    return r;
+}
+
+/* Whether all parts are within the record, and it is as it was written. */
+static bool sound(const Record *r)
+{
+    const uint16_t *refs = record_refs(r);
+
+    if (code_offset(r) > r->length || r->code_size < 4 ||
+        r->code_size + r->search_size > r->length - code_offset(r)) {
+        return false;
+    }
+    for (int i = 0; i < r->nrefs + r->nexits; i++) {
+        if (refs[i] > r->code_size - 4) {
+            return false;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        if ((r->jmp_reset_offset[i] != TB_JMP_OFFSET_INVALID &&
+             r->jmp_reset_offset[i] > r->code_size) ||
+            (r->jmp_insn_offset[i] != TB_JMP_OFFSET_INVALID &&
+             r->jmp_insn_offset[i] > r->code_size - 4)) {
+            return false;
+        }
+    }
+    return r->checksum == record_checksum(r);
+}
+
+/* What the record of a block would be, without its size. */
+static Record key_of(const TranslationBlock *tb, vaddr pc, const void *host_pc)
+{
+    return (Record) {
+        .hash = hash_of(pc, tb, host_pc),
+        .pc = key_pc(pc, tb->cflags),
+        .cs_base = tb->cs_base,
+        .flags = tb->flags,
+        .cflags = tb->cflags,
+        .based = based,
+    };
+}
+
+static const Record *matching(const Record *r, Record *key, const void *host_pc,
+                              size_t rest)
+{
+    key->size = r->size;
+    if (!same_key(r, key) || r->size == 0 || r->size > rest ||
+        sizeof(*r) + r->size > r->length || memcmp(r->data, host_pc, r->size)) {
+        return NULL;
+    }
+    if (!sound(r)) {
+        damaged++;
+        return NULL;
+    }
+    return r;
+}
+
+static const Record *find(Records *records, Record *key, const void *host_pc,
+                          size_t rest)
+{
+    const Header *h = records->header;
+    const Record *r;
+
+    if (!h) {
+        return NULL;
+    }
+    /* Records lie in the order in which one process needed them. */
+    r = records->last;
+    if (r) {
+        r = record_at(h, records->length,
+                      (uintptr_t)r + r->length - (uintptr_t)h);
+        r = r ? matching(r, key, host_pc, rest) : NULL;
+    }
+    for (unsigned i = 0; !r && i < MAX_PROBES; i++) {
+        Slot slot = qatomic_load_acquire(&index_of(h)[(key->hash + i) &
+                                                      (records->slots - 1)]);
+
+        if (slot == 0) {
+            return NULL;
+        }
+        if (slot >> 32 == key->hash) {
+            /* It may have been added after the file was mapped. */
+            r = record_at(h, records->length,
+                          (slot & UINT32_MAX) * RECORD_ALIGN);
+            r = r ? matching(r, key, host_pc, rest) : NULL;
+        }
+    }
+    if (r) {
+        records->last = r;
+    }
+    return r;
+}
+
+/* Adjusts the operand at p, which is a distance from @from, below @limit. */
+static bool adjust(uint8_t *p, uintptr_t from, size_t limit)
+{
+    uint32_t distance = ldl_he_p(p);
+    intptr_t operand = from + distance - ((uintptr_t)p + 4);
+
+    stl_he_p(p, operand);
+    return distance < limit && operand == (int32_t)operand;
+}
+
+int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
+                    int *search_size)
+{
+    Record key = key_of(tb, pc, host_pc);
+    size_t rest = rest_of_page(pc);
+    const Record *r = find(&embedded, &key, host_pc, rest);
+    uint8_t *code = (uint8_t *)tb->tc.ptr;
+    const uint16_t *refs;
+
+    if (!r) {
+        r = find(&own, &key, host_pc, rest);
+    }
+    if (!r || code + r->code_size + r->search_size >
+              (uint8_t *)tcg_ctx->code_gen_highwater) {
+        return 0;
+    }
+    memcpy(code, record_code(r), r->code_size + r->search_size);
+    refs = record_refs(r);
+    for (int i = 0; i < r->nrefs + r->nexits; i++) {
+        bool fits = i < r->nrefs
+            ? adjust(code + refs[i], (uintptr_t)__executable_start,
+                     _end - __executable_start)
+            : adjust(code + refs[i], (uintptr_t)tcg_qemu_tb_exec, MAX_PROLOGUE);
+
+        if (!fits) {
+            return 0;
+        }
+    }
+    tb->size = r->size;
+    tb->icount = r->icount;
+    for (int i = 0; i < 2; i++) {
+        tb->jmp_reset_offset[i] = r->jmp_reset_offset[i];
+        tb->jmp_insn_offset[i] = r->jmp_insn_offset[i];
+    }
+    *search_size = r->search_size;
+    loaded++;
+    return r->code_size;
+}
+
+/*
+ * Making records
+ */
+
+static bool in_block(TCGContext *s, uintptr_t address)
+{
+    return address >= (uintptr_t)s->gen_tb && address <= (uintptr_t)s->code_ptr;
+}
+
+bool tb_records_near(TCGContext *s, uintptr_t value)
+{
+    return !tb_records_on || !s->gen_tb || in_block(s, value);
+}
+
+void tb_records_value(TCGContext *s, uintptr_t value)
+{
+    if (tb_records_on && s->gen_tb &&
+        (in_qemu(value) || in_code_gen_buffer((const void *)value))) {
+        s->tb_immovable = true;
+    }
+}
+
+void tb_records_ref(TCGContext *s, uintptr_t target)
+{
+    if (!tb_records_on || !s->gen_tb || in_block(s, target)) {
+        return;
+    }
+    if (s->tb_nrefs == ARRAY_SIZE(s->tb_refs)) {
+        s->tb_immovable = true;
+        return;
+    }
+    s->tb_refs[s->tb_nrefs++] = tcg_current_code_size(s);
+}
+
+/* Space for a record of this length at the end of the fresh ones. */
+static Record *fresh_record(size_t length)
+{
+    if (fresh_used + length > fresh_size) {
+        fresh_size = MAX(2 * fresh_size, MAX(length, 256 * KiB));
+        fresh = g_realloc(fresh, fresh_size);
+    }
+    return memset(fresh + fresh_used, 0, length);
+}
+
+void tb_records_add(const TranslationBlock *tb, vaddr pc, const void *host_pc,
+                    int search_size)
+{
+    TCGContext *s = tcg_ctx;
+    Record *r, key;
+    uint16_t *refs;
+    uint8_t *code;
+    size_t length;
+
+    translated++;
+    if (!own_name || s->tb_immovable || tb->size > rest_of_page(pc) ||
+        tb->tc.size > UINT16_MAX ||
+        search_size > UINT16_MAX || fresh_used > MAX_NEW) {
+        return;
+    }
+    key = key_of(tb, pc, host_pc);
+    key.size = tb->size;
+    key.icount = tb->icount;
+    key.code_size = tb->tc.size;
+    key.search_size = search_size;
+    for (int i = 0; i < 2; i++) {
+        key.jmp_reset_offset[i] = tb->jmp_reset_offset[i];
+        key.jmp_insn_offset[i] = tb->jmp_insn_offset[i];
+    }
+    /* Their sum is what the layout depends on. */
+    key.nrefs = s->tb_nrefs;
+    length = ROUND_UP(code_offset(&key) + key.code_size + search_size,
+                      RECORD_ALIGN);
+    r = fresh_record(length);
+    *r = key;
+    r->length = length;
+    memcpy(r->data, host_pc, r->size);
+    code = record_code(r);
+    refs = record_refs(r);
+    memcpy(code, tb->tc.ptr, r->code_size + search_size);
+    r->nrefs = 0;
+    for (int kind = 0; kind < 2; kind++) {
+        for (int i = 0; i < s->tb_nrefs; i++) {
+            uint8_t *p = code + s->tb_refs[i];
+            uintptr_t end = (uintptr_t)tb->tc.ptr + s->tb_refs[i] + 4;
+            uintptr_t target = end + (int32_t)ldl_he_p(tb->tc.ptr +
+                                                       s->tb_refs[i]);
+
+            if (kind == 0 && in_qemu(target)) {
+                refs[r->nrefs++] = s->tb_refs[i];
+                stl_he_p(p, target - (uintptr_t)__executable_start);
+            } else if (kind == 1 && in_prologue(target)) {
+                refs[r->nrefs + r->nexits++] = s->tb_refs[i];
+                stl_he_p(p, target - (uintptr_t)tcg_qemu_tb_exec);
+            }
+        }
+    }
+    if (r->nrefs + r->nexits != s->tb_nrefs) {
+        return;
+    }
+    r->checksum = record_checksum(r);
+    fresh_used += length;
+}
+
+/* Whether the file has this record already. */
+static bool has(const Header *h, size_t length, const Record *r)
+{
+    for (unsigned i = 0; i < MAX_PROBES; i++) {
+        Slot slot = index_of(h)[(r->hash + i) & (h->slots - 1)];
+        const Record *it;
+
+        if (slot == 0) {
+            return false;
+        }
+        it = record_at(h, length, (slot & UINT32_MAX) * RECORD_ALIGN);
+        if (slot >> 32 == r->hash && it && same_key(it, r) &&
+            it->size <= it->length - sizeof(*it) &&
+            !memcmp(it->data, r->data, r->size)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies a record to an offset, and then enters it into the index. */
+static void put(Header *h, uint64_t offset, const Record *r)
+{
+    Slot *slots = (Slot *)(h + 1);
+
+    memcpy((uint8_t *)h + offset, r, r->length);
+    for (unsigned i = 0; i < MAX_PROBES; i++) {
+        Slot *slot = &slots[(r->hash + i) & (h->slots - 1)];
+
+        if (*slot == 0) {
+            qatomic_store_release(slot, (uint64_t)r->hash << 32 |
+                                        offset / RECORD_ALIGN);
+            h->count++;
+            return;
+        }
+    }
+}
+
+/*
+ * Puts records behind the end of a file that has room for all of them. Those
+ * that it has already are left out.
+ */
+static void put_all(Header *h, size_t length, const GPtrArray *records,
+                    size_t room)
+{
+    uint64_t offset = h->end;
+
+    /* If this process is killed, nobody uses this space again. */
+    h->end += room;
+    smp_wmb();
+    for (guint i = 0; i < records->len; i++) {
+        const Record *r = g_ptr_array_index(records, i);
+
+        if (!has(h, length, r)) {
+            put(h, offset, r);
+            offset += r->length;
+        }
+    }
+    h->end = offset;
+}
+
+static gint by_address(gconstpointer a, gconstpointer b)
+{
+    uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/*
+ * The sound records of a file, in their order. The index leads to them, as
+ * there may be gaps between them.
+ */
+static GPtrArray *records_of(const Header *h, size_t length)
+{
+    GPtrArray *all = g_ptr_array_new();
+
+    for (uint32_t i = 0; i < h->slots; i++) {
+        Slot slot = index_of(h)[i];
+        const Record *r = slot ? record_at(h, length, (slot & UINT32_MAX) *
+                                                      RECORD_ALIGN) : NULL;
+
+        if (r && sound(r)) {
+            g_ptr_array_add(all, (gpointer)r);
+        }
+    }
+    g_ptr_array_sort(all, by_address);
+    return all;
+}
+
+static GPtrArray *fresh_records(void)
+{
+    GPtrArray *all = g_ptr_array_new();
+
+    for (size_t offset = 0; offset < fresh_used; ) {
+        Record *r = (Record *)(fresh + offset);
+
+        g_ptr_array_add(all, r);
+        offset += r->length;
+    }
+    return all;
+}
+
+static Header *map_writable(int fd, size_t length)
+{
+    void *start = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    return start == MAP_FAILED ? NULL : start;
+}
+
+/*
+ * Removes the oldest files of records, until few are left. Whoever uses one
+ * keeps it.
+ */
+static void remove_oldest(void)
+{
+    g_autoptr(GDir) dir = g_dir_open(dir_option, 0, NULL);
+    g_autofree char *oldest = NULL;
+    struct timespec first = { 0 };
+    const char *name;
+    unsigned count = 0;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(dir_option, name, NULL);
+        struct stat st;
+
+        if (!g_str_has_suffix(name, SUFFIX) || lstat(path, &st)) {
+            continue;
+        }
+        if (count++ == 0 || st.st_mtim.tv_sec < first.tv_sec) {
+            first = st.st_mtim;
+            g_free(oldest);
+            oldest = g_steal_pointer(&path);
+        }
+    }
+    if (count > MAX_FILES) {
+        unlink(oldest);
+    }
+}
+
+/*
+ * Writes a new file with the records of an old one, which may be NULL, and the
+ * fresh ones. It takes the place of the old one when it is complete.
+ */
+static void write_anew(const Header *old, size_t old_length)
+{
+    g_autoptr(GPtrArray) kept = old ? records_of(old, old_length)
+                                    : g_ptr_array_new();
+    g_autoptr(GPtrArray) new = fresh_records();
+    g_autofree char *name = g_strdup_printf("%s.%d", own_name, getpid());
+    g_autofree char *from = g_build_filename(dir_option, name, NULL);
+    g_autofree char *to = g_build_filename(dir_option, own_name, NULL);
+    size_t room = old ? old_length : 0;
+    uint32_t slots = MAX(FIRST_SLOTS, pow2ceil(4 * (kept->len + new->len)));
+    size_t length = index_end(slots) + room + fresh_used;
+    struct stat st;
+    int dir, fd = -1;
+    Header *h = NULL;
+    uint64_t end = 0;
+
+    dir = open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0 && private(dir, S_IFDIR, &st)) {
+        fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
+                               O_CLOEXEC, S_IRUSR | S_IWUSR);
+    }
+    if (fd >= 0 && posix_fallocate(fd, 0, length) == 0) {
+        h = map_writable(fd, length);
+    }
+    if (h) {
+        memcpy(h->magic, FILE_MAGIC, sizeof(h->magic));
+        h->version = FILE_VERSION;
+        h->slots = slots;
+        h->origin = origin;
+        h->checksum = checksum(h, offsetof(Header, checksum));
+        h->end = index_end(slots);
+        put_all(h, length, kept, room);
+        put_all(h, length, new, fresh_used);
+        end = h->end;
+        munmap(h, length);
+    }
+    if (fd >= 0) {
+        if (!h || ftruncate(fd, end) || renameat(dir, name, dir, own_name)) {
+            unlinkat(dir, name, 0);
+        } else if (!old) {
+            remove_oldest();
+        }
+        close(fd);
+    }
+    if (dir >= 0) {
+        close(dir);
+    }
+}
+
+/* Whether the locked file is still the one that has the name. */
+static bool is_current(const struct stat *st)
+{
+    struct stat now;
+    int fd = open_own(O_PATH, &now);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+static void save_fresh(void)
+{
+    g_autoptr(GPtrArray) new = fresh_records();
+    struct stat st;
+    Header *h;
+    size_t length;
+    int fd = open_own(O_RDWR, &st);
+
+    if (fd < 0) {
+        if (errno == ENOENT) {
+            write_anew(NULL, 0);
+        }
+        return;
+    }
+    /* Another process may replace the file: then this one's are lost. */
+    if (flock(fd, LOCK_EX) || fstat(fd, &st) || !is_current(&st)) {
+        goto out;
+    }
+    length = st.st_size;
+    h = length >= sizeof(*h) ? map_writable(fd, length) : NULL;
+    if (!h || header_fault(h, length) || h->end % RECORD_ALIGN ||
+        h->end < index_end(h->slots) || h->end > length ||
+        h->end + fresh_used > MAX_FILE) {
+        write_anew(NULL, 0);
+    } else if (h->count + new->len > h->slots / 2) {
+        write_anew(h, length);
+    } else if (posix_fallocate(fd, h->end, fresh_used) == 0) {
+        size_t longer = MAX(length, h->end + fresh_used);
+
+        munmap(h, length);
+        length = longer;
+        h = map_writable(fd, length);
+        if (h) {
+            put_all(h, length, new, fresh_used);
+        }
+    }
+    if (h) {
+        munmap(h, length);
+    }
+out:
+    close(fd);
+}
+
+void tb_records_fork(void)
+{
+    fresh_used = 0;
+    loaded = translated = damaged = 0;
+}
+
+void tb_records_save(void)
+{
+    if (!tb_records_on) {
+        return;
+    }
+    mmap_lock();
+    trace_tb_records_used(loaded, translated, damaged, fresh_used);
+    if (fresh_used) {
+        save_fresh();
+        fresh_used = 0;
+    }
+    mmap_unlock();
+}
+
+void tb_records_dir(const char *dir)
+{
+    dir_option = dir;
+}
+
+void tb_records_init(CPUState *cpu, const char *model)
+{
+#if defined(__x86_64__) && HAVE_PCREL && !defined(CONFIG_PLUGIN)
+    struct stat st;
+    int fd;
+
+    if (dir_option && (qemu_getauxval(AT_SECURE) || *dir_option != '/')) {
+        dir_option = NULL;
+    }
+    if (!dir_option && !embedded_records.length) {
+        return;
+    }
+    /* Who reads what is translated wants to see all of it. */
+    if (tcg_splitwx_diff || strlen(model) >= sizeof(origin.model) ||
+        !find_build_id() ||
+        qemu_loglevel_mask(CPU_LOG_TB_IN_ASM | CPU_LOG_TB_OUT_ASM |
+                           CPU_LOG_TB_OP | CPU_LOG_TB_OP_OPT |
+                           CPU_LOG_TB_OP_IND)) {
+        return;
+    }
+    origin.features = cpuinfo_init();
+    origin.page = TARGET_PAGE_SIZE;
+    origin.machine = EM_X86_64;
+    pstrcpy(origin.model, sizeof(origin.model), model);
+    based = guest_base != 0;
+
+    if (embedded_records.length) {
+        use(&embedded, (const void *)((uintptr_t)&embedded_records +
+                                      embedded_records.distance),
+            embedded_records.length);
+    }
+    if (dir_option) {
+        own_name = g_strdup_printf(TARGET_NAME "-%016" PRIx64 SUFFIX,
+                                   checksum(&origin, sizeof(origin)));
+        fd = open_own(O_RDONLY, &st);
+        if (fd >= 0) {
+            size_t length = st.st_size;
+            void *start = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+
+            if (start != MAP_FAILED && !use(&own, start, length)) {
+                munmap(start, length);
+            }
+            close(fd);
+        }
+    }
+    if (embedded.header || own_name) {
+        tb_records_on = true;
+        tcg_cflags_set(cpu, CF_PCREL);
+    }
+#endif
+}
