@@ -67,6 +67,7 @@ fn pages() -> BTreeMap<String, Page> {
     collect("", false, &mut pages);
     collect("docs", true, &mut pages);
     collect("packaging", true, &mut pages);
+    collect("emulators", true, &mut pages);
     pages
 }
 
