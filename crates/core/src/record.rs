@@ -40,6 +40,7 @@ impl<const N: usize> Field for [u8; N] {
 }
 
 /// Declares a structure whose fields follow each other in a file, without padding.
+#[macro_export]
 macro_rules! record {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
@@ -66,7 +67,7 @@ macro_rules! record {
         }
     };
 }
-pub(crate) use record;
+pub use record;
 
 record! {
     /// A range of bytes.

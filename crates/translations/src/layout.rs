@@ -1,0 +1,143 @@
+//! The layout of a file: its structures, and the limits of QEMU's reader.
+
+use dispatch_core::record::{Field, record};
+
+/// The first bytes of a file: `FILE_MAGIC` with its NUL.
+pub const MAGIC: [u8; 8] = *b"tb-recs\0";
+/// The version that is read and written: `FILE_VERSION`.
+pub const VERSION: u32 = 1;
+/// Fewest slots of an index. It is [`MAX_PROBES`], because QEMU refuses a smaller index.
+pub const SLOTS: usize = MAX_PROBES;
+/// How many slots are looked at for one hash: `MAX_PROBES`.
+pub const MAX_PROBES: usize = 32;
+/// Length of the header with its reserved part, in bytes: `sizeof(Header)`.
+pub const HEADER: usize = 256;
+/// Length of a slot, in bytes: `sizeof(Slot)`.
+pub const SLOT: usize = 8;
+/// The length and the place of a record, and those of its code, are multiples of this, in bytes:
+/// `RECORD_ALIGN`.
+pub const ALIGN: usize = 16;
+/// The length of a finished file is a multiple of this, in bytes: the page size of `x86_64`, the only
+/// host that QEMU makes records on.
+pub const PAGE: usize = 4096;
+/// Length of an operand that refers to something outside the block, in bytes.
+pub const OPERAND: usize = 4;
+/// Size of a CPU model with its NUL, in bytes.
+pub const MODEL: usize = 80;
+
+record! {
+    /// The start of a file. Zeros follow, up to 256 bytes, and then the index.
+    pub struct FileHeader {
+        /// [`MAGIC`].
+        pub magic: [u8; 8],
+        /// [`VERSION`].
+        pub version: u32,
+        /// Number of slots in the index, a power of two.
+        pub slots: u32,
+        /// What the code in the file depends on.
+        pub origin: OriginRecord,
+        /// [`checksum`] of the header's bytes before this field.
+        pub checksum: u64,
+        /// Where the records end, in bytes from the start of the file.
+        pub end: u64,
+        /// Number of records that the index names.
+        pub count: u64,
+    }
+}
+
+record! {
+    /// What the code in a file depends on besides the blocks.
+    pub struct OriginRecord {
+        /// Build-id of the emulator, with zeros behind it.
+        pub build: [u8; 32],
+        /// Features of the host's CPU, as QEMU numbers them (`host/cpuinfo.h`).
+        pub features: u64,
+        /// Size of the guest's pages, in bytes.
+        pub page: u32,
+        /// `e_machine` of the host.
+        pub machine: u32,
+        /// The emulated CPU, as `-cpu` names it, with zeros behind it.
+        pub model: Model,
+    }
+}
+
+record! {
+    /// The start of a record. The guest's bytes, the references and the code follow.
+    pub struct RecordHeader {
+        /// [`checksum`] of the record's bytes behind this field.
+        pub checksum: u64,
+        /// Length of the record in bytes, a multiple of 16.
+        pub length: u32,
+        /// Hash of the key and of the guest's first bytes.
+        pub hash: u32,
+        /// Address of the block; for code without addresses, its offset in the page.
+        pub pc: u64,
+        /// Part of the CPU's state that the code depends on.
+        pub cs_base: u64,
+        /// Part of the CPU's state that the code depends on.
+        pub flags: u32,
+        /// How the block was translated.
+        pub cflags: u32,
+        /// Length of the guest's bytes.
+        pub size: u16,
+        /// Number of the guest's instructions.
+        pub icount: u16,
+        /// Offset in the code where the first exit goes on if it is not linked to a block; 0xffff:
+        /// there is no such exit.
+        pub jmp_reset_offset_0: u16,
+        /// The same for the second exit.
+        pub jmp_reset_offset_1: u16,
+        /// Offset in the code of the operand that links the first exit to a block; 0xffff: there is
+        /// none.
+        pub jmp_insn_offset_0: u16,
+        /// The same for the second exit.
+        pub jmp_insn_offset_1: u16,
+        /// 1 if the guest's addresses are moved by `guest_base`, otherwise 0.
+        pub based: u16,
+        /// Number of references to QEMU itself.
+        pub nrefs: u16,
+        /// Number of references to QEMU's prologue and epilogue.
+        pub nexits: u16,
+        /// Length of the code, in bytes.
+        pub code_size: u16,
+        /// Length of the unwind information behind the code, in bytes.
+        pub search_size: u16,
+        /// Zero.
+        pub reserved: u16,
+    }
+}
+
+/// A CPU model in an [`OriginRecord`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model(pub [u8; MODEL]);
+
+impl Default for Model {
+    fn default() -> Self {
+        Self([0; MODEL])
+    }
+}
+
+impl Field for Model {
+    const SIZE: usize = MODEL;
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Field::read(bytes).map(Self)
+    }
+    fn write(&self, sink: &mut impl FnMut(&[u8])) {
+        self.0.write(sink);
+    }
+}
+
+/// The bytes of a structure, appended to `bytes`.
+pub fn append(bytes: &mut Vec<u8>, field: &impl Field) {
+    field.write(&mut |part| bytes.extend_from_slice(part));
+}
+
+/// QEMU's checksum of bytes whose number is a multiple of 8. Each step can be undone, so any change
+/// within eight bytes is noticed.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    bytes.chunks_exact(8).fold(bytes.len() as u64, |sum, chunk| {
+        let word = u64::read(chunk).unwrap_or_default();
+        let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        sum ^ sum >> 32
+    })
+}
