@@ -20,6 +20,6 @@ mod translations;
 pub use block::{Block, Key};
 pub use fault::Fault;
 pub use file::File;
-pub use layout::{FileHeader, MAGIC, OriginRecord, PAGE, RecordHeader, SLOTS, VERSION};
+pub use layout::{FileHeader, MAGIC, Model, OriginRecord, PAGE, RecordHeader, SLOTS, VERSION, checksum};
 pub use origin::Origin;
 pub use translations::Translations;

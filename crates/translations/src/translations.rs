@@ -53,17 +53,20 @@ impl Translations {
     fn collect<'a>(origin: Origin, blocks: impl Iterator<Item = Block<'a>>, left_out: usize) -> Self {
         let mut known: HashSet<(Key, &[u8])> = HashSet::new();
         let mut blocks: Vec<Block<'_>> = blocks.filter(|block| known.insert((block.key(), block.guest()))).collect();
-        let hashes: Vec<u32> = blocks.iter().map(|block| block.header().hash).collect();
-        let Index { mut slots, homeless } = Index::of(&hashes);
-        if !homeless.is_empty() {
-            // They have no slots, so the numbers of the others become smaller, but not their order.
-            let fewer = |number: u32| number - homeless.partition_point(|gone| *gone < number as usize) as u32;
-            slots.iter_mut().for_each(|number| *number = fewer(*number));
-            let mut number = 0..;
-            blocks.retain(|_| number.next().is_some_and(|number| homeless.binary_search(&number).is_err()));
-        }
-        let mut all =
-            Self { origin, bytes: Vec::new(), starts: Vec::new(), slots, left_out: left_out + homeless.len() };
+        let mut left_out = left_out;
+        let slots = loop {
+            let hashes: Vec<u32> = blocks.iter().map(|block| block.header().hash).collect();
+            let Index { slots, homeless } = Index::of(&hashes);
+            if homeless.is_empty() {
+                break slots;
+            }
+            // The others may now get a smaller index. It is at most half as large each time, so
+            // this ends soon.
+            left_out += homeless.len();
+            let mut numbers = 0..;
+            blocks.retain(|_| numbers.next().is_some_and(|number| homeless.binary_search(&number).is_err()));
+        };
+        let mut all = Self { origin, bytes: Vec::new(), starts: Vec::new(), slots, left_out };
         for block in blocks {
             all.starts.push(all.bytes.len());
             all.bytes.extend_from_slice(block.bytes());
