@@ -17,6 +17,8 @@ mod register;
 mod stack;
 #[path = "../fuzz/bodies/table.rs"]
 mod table;
+#[path = "../fuzz/bodies/translations.rs"]
+mod translations;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -55,7 +57,7 @@ macro_rules! targets {
         const TARGETS: &[&str] = &[$(stringify!($name)),*];
     };
 }
-targets!(arch_table elf emulator guest image register stack table);
+targets!(arch_table elf emulator guest image register stack table translations);
 
 #[test]
 fn every_target_has_a_corpus() {

@@ -73,7 +73,7 @@ impl<'a> File<'a> {
     pub fn blocks(&self) -> impl Iterator<Item = Result<Block<'a>, ()>> {
         let mut rest = self.bytes.get(index_end(self.slots)..self.end).unwrap_or_default();
         iter::from_fn(move || {
-            // A writer that leaves out doubles, or that is killed, leaves zeros.
+            // A writer that is killed leaves zeros.
             let zeros = rest.iter().position(|byte| *byte != 0)?;
             rest = &rest[zeros - zeros % ALIGN..];
             let (length, item) = match Block::at(rest, &self.origin) {

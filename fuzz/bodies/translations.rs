@@ -1,0 +1,78 @@
+//! Any bytes as a file of translated code: the reader refuses it or has its sound records, and what
+//! is written of them is read again, with an index that finds all of them.
+
+use dispatch_core::record::Field;
+use dispatch_translations::{File, FileHeader, MAGIC, PAGE, RecordHeader, Translations, VERSION, checksum};
+
+/// Length of the header, in bytes.
+const HEADER: usize = 256;
+/// Its bytes before its checksum.
+const SUMMED: usize = 144;
+/// The offset of the size of the guest's pages, and such a size.
+const GUEST_PAGE: (usize, [u8; 4]) = (56, 4096_u32.to_le_bytes());
+
+/// Returns whether it is a file of translated code, after its checksums have been corrected.
+pub fn run(bytes: &[u8]) -> bool {
+    read(bytes);
+    // Few inputs have the right checksums by chance. With them, the rest of the reader is reached.
+    let mut bytes = bytes.to_vec();
+    if bytes.len() < HEADER {
+        return false;
+    }
+    let (page, size) = GUEST_PAGE;
+    for (at, right) in [(0, &MAGIC[..]), (MAGIC.len(), &VERSION.to_le_bytes()), (page, &size)] {
+        bytes[at..at + right.len()].copy_from_slice(right);
+    }
+    seal(&mut bytes[..SUMMED + u64::SIZE], SUMMED, 0);
+    let slots = FileHeader::read(&bytes).map_or(0, |header| header.slots as usize);
+    let mut rest = bytes.get_mut(slots.saturating_mul(8).saturating_add(HEADER)..).unwrap_or_default();
+    while let Some(record) = RecordHeader::read(rest) {
+        let length = record.length as usize;
+        let is_there = (RecordHeader::SIZE..=rest.len()).contains(&length) && length % 16 == 0;
+        let (record, behind) = rest.split_at_mut(if is_there { length } else { 16 });
+        if is_there {
+            seal(record, 0, u64::SIZE);
+        }
+        rest = behind;
+    }
+    read(&bytes)
+}
+
+/// Writes the checksum of the bytes from `from` on, or of those before `at`, to `at`.
+fn seal(bytes: &mut [u8], at: usize, from: usize) {
+    let end = if at < from { bytes.len() } else { at };
+    let sum = checksum(&bytes[from..end]).to_le_bytes();
+    bytes[at..at + sum.len()].copy_from_slice(&sum);
+}
+
+fn read(bytes: &[u8]) -> bool {
+    let translations = match Translations::read(bytes) {
+        Ok(translations) => translations,
+        Err(fault) => {
+            assert!(!fault.to_string().contains(char::is_control), "{fault}");
+            return false;
+        }
+    };
+    let given = File::open(bytes).expect("it was read");
+    for block in translations.blocks() {
+        let (guest, code) = (block.guest(), block.code());
+        assert!(!guest.is_empty() && code.len() >= 4 && guest.len() + code.len() < block.bytes().len());
+        assert_eq!(block.header().length as usize, block.bytes().len());
+        // The index of the input may lead anywhere.
+        let found = given.find(&block.key(), guest);
+        assert!(found.is_none_or(|found| found.key() == block.key() && found.guest() == guest));
+    }
+    // Each record has 80 bytes at least, and at most 16 slots.
+    let written = translations.to_bytes();
+    assert!(written.len() <= 3 * bytes.len() + 2 * PAGE && written.len() % PAGE == 0);
+    let file = File::open(&written).expect("it was written");
+    for block in translations.blocks() {
+        assert_eq!(file.find(&block.key(), block.guest()), Some(block));
+    }
+    let again = Translations::read(&written).expect("it was written");
+    assert_eq!((again.count(), again.left_out()), (translations.count(), 0));
+    assert!(again.to_bytes() == written);
+    let twice = again.clone().merge(&translations).expect("the origin is the same");
+    assert_eq!(twice.count(), again.count());
+    true
+}
