@@ -184,6 +184,8 @@ fn packages_name_only_those_below_them() {
     assert!(table.is_subset(&allowed), "{table:?}");
     let entry = dependencies("binfmt-misc", &shipped);
     assert_eq!(entry, ["dispatch-core".to_owned()].into(), "entries are text, and need no kernel");
+    let translations = dependencies("dispatch-translations", &shipped);
+    assert_eq!(translations, ["dispatch-core".to_owned()].into(), "translations are bytes, and need no emulator");
     // ci/setup runs it before anything else is built.
     let tasks = dependencies("xtask", &all);
     let ours = |name: &String| name.starts_with("dispatch-") || name == "binfmt-dispatch";
@@ -226,6 +228,7 @@ fn modules_name_only_those_below_them() {
         "crates/interpreter/src/",
         "crates/table/src/",
         "crates/binfmt-misc/src/",
+        "crates/translations/src/",
         "xtask/src/",
     ] {
         let names = imports(directory, sources().into_iter().filter(|source| !source.path.ends_with("tests.rs")));
@@ -246,9 +249,13 @@ fn commands_are_leaves() {
 
 #[test]
 fn libraries_forbid_unsafe_code() {
-    for root in
-        ["crates/core/src/lib.rs", "crates/binfmt-misc/src/lib.rs", "crates/table/src/lib.rs", "xtask/src/main.rs"]
-    {
+    for root in [
+        "crates/core/src/lib.rs",
+        "crates/binfmt-misc/src/lib.rs",
+        "crates/table/src/lib.rs",
+        "crates/translations/src/lib.rs",
+        "xtask/src/main.rs",
+    ] {
         let text = fs::read_to_string(Path::new(ROOT).join(root)).unwrap();
         assert!(text.contains("\n#![forbid(unsafe_code)]\n"), "{root}");
     }
@@ -389,9 +396,15 @@ fn nothing_names_the_machine_it_was_written_on() {
 }
 
 #[test]
-fn the_image_format_is_documented_field_by_field() {
+fn formats_are_documented_field_by_field() {
+    documented("crates/core/src/image.rs", "docs/image-format.md");
+    documented("crates/translations/src/layout.rs", "docs/translations-format.md");
+}
+
+/// Fails if the page does not have all records that the source file defines, and all their fields.
+fn documented(definition: &str, path: &str) {
     let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).expect("it is there");
-    let (definition, page) = (read("crates/core/src/image.rs"), read("docs/image-format.md"));
+    let (definition, page) = (read(definition), read(path));
     let records = definition.split("record! {").skip(1).map(|rest| rest.split("\n}").next().unwrap_or_default());
     let declared = records.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("pub "));
     let names = declared.map(|rest| rest.trim_start_matches("struct ").split([':', ' ']).next().unwrap_or_default());
@@ -400,7 +413,7 @@ fn the_image_format_is_documented_field_by_field() {
         .filter(|name| !["Extent", "offset"].contains(name))
         .filter(|name| !page.contains(&format!("`{name}`")))
         .collect();
-    assert!(missing.is_empty(), "docs/image-format.md does not tell of {missing:?}");
+    assert!(missing.is_empty(), "{path} does not tell of {missing:?}");
 }
 
 /// String literals in Rust, each as the pieces between its arguments. A continued line is one line.
