@@ -58,7 +58,7 @@
 /* A longer search means that the index is full. */
 #define MAX_PROBES     32
 /* A file that would become larger is replaced by an empty one. */
-#define MAX_FILE       (128 * MiB)
+#define MAX_FILE       (256 * MiB)
 /* More files in a directory: the oldest ones are removed. */
 #define MAX_FILES      8
 /* What one process records, at most. */
@@ -628,22 +628,26 @@ static bool has(const Header *h, size_t length, const Record *r)
     return false;
 }
 
-/* Copies a record to an offset, and then enters it into the index. */
-static void put(Header *h, uint64_t offset, const Record *r)
+/*
+ * Copies a record to an offset, and then enters it into the index, if there is
+ * a slot for it.
+ */
+static bool put(Header *h, uint64_t offset, const Record *r)
 {
     Slot *slots = (Slot *)(h + 1);
 
-    memcpy((uint8_t *)h + offset, r, r->length);
     for (unsigned i = 0; i < MAX_PROBES; i++) {
         Slot *slot = &slots[(r->hash + i) & (h->slots - 1)];
 
         if (*slot == 0) {
+            memcpy((uint8_t *)h + offset, r, r->length);
             qatomic_store_release(slot, (uint64_t)r->hash << 32 |
                                         offset / RECORD_ALIGN);
             h->count++;
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 /*
@@ -661,8 +665,8 @@ static void put_all(Header *h, size_t length, const GPtrArray *records,
     for (guint i = 0; i < records->len; i++) {
         const Record *r = g_ptr_array_index(records, i);
 
-        if (!has(h, length, r)) {
-            put(h, offset, r);
+        if (!has(h, length, r) && r->length <= length - offset &&
+            put(h, offset, r)) {
             offset += r->length;
         }
     }
@@ -683,6 +687,8 @@ static gint by_address(gconstpointer a, gconstpointer b)
 static GPtrArray *records_of(const Header *h, size_t length)
 {
     GPtrArray *all = g_ptr_array_new();
+    const uint8_t *end = (const uint8_t *)h + index_end(h->slots);
+    guint kept = 0;
 
     for (uint32_t i = 0; i < h->slots; i++) {
         Slot slot = index_of(h)[i];
@@ -694,6 +700,16 @@ static GPtrArray *records_of(const Header *h, size_t length)
         }
     }
     g_ptr_array_sort(all, by_address);
+    /* No record is within another one, whatever the index says. */
+    for (guint i = 0; i < all->len; i++) {
+        const Record *r = g_ptr_array_index(all, i);
+
+        if ((const uint8_t *)r >= end) {
+            all->pdata[kept++] = (gpointer)r;
+            end = (const uint8_t *)r + r->length;
+        }
+    }
+    g_ptr_array_set_size(all, kept);
     return all;
 }
 
@@ -756,9 +772,7 @@ static void write_anew(const Header *old, size_t old_length)
     g_autoptr(GPtrArray) kept = old ? records_of(old, old_length)
                                     : g_ptr_array_new();
     g_autoptr(GPtrArray) new = fresh_records();
-    g_autofree char *name = g_strdup_printf("%s.%d", own_name, getpid());
-    g_autofree char *from = g_build_filename(dir_option, name, NULL);
-    g_autofree char *to = g_build_filename(dir_option, own_name, NULL);
+    g_autofree char *name = g_strdup_printf("%d.new" SUFFIX, getpid());
     size_t room = old ? old_length : 0;
     uint32_t slots = MAX(FIRST_SLOTS, pow2ceil(4 * (kept->len + new->len)));
     size_t length = index_end(slots) + room + fresh_used;
@@ -769,6 +783,8 @@ static void write_anew(const Header *old, size_t old_length)
 
     dir = open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0 && private(dir, S_IFDIR, &st)) {
+        /* One that was killed may have left such a file. */
+        unlinkat(dir, name, 0);
         fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
                                O_CLOEXEC, S_IRUSR | S_IWUSR);
     }
