@@ -2,13 +2,10 @@
 //! root directory.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::ArchTable;
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +13,8 @@ use super::contest::{self, Bounds};
 use super::workload::Workload;
 use super::{Contestant, Measurements, arena};
 use crate::architectures;
-use crate::failure::{Doing, Failure};
+use crate::failure::Failure;
 use crate::platform::helper;
-
-/// The name of the request stream in messages.
-const STREAM: &str = "standard input";
 
 /// The request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -49,21 +43,7 @@ impl Request {
     /// # Errors
     /// The helper cannot be started, or could not measure, and has reported why.
     pub fn measured(&self) -> Result<Measurements, Failure> {
-        let failed = |error| Failure::io(Doing::Execute, Path::new("/proc/self/exe"), error);
-        let request = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        let mut command = helper::command("measure");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(failed)?;
-        // The helper reads the whole request before it does anything that may fail. Dropping the
-        // stream closes it.
-        if let Some(mut stream) = child.stdin.take() {
-            stream.write_all(&request).map_err(failed)?;
-        }
-        let output = child.wait_with_output().map_err(failed)?;
-        if !output.status.success() {
-            let exit_code = output.status.code().and_then(|code| u8::try_from(code).ok());
-            return Err(Failure::Reported(exit_code.unwrap_or(EXIT_NO)));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|error| failed(error.into()))
+        helper::answer("measure", self)
     }
 }
 
@@ -73,10 +53,9 @@ impl Request {
 /// # Errors
 /// The request is invalid, or nothing can be run at all.
 pub fn answer() -> Result<String, Failure> {
-    let unreadable = |error| Failure::io(Doing::Read, Path::new(STREAM), error);
-    let request: Request = serde_json::from_reader(io::stdin()).map_err(|error| unreadable(error.into()))?;
+    let request: Request = helper::request()?;
     let table = ArchTable::parse(&request.table)
-        .map_err(|error| Failure::BadTable { path: STREAM.into(), error: Box::new(error) })?;
+        .map_err(|error| Failure::BadTable { path: helper::STREAM.into(), error: Box::new(error) })?;
     let architecture = architectures::find(&table, &request.architecture)?;
     let workloads: Vec<Workload> = request.workloads.iter().filter_map(|name| Workload::find(name)).collect();
     let [root, emulator] = [&request.root, &request.emulator].map(|path| Path::new(OsStr::from_bytes(path)));
@@ -84,7 +63,7 @@ pub fn answer() -> Result<String, Failure> {
     let direct = arena::direct(emulator)?;
     let compared = request.contestants.iter().any(|contestant| contestant.image);
     let image = compared.then(|| arena::image(&table, architecture, emulator)).transpose()?;
-    let mut arena = arena::enter(architecture, root, direct, image)?;
+    let mut arena = arena::enter(architecture, root, direct, image, None)?;
     let end = Instant::now() + Duration::from_secs(request.seconds.into());
     let bounds = Bounds { rounds: request.rounds, end };
     let measured = contest::measure(&mut arena, &architecture.probe_elf(), request.contestants, &workloads, bounds)?;
