@@ -25,6 +25,7 @@ mod program;
 mod progress;
 mod registry;
 mod style;
+mod translate;
 mod tune;
 
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::install::documents::write;
 use crate::output;
 use crate::platform::maps;
+use crate::translate::train;
 use crate::tune::request;
 
 /// The task.
@@ -23,6 +24,8 @@ pub enum Task {
     },
     /// Measure as requested on standard input, and print the results
     Measure,
+    /// Run programs as requested on standard input, for an emulator that records what it translates
+    Train,
     /// Write the man pages and the completions into directories below DIR, as they are below share
     Documents {
         /// The directory; it is made if it does not exist.
@@ -54,6 +57,7 @@ pub fn run(task: Task, table: &ArchTable, command: clap::Command) -> Result<u8, 
     match task {
         Task::WriteMaps { pid } => output::print(maps::write(pid))?,
         Task::Measure => output::print(request::answer()?)?,
+        Task::Train => output::print(train::answer()?)?,
         Task::Documents { directory } => write(&directory, &documents::all(command))?,
         Task::Reference { directory } => write(&directory, &documents::reference(command))?,
         Task::Complete { index, words } => {

@@ -4,6 +4,7 @@ use dispatch_table::ArchTable;
 
 use crate::failure::Failure;
 use crate::image::request::{self, Contents, Elsewhere, Output};
+use crate::translate::request::Training;
 
 /// Write an image, the file that is registered with the kernel
 ///
@@ -17,6 +18,8 @@ pub struct Args {
     #[command(flatten)]
     elsewhere: Elsewhere,
     #[command(flatten)]
+    training: Training,
+    #[command(flatten)]
     pub contents: Contents,
 }
 
@@ -25,6 +28,8 @@ pub struct Args {
 /// # Errors
 /// An emulator is missing or cannot be used, or the file cannot be written.
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
-    request::write(&args.contents, &args.elsewhere, table, &args.output)?;
+    request::write(&args.contents, &args.elsewhere, table, &args.output, |emulators| {
+        args.training.carry_out(table, emulators)
+    })?;
     Ok(0)
 }

@@ -159,7 +159,7 @@ impl fmt::Display for Failure {
             }
             Failure::NotForImage { path, fault } => {
                 let path = show(path.as_os_str());
-                write!(f, "{path}: cannot be embedded, as it {fault}: leave it out, or get a static one")
+                write!(f, "{path}: cannot be embedded, as it {fault}: {}", fault.remedy())
             }
             Failure::NotAnImage { path } => {
                 write!(f, "{}: is not an image: make one with `{NAME} image -o FILE`", show(path.as_os_str()))
@@ -322,6 +322,16 @@ mod tests {
                 Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::Bss },
                 "/d/f: cannot be embedded, as it has zeroed memory that is not readable and writable: leave it out, or \
                  get a static one",
+            ),
+            (
+                Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::KeepsNoTranslations },
+                "/d/f: cannot be embedded, as it keeps no translations: leave out --translate, or name one that \
+                 `ci/emulators` builds",
+            ),
+            (
+                Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::RecordedNothing },
+                "/d/f: cannot be embedded, as it has recorded no translations: leave out --translate, or name one that \
+                 `ci/emulators` builds",
             ),
             (io(Doing::Make), "/d/f: cannot make: invalid argument"),
             (io(Doing::Find), "/d/f: cannot find: invalid argument"),

@@ -15,11 +15,25 @@ pub enum ProgramFault {
     Segments(usize),
     /// Its fresh memory is not just readable and writable.
     Bss,
+    /// It is to keep translations, and is not an emulator that does.
+    KeepsNoTranslations,
+    /// It keeps translations, and has made none of the programs that ran.
+    RecordedNothing,
     /// The ELF reader does not accept it.
     Unreadable(String),
 }
 
 impl ProgramFault {
+    /// What to do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            ProgramFault::KeepsNoTranslations | ProgramFault::RecordedNothing => {
+                "leave out --translate, or name one that `ci/emulators` builds"
+            }
+            _ => "leave it out, or get a static one",
+        }
+    }
+
     /// Whether the program could be laid out for smaller pages.
     pub fn is_about_pages(&self) -> bool {
         use emulator_file::EmulatorFault::{Misaligned, Overlap, Size};
@@ -34,6 +48,8 @@ impl fmt::Display for ProgramFault {
             ProgramFault::Sparse => f.write_str("has segments that are too far apart"),
             ProgramFault::Segments(most) => write!(f, "has more than {most} segments"),
             ProgramFault::Bss => f.write_str("has zeroed memory that is not readable and writable"),
+            ProgramFault::KeepsNoTranslations => f.write_str("keeps no translations"),
+            ProgramFault::RecordedNothing => f.write_str("has recorded no translations"),
             ProgramFault::Unreadable(reason) => write!(f, "is damaged ({reason})"),
         }
     }

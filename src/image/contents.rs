@@ -1,6 +1,7 @@
 //! The contents of an image, as text and as JSON.
 
 use dispatch_core::message::Digits;
+use dispatch_translations::Translations;
 use serde::Serialize;
 
 use super::reader::{OpenImage, ProgramInfo};
@@ -24,6 +25,8 @@ pub struct Listed {
     pub runs: Vec<String>,
     /// The CPU models that it gets for them.
     cpus: Vec<String>,
+    /// Number of blocks of code whose translations lie beside it.
+    translations: Option<usize>,
 }
 
 /// Digits of a digest that are shown, enough to tell files apart.
@@ -45,6 +48,10 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
             digest: embedded.then(|| Digits(&program.digest).to_string()),
             runs: program.runs,
             cpus: program.cpus,
+            translations: embedded
+                .then(|| image.translations(program.number))
+                .flatten()
+                .and_then(|bytes| Translations::read(&bytes).ok().map(|translations| translations.count())),
         }
     };
     let (embedded, asked) = (image.programs()?, image.asked()?);
@@ -55,8 +62,9 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
 pub fn table(programs: &[Listed]) -> Columns {
     let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
     for (number, program) in programs.iter().enumerate() {
-        let runs = match number {
-            0 => "when started by hand".to_owned(),
+        let runs = match (number, program.translations) {
+            (0, _) => "when started by hand".to_owned(),
+            (_, Some(blocks)) => format!("{}, with {blocks} blocks translated", program.runs.join(", ")),
             _ if program.embedded => program.runs.join(", "),
             _ => format!("{}, by its path", program.runs.join(", ")),
         };

@@ -8,6 +8,7 @@ use goblin::elf::dynamic::{DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_TEXTREL};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_LOAD};
 
 use super::destination::relative;
+use super::translations::Keeper;
 use crate::failure::ProgramFault;
 
 /// Most bytes by which a program in memory may exceed its file: holes between segments, and bss in
@@ -126,6 +127,32 @@ impl LaidOut {
             self.words.push(word);
         }
         count
+    }
+
+    /// Puts `translations`, for which `keeper` has the words, behind the program, and fills them up
+    /// to whole pages. They are found only where the program is prelinked: elsewhere the words are
+    /// restored. Returns whether that was possible.
+    pub fn attach(&mut self, translations: &[u8], keeper: &Keeper, page: u64) -> bool {
+        let start = self.high;
+        let len = (start - self.low) as usize;
+        if self.words.is_empty() || !self.is_writable(keeper.words, 16) {
+            return false;
+        }
+        let values = [start.wrapping_sub(keeper.words), translations.len() as u64];
+        for (address, value) in [keeper.words, keeper.words + 8].into_iter().zip(values) {
+            let at = (address - self.low) as usize;
+            let [linked] = words(&self.body[at..]);
+            self.words.push(WordRecord { address, value: linked });
+            self.write(address, value);
+        }
+        // The bss becomes a part of the body.
+        self.body.resize(len, 0);
+        self.body.extend(translations);
+        let end = (self.body.len() as u64).next_multiple_of(page);
+        self.body.resize(end as usize, 0);
+        self.segments.push(SegmentRecord { address: start, len: end - len as u64, flags: PF_R.into() });
+        self.high = self.low + end;
+        true
     }
 
     /// The changes that prelinking makes; `None` if the program cannot be prelinked.

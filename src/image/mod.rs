@@ -13,6 +13,7 @@ pub mod request;
 pub mod site;
 mod sources;
 mod temporary;
+pub mod translations;
 mod writer;
 
 pub use own::{OWN, own, own_path, registrable, this_command};

@@ -19,6 +19,7 @@ use dispatch_table::ArchTable;
 
 use super::interpreter::{Interpreter, SECTIONS};
 use super::rows::titled;
+use super::translations;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::{files, host};
 
@@ -262,6 +263,16 @@ impl OpenImage {
         let body = self.image().ok()?.program(number).ok()?.record().body;
         let rest = body.len.checked_sub(offset)?;
         read(&self.file, self.start.checked_add(body.offset)?.checked_add(offset)?, len.min(rest)).ok()
+    }
+
+    /// The translations that lie behind program `number`.
+    pub fn translations(&self, number: u32) -> Option<Vec<u8>> {
+        let image = self.image().ok()?;
+        let program = image.program(number).ok()?;
+        let last = program.segments().last()?;
+        let start = last.address.checked_sub(program.record().low)?;
+        let is = translations::begin(&self.program_memory(number, start, translations::MAGIC.len() as u64)?);
+        is.then(|| self.program_memory(number, start, last.len)).flatten()
     }
 
     /// The lowest address of program `number`: that of the start of its memory.

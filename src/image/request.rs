@@ -88,11 +88,17 @@ impl Output {
     }
 }
 
-/// Writes an image, completely or not at all.
+/// Writes an image, completely or not at all. `complete` adds to the emulators before that.
 ///
 /// # Errors
 /// As [`writer::write`].
-pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, output: &Output) -> Result<(), Failure> {
+pub fn write(
+    contents: &Contents,
+    elsewhere: &Elsewhere,
+    table: &ArchTable,
+    output: &Output,
+    complete: impl FnOnce(&mut [Source<'_>]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let place = match (&elsewhere.host, &elsewhere.command) {
         (Some(host), Some(command)) => {
             let destination = Destination::named(host)?;
@@ -106,9 +112,10 @@ pub fn write(contents: &Contents, elsewhere: &Elsewhere, table: &ArchTable, outp
             "emulators for {host} hosts are not installed here: name them with --from"
         )));
     }
-    let emulators = contents.sources(table, place.destination, None)?;
+    let mut emulators = contents.sources(table, place.destination, None)?;
     let sources = output.sources()?;
     let replacement = Replacement::begin(&output.output)?;
+    complete(&mut emulators)?;
     place.write(contents, (table, &[]), &emulators, &replacement)?;
     if let Some(sources) = sources {
         let image = OpenImage::open_of_any_host(&replacement.staged())?;

@@ -19,12 +19,13 @@ use super::destination::{Addresses, Destination};
 use super::emulators::{self, Probed, Source, distinct};
 use super::interpreter::Interpreter;
 use super::layout::{LaidOut, MAX_SEGMENTS};
+use super::translations::Keeper;
 use crate::failure::{Doing, Failure, ProgramFault, show, warn};
 use crate::platform::signals::SizeLimit;
 use crate::progress;
 
-/// Most words to restore for one program.
-const MAX_WORDS: usize = 3;
+/// Most words to restore for one program: three for prelinking, two for translations.
+const MAX_WORDS: usize = 5;
 /// How far below a prelinked program the interpreter reserves addresses at most, in bytes.
 const BELOW: u64 = 1 << 30;
 
@@ -92,6 +93,8 @@ struct Origin<'o> {
     version: String,
     /// Digest and length of the original file, if the program comes from an image.
     file: Option<([u8; 32], u64)>,
+    /// Its translations, if there are any.
+    translations: Option<&'o [u8]>,
 }
 
 /// Writes the image to `file`, which is empty.
@@ -247,7 +250,8 @@ impl Writer<'_> {
     /// Adds all programs. `probed` has the answers of the emulators.
     fn programs(&mut self, content: &Content<'_>, probed: &[Probed]) -> Result<(), Failure> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let command = Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None };
+        let command =
+            Origin { name: dispatch_core::NAME, path: &content.command.path, version, file: None, translations: None };
         self.program(&content.command.bytes, command, base(content, 0))?;
         let distinct = distinct(content.emulators);
         for (index, (source, probed)) in content.emulators.iter().zip(probed).enumerate() {
@@ -262,7 +266,8 @@ impl Writer<'_> {
             let name = source.path.file_name().unwrap_or_default().to_string_lossy();
             let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
             let (path, version) = (&source.path.to_string_lossy(), probed.version.clone());
-            let origin = Origin { name: &name, path, version, file };
+            let translations = source.translations.as_ref().map(|bytes| bytes.as_slice());
+            let origin = Origin { name: &name, path, version, file, translations };
             self.program(&bytes, origin, base(content, number.into()))?;
         }
         Ok(())
@@ -303,11 +308,17 @@ impl Writer<'_> {
 
     /// Adds a program.
     fn program(&mut self, bytes: &[u8], origin: Origin<'_>, base: Option<u64>) -> Result<(), Failure> {
-        let Origin { name, path, version, file } = origin;
+        let Origin { name, path, version, file, translations } = origin;
         let mut program = self.lay_out(bytes, path)?;
         let base = base.map(|base| base & !(program.align - 1)).filter(|base| program.prelink(*base) != 0);
         if base.is_none() && program.relocatable {
             log::info!("{path}: not prelinked");
+        }
+        let attached = translations.filter(|translations| {
+            Keeper::of(bytes).is_some_and(|keeper| program.attach(translations, &keeper, self.page))
+        });
+        if translations.is_some() && attached.is_none() {
+            warn(format_args!("{}: put into the image without translations", show(path.as_ref())));
         }
         let body = Extent { offset: self.next, len: program.body.len() as u64 };
         self.put(body.offset, &program.body).map_err(|error| Failure::io(Doing::Write, self.path, error))?;
@@ -334,6 +345,7 @@ impl Writer<'_> {
         // These bytes and the records determine the body.
         let given: [u8; 32] = Sha256::digest(bytes).into();
         self.identity.update(given);
+        self.identity.update(attached.unwrap_or_default());
         let (digest, size) = file.unwrap_or((given, bytes.len() as u64));
         let origin = OriginRecord { path: self.add_string(path), version: self.add_string(&version), digest, size };
         self.records.push(record);

@@ -35,6 +35,8 @@ const STANDALONE: u8 = 255;
 
 /// The private directory of the measured programs, in their root directory.
 pub const SCRATCH: &str = "/tmp";
+/// The directory that they share with the process outside.
+pub const SHARED: &str = "/tmp/shared";
 
 /// The entered namespaces, and what can be registered there.
 #[derive(Debug)]
@@ -96,7 +98,8 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
     spared(file)
 }
 
-/// Enters the namespaces, and then the root directory `root`.
+/// Enters the namespaces, and then the root directory `root`. If a directory `shared` is given, it
+/// is [`SHARED`] there.
 ///
 /// # Errors
 /// The system forbids it, or `root` is not a root directory.
@@ -105,6 +108,7 @@ pub fn enter<'t>(
     root: &Path,
     direct: File,
     image: Option<File>,
+    shared: Option<&Path>,
 ) -> Result<Arena<'t>, Failure> {
     let root = fs::canonicalize(root).map_err(|error| Failure::io(Doing::Read, root, error))?;
     namespace::enter(false)?;
@@ -117,12 +121,19 @@ pub fn enter<'t>(
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
         mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
     }
+    let opened = |path: &Path| File::open(path).map_err(|error| Failure::io(Doing::Read, path, error));
+    let shared = shared.map(opened).transpose()?;
     chroot(&root).map_err(|errno| Failure::io(Doing::Enter, &root, errno.into()))?;
     // After the chroot a symbolic link leads to the same place as for the programs.
     let scratch = Path::new(SCRATCH);
     mounted(scratch.to_owned(), mount(Some("tmpfs"), scratch, Some("tmpfs"), MsFlags::empty(), Some("mode=1777")))?;
     std::env::set_current_dir(SCRATCH).map_err(|error| Failure::io(Doing::Enter, Path::new(SCRATCH), error))?;
     furnish().map_err(|error| Failure::io(Doing::Write, Path::new(SCRATCH), error))?;
+    if let Some(shared) = shared {
+        let (source, target) = (PathBuf::from(format!("{DESCRIPTORS}/{}", shared.as_raw_fd())), Path::new(SHARED));
+        fs::create_dir(target).map_err(|error| Failure::io(Doing::Make, target, error))?;
+        mounted(target.to_owned(), mount(Some(&source), target, nothing, MsFlags::MS_BIND, nothing))?;
+    }
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
     Ok(Arena { architecture, registry, direct, image, registered: None })
 }

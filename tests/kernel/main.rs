@@ -53,5 +53,7 @@ mod stacks;
 mod sysroots;
 // Entries with flag T.
 mod transparent;
+// Translations beside an embedded emulator.
+mod translations;
 // Measuring CPU models.
 mod tune;
