@@ -1,7 +1,6 @@
 //! The contents of an image, as text and as JSON.
 
 use dispatch_core::message::Digits;
-use dispatch_translations::Translations;
 use serde::Serialize;
 
 use super::reader::{OpenImage, ProgramInfo};
@@ -26,7 +25,7 @@ pub struct Listed {
     /// The CPU models that it gets for them.
     cpus: Vec<String>,
     /// Number of blocks of code whose translations lie beside it.
-    translations: Option<usize>,
+    translations: Option<u64>,
 }
 
 /// Digits of a digest that are shown, enough to tell files apart.
@@ -48,10 +47,7 @@ pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
             digest: embedded.then(|| Digits(&program.digest).to_string()),
             runs: program.runs,
             cpus: program.cpus,
-            translations: embedded
-                .then(|| image.translations(program.number))
-                .flatten()
-                .and_then(|bytes| Translations::read(&bytes).ok().map(|translations| translations.count())),
+            translations: embedded.then(|| image.blocks_translated(program.number)).flatten(),
         }
     };
     let (embedded, asked) = (image.programs()?, image.asked()?);

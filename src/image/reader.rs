@@ -16,10 +16,10 @@ use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
+use dispatch_translations::{FileHeader, MAGIC};
 
 use super::interpreter::{Interpreter, SECTIONS};
 use super::rows::titled;
-use super::translations;
 use crate::failure::{Doing, Failure, show};
 use crate::platform::{files, host};
 
@@ -267,12 +267,24 @@ impl OpenImage {
 
     /// The translations that lie behind program `number`.
     pub fn translations(&self, number: u32) -> Option<Vec<u8>> {
+        let (start, len, _) = self.kept(number)?;
+        self.program_memory(number, start, len)
+    }
+
+    /// Number of blocks of code whose translations lie behind program `number`.
+    pub fn blocks_translated(&self, number: u32) -> Option<u64> {
+        self.kept(number).map(|(.., header)| header.count)
+    }
+
+    /// Where the translations behind program `number` are in its memory, their length in whole
+    /// pages, and their header.
+    fn kept(&self, number: u32) -> Option<(u64, u64, FileHeader)> {
         let image = self.image().ok()?;
         let program = image.program(number).ok()?;
         let last = program.segments().last()?;
         let start = last.address.checked_sub(program.record().low)?;
-        let is = translations::begin(&self.program_memory(number, start, translations::MAGIC.len() as u64)?);
-        is.then(|| self.program_memory(number, start, last.len)).flatten()
+        let header = FileHeader::read(&self.program_memory(number, start, FileHeader::SIZE as u64)?)?;
+        (header.magic == MAGIC).then_some((start, last.len, header))
     }
 
     /// The lowest address of program `number`: that of the start of its memory.

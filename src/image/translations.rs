@@ -16,14 +16,6 @@ const NT_GNU_BUILD_ID: u32 = 3;
 /// Offset in the note of the distance from there to the two words.
 const DISTANCE: usize = 8;
 
-/// The first bytes of translations.
-pub const MAGIC: &[u8; 8] = b"tb-recs\0";
-
-/// Whether `bytes` begin as translations do.
-pub fn begin(bytes: &[u8]) -> bool {
-    bytes.starts_with(MAGIC)
-}
-
 /// What an emulator's file says about translations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeper {
