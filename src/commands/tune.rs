@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
@@ -15,6 +14,7 @@ use crate::failure::{Doing, Failure, show, warn};
 use crate::image::emulators;
 use crate::image::site::Site;
 use crate::platform::host;
+use crate::tune::arena::Setting;
 use crate::tune::report::{Emulator, Report};
 use crate::tune::request::Request;
 use crate::tune::workload::{NAMES, WORKLOADS, Workload};
@@ -97,10 +97,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         writable(path).map_err(|error| Failure::io(Doing::Write, path, error))?;
     }
     let request = Request {
-        table: table.json(),
-        architecture: architecture.name.clone(),
-        root: args.root.as_os_str().as_bytes().to_vec(),
-        emulator: emulator.as_os_str().as_bytes().to_vec(),
+        setting: Setting::new(table, architecture, &args.root, &emulator),
         contestants,
         workloads: workloads.iter().map(|workload| workload.name.to_owned()).collect(),
         rounds: args.rounds as usize,

@@ -17,6 +17,7 @@ use crate::image::emulators::Source;
 use crate::image::translations::Keeper;
 use crate::platform::{files, rooted};
 use crate::progress;
+use crate::tune::arena::Setting;
 
 /// The command lines that run if none are named.
 const LINES: &str = include_str!("training");
@@ -119,10 +120,7 @@ fn train(
 ) -> Result<(), Failure> {
     progress::show(1, 1, format_args!("running programs of {}", show(root.as_os_str())));
     let request = Request {
-        table: table.json(),
-        architecture: source.architecture.name.clone(),
-        root: root.as_os_str().as_bytes().to_vec(),
-        emulator: source.path.as_os_str().as_bytes().to_vec(),
+        setting: Setting::new(table, source.architecture, root, &source.path),
         directory: directory.as_os_str().as_bytes().to_vec(),
         lines: lines.to_vec(),
     };

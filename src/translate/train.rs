@@ -7,13 +7,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dispatch_table::ArchTable;
 use serde::{Deserialize, Serialize};
 
 use crate::architectures;
 use crate::failure::{Failure, text};
 use crate::platform::{helper, probe};
-use crate::tune::arena::{self, SCRATCH, SHARED};
+use crate::tune::arena::{self, SCRATCH, SHARED, Setting};
 
 /// The variable that tells an emulator where to keep translations.
 const VARIABLE: &str = "QEMU_TB_RECORDS";
@@ -27,14 +26,8 @@ const NOT_FOUND: i32 = 127;
 /// The request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// The table, as JSON.
-    pub table: String,
-    /// Name of the architecture.
-    pub architecture: String,
-    /// Path of the root directory.
-    pub root: Vec<u8>,
-    /// Path of the emulator.
-    pub emulator: Vec<u8>,
+    /// What runs where.
+    pub setting: Setting,
     /// Path of the directory for the records.
     pub directory: Vec<u8>,
     /// Command lines for the shell of the root directory.
@@ -68,11 +61,10 @@ impl Request {
 /// The request is invalid, or nothing can be run at all.
 pub fn answer() -> Result<String, Failure> {
     let request: Request = helper::request()?;
-    let table = ArchTable::parse(&request.table)
-        .map_err(|error| Failure::BadTable { path: helper::STREAM.into(), error: Box::new(error) })?;
-    let architecture = architectures::find(&table, &request.architecture)?;
-    let [root, emulator, directory] =
-        [&request.root, &request.emulator, &request.directory].map(|path| Path::new(OsStr::from_bytes(path)));
+    let table = request.setting.table()?;
+    let architecture = architectures::find(&table, &request.setting.architecture)?;
+    let (root, emulator) = (request.setting.root(), request.setting.emulator());
+    let directory = Path::new(OsStr::from_bytes(&request.directory));
     let direct = arena::direct(emulator)?;
     let image = arena::image(&table, architecture, emulator)?;
     let mut arena = arena::enter(architecture, root, direct, Some(image), Some(directory))?;

@@ -5,9 +5,11 @@
 //! directory; its registry is private and empty; `/tmp` is private, empty and writable. Nothing in
 //! the root directory itself is changed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,7 @@ use dispatch_table::{ArchTable, Architecture};
 use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::chroot;
+use serde::{Deserialize, Serialize};
 
 use super::workload::{SOURCES, WORKLOADS, text};
 use crate::defaults;
@@ -23,7 +26,7 @@ use crate::image::destination::Destination;
 use crate::image::emulators::Source;
 use crate::image::{self, Content};
 use crate::platform::memfd::DESCRIPTORS;
-use crate::platform::{memfd, namespace};
+use crate::platform::{helper, memfd, namespace};
 use crate::registry::selection;
 use crate::registry::{Flags, Registry};
 
@@ -37,6 +40,46 @@ const STANDALONE: u8 = 255;
 pub const SCRATCH: &str = "/tmp";
 /// The directory that they share with the process outside.
 pub const SHARED: &str = "/tmp/shared";
+
+/// What runs where, for a request to a helper process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Setting {
+    /// The table, as JSON.
+    table: String,
+    /// Name of the architecture.
+    pub architecture: String,
+    /// Path of the root directory.
+    root: Vec<u8>,
+    /// Path of the emulator.
+    emulator: Vec<u8>,
+}
+
+impl Setting {
+    /// Programs of `architecture` in the root directory `root`, by the emulator at `emulator`.
+    pub fn new(table: &ArchTable, architecture: &Architecture, root: &Path, emulator: &Path) -> Self {
+        let [root, emulator] = [root, emulator].map(|path| path.as_os_str().as_bytes().to_vec());
+        Setting { table: table.json(), architecture: architecture.name.clone(), root, emulator }
+    }
+
+    /// The table.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn table(&self) -> Result<ArchTable, Failure> {
+        ArchTable::parse(&self.table)
+            .map_err(|error| Failure::BadTable { path: helper::STREAM.into(), error: Box::new(error) })
+    }
+
+    /// Path of the root directory.
+    pub fn root(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.root))
+    }
+
+    /// Path of the emulator.
+    pub fn emulator(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.emulator))
+    }
+}
 
 /// The entered namespaces, and what can be registered there.
 #[derive(Debug)]

@@ -1,14 +1,11 @@
 //! The request to measure, sent to a helper process. Only the helper enters namespaces and another
 //! root directory.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dispatch_table::ArchTable;
 use serde::{Deserialize, Serialize};
 
+use super::arena::Setting;
 use super::contest::{self, Bounds};
 use super::workload::Workload;
 use super::{Contestant, Measurements, arena};
@@ -19,14 +16,8 @@ use crate::platform::helper;
 /// The request.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// The table, as JSON.
-    pub table: String,
-    /// Name of the architecture.
-    pub architecture: String,
-    /// Path of the root directory.
-    pub root: Vec<u8>,
-    /// Path of the emulator.
-    pub emulator: Vec<u8>,
+    /// What runs where.
+    pub setting: Setting,
     /// The contestants; the emulator's default comes first.
     pub contestants: Vec<Contestant>,
     /// Names of the workloads.
@@ -54,12 +45,10 @@ impl Request {
 /// The request is invalid, or nothing can be run at all.
 pub fn answer() -> Result<String, Failure> {
     let request: Request = helper::request()?;
-    let table = ArchTable::parse(&request.table)
-        .map_err(|error| Failure::BadTable { path: helper::STREAM.into(), error: Box::new(error) })?;
-    let architecture = architectures::find(&table, &request.architecture)?;
+    let table = request.setting.table()?;
+    let architecture = architectures::find(&table, &request.setting.architecture)?;
+    let (root, emulator) = (request.setting.root(), request.setting.emulator());
     let workloads: Vec<Workload> = request.workloads.iter().filter_map(|name| Workload::find(name)).collect();
-    let [root, emulator] = [&request.root, &request.emulator].map(|path| Path::new(OsStr::from_bytes(path)));
-
     let direct = arena::direct(emulator)?;
     let compared = request.contestants.iter().any(|contestant| contestant.image);
     let image = compared.then(|| arena::image(&table, architecture, emulator)).transpose()?;
