@@ -34,14 +34,14 @@ pub struct Source<'t> {
     pub path: PathBuf,
     /// The program of an image, if the emulator is taken from one.
     pub from_image: Option<FromImage>,
-    /// The translations that lie beside it in the image, if there are any.
-    pub translations: Option<Rc<Vec<u8>>>,
+    /// New translations of programs that it runs, if any were made.
+    pub trained: Option<Rc<Vec<u8>>>,
 }
 
 /// A program that is taken from an image.
 #[derive(Clone, Debug)]
 pub struct FromImage {
-    image: Rc<OpenImage>,
+    pub(super) image: Rc<OpenImage>,
     /// That image, for messages.
     pub place: &'static str,
     /// The image's record of it.
@@ -51,7 +51,7 @@ pub struct FromImage {
 impl<'t> Source<'t> {
     /// The emulator in a file.
     pub fn of_file(architecture: &'t Architecture, path: PathBuf) -> Self {
-        Source { architecture, path, from_image: None, translations: None }
+        Source { architecture, path, from_image: None, trained: None }
     }
 
     /// The emulator for `architecture` that `image` embeds, if there is one.
@@ -65,9 +65,8 @@ impl<'t> Source<'t> {
         let architectures = || of(&architecture.name).filter(|_| !architecture.has_own_emulator);
         Ok(of(&architecture.title()).or_else(architectures).cloned().map(|program| {
             let path = PathBuf::from(&program.path);
-            let translations = image.translations(program.number).map(Rc::new);
             let from_image = Some(FromImage { image: Rc::clone(image), place, program });
-            Source { architecture, path, from_image, translations }
+            Source { architecture, path, from_image, trained: None }
         }))
     }
 

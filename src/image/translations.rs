@@ -1,9 +1,13 @@
 //! Translations beside an emulator: memory behind it in the image, and two words in it that tell
 //! where that is.
 
+use std::rc::Rc;
+
 use dispatch_core::bytes::array;
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_NOTE;
+
+use super::emulators::Source;
 
 /// The name and the type of the note of an emulator that keeps translations
 /// (emulators/tb-records.c).
@@ -49,5 +53,13 @@ impl Keeper {
             }
         }
         Some(Keeper { build: build?, words: words? })
+    }
+}
+
+impl Source<'_> {
+    /// The translations that belong beside it: new ones, or those of the image that it is taken from.
+    pub fn translations(&self) -> Option<Rc<Vec<u8>>> {
+        let kept = || self.from_image.as_ref().and_then(|from| from.image.translations(from.program.number));
+        self.trained.clone().or_else(|| kept().map(Rc::new))
     }
 }

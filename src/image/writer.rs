@@ -266,7 +266,8 @@ impl Writer<'_> {
             let name = source.path.file_name().unwrap_or_default().to_string_lossy();
             let file = source.from_image.as_ref().map(|program| (program.program.digest, program.program.size));
             let (path, version) = (&source.path.to_string_lossy(), probed.version.clone());
-            let translations = source.translations.as_ref().map(|bytes| bytes.as_slice());
+            let translations = source.translations();
+            let translations = translations.as_ref().map(|bytes| bytes.as_slice());
             let origin = Origin { name: &name, path, version, file, translations };
             self.program(&bytes, origin, base(content, number.into()))?;
         }

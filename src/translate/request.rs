@@ -78,7 +78,7 @@ impl Training {
                 let translations =
                     recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
                 log::info!("{name}: {} blocks translated", translations.count());
-                source.translations = Some(Rc::new(translations.to_bytes()));
+                source.trained = Some(Rc::new(translations.to_bytes()));
             }
         }
         Ok(())
