@@ -43,9 +43,9 @@ fn they_are_found_where_the_emulator_is_prelinked() {
     need!(Namespace, Compiler, Prelinked);
     let scratch = scratch();
     image(&scratch, &[]).succeeded();
-    let count = Translations::read(&fs::read(RECORDS).unwrap()).unwrap().count();
+    let recorded = Translations::read(&fs::read(RECORDS).unwrap()).unwrap();
+    let (count, length) = (recorded.count(), recorded.to_bytes().len());
     let namespace = Namespace::of_image(&scratch.at("image"));
-    let length = Translations::read(&fs::read(RECORDS).unwrap()).unwrap().to_bytes().len();
     let kept = format!("tb-recs, {length} bytes, whole\n");
     namespace.run(&scratch, "./guest").printed(&kept);
     // The image says so.

@@ -24,13 +24,11 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
 int main(void) {
     if (kept.length) {
         const char *start = (const char *)((intptr_t)&kept + kept.distance);
-        char kernel_writes[64];
         int pipe_ends[2];
         // Reading them by a system call tells whether all of them are there.
         if (pipe(pipe_ends)) return 1;
         int there = write(pipe_ends[1], start + kept.length - 1, 1) == 1;
-        snprintf(kernel_writes, sizeof kernel_writes, "%.7s, %llu bytes", start, (unsigned long long)kept.length);
-        printf("%s, %s\n", kernel_writes, there ? "whole" : "cut short");
+        printf("%.7s, %llu bytes, %s\n", start, (unsigned long long)kept.length, there ? "whole" : "cut short");
     } else {
         puts("none");
     }
