@@ -321,23 +321,33 @@ static bool private(int fd, mode_t type, struct stat *st)
     return false;
 }
 
+/* The descriptor, or -1 if others can write there. */
+static int checked(int fd, mode_t type, struct stat *st)
+{
+    if (fd >= 0 && !private(fd, type, st)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int open_dir(void)
+{
+    struct stat st;
+
+    return checked(open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW |
+                                    O_CLOEXEC), S_IFDIR, &st);
+}
+
 /* Opens the file of records in the directory, after checks of both. */
 static int open_own(int flags, struct stat *st)
 {
-    int dir = open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int fd;
+    int dir = open_dir();
+    int fd = -1;
 
-    if (dir < 0 || !private(dir, S_IFDIR, st)) {
-        fd = -1;
-    } else {
-        fd = openat(dir, own_name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-                    S_IRUSR | S_IWUSR);
-        if (fd >= 0 && !private(fd, S_IFREG, st)) {
-            close(fd);
-            fd = -1;
-        }
-    }
     if (dir >= 0) {
+        fd = checked(openat(dir, own_name, flags | O_NOFOLLOW | O_NONBLOCK |
+                                           O_CLOEXEC), S_IFREG, st);
         close(dir);
     }
     return fd;
@@ -776,13 +786,11 @@ static void write_anew(const Header *old, size_t old_length)
     size_t room = old ? old_length : 0;
     uint32_t slots = MAX(FIRST_SLOTS, pow2ceil(4 * (kept->len + new->len)));
     size_t length = index_end(slots) + room + fresh_used;
-    struct stat st;
-    int dir, fd = -1;
+    int dir = open_dir(), fd = -1;
     Header *h = NULL;
     uint64_t end = 0;
 
-    dir = open(dir_option, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir >= 0 && private(dir, S_IFDIR, &st)) {
+    if (dir >= 0) {
         /* One that was killed may have left such a file. */
         unlinkat(dir, name, 0);
         fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
