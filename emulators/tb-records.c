@@ -25,6 +25,7 @@
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <link.h>
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
@@ -41,6 +42,7 @@
 #include "user/guest-base.h"
 #include "trace.h"
 #ifdef __x86_64__
+#include <asm/prctl.h>
 #include "host/cpuinfo.h"
 #endif
 
@@ -904,6 +906,21 @@ void tb_records_dir(const char *dir)
     dir_option = dir;
 }
 
+#ifdef __x86_64__
+/*
+ * Whether code that accesses the guest's memory contains guest_base. It does
+ * unless guest_base is 0 or in the segment register gs, which a filter of
+ * system calls may forbid.
+ */
+static bool base_in_code(void)
+{
+    unsigned long gs;
+
+    return guest_base &&
+           (syscall(SYS_arch_prctl, ARCH_GET_GS, &gs) || gs != guest_base);
+}
+#endif
+
 void tb_records_init(CPUState *cpu, const char *model)
 {
 #if defined(__x86_64__) && HAVE_PCREL && !defined(CONFIG_PLUGIN)
@@ -918,7 +935,7 @@ void tb_records_init(CPUState *cpu, const char *model)
     }
     /* Who reads what is translated wants to see all of it. */
     if (tcg_splitwx_diff || strlen(model) >= sizeof(origin.model) ||
-        !find_build_id() ||
+        !find_build_id() || base_in_code() ||
         qemu_loglevel_mask(CPU_LOG_TB_IN_ASM | CPU_LOG_TB_OUT_ASM |
                            CPU_LOG_TB_OP | CPU_LOG_TB_OP_OPT |
                            CPU_LOG_TB_OP_IND)) {
