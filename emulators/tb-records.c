@@ -25,6 +25,7 @@
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <link.h>
 #include "qemu/bswap.h"
@@ -738,6 +739,16 @@ static GPtrArray *fresh_records(void)
     return all;
 }
 
+/* A file that grows beyond the limit of its size would end the process. */
+static bool allocate(int fd, uint64_t offset, size_t length)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           offset + length <= limit.rlim_cur &&
+           posix_fallocate(fd, offset, length) == 0;
+}
+
 static Header *map_writable(int fd, size_t length)
 {
     void *start = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -798,7 +809,7 @@ static void write_anew(const Header *old, size_t old_length)
         fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW |
                                O_CLOEXEC, S_IRUSR | S_IWUSR);
     }
-    if (fd >= 0 && posix_fallocate(fd, 0, length) == 0) {
+    if (fd >= 0 && allocate(fd, 0, length)) {
         h = map_writable(fd, length);
     }
     if (h) {
@@ -864,7 +875,7 @@ static void save_fresh(void)
         write_anew(NULL, 0);
     } else if (h->count + new->len > h->slots / 2) {
         write_anew(h, length);
-    } else if (posix_fallocate(fd, h->end, fresh_used) == 0) {
+    } else if (allocate(fd, h->end, fresh_used)) {
         size_t longer = MAX(length, h->end + fresh_used);
 
         munmap(h, length);
