@@ -849,6 +849,21 @@ static bool is_current(const struct stat *st)
     return fd >= 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
 }
 
+/* Whether the file is locked within a second: its user may have been stopped. */
+static bool lock(int fd)
+{
+    for (int i = 0; i < 1000; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return true;
+        }
+        if (errno != EWOULDBLOCK) {
+            return false;
+        }
+        g_usleep(1000);
+    }
+    return false;
+}
+
 static void save_fresh(void)
 {
     g_autoptr(GPtrArray) new = fresh_records();
@@ -864,7 +879,7 @@ static void save_fresh(void)
         return;
     }
     /* Another process may replace the file: then this one's are lost. */
-    if (flock(fd, LOCK_EX) || fstat(fd, &st) || !is_current(&st)) {
+    if (!lock(fd) || fstat(fd, &st) || !is_current(&st)) {
         goto out;
     }
     length = st.st_size;
