@@ -1,0 +1,59 @@
+/* Machine code of small functions. */
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE 65536 /* of any architecture here, or a multiple */
+
+/* Writes a function that returns a number below 256, and returns its length. */
+static size_t put_number(void *at, unsigned number)
+{
+#if defined(__aarch64__)
+    uint32_t code[] = {0x52800000u | number << 5, 0xd65f03c0};
+#elif defined(__arm__)
+    uint32_t code[] = {0xe3a00000u | number, 0xe12fff1e};
+#elif defined(__riscv)
+    uint32_t code[] = {0x00000513u | number << 20, 0x00008067};
+#elif defined(__x86_64__)
+    uint8_t code[] = {0xb8, (uint8_t)number, 0, 0, 0, 0xc3};
+#elif defined(__s390x__)
+    uint8_t code[] = {0xa7, 0x29, 0, (uint8_t)number, 0x07, 0xfe};
+#else
+#error "code of another architecture is missing"
+#endif
+    memcpy(at, code, sizeof code);
+    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
+    return sizeof code;
+}
+
+/* Writes a function that returns an address which depends on its own, and returns its length. */
+__attribute__((unused)) static size_t put_place(void *at)
+{
+#if defined(__aarch64__)
+    uint32_t code[] = {0x10000000u, 0xd65f03c0};
+#elif defined(__arm__)
+    uint32_t code[] = {0xe1a0000fu, 0xe12fff1e};
+#elif defined(__riscv)
+    uint32_t code[] = {0x00000517u, 0x00008067};
+#elif defined(__x86_64__)
+    uint8_t code[] = {0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xc3};
+#elif defined(__s390x__)
+    uint8_t code[] = {0xc0, 0x20, 0, 0, 0, 0, 0x07, 0xfe};
+#endif
+    memcpy(at, code, sizeof code);
+    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
+    return sizeof code;
+}
+
+static uintptr_t call(void *at)
+{
+    return ((uintptr_t (*)(void))(uintptr_t)at)();
+}
+
+static void *pages(size_t length, int protection)
+{
+    void *at = mmap(0, length, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        __builtin_trap();
+    return at;
+}
