@@ -329,6 +329,7 @@ static int checked(int fd, mode_t type, struct stat *st)
 {
     if (fd >= 0 && !private(fd, type, st)) {
         close(fd);
+        errno = EACCES;
         fd = -1;
     }
     return fd;
