@@ -16,8 +16,6 @@ static size_t put_number(void *at, unsigned number)
     uint32_t code[] = {0x00000513u | number << 20, 0x00008067};
 #elif defined(__x86_64__)
     uint8_t code[] = {0xb8, (uint8_t)number, 0, 0, 0, 0xc3};
-#elif defined(__s390x__)
-    uint8_t code[] = {0xa7, 0x29, 0, (uint8_t)number, 0x07, 0xfe};
 #else
 #error "code of another architecture is missing"
 #endif
@@ -37,8 +35,6 @@ __attribute__((unused)) static size_t put_place(void *at)
     uint32_t code[] = {0x00000517u, 0x00008067};
 #elif defined(__x86_64__)
     uint8_t code[] = {0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xc3};
-#elif defined(__s390x__)
-    uint8_t code[] = {0xc0, 0x20, 0, 0, 0, 0, 0x07, 0xfe};
 #endif
     memcpy(at, code, sizeof code);
     __builtin___clear_cache((char *)at, (char *)at + sizeof code);
