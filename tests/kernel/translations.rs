@@ -87,6 +87,45 @@ fn an_emulator_that_is_not_prelinked_has_none() {
 }
 
 #[test]
+fn damaged_records_are_left_out() {
+    need!(Namespace, Compiler, Prelinked);
+    let scratch = scratch();
+    let whole = Translations::read(&fs::read(RECORDS).unwrap()).unwrap().count();
+    let mut damaged = fs::read(RECORDS).unwrap();
+    // In the code of the last record.
+    let last = damaged.iter().rposition(|byte| *byte != 0).unwrap();
+    damaged[last] ^= 1;
+    let kept = Translations::read(&damaged).unwrap();
+    assert_eq!(kept.count(), whole - 1);
+    scratch.write("root/records", &damaged);
+    image(&scratch, &[]).succeeded();
+    let listed = scratch.tool(["list", "--image", "image", "--json"]).json();
+    assert_eq!(listed[1]["translations"], whole - 1, "{listed}");
+    let namespace = Namespace::of_image(&scratch.at("image"));
+    namespace.run(&scratch, "./guest").printed(&format!("tb-recs, {} bytes, whole\n", kept.to_bytes().len()));
+}
+
+#[test]
+fn records_of_another_emulator_are_not_embedded() {
+    need!(Namespace, Compiler);
+    let scratch = scratch();
+    // The same one in another build: another build ID alone.
+    let options = ["-static-pie", "-fPIE", "-Wl,--build-id=0x0123456789012345678901234567890123456789"];
+    fs::copy(compiled("keep-other", "tests/support/emulators/keep.c", &options), scratch.at("emulator")).unwrap();
+    let refused = image(&scratch, &[]);
+    refused.exited(1);
+    assert!(refused.err().contains("cannot be embedded, as it has recorded no translations"), "{refused}");
+    // A file of another version of the layout.
+    let scratch = self::scratch();
+    let mut records = fs::read(RECORDS).unwrap();
+    records[8] += 1;
+    scratch.write("root/records", records);
+    let refused = image(&scratch, &[]);
+    refused.exited(1);
+    assert!(refused.err().contains("cannot be embedded, as it has recorded no translations"), "{refused}");
+}
+
+#[test]
 fn what_cannot_be_translated_is_told() {
     need!(Namespace, Compiler);
     let told = |scratch: &Scratch, options: &[&str], code: i32, line: &str| {
