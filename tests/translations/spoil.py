@@ -6,7 +6,6 @@ records.
 """
 import os
 import random
-import shutil
 
 import records
 from emulator import Part, Records, difference
@@ -171,6 +170,7 @@ def prove(emulator, scratch, seed, count):
         fault = fault or difference(outcome, emulator.run(line, good))
     places = records.records(data)
     part.case("before any damage", fault, f"{len(data) >> 10} KiB, {len(places)} records")
+    of_another_model(part, emulator, scratch, (path, lines, expected))
     kinds = {kind: Kind() for kind in KINDS}
     for number_of in range(seed, seed + count):
         source = random.Random(number_of)
@@ -182,6 +182,26 @@ def prove(emulator, scratch, seed, count):
             part.case(kind.__name__.replace("_", " "), seen.fault, f"{seen.files} files, {2 * seen.files} runs: {seen.used} used "
                       f"records, {seen.damaged} found damaged ones, {seen.ignored} ignored the file")
     return part
+
+
+def of_another_model(part, emulator, scratch, good):
+    """Records that another CPU model made, under the name of this one's: the first process replaces the
+    file, the second uses what it has written."""
+    path, lines, expected = good
+    made, given = Records(scratch), Records(scratch)
+    emulator.run(lines[0], made, ("-cpu", "cortex-a53"))
+    [other] = made.files()
+    fault = "it has the same name" if os.path.basename(other) == os.path.basename(path) else ""
+    os.rename(other, f"{given.path}/{os.path.basename(path)}")
+    notes = []
+    for _ in range(2):
+        fault = fault or difference(expected[0], emulator.run(lines[0], given))
+        notes.append((given.loaded > 0, given.ignored))
+    if notes != [(False, ["for another build, host or CPU model"]), (True, [])]:
+        fault = fault or f"used, and ignored: {notes}"
+    part.case("of another CPU model", fault)
+    for records_of in (made, given):
+        records_of.remove()
 
 
 def spoilt(emulator, scratch, seed, source, kinds, good, programs_of):
@@ -206,4 +226,3 @@ def spoilt(emulator, scratch, seed, source, kinds, good, programs_of):
     if size > LARGEST:
         seen.fault = seen.fault or f"seed {seed}: the directory has {size >> 20} MiB afterwards"
     directory.remove()
-    shutil.rmtree(directory.path, ignore_errors=True)
