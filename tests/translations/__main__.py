@@ -40,7 +40,7 @@ def main():
         "guests": lambda: guests.prove([emulator(target) for target in options.guests.split(",") if target], scratch),
     }
     try:
-        done = [ways[name]() for name in PARTS if name in (options.parts or PARTS)]
+        done = [ways[name]().ended() for name in PARTS if name in (options.parts or PARTS)]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     print()

@@ -151,7 +151,7 @@ class Part:
 
     def __init__(self, name):
         self.name, self.passed, self.failed, self.known = name, 0, 0, 0
-        self.begun = time.time()
+        self.begun, self.seconds = time.time(), 0
 
     def case(self, name, fault="", note=""):
         """Reports a case, which has passed if there is no fault."""
@@ -170,9 +170,13 @@ class Part:
         """Reports a measurement."""
         print(f"{self.name:10} {name:42} {'':8} {note}", flush=True)
 
+    def ended(self):
+        self.seconds = time.time() - self.begun
+        return self
+
     def summary(self):
         known = f", {self.known} the same that fail without records too" if self.known else ""
-        return f"{self.name}: {self.passed} passed, {self.failed} failed{known} ({time.time() - self.begun:.0f} s)"
+        return f"{self.name}: {self.passed} passed, {self.failed} failed{known} ({self.seconds:.0f} s)"
 
 
 def difference(expected, seen):
