@@ -110,7 +110,9 @@ fn contents(file: Option<&Path>, as_json: bool) -> Result<u8, Failure> {
     if as_json {
         json::print(&programs)?;
     } else {
-        output::print(contents::table(&programs))?;
+        let translations = contents::translations(&programs);
+        let gap = if translations.is_empty() { "" } else { "\n" };
+        output::print(format_args!("{}{gap}{translations}", contents::table(&programs)))?;
     }
     Ok(0)
 }

@@ -3,9 +3,9 @@
 use dispatch_core::message::Digits;
 use serde::Serialize;
 
-use super::reader::{OpenImage, ProgramInfo};
+use super::reader::{OpenImage, ProgramInfo, Translated};
 use crate::failure::Failure;
-use crate::output::{Columns, Narrow};
+use crate::output::{Columns, Narrow, size};
 
 /// A program of an image, or an emulator that was asked for its version by its path, for JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +26,19 @@ pub struct Listed {
     cpus: Vec<String>,
     /// Number of blocks of code whose translations lie beside it.
     translations: Option<u64>,
+    /// What they are for.
+    translated: Option<Kept>,
+}
+
+/// Translations beside an emulator, for JSON.
+#[derive(Clone, Debug, Serialize)]
+struct Kept {
+    /// Their size.
+    bytes: u64,
+    /// Build ID of the emulator that uses them.
+    build: String,
+    /// The CPU model that they are for.
+    model: String,
 }
 
 /// Digits of a digest that are shown, enough to tell files apart.
@@ -37,30 +50,54 @@ const DIGEST: usize = 12;
 /// [`Failure::DamagedImage`].
 pub fn programs(image: &OpenImage) -> Result<Vec<Listed>, Failure> {
     let listed = |embedded: bool| {
-        move |program: ProgramInfo| Listed {
-            name: program.name,
-            path: program.path,
-            embedded,
-            version: program.version,
-            size: program.size,
-            base: program.base,
-            digest: embedded.then(|| Digits(&program.digest).to_string()),
-            runs: program.runs,
-            cpus: program.cpus,
-            translations: embedded.then(|| image.blocks_translated(program.number)).flatten(),
+        move |program: ProgramInfo| {
+            let translated = embedded.then(|| image.translated(program.number)).flatten();
+            Listed {
+                name: program.name,
+                path: program.path,
+                embedded,
+                version: program.version,
+                size: program.size,
+                base: program.base,
+                digest: embedded.then(|| Digits(&program.digest).to_string()),
+                runs: program.runs,
+                cpus: program.cpus,
+                translations: translated.as_ref().map(|translated| translated.blocks),
+                translated: translated.as_ref().map(Kept::of),
+            }
         }
     };
     let (embedded, asked) = (image.programs()?, image.asked()?);
     Ok(embedded.into_iter().map(listed(true)).chain(asked.into_iter().map(listed(false))).collect())
 }
 
+impl Kept {
+    fn of(translated: &Translated) -> Self {
+        // A build ID is shorter than its place. Zeros fill the rest.
+        let end = translated.build.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let build = Digits(&translated.build[..end]).to_string();
+        Kept { bytes: translated.bytes, build, model: translated.model.clone() }
+    }
+}
+
+/// The translations beside the programs, a line for each.
+pub fn translations(programs: &[Listed]) -> String {
+    let line = |program: &Listed| {
+        let (blocks, kept) = (program.translations?, program.translated.as_ref()?);
+        let build: String = kept.build.chars().take(DIGEST).collect();
+        let (runs, name, size) = (program.runs.join(", "), &program.name, size(kept.bytes));
+        let model = if kept.model.is_empty() { String::new() } else { format!(", CPU model {}", kept.model) };
+        Some(format!("translations for {runs}: {blocks} blocks, {size}, by {name} of build {build}{model}\n"))
+    };
+    programs.iter().filter_map(line).collect()
+}
+
 /// The same as text.
 pub fn table(programs: &[Listed]) -> Columns {
     let mut columns = Columns::new(&["PROGRAM", "VERSION", "SIZE", "PRELINKED FOR", "DIGEST", "CPU", "RUNS"]);
     for (number, program) in programs.iter().enumerate() {
-        let runs = match (number, program.translations) {
-            (0, _) => "when started by hand".to_owned(),
-            (_, Some(blocks)) => format!("{}, with {blocks} blocks translated", program.runs.join(", ")),
+        let runs = match number {
+            0 => "when started by hand".to_owned(),
             _ if program.embedded => program.runs.join(", "),
             _ => format!("{}, by its path", program.runs.join(", ")),
         };

@@ -17,7 +17,7 @@ pub mod translations;
 mod writer;
 
 pub use own::{OWN, own, own_path, registrable, this_command};
-pub use reader::{Effective, OpenImage};
+pub use reader::{Effective, OpenImage, Translated};
 pub use rows::title_of;
 pub use temporary::Temporary;
 pub use writer::{Content, write};

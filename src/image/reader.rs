@@ -1,5 +1,6 @@
 //! Reads an image: its contents, and its programs as ELF files again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
@@ -61,6 +62,19 @@ pub struct ProgramInfo {
     pub runs: Vec<String>,
     /// The CPU models that it gets for them; none where it uses its default.
     pub cpus: Vec<String>,
+}
+
+/// Translations behind a program of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// Number of blocks of code.
+    pub blocks: u64,
+    /// Length in whole pages, in bytes.
+    pub bytes: u64,
+    /// Build ID of the emulator that they are for, with zeros behind it.
+    pub build: [u8; 32],
+    /// The CPU model that they are for.
+    pub model: String,
 }
 
 /// The source of decisions about programs: an image, or just a table.
@@ -271,9 +285,13 @@ impl OpenImage {
         self.program_memory(number, start, len)
     }
 
-    /// Number of blocks of code whose translations lie behind program `number`.
-    pub fn blocks_translated(&self, number: u32) -> Option<u64> {
-        self.kept(number).map(|(.., header)| header.count)
+    /// What the translations behind program `number` are, if there are any.
+    pub fn translated(&self, number: u32) -> Option<Translated> {
+        let (_, bytes, header) = self.kept(number)?;
+        let model = header.origin.model.0;
+        let model = model.split(|byte| *byte == 0).next().map(String::from_utf8_lossy);
+        let model = model.map_or(String::new(), Cow::into_owned);
+        Some(Translated { blocks: header.count, bytes, build: header.origin.build, model })
     }
 
     /// Where the translations behind program `number` are in its memory, their length in whole

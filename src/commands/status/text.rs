@@ -83,6 +83,10 @@ impl Status {
         if let (Some(Image { path, programs, .. }), true) = (&self.image, args.all) {
             text += &format!("\nin {path}:\n{}", contents::table(programs));
         }
+        let translations = self.image.as_ref().map(|image| contents::translations(&image.programs));
+        if let Some(translations) = translations.filter(|lines| !lines.is_empty()) {
+            text += &format!("\n{translations}");
+        }
         text
     }
 
