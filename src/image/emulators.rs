@@ -70,6 +70,11 @@ impl<'t> Source<'t> {
         }))
     }
 
+    /// Its version; may be empty.
+    pub fn version(&self) -> String {
+        self.from_image.as_ref().map_or_else(|| version(&self.path), |from| from.program.version.clone())
+    }
+
     /// Whether both are the same program.
     pub fn is(&self, other: &Source<'_>) -> bool {
         let number =
@@ -317,10 +322,7 @@ impl Probed {
 /// Runs an emulator to learn its version, and whether it accepts the table's models: a program must
 /// not fail because of an option from the table.
 pub fn examine(source: &Source<'_>) -> Probed {
-    let version = match &source.from_image {
-        Some(program) => program.program.version.clone(),
-        None => version(&source.path),
-    };
+    let version = source.version();
     let known = if version.is_empty() { "not known" } else { &version };
     log::info!("{}: version {known}", source.shown());
     let CpuChoice { cpu, larger_cpu, options, .. } = source.architecture.tuned(version.parse().ok().as_ref());

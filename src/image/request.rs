@@ -52,7 +52,7 @@ pub struct Elsewhere {
     /// Write the image for hosts of this CPU: `aarch64`, `riscv64` or `x86_64`. The same input and
     /// seed give the same file on every machine, because emulators are not run: their versions are
     /// read from their files
-    #[arg(long, value_name = "ARCH", requires = "host_command")]
+    #[arg(long, value_name = "ARCH", requires = "host_command", conflicts_with = "translate")]
     host: Option<String>,
     /// This command as a program for these hosts, as `ci/build --host` builds it
     #[arg(long = "command", id = "host_command", value_name = "FILE", requires = "host")]

@@ -8,6 +8,7 @@ use goblin::elf::Elf;
 use goblin::elf::program_header::PT_NOTE;
 
 use super::emulators::Source;
+use super::reader::OpenImage;
 
 /// The name and the type of the note of an emulator that keeps translations
 /// (emulators/tb-records.c).
@@ -60,6 +61,11 @@ impl Source<'_> {
     /// The translations that belong beside it: new ones, or those of the image that it is taken from.
     pub fn translations(&self) -> Option<Rc<Vec<u8>>> {
         let kept = || self.from_image.as_ref().and_then(|from| from.image.translations(from.program.number));
-        self.trained.clone().or_else(|| kept().map(Rc::new))
+        self.trained.clone().or_else(|| kept().map(Rc::new)).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// The image that it is taken from, and its number there.
+    pub fn in_image(&self) -> Option<(&Rc<OpenImage>, u32)> {
+        self.from_image.as_ref().map(|from| (&from.image, from.program.number))
     }
 }

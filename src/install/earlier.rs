@@ -14,6 +14,7 @@ use super::place::{Place, is_snippet};
 use crate::failure::Failure;
 use crate::image::OpenImage;
 use crate::image::emulators::{self, Source};
+use crate::translate::roots::{self, Root};
 
 /// The installation at a place.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Earlier<'t> {
     architectures: Vec<&'t Architecture>,
     /// The architectures whose emulators the image embeds.
     embedded: BTreeSet<String>,
+    /// The root directories whose programs were translated.
+    pub roots: Vec<Root>,
 }
 
 impl<'t> Earlier<'t> {
@@ -35,13 +38,15 @@ impl<'t> Earlier<'t> {
     pub fn read(place: &Place, table: &'t ArchTable) -> Result<Option<Self>, Failure> {
         let [image, _, snippet] = place.files();
         let Some(image) = OpenImage::open(&image).ok().flatten() else { return Ok(None) };
-        let (embedded, entries) = (image.embedded()?, entries(&snippet));
+        let text = snippet_text(&snippet);
+        let (embedded, entries) = (image.embedded()?, text.as_deref().map(entries));
         let is_installed = |row: &&Architecture| match &entries {
             Some(entries) => row.rules().iter().any(|rule| entries.contains(&OsString::from(&rule.name))),
             None => embedded.contains(&row.name),
         };
         let architectures = table.architectures().iter().filter(is_installed).collect();
-        Ok(Some(Earlier { image: Rc::new(image), architectures, embedded }))
+        let roots = text.as_deref().map(roots::remembered).unwrap_or_default();
+        Ok(Some(Earlier { image: Rc::new(image), architectures, embedded, roots }))
     }
 
     /// Its architectures, but for the `named` ones.
@@ -60,9 +65,13 @@ impl<'t> Earlier<'t> {
     }
 }
 
-/// The names of the entries in a snippet; `None` if `install` did not write the file.
-fn entries(snippet: &Path) -> Option<BTreeSet<OsString>> {
-    let text = fs::read(snippet).ok().filter(|_| is_snippet(snippet))?;
+/// The snippet; `None` if `install` did not write the file.
+fn snippet_text(snippet: &Path) -> Option<Vec<u8>> {
+    fs::read(snippet).ok().filter(|_| is_snippet(snippet))
+}
+
+/// The names of the entries in a snippet.
+fn entries(text: &[u8]) -> BTreeSet<OsString> {
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| grammar::parse(line).ok());
-    Some(lines.map(|line| line.name().to_owned()).collect())
+    lines.map(|line| line.name().to_owned()).collect()
 }

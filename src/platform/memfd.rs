@@ -54,3 +54,8 @@ pub fn has_paths() -> bool {
 pub fn path(file: &File) -> Option<PathBuf> {
     has_paths().then(|| Path::new(DESCRIPTORS).join(file.as_raw_fd().to_string()))
 }
+
+/// The path of an open file, for all processes that may look into this one.
+pub fn path_for_all(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()))
+}

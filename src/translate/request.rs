@@ -9,13 +9,17 @@ use std::rc::Rc;
 
 use dispatch_table::{ArchTable, Architecture};
 use dispatch_translations::Translations;
+use nix::sys::memfd::MFdFlags;
+use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::roots::Root;
 use super::train::{Outcome, Request};
 use crate::failure::{Doing, Failure, ProgramFault, show};
 use crate::image::emulators::Source;
 use crate::image::translations::Keeper;
-use crate::platform::{files, rooted};
+use crate::platform::signals::{SignalGuard, SizeLimit};
+use crate::platform::{files, memfd, rooted};
 use crate::progress;
 use crate::tune::arena::Setting;
 
@@ -24,6 +28,8 @@ const LINES: &str = include_str!("training");
 /// Largest file with command lines, and largest file of records, in bytes.
 const LARGEST: u64 = 1 << 20;
 const LARGEST_RECORDS: u64 = 1 << 30;
+/// What a process may append to a file of records, in bytes (emulators/tb-records.c).
+const ROOM: u64 = 64 << 20;
 /// How much of a program tells its architecture, in bytes.
 const HEAD: u64 = 64;
 /// The end of the name of a file of records (emulators/tb-records.c).
@@ -36,7 +42,7 @@ pub struct Training {
     /// these programs start several times faster, in every root directory. The emulator must be one
     /// that keeps translations, as `ci/emulators` builds it. The programs run in private
     /// namespaces, and ROOT does not change. May be repeated
-    #[arg(long, value_name = "ROOT", conflicts_with_all = ["no_emulators", "no_prelink", "host"])]
+    #[arg(long, value_name = "ROOT", conflicts_with_all = ["no_emulators", "no_prelink"])]
     translate: Vec<PathBuf>,
     /// Run the command lines in FILE, one in a line, for the shell of ROOT; default: the programs
     /// that every build of a package starts
@@ -48,53 +54,90 @@ impl Training {
     /// Runs the programs, and gives the emulators in `sources` their translations.
     ///
     /// # Errors
-    /// A root directory is of no such emulator's architecture, or its programs cannot be run.
+    /// As [`translate`].
     pub fn carry_out(&self, table: &ArchTable, sources: &mut [Source<'_>]) -> Result<(), Failure> {
-        let lines = self.lines()?;
-        let mut directories: BTreeMap<String, (TempDir, Keeper)> = BTreeMap::new();
-        for root in &self.translate {
-            let architecture = architecture_of(table, root)?;
-            let name = &architecture.name;
-            let source = sources.iter().find(|source| source.architecture.title() == *name).ok_or_else(|| {
-                Failure::Usage(format!(
-                    "{}: has programs for {name}, and the image no emulator for it",
-                    show(root.as_os_str())
-                ))
-            })?;
-            if !directories.contains_key(name) {
-                let fault = ProgramFault::KeepsNoTranslations;
-                let refused = || Failure::NotForImage { path: source.path.clone(), fault };
-                let keeper = Keeper::of(&source.bytes()?).ok_or_else(refused)?;
-                let made = TempDir::with_prefix("binfmt-dispatch-");
-                let made = made.map_err(|error| Failure::io(Doing::Make, &std::env::temp_dir(), error))?;
-                directories.insert(name.clone(), (made, keeper));
-            }
-            train(table, root, source, directories[name].0.path(), &lines)?;
-        }
-        for (name, (directory, keeper)) in directories {
-            let recorded = recorded(directory.path(), &keeper)?;
-            for source in sources.iter_mut().filter(|source| source.architecture.title() == name) {
-                let fault = ProgramFault::RecordedNothing;
-                let translations =
-                    recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
-                log::info!("{name}: {} blocks translated", translations.count());
-                source.trained = Some(Rc::new(translations.to_bytes()));
-            }
-        }
-        Ok(())
+        translate(table, &self.roots(table)?, sources)
     }
 
-    /// The command lines. Empty ones and comments are left out.
-    fn lines(&self) -> Result<Vec<String>, Failure> {
-        let read = |path: &PathBuf| {
-            let text = files::read(path, LARGEST)
-                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::Error::other("not text in UTF-8")));
-            text.map_err(|error| Failure::io(Doing::Read, path, error))
+    /// The root directories.
+    ///
+    /// # Errors
+    /// One is of no architecture in the table.
+    pub fn roots(&self, table: &ArchTable) -> Result<Vec<Root>, Failure> {
+        let root = |root: &PathBuf| {
+            let architecture = architecture_of(table, root)?.name.clone();
+            Ok(Root { architecture, path: root.clone(), train: self.train.clone() })
         };
-        let text = self.train.as_ref().map(read).transpose()?;
-        let lines = text.as_deref().unwrap_or(LINES).lines().map(str::trim);
-        Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+        self.translate.iter().map(root).collect()
     }
+}
+
+/// Runs the programs of root directories, and gives the emulators in `sources` their translations.
+///
+/// # Errors
+/// There is no such emulator for a root directory, or its programs cannot be run; the disk is full;
+/// [`Failure::Interrupted`]. Then nothing is left of what was recorded.
+pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) -> Result<(), Failure> {
+    // It is dropped last: a signal ends this process when the directories are removed.
+    let _guard = SignalGuard::begin();
+    let mut directories: BTreeMap<String, (TempDir, Keeper)> = BTreeMap::new();
+    for Root { architecture: name, path: root, train: file } in roots {
+        let lines = lines(file.as_deref())?;
+        let source = sources.iter().find(|source| source.architecture.title() == *name).ok_or_else(|| {
+            Failure::Usage(format!(
+                "{}: has programs for {name}, and the image no emulator for it",
+                show(root.as_os_str())
+            ))
+        })?;
+        if !directories.contains_key(name) {
+            let fault = ProgramFault::KeepsNoTranslations;
+            let refused = || Failure::NotForImage { path: source.path.clone(), fault };
+            let keeper = Keeper::of(&source.bytes()?).ok_or_else(refused)?;
+            let made = TempDir::with_prefix("binfmt-dispatch-");
+            let made = made.map_err(|error| Failure::io(Doing::Make, &std::env::temp_dir(), error))?;
+            directories.insert(name.clone(), (made, keeper));
+        }
+        let directory = directories[name].0.path();
+        train(table, root, source, directory, &lines)?;
+        has_room(directory)?;
+    }
+    for (name, (directory, keeper)) in directories {
+        let recorded = recorded(directory.path(), &keeper)?;
+        for source in sources.iter_mut().filter(|source| source.architecture.title() == name) {
+            let fault = ProgramFault::RecordedNothing;
+            let translations =
+                recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
+            log::info!("{name}: {} blocks translated", translations.count());
+            source.trained = Some(Rc::new(translations.to_bytes()));
+        }
+    }
+    Ok(())
+}
+
+/// The command lines in `file`, or the usual ones. Empty ones and comments are left out.
+fn lines(file: Option<&Path>) -> Result<Vec<String>, Failure> {
+    let read = |path: &Path| {
+        let text = files::read(path, LARGEST)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| std::io::Error::other("not text in UTF-8")));
+        text.map_err(|error| Failure::io(Doing::Read, path, error))
+    };
+    let text = file.map(read).transpose()?;
+    let lines = text.as_deref().unwrap_or(LINES).lines().map(str::trim);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+/// Checks that what an emulator wanted to record had room. An emulator goes on without it if the
+/// disk is full, and says nothing.
+fn has_room(directory: &Path) -> Result<(), Failure> {
+    let _limit = SizeLimit::begin();
+    let room = tempfile::tempfile_in(directory).and_then(|file| {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, ROOM) {
+            // Not every file system can reserve space.
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            reserved => Ok(reserved?),
+        }
+    });
+    room.map_err(|error| Failure::io(Doing::Write, directory, error))
 }
 
 /// The architecture of the programs in a root directory: that of its shell.
@@ -119,8 +162,13 @@ fn train(
     lines: &[String],
 ) -> Result<(), Failure> {
     progress::show(1, 1, format_args!("running programs of {}", show(root.as_os_str())));
+    // The file at the path of one from an image may be another by now.
+    let copy = source.from_image.as_ref().map(|_| source.bytes()).transpose()?;
+    let copy = copy.map(|bytes| memfd::holding(c"emulator", MFdFlags::MFD_CLOEXEC, &bytes)).transpose();
+    let copy = copy.map_err(|error| Failure::io(Doing::Make, Path::new(memfd::SHOWN), error))?;
+    let emulator = copy.as_ref().map_or_else(|| source.path.clone(), memfd::path_for_all);
     let request = Request {
-        setting: Setting::new(table, source.architecture, root, &source.path),
+        setting: Setting::new(table, source.architecture, root, &emulator),
         directory: directory.as_os_str().as_bytes().to_vec(),
         lines: lines.to_vec(),
     };

@@ -26,6 +26,8 @@ mod questions;
 mod stays;
 // The tables of a site, which are compiled into what is installed.
 mod tables;
+// Translations that are kept, renewed or dropped.
+mod translations;
 
 use support::{Namespace, Observation, Scratch};
 

@@ -80,3 +80,15 @@ fn guest_with(probe: Vec<u8>, kind: u32, content: &[u8]) -> Vec<u8> {
     file[24..32].copy_from_slice(&(0x1_0000 + code as u64).to_le_bytes()); // e_entry
     file
 }
+
+/// The probe of a 64-bit little-endian row with `code`, at the start of a page, in place of its own.
+pub fn guest_with_code(probe: Vec<u8>, code: &[u8]) -> Vec<u8> {
+    const PAGE: usize = 0x1000;
+    let segment = ProgramHeader { align: PAGE as u64, ..segment(PT_LOAD, PAGE, code.len()) };
+    let mut file = probe[..HEADER].to_vec();
+    file[24..32].copy_from_slice(&segment.vaddr.to_le_bytes()); // e_entry
+    file.extend(segment.to_elf64_le());
+    file.resize(PAGE, 0);
+    file.extend(code);
+    file
+}

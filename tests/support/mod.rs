@@ -13,6 +13,7 @@ mod executable;
 mod foreign;
 mod guests;
 mod hosts;
+pub mod keeper;
 mod namespace;
 mod observation;
 pub mod packages;
@@ -25,7 +26,7 @@ mod row;
 mod scratch;
 mod tool;
 
-pub use elf::{Elf, dynamic_guest, guest_with_property, segment};
+pub use elf::{Elf, dynamic_guest, guest_with_code, guest_with_property, segment};
 pub use emulators::{Kind, artefact, build, caller, compiled, hanging, injector, killer, native, saying};
 pub use foreign::{FOREIGN, Foreign};
 pub use guests::{for_each, guest, guests};

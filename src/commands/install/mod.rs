@@ -2,7 +2,7 @@
 //! image. It says what it does while it does it: on a terminal, the step that takes long now too.
 
 mod text;
-
+mod translations;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use clap::Args as ClapArgs;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture};
 
+use self::translations::{Translate, Translations};
 use crate::documents::{Document, is_document};
 use crate::failure::{self, Doing, Failure};
 use crate::formats::binfmt_d::{self, binfmt_d};
@@ -29,6 +30,7 @@ use crate::platform::signals::SignalGuard;
 use crate::registry::registration::{self, Changes, Goal, Options, Outcome, Replace, Unsettled};
 use crate::registry::selection::{self, Credentials, Interpreter, Skipped};
 use crate::registry::{RegisterLine, Registry};
+use crate::translate::roots;
 use crate::{architectures, context, documents, install};
 
 /// Install an image with the emulators embedded, and register it
@@ -45,6 +47,8 @@ pub struct Args {
     pub contents: Contents,
     #[command(flatten)]
     pub place: Place,
+    #[command(flatten)]
+    translate: Translate,
     /// Keep none of the architectures that were installed before
     #[arg(long, requires = "architectures")]
     only: bool,
@@ -81,7 +85,10 @@ pub fn run(args: &Args, table: &ArchTable, command: clap::Command) -> Result<u8,
         None => false,
     };
     let path = args.place.image();
-    let job = Job { args, table, documents, named, registry, emulators, path, transparent };
+    let translations = Translations::default();
+    let mut job = Job { args, table, documents, named, registry, emulators, path, transparent, translations };
+    // This may take minutes, so it is done before anything is locked.
+    job.translations = Translations::make(&job, !args.options.dry_run)?;
     if args.options.dry_run { job.preview() } else { job.install() }
 }
 
@@ -100,6 +107,7 @@ struct Job<'j> {
     path: PathBuf,
     /// Whether the running kernel knows flag T.
     transparent: bool,
+    translations: Translations,
 }
 
 /// All that goes into the new image.
@@ -120,11 +128,13 @@ impl<'j> Job<'j> {
     /// The request, and what the earlier installation has beside it.
     fn whole(&self) -> Result<Whole<'j>, Failure> {
         let mut whole = Whole { emulators: self.emulators.clone(), kept: Vec::new() };
-        let Some(named) = self.named.as_deref().filter(|_| !self.args.only) else { return Ok(whole) };
-        if let Some(earlier) = Earlier::read(&self.args.place, self.table)? {
-            whole.kept = earlier.others(named);
-            whole.emulators.extend(earlier.sources(&whole.kept)?);
+        if let Some(named) = self.named.as_deref().filter(|_| !self.args.only) {
+            if let Some(earlier) = Earlier::read(&self.args.place, self.table)? {
+                whole.kept = earlier.others(named);
+                whole.emulators.extend(earlier.sources(&whole.kept)?);
+            }
         }
+        self.translations.give(&mut whole.emulators);
         Ok(whole)
     }
 
@@ -140,7 +150,8 @@ impl<'j> Job<'j> {
         for (_, lines) in &mut suited {
             *lines = boot::lines(lines, transparent)?;
         }
-        Ok(binfmt_d(&host::row().name, &suited, binfmt_d::NAME))
+        let snippet = binfmt_d(&host::row().name, &suited, binfmt_d::NAME);
+        Ok([snippet, roots::lines(self.translations.roots()).into_bytes()].concat())
     }
 
     /// Prints what would be written.

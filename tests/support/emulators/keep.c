@@ -1,5 +1,7 @@
-// An emulator that keeps translations, as those of emulators/ do, as far as an image knows of it. Runs every program in the same
-// way: it says what lies beside it, and records what the file /records has.
+// An emulator that keeps translations, as those of emulators/ do, as far as an image knows of it.
+// Runs every program in the same way: it says what lies beside it, and records what the file
+// /records has. If its last argument is `crash`, it dies, if it begins with `hang`, it does not
+// end, and if it is `missing`, it exits as a shell that does not find a program.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +23,8 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
     ".quad kept - .\n\t"
     ".popsection");
 
-int main(void) {
+int main(int argc, char **argv) {
+    const char *last = argc ? argv[argc - 1] : "";
     if (kept.length) {
         const char *start = (const char *)((intptr_t)&kept + kept.distance);
         int pipe_ends[2];
@@ -34,13 +37,17 @@ int main(void) {
     }
     const char *directory = getenv("QEMU_TB_RECORDS");
     if (directory) {
+        if (!strcmp(last, "crash")) abort();
+        if (!strcmp(last, "missing")) return 127;
+        while (!strncmp(last, "hang", 4)) pause();
         static char bytes[1 << 20];
         char path[256];
         int from = open("/records", O_RDONLY);
         ssize_t length = read(from, bytes, sizeof bytes);
         snprintf(path, sizeof path, "%s/x.tb-records", directory);
         int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        return length > 0 && write(to, bytes, length) == length ? 0 : 1;
+        // A full disk is no failure for the program.
+        return length > 0 && write(to, bytes, length) ? 0 : 1;
     }
     return 0;
 }
