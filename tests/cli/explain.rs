@@ -96,6 +96,7 @@ fn json_has_this_form() {
             "environment": {"removed": [], "added": ["QEMU_LOG=page"]}, "sysroot": null,
         },
         "cpu": null,
+        "translations": null,
         "notes": [],
         "verdict": {
             "runs": false, "certain": true, "exit_code": 126, "reason": "the kernel has no entry for it, and says `Exec format error`",

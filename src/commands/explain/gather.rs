@@ -61,6 +61,7 @@ pub fn explain(subject: &Subject, setting: &Setting<'_>) -> Result<Explanation, 
         emulators: Vec::new(),
         plan: None,
         cpu: None,
+        translations: None,
         notes: Vec::new(),
         verdict: Verdict {
             runs: Some(true),

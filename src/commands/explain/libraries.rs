@@ -2,12 +2,15 @@
 //! (ld.so(8)).
 
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dispatch_core::Guest;
 use dispatch_core::elf::Header;
+use dispatch_core::pipeline::START;
 
-use super::contents::Contents;
+use super::contents::{self, Contents};
 use crate::output::json::Bytes;
 use crate::platform::files;
 
@@ -32,6 +35,42 @@ pub(super) fn missing(contents: &Contents, header: &Header, root: &Path) -> Vec<
         directories.iter().any(|directory| is_for(header, &directory.join(name)))
     };
     contents.needed.iter().filter(|name| !here(name)).cloned().collect()
+}
+
+/// The libraries below `root` that the program with these contents needs, and those that they need,
+/// as far as they are found there.
+pub(super) fn found(contents: &Contents, header: &Header, root: &Path) -> Vec<PathBuf> {
+    let directories = if contents.linker.is_some() { directories(root) } else { Vec::new() };
+    let (mut found, mut wanted): (Vec<PathBuf>, Vec<Bytes>) = (Vec::new(), contents.needed.clone());
+    let mut next = 0;
+    while let Some(name) = wanted.get(next).filter(|_| next < MOST_FILES) {
+        next += 1;
+        let name = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+        let paths = directories.iter().map(|directory| directory.join(name));
+        let Some(path) = paths.into_iter().find(|path| is_for(header, path)) else { continue };
+        for needed in needed(&path).unwrap_or_default() {
+            if !wanted.contains(&needed) {
+                wanted.push(needed);
+            }
+        }
+        found.push(path);
+    }
+    found
+}
+
+/// The names of the libraries that the one at `path` needs.
+fn needed(path: &Path) -> io::Result<Vec<Bytes>> {
+    let file = files::open(path)?;
+    let mut start = [0; START];
+    let len = files::read_full(&file, &mut start, 0)?;
+    let guest = Guest::identify(&start[..len]).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(contents::examine(&guest, &file)?.needed)
+}
+
+/// A path of the guest below `root`.
+pub(super) fn below(root: &Path, path: &Bytes) -> PathBuf {
+    let path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// Whether the file at `path` is for the same machine.

@@ -15,6 +15,7 @@ mod planning;
 mod remedy;
 mod setting;
 mod text;
+mod translated;
 mod unplanned;
 
 use std::ffi::OsStr;
@@ -26,6 +27,7 @@ use dispatch_table::{ArchTable, Architecture};
 use serde::Serialize;
 
 use self::setting::{Setting, Subject};
+use self::translated::Translated;
 use crate::failure::Failure;
 use crate::image::Effective;
 use crate::output;
@@ -95,6 +97,8 @@ struct Explanation {
     plan: Option<PlanView>,
     /// The CPU that the program finds; none if there is nothing to say about it.
     cpu: Option<Cpu>,
+    /// What the image's translations have of its code; none if its emulator has no translations.
+    translations: Option<Translated>,
     /// Notes that do not keep it from running.
     notes: Vec<String>,
     verdict: Verdict,

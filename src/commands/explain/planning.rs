@@ -1,6 +1,6 @@
 //! Makes the plan for a program, as the interpreter or `run` would, or says why there is none.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -24,7 +24,7 @@ use super::cpu::{CpuQuestion, Identified, Prepared};
 use super::kernel::{Registered, Unseen};
 use super::remedy::Remedies;
 use super::unplanned::{Ground, Unplanned, reason_of, remedy_of_header};
-use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials};
+use super::{Environment, Explanation, PlanView, Row, Setting, Tried, abi, credentials, translated};
 use crate::failure::{Doing, Failure};
 use crate::image::{Effective, emulators, title_of};
 use crate::output::json::Bytes;
@@ -231,6 +231,22 @@ impl Planner<'_> {
             let question = CpuQuestion { guest, compiled, row, prepared, known, image };
             explanation.cpu = question.cpu(&self.contents.properties);
             explanation.notes.extend(question.notes(explanation.cpu.as_ref()));
+            if plan.strategy == "image" && !plan.private {
+                let model = explanation.cpu.as_ref().and_then(|cpu| cpu.model.as_ref()).map(Bytes::as_bytes);
+                let question = translated::Question {
+                    program: &self.program.path,
+                    guest,
+                    contents: self.contents,
+                    title: &row.title(),
+                    root: Path::new(
+                        prepared.plan.sysroot.map_or(OsStr::new("/"), |root| OsStr::from_bytes(root.to_bytes())),
+                    ),
+                    privileged: explanation.privileged,
+                    model,
+                    cache: &self.setting.translated,
+                };
+                explanation.translations = question.answer(image);
+            }
         }
         explanation.plan = Some(plan);
     }

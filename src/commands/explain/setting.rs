@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dispatch_table::{ArchTable, Architecture};
 use nix::sys::memfd::MFdFlags;
 
-use super::{Args, kernel, remedy};
+use super::{Args, kernel, remedy, translated};
 use crate::architectures;
 use crate::defaults::REGISTRY;
 use crate::failure::{Doing, Failure};
@@ -36,6 +36,7 @@ pub(super) struct Setting<'s> {
     pub authority: Authority,
     /// This process, which would start the programs.
     pub caller: Process,
+    pub translated: translated::Cache,
 }
 
 impl<'s> Setting<'s> {
@@ -57,7 +58,18 @@ impl<'s> Setting<'s> {
         }
         // There it may have other privileges.
         let caller = Process::this();
-        Ok(Setting { image, table, probing, seen, host, security, outside, authority, caller })
+        Ok(Setting {
+            image,
+            table,
+            probing,
+            seen,
+            host,
+            security,
+            outside,
+            authority,
+            caller,
+            translated: translated::Cache::default(),
+        })
     }
 
     pub fn remedies(&self) -> remedy::Remedies<'_> {

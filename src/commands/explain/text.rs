@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use textwrap::{WordSeparator, WordSplitter};
 
+use super::translated::Translated;
 use super::{Cpu, Credentials, Explanation, Header, PlanView, Row};
 use crate::output;
 use crate::output::json::Bytes;
@@ -97,6 +98,9 @@ pub fn render(explanation: &Explanation) -> String {
     }
     if let Some(found) = &explanation.cpu {
         page.line("cpu", &cpu(found));
+    }
+    for (index, line) in explanation.translations.iter().flat_map(Translated::lines).enumerate() {
+        page.line(if index == 0 { "translated" } else { "" }, &line);
     }
     for (index, note) in explanation.notes.iter().enumerate() {
         page.line(if index == 0 { "note" } else { "" }, note);
