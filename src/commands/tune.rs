@@ -9,11 +9,15 @@ use clap::builder::PossibleValuesParser;
 use dispatch_core::NAME;
 use dispatch_core::refusal::EXIT_NO;
 use dispatch_table::{ArchTable, Architecture, Version};
+use nix::sys::memfd::MFdFlags;
 
 use crate::failure::{Doing, Failure, show, warn};
-use crate::image::emulators;
+use crate::image::emulators::{self, Source};
 use crate::image::site::Site;
-use crate::platform::host;
+use crate::image::translations::Keeper;
+use crate::platform::{host, memfd};
+use crate::translate::request::translate;
+use crate::translate::roots::Root;
 use crate::tune::arena::Setting;
 use crate::tune::report::{Emulator, Report};
 use crate::tune::request::Request;
@@ -42,7 +46,9 @@ pub struct Args {
     /// repeated
     #[arg(long = "cpu", value_name = "MODEL")]
     cpus: Vec<String>,
-    /// Compare the emulator registered directly with an image, instead of comparing models
+    /// Compare the emulator registered directly with an image, instead of comparing models. If the
+    /// emulator keeps translations, also with an image that has those of the root directory's
+    /// programs; making them takes some minutes
     #[arg(long, conflicts_with_all = ["cpus", "write"])]
     compare: bool,
     /// Number of rounds; each runs every workload with every model
@@ -76,7 +82,7 @@ impl Args {
 pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     let architecture = architectures::find(table, &args.architecture)?;
     let workloads = args.chosen_workloads();
-    let contestants = args.contestants(architecture)?;
+    let mut contestants = args.contestants(architecture)?;
     let emulator = args.emulator(architecture)?;
     let unusable = |error| Failure::io(Doing::Read, &args.root, error);
     if !args.root.metadata().map_err(unusable)?.is_dir() {
@@ -96,9 +102,12 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     if let Some(path) = &args.json {
         writable(path).map_err(|error| Failure::io(Doing::Write, path, error))?;
     }
+    let translations = if args.compare { args.translations(table, architecture, &emulator)? } else { None };
+    contestants.extend(translations.as_ref().map(|_| Contestant::translated()));
     let request = Request {
         setting: Setting::new(table, architecture, &args.root, &emulator),
         contestants,
+        translations: translations.as_ref().map(memfd::path_for_all),
         workloads: workloads.iter().map(|workload| workload.name.to_owned()).collect(),
         rounds: args.rounds as usize,
         seconds: args.seconds,
@@ -163,6 +172,25 @@ impl Args {
             ))),
             _ => Ok(contestants),
         }
+    }
+
+    /// Translations of the root directory's programs, as a file; `None` if the emulator keeps none.
+    fn translations(
+        &self,
+        table: &ArchTable,
+        architecture: &Architecture,
+        emulator: &Path,
+    ) -> Result<Option<File>, Failure> {
+        let mut sources = [Source::of_file(architecture, emulator.to_owned())];
+        if Keeper::of(&sources[0].bytes()?).is_none() {
+            log::info!("{}: keeps no translations", show(emulator.as_os_str()));
+            return Ok(None);
+        }
+        let root = Root { architecture: architecture.name.clone(), path: self.root.clone(), train: None };
+        translate(table, &[root], &mut sources)?;
+        let failed = |error| Failure::io(Doing::Make, Path::new(memfd::SHOWN), error);
+        let bytes = sources[0].translations().unwrap_or_default();
+        memfd::holding(c"translations", MFdFlags::MFD_CLOEXEC, &bytes).map(Some).map_err(failed)
     }
 
     fn emulator(&self, architecture: &Architecture) -> Result<PathBuf, Failure> {

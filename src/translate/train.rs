@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::architectures;
 use crate::failure::{Failure, text};
 use crate::platform::{helper, probe};
-use crate::tune::arena::{self, SCRATCH, SHARED, Setting};
+use crate::tune::Registered;
+use crate::tune::arena::{self, Files, SCRATCH, SHARED, Setting};
 
 /// The variable that tells an emulator where to keep translations.
 const VARIABLE: &str = "QEMU_TB_RECORDS";
@@ -66,9 +67,10 @@ pub fn answer() -> Result<String, Failure> {
     let (root, emulator) = (request.setting.root(), request.setting.emulator());
     let directory = Path::new(OsStr::from_bytes(&request.directory));
     let direct = arena::direct(emulator)?;
-    let image = arena::image(&table, architecture, emulator)?;
-    let mut arena = arena::enter(architecture, root, direct, Some(image), Some(directory))?;
-    arena.register(true)?;
+    let image = Some(arena::image(&table, architecture, emulator, None)?);
+    let files = Files { direct, image, translated: None };
+    let mut arena = arena::enter(architecture, root, files, Some(directory))?;
+    arena.register(Registered::Image)?;
     let outcomes: Vec<Outcome> = request.lines.iter().map(|line| run(line)).collect();
     serde_json::to_string(&outcomes).map_err(|error| Failure::Output(error.into()))
 }

@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use dispatch_table::{ArchTable, Architecture};
 use nix::mount::{MsFlags, mount};
@@ -19,6 +20,7 @@ use nix::sys::memfd::MFdFlags;
 use nix::unistd::chroot;
 use serde::{Deserialize, Serialize};
 
+use super::Registered;
 use super::workload::{SOURCES, WORKLOADS, text};
 use crate::defaults;
 use crate::failure::{Doing, Failure};
@@ -86,12 +88,20 @@ impl Setting {
 pub struct Arena<'t> {
     architecture: &'t Architecture,
     registry: Registry,
+    files: Files,
+    /// What is registered.
+    registered: Option<Registered>,
+}
+
+/// What can be registered.
+#[derive(Debug)]
+pub struct Files {
     /// The emulator.
-    direct: File,
-    /// The image with the emulator embedded, if it is to be measured.
-    image: Option<File>,
-    /// What is registered: `true` for the image, `false` for the emulator, `None` for nothing.
-    registered: Option<bool>,
+    pub direct: File,
+    /// An image with the emulator embedded, if one is needed.
+    pub image: Option<File>,
+    /// The same with translations.
+    pub translated: Option<File>,
 }
 
 /// Marks `file` so that the kernel executes it natively, whatever is registered: no rule accepts
@@ -118,13 +128,19 @@ pub fn direct(path: &Path) -> Result<File, Failure> {
     spared(file)
 }
 
-/// An image of `table` with the emulator at `path` embedded.
+/// An image of `table` with the emulator at `path` embedded, and with these translations.
 ///
 /// # Errors
 /// As [`image::write`].
-pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Result<File, Failure> {
+pub fn image(
+    table: &ArchTable,
+    architecture: &Architecture,
+    path: &Path,
+    translations: Option<Vec<u8>>,
+) -> Result<File, Failure> {
     let file = in_memory()?;
-    let emulators = [Source::of_file(architecture, path.to_owned())];
+    let source = Source::of_file(architecture, path.to_owned());
+    let emulators = [Source { trained: translations.map(Rc::new), ..source }];
     let destination = Destination::here();
     let content = Content {
         table,
@@ -149,8 +165,7 @@ pub fn image(table: &ArchTable, architecture: &Architecture, path: &Path) -> Res
 pub fn enter<'t>(
     architecture: &'t Architecture,
     root: &Path,
-    direct: File,
-    image: Option<File>,
+    files: Files,
     shared: Option<&Path>,
 ) -> Result<Arena<'t>, Failure> {
     let root = fs::canonicalize(root).map_err(|error| Failure::io(Doing::Read, root, error))?;
@@ -178,7 +193,7 @@ pub fn enter<'t>(
         mounted(target.to_owned(), mount(Some(&source), target, nothing, MsFlags::MS_BIND, nothing))?;
     }
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
-    Ok(Arena { architecture, registry, direct, image, registered: None })
+    Ok(Arena { architecture, registry, files, registered: None })
 }
 
 /// Writes the workloads and their input to [`SCRATCH`], where they expect them.
@@ -197,15 +212,21 @@ fn furnish() -> io::Result<()> {
 }
 
 impl Arena<'_> {
-    /// Registers the emulator, or the image, in place of the entry before it.
+    /// Registers the emulator, or an image, in place of the entry before it.
     ///
     /// # Errors
     /// The kernel refuses the entries.
-    pub fn register(&mut self, image: bool) -> Result<(), Failure> {
-        if self.registered == Some(image) {
+    pub fn register(&mut self, wanted: Registered) -> Result<(), Failure> {
+        if self.registered == Some(wanted) {
             return Ok(());
         }
-        let file = if image { self.image.as_ref().unwrap_or(&self.direct) } else { &self.direct };
+        let Files { direct, image, translated } = &self.files;
+        let file = match wanted {
+            Registered::Emulator => None,
+            Registered::Image => image.as_ref(),
+            Registered::Translated => translated.as_ref(),
+        };
+        let (image, file) = (file.is_some(), file.unwrap_or(direct));
         let path = PathBuf::from(format!("{DESCRIPTORS}/{}", file.as_raw_fd()));
         // Registered as distributions do, but without flag P, which QEMU before 5.2 does not
         // understand.
@@ -217,7 +238,7 @@ impl Arena<'_> {
             }
             self.registry.register(&line)?;
         }
-        self.registered = Some(image);
+        self.registered = Some(wanted);
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::time::TimeValLike;
 
 use super::arena::{Arena, SCRATCH};
 use super::workload::Workload;
-use super::{Contestant, Measurements, Sample};
+use super::{Contestant, Measurements, Registered, Sample};
 use crate::failure::{Doing, Failure, ProbeFault, text};
 use crate::platform::probe;
 
@@ -56,7 +56,7 @@ pub fn measure(
     write_program(&probe_path, probe)?;
     let mut present = Vec::new();
     for contestant in contestants {
-        arena.register(contestant.image)?;
+        arena.register(contestant.registered)?;
         let refused = run(&probe_path, &[], &contestant).err();
         if refused.is_none() {
             present.push(contestant.clone());
@@ -111,7 +111,7 @@ fn one_round(
         if results[index].is_err() {
             continue;
         }
-        arena.register(contestants[index].image)?;
+        arena.register(contestants[index].registered)?;
         match run(&Path::new(SCRATCH).join(workload.name), &[], &contestants[index]) {
             Err(reason) => results[index] = Err(reason),
             Ok(Run { sample, output }) => {
@@ -137,7 +137,7 @@ fn prepare(arena: &mut Arena<'_>, workload: &Workload) -> Result<Option<String>,
         return Ok(Some(format!("the root directory has no {missing}")));
     }
     let Some(source) = workload.compiles() else { return Ok(None) };
-    arena.register(false)?;
+    arena.register(Registered::Emulator)?;
     let program = format!("{SCRATCH}/{source}.out");
     let arguments = ["-O2", "-pthread", "-o", &program, &format!("{SCRATCH}/{source}")];
     let outcome = run(Path::new("/usr/bin/gcc"), &arguments, &Contestant::plain());

@@ -13,6 +13,17 @@ pub mod workload;
 
 use serde::{Deserialize, Serialize};
 
+/// What is registered while programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registered {
+    /// The emulator itself.
+    Emulator,
+    /// An image with the emulator embedded.
+    Image,
+    /// The same with translations.
+    Translated,
+}
+
 /// One way to run the programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contestant {
@@ -20,24 +31,29 @@ pub struct Contestant {
     pub name: String,
     /// The model that it gets through `QEMU_CPU`, if any.
     pub cpu: Option<String>,
-    /// Whether an image is registered for it instead of the emulator itself.
-    pub image: bool,
+    /// What is registered for it.
+    pub registered: Registered,
 }
 
 impl Contestant {
     /// The emulator with its default model, registered directly.
     pub fn plain() -> Self {
-        Contestant { name: "default".into(), cpu: None, image: false }
+        Contestant { name: "default".into(), cpu: None, registered: Registered::Emulator }
     }
 
     /// The emulator, registered directly, with a model.
     pub fn model(cpu: &str) -> Self {
-        Contestant { name: cpu.into(), cpu: Some(cpu.into()), image: false }
+        Contestant { name: cpu.into(), cpu: Some(cpu.into()), registered: Registered::Emulator }
     }
 
     /// An image with the emulator embedded, which chooses the model from its table.
     pub fn image() -> Self {
-        Contestant { name: dispatch_core::NAME.into(), cpu: None, image: true }
+        Contestant { name: dispatch_core::NAME.into(), cpu: None, registered: Registered::Image }
+    }
+
+    /// The same with translations of the root directory's programs.
+    pub fn translated() -> Self {
+        Contestant { name: "with translations".into(), cpu: None, registered: Registered::Translated }
     }
 }
 

@@ -1,16 +1,18 @@
 //! The request to measure, sent to a helper process. Only the helper enters namespaces and another
 //! root directory.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::arena::Setting;
+use super::arena::{Files, Setting};
 use super::contest::{self, Bounds};
 use super::workload::Workload;
-use super::{Contestant, Measurements, arena};
+use super::{Contestant, Measurements, Registered, arena};
 use crate::architectures;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::platform::helper;
 
 /// The request.
@@ -20,6 +22,8 @@ pub struct Request {
     pub setting: Setting,
     /// The contestants; the emulator's default comes first.
     pub contestants: Vec<Contestant>,
+    /// Path of the translations for the contestant with translations.
+    pub translations: Option<PathBuf>,
     /// Names of the workloads.
     pub workloads: Vec<String>,
     /// Rounds.
@@ -50,9 +54,13 @@ pub fn answer() -> Result<String, Failure> {
     let (root, emulator) = (request.setting.root(), request.setting.emulator());
     let workloads: Vec<Workload> = request.workloads.iter().filter_map(|name| Workload::find(name)).collect();
     let direct = arena::direct(emulator)?;
-    let compared = request.contestants.iter().any(|contestant| contestant.image);
-    let image = compared.then(|| arena::image(&table, architecture, emulator)).transpose()?;
-    let mut arena = arena::enter(architecture, root, direct, image, None)?;
+    let image = |translations| arena::image(&table, architecture, emulator, translations);
+    let compared = request.contestants.iter().any(|contestant| contestant.registered == Registered::Image);
+    let plain = compared.then(|| image(None)).transpose()?;
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::io(Doing::Read, path, error));
+    let translated = request.translations.as_ref().map(|path| image(Some(read(path)?))).transpose()?;
+    let files = Files { direct, image: plain, translated };
+    let mut arena = arena::enter(architecture, root, files, None)?;
     let end = Instant::now() + Duration::from_secs(request.seconds.into());
     let bounds = Bounds { rounds: request.rounds, end };
     let measured = contest::measure(&mut arena, &architecture.probe_elf(), request.contestants, &workloads, bounds)?;
