@@ -2,35 +2,12 @@
 //! emulator when it starts.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use dispatch_translations::Translations;
+use serde_json::{Value, json};
 
-use crate::support::{FOREIGN, Namespace, Observation, Scratch, compiled, need};
-
-/// What an emulator has recorded, with its build ID.
-const RECORDS: &str = "fuzz/corpus/translations/real";
-
-/// A directory with an emulator that keeps translations, a guest, and the root directory `root`,
-/// whose shell is foreign.
-fn scratch() -> Scratch {
-    let scratch = Scratch::new();
-    let records = fs::read(RECORDS).unwrap();
-    let build: String =
-        Translations::read(&records).unwrap().origin().build[..20].iter().map(|byte| format!("{byte:02x}")).collect();
-    let options = ["-static-pie", "-fPIE", &format!("-Wl,--build-id=0x{build}")];
-    fs::copy(compiled("keep", "tests/support/emulators/keep.c", &options), scratch.at("emulator")).unwrap();
-    for directory in ["usr/bin", "proc", "dev", "tmp"] {
-        fs::create_dir_all(scratch.path().join("root").join(directory)).unwrap();
-    }
-    symlink("/usr/bin", scratch.at("root/bin")).unwrap();
-    scratch.probe("root/usr/bin/sh", FOREIGN);
-    scratch.mode("root/usr/bin/sh", 0o755);
-    scratch.write("root/records", records);
-    scratch.probe("guest", FOREIGN);
-    scratch.mode("guest", 0o755);
-    scratch
-}
+use crate::support::keeper::{build_of, keeper, records, root_of, with_keeper};
+use crate::support::{FOREIGN, Foreign, Namespace, Observation, Scratch, compiled, guest_with_code, need, probe};
 
 /// Writes the image `image` with the translations of `root`.
 fn image(scratch: &Scratch, options: &[&str]) -> Observation {
@@ -41,9 +18,9 @@ fn image(scratch: &Scratch, options: &[&str]) -> Observation {
 #[test]
 fn they_are_found_where_the_emulator_is_prelinked() {
     need!(Namespace, Compiler, Prelinked);
-    let scratch = scratch();
+    let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
-    let recorded = Translations::read(&fs::read(RECORDS).unwrap()).unwrap();
+    let recorded = Translations::read(&records(0)).unwrap();
     let (count, length) = (recorded.count(), recorded.to_bytes().len());
     let namespace = Namespace::of_image(&scratch.at("image"));
     let kept = format!("tb-recs, {length} bytes, whole\n");
@@ -52,8 +29,21 @@ fn they_are_found_where_the_emulator_is_prelinked() {
     let listed = scratch.tool(["list", "--image", "image", "--json"]).json();
     assert_eq!(listed[1]["translations"], count, "{listed}");
     assert!(listed[0]["translations"].is_null(), "{listed}");
+    let translated = &listed[1]["translated"];
+    let model = &recorded.origin().model;
+    assert_eq!((&translated["bytes"], &translated["model"]), (&json!(length), &json!(model)), "{listed}");
+    assert_eq!(translated["build"], build_of(0), "{listed}");
     let listed = scratch.tool(["list", "--image", "image"]);
-    assert!(listed.out().contains(&format!("{FOREIGN}, with {count} blocks translated")), "{}", listed.out());
+    let build = &build_of(0)[..12];
+    let line = format!(
+        "translations for {FOREIGN}: {count} blocks, {}.{} kB, by emulator of build {build}, CPU model {model}",
+        length / 1000,
+        length % 1000 / 100
+    );
+    listed.has(&line);
+    // So does the status of the image that is registered.
+    let status = namespace.run(&scratch, "$TOOL status --no-probe --image image");
+    status.has(&line);
     // Another image that takes the emulator from this one has them too.
     let uninstalled =
         "for file in /usr/bin/qemu-*; do mount --bind /dev/null $file; done; ./image image -o second $FOREIGN_CPU";
@@ -64,7 +54,7 @@ fn they_are_found_where_the_emulator_is_prelinked() {
 #[test]
 fn a_privileged_program_gets_none() {
     need!(Namespace, Compiler, Prelinked, Root);
-    let scratch = scratch();
+    let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
     // Its emulator is not where it is prelinked for.
     let mapped = Namespace::of_image(&scratch.at("image")).flags("POCF").mapped();
@@ -76,7 +66,7 @@ fn a_privileged_program_gets_none() {
 #[test]
 fn an_emulator_that_is_not_prelinked_has_none() {
     need!(Namespace, Compiler);
-    let scratch = scratch();
+    let scratch = with_keeper();
     let from = format!("{FOREIGN}={}", scratch.at("emulator"));
     let options = ["image", "--from", &from, "-o", "image", FOREIGN, "--no-prelink", "--translate", "root"];
     let refused = scratch.tool(options);
@@ -89,9 +79,9 @@ fn an_emulator_that_is_not_prelinked_has_none() {
 #[test]
 fn damaged_records_are_left_out() {
     need!(Namespace, Compiler, Prelinked);
-    let scratch = scratch();
-    let whole = Translations::read(&fs::read(RECORDS).unwrap()).unwrap().count();
-    let mut damaged = fs::read(RECORDS).unwrap();
+    let scratch = with_keeper();
+    let whole = Translations::read(&records(0)).unwrap().count();
+    let mut damaged = records(0);
     // In the code of the last record.
     let last = damaged.iter().rposition(|byte| *byte != 0).unwrap();
     damaged[last] ^= 1;
@@ -108,18 +98,17 @@ fn damaged_records_are_left_out() {
 #[test]
 fn records_of_another_emulator_are_not_embedded() {
     need!(Namespace, Compiler);
-    let scratch = scratch();
+    let scratch = with_keeper();
     // The same one in another build: another build ID alone.
-    let options = ["-static-pie", "-fPIE", "-Wl,--build-id=0x0123456789012345678901234567890123456789"];
-    fs::copy(compiled("keep-other", "tests/support/emulators/keep.c", &options), scratch.at("emulator")).unwrap();
+    fs::copy(keeper(1), scratch.at("emulator")).unwrap();
     let refused = image(&scratch, &[]);
     refused.exited(1);
     assert!(refused.err().contains("cannot be embedded, as it has recorded no translations"), "{refused}");
     // A file of another version of the layout.
-    let scratch = self::scratch();
-    let mut records = fs::read(RECORDS).unwrap();
-    records[8] += 1;
-    scratch.write("root/records", records);
+    let scratch = with_keeper();
+    let mut other = records(0);
+    other[8] += 1;
+    scratch.write("root/records", other);
     let refused = image(&scratch, &[]);
     refused.exited(1);
     assert!(refused.err().contains("cannot be embedded, as it has recorded no translations"), "{refused}");
@@ -134,7 +123,7 @@ fn what_cannot_be_translated_is_told() {
         assert!(refused.err().contains(line) && refused.err().lines().count() == 1, "{refused}");
         assert!(!fs::exists(scratch.at("image")).unwrap(), "nothing is left");
     };
-    let scratch = scratch();
+    let scratch = with_keeper();
     // A command line that fails is no fault, as long as one runs.
     scratch.write("lines", "# a comment\n\nfirst\n");
     image(&scratch, &["--train", "lines"]).succeeded();
@@ -162,4 +151,161 @@ fn what_cannot_be_translated_is_told() {
     )
     .unwrap();
     told(&scratch, &[], 1, "emulator: cannot be embedded, as it keeps no translations");
+}
+
+#[test]
+fn several_root_directories_are_translated() {
+    need!(Namespace, Compiler, Prelinked);
+    let scratch = with_keeper();
+    let other = Foreign::ALL[1].name();
+    root_of(&scratch, "second", FOREIGN, records(0));
+    root_of(&scratch, "third", other, records(0));
+    fs::copy(keeper(0), scratch.at("another")).unwrap();
+    scratch.write("lines", "first\nmissing\ncrash\n");
+    let froms = [format!("{FOREIGN}={}", scratch.at("emulator")), format!("{other}={}", scratch.at("another"))];
+    let more = ["-v", "--from", &froms[0], "--from", &froms[1], FOREIGN, other, "--train", "lines"];
+    let roots = ["--translate", "root", "--translate", "second", "--translate", "third"];
+    let seen = scratch.tool([&["image", "-o", "image"], &more[..], &roots].concat());
+    seen.exited(0);
+    for root in ["root", "second", "third"] {
+        assert!(seen.err().contains(&format!("binfmt-dispatch: {root}: 1 of 3 command lines ran\n")), "{seen}");
+    }
+    let count = Translations::read(&records(0)).unwrap().count();
+    let listed = scratch.tool(["list", "--image", "image", "--json"]).json();
+    assert_eq!((&listed[1]["translations"], &listed[2]["translations"]), (&json!(count), &json!(count)), "{listed}");
+}
+
+#[test]
+fn programs_that_crash_or_are_missing_are_told() {
+    need!(Namespace, Compiler);
+    let scratch = with_keeper();
+    scratch.write("lines", "missing\ncrash\n");
+    let seen = image(&scratch, &["-v", "--train", "lines"]);
+    seen.exited(2);
+    for line in ["missing: the root directory does not have the program", "crash: signal: 6"] {
+        assert!(seen.err().contains(&format!("binfmt-dispatch: {line}")), "{seen}");
+    }
+    let last = seen.err().lines().last().unwrap();
+    assert_eq!(
+        last,
+        "binfmt-dispatch: root: none of the programs ran, so there is nothing to keep: -v says how each of them ended"
+    );
+    assert!(!fs::exists(scratch.at("image")).unwrap(), "nothing is left");
+}
+
+#[test]
+fn an_interrupted_training_leaves_nothing() {
+    need!(Namespace, Compiler);
+    let scratch = with_keeper();
+    // The name of the test's directory is in no other process.
+    let mark = scratch.path().file_name().unwrap().to_str().unwrap().to_owned();
+    scratch.write("lines", format!("hang {mark}\n"));
+    fs::create_dir(scratch.at("temporary")).unwrap();
+    let script = r#"
+        export TMPDIR=$PWD/temporary
+        runs() { grep -qs "hang[ ]${PWD##*/}" /proc/[0-9]*/cmdline; }
+        for signal in TERM INT HUP; do for command in "image -o image" "install --prefix $PWD/image"; do
+            # Background processes of a shell ignore SIGINT.
+            env --default-signal=INT $TOOL $command --from $FOREIGN_CPU=emulator $FOREIGN_CPU \
+                --translate root --train lines & pid=$!
+            until runs; do sleep 0.05; done
+            ls temporary | wc -l
+            kill -$signal $pid; wait $pid; echo $((($? - 128)))
+            ls temporary; ls image 2>/dev/null
+            ! runs || echo still running
+        done; done
+    "#;
+    let seen = Namespace::empty().run(&scratch, script);
+    seen.wrote("1\n15\n1\n15\n1\n2\n1\n2\n1\n1\n1\n1\n");
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    need!(Namespace, Compiler);
+    let scratch = with_keeper();
+    scratch.write("lines", "first\n");
+    fs::create_dir(scratch.at("small")).unwrap();
+    let options = "--from $FOREIGN_CPU=emulator $FOREIGN_CPU --translate root --train lines";
+    let run = |image: &str, size: &str| {
+        let mount = format!("mount -t tmpfs -o size={size} none small");
+        Namespace::empty().run(&scratch, &format!("{mount}; {image} {options}; code=$?; ls -A small; exit $code"))
+    };
+    // While records are made: the emulator itself says nothing.
+    let seen = run("TMPDIR=$PWD/small $TOOL image -o image", "1m");
+    seen.exited(1).wrote("");
+    let (begin, end) = ("/small/binfmt-dispatch-", ": cannot write: free some space or choose another directory: ");
+    assert!(seen.err().contains(begin) && seen.err().contains(end) && seen.err().lines().count() == 1, "{seen}");
+    assert!(!fs::exists(scratch.at("image")).unwrap(), "nothing is left");
+    // While the image is written.
+    let seen = run("$TOOL image -o small/image", "1m");
+    seen.exited(1).wrote("");
+    let said = format!("binfmt-dispatch: small/image{end}");
+    assert!(seen.err().starts_with(&said) && seen.err().lines().count() == 1, "{seen}");
+}
+
+#[test]
+fn explain_says_what_is_translated() {
+    need!(Namespace, Compiler, Prelinked);
+    let scratch = with_keeper();
+    image(&scratch, &[]).succeeded();
+    let recorded = Translations::read(&records(0)).unwrap();
+    let page = recorded.origin().page as usize;
+    // A program with all recorded blocks that fit beside each other, each at its offset in a page.
+    let (mut code, mut placed, mut bytes) = (vec![0u8; page], Vec::new(), 0);
+    for block in recorded.blocks() {
+        let (at, guest) = (block.header().pc as usize % page, block.guest());
+        if code[at..at + guest.len()].iter().all(|byte| *byte == 0) {
+            code[at..at + guest.len()].copy_from_slice(guest);
+            placed.push(guest.len());
+            bytes += guest.len();
+        }
+    }
+    assert!(placed.iter().any(|len| *len >= 16), "{placed:?}");
+    let program = scratch.write("translated", guest_with_code(probe(FOREIGN), &code));
+    scratch.mode("translated", 0o755);
+    let count = placed.len();
+    let namespace = Namespace::of_image(&scratch.at("image"));
+    let explained = namespace.run(&scratch, "./image explain --json ./translated").json();
+    let translations = &explained["translations"];
+    assert_eq!(translations["unused"], json!(null), "{translations}");
+    assert_eq!((&translations["blocks"], &translations["saves"]), (&json!(count), &json!(count * 6)));
+    assert_eq!(translations["files"][0]["translated"], bytes, "{translations}");
+    assert_eq!(translations["files"][0]["code"], page, "{translations}");
+    let explained = namespace.run(&scratch, "./image explain ./translated");
+    let saves = count * 6;
+    explained.has(&format!(
+        "translated  {count} blocks of its code are in the image: a process that runs all of them takes about {saves} µs \
+         less CPU time"
+    ));
+    explained.has(&format!("./translated: {count} blocks, {} % of its code", bytes * 100 / page));
+    // At other offsets it is other code.
+    code.rotate_right(4);
+    std::fs::write(&program, guest_with_code(probe(FOREIGN), &code)).unwrap();
+    let explained = namespace.run(&scratch, "./image explain ./translated");
+    explained.has("translated  none of its code is among the image's translations");
+    // With another CPU model none is used.
+    let explained = namespace.run(&scratch, "QEMU_CPU=other ./image explain ./guest");
+    let model = &recorded.origin().model;
+    explained.has(&format!("translated  the image's translations are not used: they are for CPU model {model}"));
+    // An image without translations says nothing of them.
+    scratch.tool(["image", "--from", &format!("{FOREIGN}={}", scratch.at("emulator")), "-o", "image", FOREIGN]);
+    let explained = Namespace::of_image(&scratch.at("image")).run(&scratch, "./image explain ./guest");
+    assert!(!explained.out().contains("translat"), "{explained}");
+}
+
+#[test]
+fn tune_compares_with_translations_too() {
+    need!(Namespace, Compiler, Prelinked);
+    let scratch = with_keeper();
+    scratch.probe("root/usr/bin/ls", FOREIGN);
+    let options = ["--root", "root", "--emulator", "emulator", "--compare", "--workload", "starts", "--rounds", "1"];
+    let seen = scratch.tool([&["tune", FOREIGN, "--json", "json"], &options[..]].concat());
+    let results: Value = serde_json::from_slice(&fs::read(scratch.at("json")).unwrap()).unwrap();
+    let names: Vec<&Value> = results["contestants"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["default", "binfmt-dispatch", "with translations"], "{seen}");
+    let row = &results["workloads"][0]["results"];
+    assert_eq!((row[0]["samples"].as_array().unwrap().len(), row[1]["samples"].as_array().unwrap().len()), (1, 1));
+    // The emulator says that it has found them, and so what the program prints differs.
+    assert_eq!(row[2]["failed"], "prints something else", "{seen}");
+    assert!(seen.exited(0).out().contains("starts with with translations: failed: prints something else"), "{seen}");
 }
