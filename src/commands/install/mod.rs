@@ -40,7 +40,8 @@ use crate::{architectures, context, documents, install};
 /// completions for bash, zsh and fish. Tries each entry with a tiny program of the architecture,
 /// and registers the image. An older one is replaced without a moment in which programs fail. If a
 /// step fails, everything stays as it was. Where architectures are named, those that were installed
-/// before are kept.
+/// before are kept. Translations (--translate) are kept too, or made again for another build of the
+/// emulator.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Args {
     #[command(flatten)]
