@@ -41,7 +41,7 @@ pub struct Training {
     /// Run programs of the root directory ROOT, and embed what their emulator translates: then
     /// these programs start several times faster, in every root directory. The emulator must be one
     /// that keeps translations, as `ci/emulators` builds it. The programs run in private
-    /// namespaces, and ROOT does not change. May be repeated
+    /// namespaces, with a /tmp of their own. May be repeated
     #[arg(long, value_name = "ROOT", conflicts_with_all = ["no_emulators", "no_prelink"])]
     translate: Vec<PathBuf>,
     /// Run the command lines in FILE, one in a line, for the shell of ROOT; default: the programs
