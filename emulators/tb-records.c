@@ -12,9 +12,10 @@
  * (CF_PCREL), and of its host addresses only the 32-bit operands of calls and
  * jumps that leave the block are allowed, which are listed and adjusted.
  *
- * Records come from two places: memory beside QEMU (see embedded_records), and
- * a file in a directory, to which new records are appended. Both have the
- * layout below, in the byte order of the host.
+ * Records come from two places. A file in a directory grows: new records are
+ * appended to it as they are. Memory beside QEMU (see embedded_records) has a
+ * file that is complete, whose records are packed. Both layouts are below, in
+ * the byte order of the host.
  *
  * Who can write to records can run code in every process that reads them. The
  * checksums only detect damage.
@@ -57,6 +58,8 @@
 
 #define FILE_MAGIC     "tb-recs"
 #define FILE_VERSION   1
+#define PACKED_MAGIC   "tb-pack"
+#define PACKED_VERSION 2
 #define FIRST_SLOTS    (1u << 14)
 /* A longer search means that the index is full. */
 #define MAX_PROBES     32
@@ -69,6 +72,9 @@
 #define RECORD_ALIGN   16
 /* The prologue and the epilogue, the first code that TCG makes, are shorter. */
 #define MAX_PROLOGUE   4096
+/* The numbers behind the unwind information of a packed record are shorter. */
+#define MAX_NUMBERS    512
+#define MAX_REFS       ARRAY_SIZE(((TCGContext *)NULL)->tb_refs)
 #define SUFFIX         ".tb-records"
 
 /* What the code of a file depends on, besides the blocks themselves. */
@@ -125,6 +131,61 @@ QEMU_BUILD_BUG_ON(sizeof(Origin) != 128);
 QEMU_BUILD_BUG_ON(sizeof(Header) != 256);
 QEMU_BUILD_BUG_ON(sizeof(Record) != 64);
 
+/*
+ * A file of packed records: this header, the states, the dictionary, the index,
+ * and the records, each at a multiple of 4.
+ */
+typedef struct PackedHeader {
+    char magic[8];
+    uint32_t version;
+    uint32_t slots;             /* a power of two */
+    Origin origin;
+    uint32_t states;
+    uint32_t dictionary;        /* in bytes, a multiple of 8 */
+    uint32_t count;             /* of the records */
+    uint32_t reserved;
+    uint64_t tables;            /* checksum of the states and the dictionary */
+    uint64_t checksum;          /* of all fields above */
+} PackedHeader;
+
+/* What many blocks have in common. */
+typedef struct State {
+    uint64_t cs_base;
+    uint32_t flags;
+    uint32_t cflags;
+    uint32_t based;
+    uint32_t reserved;
+} State;
+
+/* The index: the lower 26 bits of an offset / 4, the upper 6 of a hash. */
+typedef uint32_t PackedSlot;
+#define PLACE_BITS 26
+
+typedef struct Packed {
+    uint32_t checksum;          /* of all bytes behind it, zeros up to the next
+                                   multiple of 4 included */
+    uint16_t length;            /* in bytes */
+    uint16_t pc;                /* offset in its page */
+    uint16_t state;
+    uint16_t size;
+    uint16_t code_size;
+    uint16_t search_size;
+    /*
+     * The address, 8 bytes, if the state lacks CF_PCREL; the guest's bytes; a
+     * block of LZ4 with the dictionary (lz4_unpack): the code, the unwind information, and
+     * numbers in LEB128: icount; for each exit the distances from the end of
+     * the code back to jmp_reset_offset, plus 1, and to jmp_insn_offset, 0 for
+     * none; how many operands are to be adjusted; for each of them, backwards,
+     * the distance from the one behind it, or from the end of the code, times
+     * 2, plus 1 if it leaves the block.
+     */
+    uint8_t data[];
+} Packed;
+
+QEMU_BUILD_BUG_ON(sizeof(PackedHeader) != 176);
+QEMU_BUILD_BUG_ON(sizeof(State) != 24);
+QEMU_BUILD_BUG_ON(sizeof(Packed) != 16);
+
 /* A file in memory. It may grow, but no byte of a record in it changes. */
 typedef struct Records {
     const Header *header;       /* NULL: there is none */
@@ -133,9 +194,21 @@ typedef struct Records {
     const Record *last;         /* the record that was used last */
 } Records;
 
+/* A file of packed records in memory. */
+typedef struct PackedRecords {
+    const PackedHeader *header; /* NULL: there is none */
+    size_t length;
+    const State *states;
+    const uint8_t *dictionary;
+    const PackedSlot *index;
+    uint32_t slots;
+    uint32_t state;             /* of the block that was looked for last */
+    const Packed *last;         /* the record that was used last */
+} PackedRecords;
+
 /*
- * Whoever puts QEMU into memory together with records can set this to the
- * distance from here to the records, and to their length. The note below tells
+ * Whoever puts QEMU into memory together with packed records can set this to the
+ * distance from here to their file, and to its length. The note below tells
  * where it is.
  */
 static struct {
@@ -144,7 +217,7 @@ static struct {
 } volatile embedded_records __attribute__((used, section(".data"))) = { 0, 0 };
 
 /*
- * A note of type 1: the version of the file's layout, 4 reserved bytes, and the
+ * A note of type 1: the version of that file's layout, 4 reserved bytes, and the
  * distance from here to embedded_records, 8 bytes.
  */
 asm(".pushsection .note.tb-records, \"a\", @note\n\t"
@@ -152,12 +225,13 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
     ".long 11, 16, 1\n\t"
     ".asciz \"tb-records\"\n\t"
     ".balign 4\n\t"
-    ".long 1, 0\n\t"
+    ".long " stringify(PACKED_VERSION) ", 0\n\t"
     ".quad embedded_records - .\n\t"
     ".popsection");
 
 bool tb_records_on;
-static Records embedded, own;
+static PackedRecords embedded;
+static Records own;
 static Origin origin;
 static char *own_name;          /* file in the directory; NULL: no records are made */
 static const char *dir_option;
@@ -179,17 +253,20 @@ static bool in_prologue(uintptr_t address)
     return address - (uintptr_t)tcg_qemu_tb_exec < MAX_PROLOGUE;
 }
 
-/*
- * Every step is reversible, so any change within eight bytes is noticed.
- * @size is a multiple of 8.
- */
+/* A step of a checksum can be undone, so a change of one word is noticed. */
+static inline uint64_t summed(uint64_t sum, uint64_t word)
+{
+    sum = (sum ^ word) * 0x9e3779b97f4a7c15ull;
+    return sum ^ sum >> 32;
+}
+
+/* @size is a multiple of 8. */
 static uint64_t checksum(const void *data, size_t size)
 {
     uint64_t sum = size;
 
     for (const uint64_t *p = data, *end = data + size; p < end; p++) {
-        sum = (sum ^ *p) * 0x9e3779b97f4a7c15ull;
-        sum ^= sum >> 32;
+        sum = summed(sum, *p);
     }
     return sum;
 }
@@ -311,6 +388,54 @@ static bool use(Records *records, const void *start, size_t length)
     }
     *records = (Records) { .header = h, .length = length, .slots = h->slots };
     return true;
+}
+
+static const char *packed_fault(const PackedHeader *h, size_t length)
+{
+    uint64_t tables, start;
+
+    if (length < sizeof(*h) || memcmp(h->magic, PACKED_MAGIC, 8)) {
+        return "not a file of packed records";
+    }
+    if (h->version != PACKED_VERSION) {
+        return "another version";
+    }
+    if (h->checksum != checksum(h, offsetof(PackedHeader, checksum))) {
+        return "damaged header";
+    }
+    tables = h->states * sizeof(State) + h->dictionary;
+    start = sizeof(*h) + tables + h->slots * sizeof(PackedSlot);
+    if (!is_power_of_2(h->slots) || h->slots < MAX_PROBES ||
+        h->dictionary % 8 || start > length) {
+        return "index outside the file";
+    }
+    if (memcmp(&h->origin, &origin, sizeof(origin))) {
+        return "for another build, host or CPU model";
+    }
+    if (h->tables != checksum(h + 1, tables)) {
+        return "damaged tables";
+    }
+    return NULL;
+}
+
+static void use_packed(const void *start, size_t length)
+{
+    const PackedHeader *h = start;
+    const char *fault = packed_fault(h, length);
+    const State *states = (const State *)(h + 1);
+
+    if (fault) {
+        trace_tb_records_ignored(fault);
+        return;
+    }
+    embedded = (PackedRecords) {
+        .header = h,
+        .length = length,
+        .states = states,
+        .dictionary = (const uint8_t *)(states + h->states),
+        .index = (const void *)(states + h->states) + h->dictionary,
+        .slots = h->slots,
+    };
 }
 
 /* Whether only this user can write to the open file or directory. */
@@ -440,9 +565,6 @@ static const Record *find(Records *records, Record *key, const void *host_pc,
     const Header *h = records->header;
     const Record *r;
 
-    if (!h) {
-        return NULL;
-    }
     /* Records lie in the order in which one process needed them. */
     r = records->last;
     if (r) {
@@ -480,31 +602,292 @@ static bool adjust(uint8_t *p, uintptr_t from, size_t limit)
     return distance < limit && operand == (int32_t)operand;
 }
 
-int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
-                    int *search_size)
+/* Adjusts an operand of the code for this process. */
+static bool adjust_ref(uint8_t *p, bool leaves)
 {
-    Record key = key_of(tb, pc, host_pc);
-    size_t rest = rest_of_page(pc);
-    const Record *r = find(&embedded, &key, host_pc, rest);
+    return leaves ? adjust(p, (uintptr_t)tcg_qemu_tb_exec, MAX_PROLOGUE)
+                  : adjust(p, (uintptr_t)__executable_start,
+                           _end - __executable_start);
+}
+
+static bool in_buffer(const TranslationBlock *tb, size_t size)
+{
+    return (const uint8_t *)tb->tc.ptr + size <=
+           (const uint8_t *)tcg_ctx->code_gen_highwater;
+}
+
+/*
+ * Packed records
+ */
+
+/* The record at an offset, if it lies within the file. */
+static const Packed *packed_at(uint64_t offset)
+{
+    const Packed *r = (const void *)embedded.header + offset;
+
+    if (offset > embedded.length || embedded.length - offset < sizeof(*r) ||
+        r->length < sizeof(*r) ||
+        ROUND_UP(r->length, 4) > embedded.length - offset) {
+        return NULL;
+    }
+    return r;
+}
+
+/* The number of the state that the block has, or the number of states. */
+static uint32_t state_of(const Record *key)
+{
+    const State *states = embedded.states;
+    uint32_t count = embedded.header->states;
+
+    for (uint32_t n = 0, i = embedded.state; n < count; n++) {
+        if (states[i].cs_base == key->cs_base &&
+            states[i].flags == key->flags && states[i].cflags == key->cflags &&
+            states[i].based == key->based) {
+            embedded.state = i;
+            return i;
+        }
+        i = i + 1 < count ? i + 1 : 0;
+    }
+    return count;
+}
+
+static inline size_t address_size(const Record *key)
+{
+    return key->cflags & CF_PCREL ? 0 : sizeof(key->pc);
+}
+
+static uint32_t packed_checksum(const Packed *r)
+{
+    const uint8_t *p = (const uint8_t *)&r->length;
+    const uint8_t *end = (const uint8_t *)r + ROUND_UP(r->length, 4);
+    uint64_t sum = 0;
+
+    for (; end - p >= 8; p += 8) {
+        sum = summed(sum, ldq_he_p(p));
+    }
+    if (p < end) {
+        sum = summed(sum, (uint32_t)ldl_he_p(p));
+    }
+    return sum;
+}
+
+static bool packed_matches(const Packed *r, uint32_t state, const Record *key,
+                           const void *host_pc, size_t rest)
+{
+    size_t before = address_size(key);
+
+    if (r->pc != (uint16_t)(key->pc & ~TARGET_PAGE_MASK) ||
+        r->state != state || r->size == 0 || r->size > rest ||
+        sizeof(*r) + before + r->size > r->length ||
+        memcmp(r->data, &key->pc, before) ||
+        memcmp(r->data + before, host_pc, r->size)) {
+        return false;
+    }
+    if (r->code_size < 4 || r->checksum != packed_checksum(r)) {
+        damaged++;
+        return false;
+    }
+    return true;
+}
+
+static const Packed *find_packed(const Record *key, const void *host_pc,
+                                 size_t rest)
+{
+    uint32_t state = state_of(key);
+    const Packed *r = embedded.last;
+
+    if (state == embedded.header->states) {
+        return NULL;
+    }
+    /* Records lie in the order in which one process needed them. */
+    if (r) {
+        r = packed_at((const void *)r - (const void *)embedded.header +
+                      ROUND_UP(r->length, 4));
+        if (r && packed_matches(r, state, key, host_pc, rest)) {
+            return r;
+        }
+    }
+    for (unsigned i = 0; i < MAX_PROBES; i++) {
+        PackedSlot slot = embedded.index[(key->hash + i) &
+                                         (embedded.slots - 1)];
+
+        if (slot == 0) {
+            return NULL;
+        }
+        if (slot >> PLACE_BITS == key->hash >> PLACE_BITS) {
+            r = packed_at((uint64_t)(slot & MAKE_64BIT_MASK(0, PLACE_BITS)) *
+                          4);
+            if (r && packed_matches(r, state, key, host_pc, rest)) {
+                return r;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Reads a length of LZ4: 15 is continued in the bytes that follow. */
+static bool lz4_length(size_t *length, const uint8_t **in, const uint8_t *end)
+{
+    uint8_t byte = 255;
+
+    if (*length == 15) {
+        while (byte == 255) {
+            if (*in == end) {
+                return false;
+            }
+            byte = *(*in)++;
+            *length += byte;
+        }
+    }
+    return true;
+}
+
+/*
+ * Unpacks a block of LZ4 whose offsets are places in the dictionary, or, from
+ * its length on, that length plus a distance.
+ *
+ * Returns: the number of bytes, or 0 if it does not fit or is none.
+ */
+static size_t lz4_unpack(uint8_t *out, size_t room, const uint8_t *in,
+                         const uint8_t *end)
+{
+    uint8_t *start = out, *limit = out + room;
+    size_t dictionary = embedded.header->dictionary;
+
+    while (in < end) {
+        uint8_t token = *in++;
+        size_t length = token >> 4, offset;
+
+        if (!lz4_length(&length, &in, end) || length > end - in ||
+            length > limit - out) {
+            return 0;
+        }
+        memcpy(out, in, length);
+        out += length;
+        in += length;
+        if (in == end) {
+            return out - start;
+        }
+        if (end - in < 2) {
+            return 0;
+        }
+        offset = lduw_le_p(in);
+        in += 2;
+        length = token & 15;
+        if (!lz4_length(&length, &in, end)) {
+            return 0;
+        }
+        length += 4;
+        if (length > limit - out) {
+            return 0;
+        }
+        if (offset < dictionary) {
+            if (length > dictionary - offset) {
+                return 0;
+            }
+            memcpy(out, embedded.dictionary + offset, length);
+            out += length;
+        } else {
+            offset -= dictionary;
+            if (offset == 0 || offset > out - start) {
+                return 0;
+            }
+            for (; length > 0; length--, out++) {
+                *out = *(out - offset);
+            }
+        }
+    }
+    return 0;
+}
+
+/* Reads a number, which is at most @most; otherwise *in becomes NULL. */
+static unsigned packed_number(const uint8_t **in, const uint8_t *end,
+                              unsigned most)
+{
+    unsigned value = 0;
+
+    for (unsigned shift = 0; *in && *in < end && shift < 21; shift += 7) {
+        uint8_t byte = *(*in)++;
+
+        value |= (byte & 127) << shift;
+        if (byte < 128) {
+            *in = value <= most ? *in : NULL;
+            return value;
+        }
+    }
+    *in = NULL;
+    return 0;
+}
+
+static int load_packed(TranslationBlock *tb, const Record *key,
+                       const void *host_pc, size_t rest, int *search_size)
+{
+    const Packed *r = find_packed(key, host_pc, rest);
+    uint8_t *code = (uint8_t *)tb->tc.ptr;
+    const uint8_t *numbers, *end;
+    unsigned size, count, at;
+    size_t unpacked;
+
+    if (!r) {
+        return 0;
+    }
+    size = r->code_size;
+    /* The numbers behind are read and overwritten; TCG_HIGHWATER has room. */
+    numbers = code + size + r->search_size;
+    if (!in_buffer(tb, numbers - code)) {
+        return 0;
+    }
+    unpacked = lz4_unpack(code, numbers - code + MAX_NUMBERS,
+                          r->data + address_size(key) + r->size,
+                          (const uint8_t *)r + r->length);
+    if (unpacked < numbers - code) {
+        return 0;
+    }
+    end = code + unpacked;
+    tb->size = r->size;
+    tb->icount = packed_number(&numbers, end, UINT16_MAX);
+    for (int i = 0; i < 2; i++) {
+        unsigned reset = packed_number(&numbers, end, size + 1);
+        unsigned insn = packed_number(&numbers, end, size);
+
+        tb->jmp_reset_offset[i] = reset ? size + 1 - reset
+                                        : TB_JMP_OFFSET_INVALID;
+        tb->jmp_insn_offset[i] = insn ? size - insn : TB_JMP_OFFSET_INVALID;
+        if (insn && insn < 4) {
+            return 0;
+        }
+    }
+    at = size;
+    for (count = packed_number(&numbers, end, MAX_REFS); count > 0; count--) {
+        unsigned back = packed_number(&numbers, end, 2 * at + 1);
+
+        at -= back / 2;
+        if (!numbers || at > size - 4 || !adjust_ref(code + at, back & 1)) {
+            return 0;
+        }
+    }
+    if (!numbers) {
+        return 0;
+    }
+    embedded.last = r;
+    *search_size = r->search_size;
+    return size;
+}
+
+static int load_own(TranslationBlock *tb, Record *key, const void *host_pc,
+                    size_t rest, int *search_size)
+{
+    const Record *r = find(&own, key, host_pc, rest);
     uint8_t *code = (uint8_t *)tb->tc.ptr;
     const uint16_t *refs;
 
-    if (!r) {
-        r = find(&own, &key, host_pc, rest);
-    }
-    if (!r || code + r->code_size + r->search_size >
-              (uint8_t *)tcg_ctx->code_gen_highwater) {
+    if (!r || !in_buffer(tb, r->code_size + r->search_size)) {
         return 0;
     }
     memcpy(code, record_code(r), r->code_size + r->search_size);
     refs = record_refs(r);
     for (int i = 0; i < r->nrefs + r->nexits; i++) {
-        bool fits = i < r->nrefs
-            ? adjust(code + refs[i], (uintptr_t)__executable_start,
-                     _end - __executable_start)
-            : adjust(code + refs[i], (uintptr_t)tcg_qemu_tb_exec, MAX_PROLOGUE);
-
-        if (!fits) {
+        if (!adjust_ref(code + refs[i], i >= r->nrefs)) {
             return 0;
         }
     }
@@ -515,8 +898,24 @@ int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
         tb->jmp_insn_offset[i] = r->jmp_insn_offset[i];
     }
     *search_size = r->search_size;
-    loaded++;
     return r->code_size;
+}
+
+int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
+                    int *search_size)
+{
+    Record key = key_of(tb, pc, host_pc);
+    size_t rest = rest_of_page(pc);
+    int size = 0;
+
+    if (embedded.header) {
+        size = load_packed(tb, &key, host_pc, rest, search_size);
+    }
+    if (size == 0 && own.header) {
+        size = load_own(tb, &key, host_pc, rest, search_size);
+    }
+    loaded += size > 0;
+    return size;
 }
 
 /*
@@ -975,9 +1374,9 @@ void tb_records_init(CPUState *cpu, const char *model)
     based = guest_base != 0;
 
     if (embedded_records.length) {
-        use(&embedded, (const void *)((uintptr_t)&embedded_records +
-                                      embedded_records.distance),
-            embedded_records.length);
+        use_packed((const void *)((uintptr_t)&embedded_records +
+                                  embedded_records.distance),
+                   embedded_records.length);
     }
     if (dir_option) {
         own_name = g_strdup_printf(TARGET_NAME "-%016" PRIx64 SUFFIX,

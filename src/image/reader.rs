@@ -17,7 +17,7 @@ use dispatch_core::record::Extent;
 use dispatch_core::record::Field;
 use dispatch_core::table::{Asked, Row};
 use dispatch_table::ArchTable;
-use dispatch_translations::{FileHeader, MAGIC};
+use dispatch_translations::{PACKED_MAGIC, PackedHeader};
 
 use super::interpreter::{Interpreter, SECTIONS};
 use super::rows::titled;
@@ -291,18 +291,18 @@ impl OpenImage {
         let model = header.origin.model.0;
         let model = model.split(|byte| *byte == 0).next().map(String::from_utf8_lossy);
         let model = model.map_or(String::new(), Cow::into_owned);
-        Some(Translated { blocks: header.count, bytes, build: header.origin.build, model })
+        Some(Translated { blocks: header.count.into(), bytes, build: header.origin.build, model })
     }
 
     /// Where the translations behind program `number` are in its memory, their length in whole
     /// pages, and their header.
-    fn kept(&self, number: u32) -> Option<(u64, u64, FileHeader)> {
+    fn kept(&self, number: u32) -> Option<(u64, u64, PackedHeader)> {
         let image = self.image().ok()?;
         let program = image.program(number).ok()?;
         let last = program.segments().last()?;
         let start = last.address.checked_sub(program.record().low)?;
-        let header = FileHeader::read(&self.program_memory(number, start, FileHeader::SIZE as u64)?)?;
-        (header.magic == MAGIC).then_some((start, last.len, header))
+        let header = PackedHeader::read(&self.program_memory(number, start, PackedHeader::SIZE as u64)?)?;
+        (header.magic == PACKED_MAGIC).then_some((start, last.len, header))
     }
 
     /// The lowest address of program `number`: that of the start of its memory.

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use dispatch_core::bytes::array;
+use dispatch_translations::PACKED_VERSION;
 use goblin::elf::Elf;
 use goblin::elf::program_header::PT_NOTE;
 
@@ -14,8 +15,6 @@ use super::reader::OpenImage;
 /// (emulators/tb-records.c).
 const NAME: &str = "tb-records";
 const TYPE: u32 = 1;
-/// The version of the translations that it reads.
-const VERSION: u32 = 1;
 /// `n_type` of a build ID in a note of the name `GNU`.
 const NT_GNU_BUILD_ID: u32 = 3;
 /// Offset in the note of the distance from there to the two words.
@@ -50,7 +49,7 @@ impl Keeper {
                     offset.checked_sub(segment.p_offset).is_some_and(|within| within < segment.p_filesz)
                 })?;
                 let address = segment.p_vaddr.wrapping_add(offset - segment.p_offset).wrapping_add(distance);
-                words = Some(address).filter(|address| version == VERSION && address % 8 == 0);
+                words = Some(address).filter(|address| version == PACKED_VERSION && address % 8 == 0);
             }
         }
         Some(Keeper { build: build?, words: words? })

@@ -29,7 +29,9 @@ const LINES: &str = include_str!("training");
 const LARGEST: u64 = 1 << 20;
 const LARGEST_RECORDS: u64 = 1 << 30;
 /// What a process may append to a file of records, in bytes (emulators/tb-records.c).
-const ROOM: u64 = 64 << 20;
+const APPENDED: u64 = 64 << 20;
+/// Room for an architecture's records, in bytes. Those that fewest command lines used are left out.
+const ROOM: usize = 41 << 19;
 /// How much of a program tells its architecture, in bytes.
 const HEAD: u64 = 64;
 /// The end of the name of a file of records (emulators/tb-records.c).
@@ -81,7 +83,7 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
     // It is dropped last: a signal ends this process when the directories are removed.
     let _guard = SignalGuard::begin();
     let mut directories: BTreeMap<String, (TempDir, Keeper)> = BTreeMap::new();
-    for Root { architecture: name, path: root, train: file } in roots {
+    for (number, Root { architecture: name, path: root, train: file }) in roots.iter().enumerate() {
         let lines = lines(file.as_deref())?;
         let source = sources.iter().find(|source| source.architecture.title() == *name).ok_or_else(|| {
             Failure::Usage(format!(
@@ -97,9 +99,10 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
             let made = made.map_err(|error| Failure::io(Doing::Make, &std::env::temp_dir(), error))?;
             directories.insert(name.clone(), (made, keeper));
         }
-        let directory = directories[name].0.path();
-        train(table, root, source, directory, &lines)?;
-        has_room(directory)?;
+        let directory = directories[name].0.path().join(number.to_string());
+        fs::create_dir(&directory).map_err(|error| Failure::io(Doing::Make, &directory, error))?;
+        train(table, root, source, &directory, &lines)?;
+        has_room(&directory)?;
     }
     for (name, (directory, keeper)) in directories {
         let recorded = recorded(directory.path(), &keeper)?;
@@ -108,7 +111,7 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
             let translations =
                 recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
             log::info!("{name}: {} blocks translated", translations.count());
-            source.trained = Some(Rc::new(translations.to_bytes()));
+            source.trained = Some(Rc::new(translations.packed(ROOM)));
         }
     }
     Ok(())
@@ -131,7 +134,7 @@ fn lines(file: Option<&Path>) -> Result<Vec<String>, Failure> {
 fn has_room(directory: &Path) -> Result<(), Failure> {
     let _limit = SizeLimit::begin();
     let room = tempfile::tempfile_in(directory).and_then(|file| {
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, ROOM) {
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, APPENDED) {
             // Not every file system can reserve space.
             Err(Errno::OPNOTSUPP) => Ok(()),
             reserved => Ok(reserved?),
@@ -186,26 +189,40 @@ fn train(
     }
 }
 
-/// What the emulator `keeper` recorded in a directory. It has a file for each CPU model, and all
-/// programs but a few had the same.
+/// What the emulator `keeper` recorded in the directories of all root directories and command
+/// lines. It has a file for each CPU model, and all programs but a few had the same.
 fn recorded(directory: &Path, keeper: &Keeper) -> Result<Option<Translations>, Failure> {
-    let failed = |error| Failure::io(Doing::Read, directory, error);
-    let mut found: Option<Translations> = None;
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_none_or(|ending| ending != ENDING) {
-            continue;
-        }
-        let bytes = files::read(&path, LARGEST_RECORDS).map_err(failed)?;
-        match Translations::read(&bytes) {
-            Ok(read) if read.origin().build == keeper.build => {
-                if found.as_ref().is_none_or(|found| found.count() < read.count()) {
-                    found = Some(read);
+    let mut found: Vec<Translations> = Vec::new();
+    for path in numbered(directory)?.iter().map(|root| numbered(root)).collect::<Result<Vec<_>, _>>()?.concat() {
+        for path in listed(&path)?.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == ENDING)) {
+            let bytes = files::read(&path, LARGEST_RECORDS).map_err(|error| Failure::io(Doing::Read, &path, error))?;
+            match Translations::read(&bytes) {
+                Ok(read) if read.origin().build == keeper.build => {
+                    match found.iter_mut().find(|found| found.origin() == read.origin()) {
+                        Some(found) => found.merge(&read).unwrap_or_default(),
+                        None => found.push(read),
+                    }
                 }
+                Ok(_) => log::info!("{}: of another emulator", show(path.as_os_str())),
+                Err(fault) => log::info!("{}: {fault}", show(path.as_os_str())),
             }
-            Ok(_) => log::info!("{}: of another emulator", show(path.as_os_str())),
-            Err(fault) => log::info!("{}: {fault}", show(path.as_os_str())),
         }
     }
-    Ok(found)
+    Ok(found.into_iter().max_by_key(Translations::count))
+}
+
+/// The directories in a directory whose names are numbers, in their order.
+fn numbered(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = listed(directory)?;
+    paths.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()?.parse::<usize>().ok()));
+    Ok(paths)
+}
+
+/// The paths of what is in a directory, sorted.
+fn listed(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error| Failure::io(Doing::Read, directory, error);
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let mut paths = entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    Ok(paths)
 }

@@ -2,7 +2,9 @@
 //! directory.
 
 use std::ffi::OsStr;
+use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -29,7 +31,8 @@ const NOT_FOUND: i32 = 127;
 pub struct Request {
     /// What runs where.
     pub setting: Setting,
-    /// Path of the directory for the records.
+    /// Path of the directory for the records: each command line has a directory in it, which its
+    /// number names.
     pub directory: Vec<u8>,
     /// Command lines for the shell of the root directory.
     pub lines: Vec<String>,
@@ -71,15 +74,19 @@ pub fn answer() -> Result<String, Failure> {
     let files = Files { direct, image, translated: None };
     let mut arena = arena::enter(architecture, root, files, Some(directory))?;
     arena.register(Registered::Image)?;
-    let outcomes: Vec<Outcome> = request.lines.iter().map(|line| run(line)).collect();
+    let outcomes: Vec<Outcome> = request.lines.iter().enumerate().map(|(number, line)| run(number, line)).collect();
     serde_json::to_string(&outcomes).map_err(|error| Failure::Output(error.into()))
 }
 
 /// Runs a command line. A program that waits for input gets none.
-fn run(line: &str) -> Outcome {
+fn run(number: usize, line: &str) -> Outcome {
+    let directory = Path::new(SHARED).join(number.to_string());
+    if let Err(error) = DirBuilder::new().mode(0o700).create(&directory) {
+        return Outcome::Failed(text(&error));
+    }
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
-    command.env("HOME", SCRATCH).env(VARIABLE, SHARED);
+    command.env("HOME", SCRATCH).env(VARIABLE, directory);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let ended = command.spawn().and_then(|mut child| probe::wait(&mut child, PATIENCE));
     let outcome = match ended {

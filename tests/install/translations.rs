@@ -51,7 +51,7 @@ fn with_builds() -> Scratch {
 /// What the emulator says if it finds the records.
 fn found() -> String {
     let records = dispatch_translations::Translations::read(&records(0)).unwrap();
-    format!("tb-recs, {} bytes, whole\n", records.to_bytes().len())
+    format!("tb-pack, {} bytes, whole\n", records.packed(usize::MAX).len())
 }
 
 /// The line that remembers the root directory `root`.

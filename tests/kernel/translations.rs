@@ -21,9 +21,9 @@ fn they_are_found_where_the_emulator_is_prelinked() {
     let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
     let recorded = Translations::read(&records(0)).unwrap();
-    let (count, length) = (recorded.count(), recorded.to_bytes().len());
+    let (count, length) = (recorded.count(), recorded.packed(usize::MAX).len());
     let namespace = Namespace::of_image(&scratch.at("image"));
-    let kept = format!("tb-recs, {length} bytes, whole\n");
+    let kept = format!("tb-pack, {length} bytes, whole\n");
     namespace.run(&scratch, "./guest").printed(&kept);
     // The image says so.
     let listed = scratch.tool(["list", "--image", "image", "--json"]).json();
@@ -92,7 +92,7 @@ fn damaged_records_are_left_out() {
     let listed = scratch.tool(["list", "--image", "image", "--json"]).json();
     assert_eq!(listed[1]["translations"], whole - 1, "{listed}");
     let namespace = Namespace::of_image(&scratch.at("image"));
-    namespace.run(&scratch, "./guest").printed(&format!("tb-recs, {} bytes, whole\n", kept.to_bytes().len()));
+    namespace.run(&scratch, "./guest").printed(&format!("tb-pack, {} bytes, whole\n", kept.packed(usize::MAX).len()));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn explain_says_what_is_translated() {
     let page = recorded.origin().page as usize;
     // A program with all recorded blocks that fit beside each other, each at its offset in a page.
     let (mut code, mut placed, mut bytes) = (vec![0u8; page], Vec::new(), 0);
-    for block in recorded.blocks() {
+    for (block, _) in recorded.blocks() {
         let (at, guest) = (block.header().pc as usize % page, block.guest());
         if code[at..at + guest.len()].iter().all(|byte| *byte == 0) {
             code[at..at + guest.len()].copy_from_slice(guest);

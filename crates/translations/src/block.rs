@@ -32,6 +32,15 @@ pub struct Block<'a> {
     bytes: &'a [u8],
 }
 
+/// Appends a number in LEB128.
+fn number(bytes: &mut Vec<u8>, mut value: u32) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
 /// What is at the place of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
@@ -112,6 +121,39 @@ impl<'a> Block<'a> {
     pub fn code(&self) -> &'a [u8] {
         let start = self.code_at();
         self.bytes.get(start..start + usize::from(self.header.code_size)).unwrap_or_default()
+    }
+
+    /// The code, the unwind information, and the numbers that belong to them, as a packed record has
+    /// them.
+    pub fn body(&self) -> Vec<u8> {
+        let RecordHeader { code_size, search_size, icount, nrefs, .. } = self.header;
+        let start = self.code_at();
+        let end = start + usize::from(code_size) + usize::from(search_size);
+        let mut body = self.bytes.get(start..end).unwrap_or_default().to_vec();
+        number(&mut body, icount.into());
+        let back = |offset: u16| u32::from(code_size) - u32::from(offset);
+        for (reset, operand) in [
+            (self.header.jmp_reset_offset_0, self.header.jmp_insn_offset_0),
+            (self.header.jmp_reset_offset_1, self.header.jmp_insn_offset_1),
+        ] {
+            number(&mut body, if reset == NO_EXIT { 0 } else { back(reset) + 1 });
+            number(&mut body, if operand == NO_EXIT { 0 } else { back(operand) });
+        }
+        let mut references: Vec<(u16, bool)> =
+            self.references().enumerate().map(|(place, offset)| (offset, place >= usize::from(nrefs))).collect();
+        references.sort_unstable_by(|a, b| b.cmp(a));
+        number(&mut body, references.len() as u32);
+        let mut behind = code_size;
+        for (offset, leaves) in references {
+            number(&mut body, u32::from(behind - offset) << 1 | u32::from(leaves));
+            behind = offset;
+        }
+        body
+    }
+
+    /// About the length of [`Block::body`], in bytes.
+    pub(crate) fn body_length(&self) -> usize {
+        usize::from(self.header.code_size) + usize::from(self.header.search_size)
     }
 
     /// Offsets in the code of the operands that refer to QEMU, then of those that refer to its

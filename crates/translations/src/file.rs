@@ -4,9 +4,9 @@ use std::iter;
 
 use dispatch_core::record::Field;
 
-use crate::block::{Block, Found, Key};
+use crate::block::{Block, Found};
 use crate::fault::Fault;
-use crate::layout::{ALIGN, FileHeader, HEADER, MAGIC, MAX_PROBES, SLOT, SLOTS, VERSION, checksum};
+use crate::layout::{ALIGN, FileHeader, HEADER, MAGIC, SLOT, SLOTS, VERSION, checksum};
 use crate::origin::Origin;
 
 /// A file whose header is sound. Its records are checked when they are read.
@@ -50,24 +50,6 @@ impl<'a> File<'a> {
         &self.origin
     }
 
-    /// The record that the index names for this key and these bytes of the guest: `find` in QEMU.
-    pub fn find(&self, key: &Key, guest: &[u8]) -> Option<Block<'a>> {
-        for probe in 0..MAX_PROBES {
-            let at = HEADER + ((key.hash as usize).wrapping_add(probe) & (self.slots - 1)) * SLOT;
-            let slot = self.bytes.get(at..).and_then(u64::read).filter(|slot| *slot != 0)?;
-            if slot >> 32 != u64::from(key.hash) {
-                continue;
-            }
-            let offset = usize::try_from((slot & u64::from(u32::MAX)) * ALIGN as u64).ok();
-            let found = offset.and_then(|offset| self.bytes.get(offset..)).map(|rest| Block::at(rest, &self.origin));
-            match found {
-                Some(Found::Sound(block)) if block.key() == *key && block.guest() == guest => return Some(block),
-                _ => {}
-            }
-        }
-        None
-    }
-
     /// All records in their order; an `Err` for each one that is damaged. A place where no record
     /// can be counts as one damaged record and is the last item.
     pub fn blocks(&self) -> impl Iterator<Item = Result<Block<'a>, ()>> {
@@ -91,26 +73,6 @@ impl<'a> File<'a> {
 const SUMMED: usize = FileHeader::SIZE - 3 * u64::SIZE;
 
 /// Where the index ends and the records begin, in bytes from the start of the file.
-pub(crate) fn index_end(slots: usize) -> usize {
+fn index_end(slots: usize) -> usize {
     HEADER + slots * SLOT
-}
-
-/// The header of a file with these slots and records.
-pub(crate) fn header(origin: &Origin, slots: usize, end: usize, count: usize) -> Vec<u8> {
-    let mut header = FileHeader {
-        magic: MAGIC,
-        version: VERSION,
-        slots: slots as u32,
-        origin: origin.record(),
-        checksum: 0,
-        end: end as u64,
-        count: count as u64,
-    };
-    let mut bytes = Vec::with_capacity(HEADER);
-    crate::layout::append(&mut bytes, &header);
-    header.checksum = checksum(&bytes[..SUMMED]);
-    bytes.clear();
-    crate::layout::append(&mut bytes, &header);
-    bytes.resize(HEADER, 0);
-    bytes
 }

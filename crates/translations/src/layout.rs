@@ -8,6 +8,17 @@ pub const MAGIC: [u8; 8] = *b"tb-recs\0";
 pub const VERSION: u32 = 1;
 /// Fewest slots of an index. It is [`MAX_PROBES`], because QEMU refuses a smaller index.
 pub const SLOTS: usize = MAX_PROBES;
+/// The first bytes of a file of packed records: `PACKED_MAGIC` with its NUL.
+pub const PACKED_MAGIC: [u8; 8] = *b"tb-pack\0";
+/// The version of its layout, which an emulator's note names: `PACKED_VERSION`.
+pub const PACKED_VERSION: u32 = 2;
+/// Bits of a slot that tell the place of a packed record, in units of [`PACKED_ALIGN`]; the others
+/// are those of its hash: `PLACE_BITS`.
+pub const PLACE_BITS: u32 = 26;
+/// The place of a packed record is a multiple of this, in bytes.
+pub const PACKED_ALIGN: usize = 4;
+/// The code does not depend on the block's address, but for its offset in the page: `CF_PCREL`.
+pub const CF_PCREL: u32 = 0x0002_0000;
 /// How many slots are looked at for one hash: `MAX_PROBES`.
 pub const MAX_PROBES: usize = 32;
 /// Length of the header with its reserved part, in bytes: `sizeof(Header)`.
@@ -107,6 +118,70 @@ record! {
     }
 }
 
+record! {
+    /// The start of a file of packed records. [`StateRecord`]s, the dictionary, the index and the
+    /// records follow.
+    pub struct PackedHeader {
+        /// [`PACKED_MAGIC`].
+        pub magic: [u8; 8],
+        /// [`PACKED_VERSION`].
+        pub version: u32,
+        /// Number of slots in the index, a power of two.
+        pub slots: u32,
+        /// What the code in the file depends on.
+        pub origin: OriginRecord,
+        /// Number of states.
+        pub states: u32,
+        /// Length of the dictionary in bytes, a multiple of 8.
+        pub dictionary: u32,
+        /// Number of records.
+        pub count: u32,
+        /// Zero.
+        pub reserved: u32,
+        /// [`checksum`] of the states and the dictionary.
+        pub tables: u64,
+        /// [`checksum`] of the header's bytes before this field.
+        pub checksum: u64,
+    }
+}
+
+record! {
+    /// What many blocks have in common.
+    pub struct StateRecord {
+        /// Part of the CPU's state that the code depends on.
+        pub cs_base: u64,
+        /// Part of the CPU's state that the code depends on.
+        pub flags: u32,
+        /// How the block was translated.
+        pub cflags: u32,
+        /// 1 if the guest's addresses are moved by `guest_base`, otherwise 0.
+        pub based: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}
+
+record! {
+    /// The start of a packed record. The block's address follows if the code depends on it (8
+    /// bytes), the guest's bytes, and a block of LZ4 up to the record's length.
+    pub struct PackedRecord {
+        /// [`packed_checksum`] of the record.
+        pub checksum: u32,
+        /// Length of the record, in bytes.
+        pub length: u16,
+        /// Lower 16 bits of the block's offset in the guest's page.
+        pub pc: u16,
+        /// Number of its state.
+        pub state: u16,
+        /// Length of the guest's bytes.
+        pub size: u16,
+        /// Length of the code, in bytes.
+        pub code_size: u16,
+        /// Length of the unwind information behind the code, in bytes.
+        pub search_size: u16,
+    }
+}
+
 /// A CPU model in an [`OriginRecord`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Model(pub [u8; MODEL]);
@@ -135,9 +210,22 @@ pub fn append(bytes: &mut Vec<u8>, field: &impl Field) {
 /// QEMU's checksum of bytes whose number is a multiple of 8. Each step can be undone, so any change
 /// within eight bytes is noticed.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    bytes.chunks_exact(8).fold(bytes.len() as u64, |sum, chunk| {
-        let word = u64::read(chunk).unwrap_or_default();
-        let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        sum ^ sum >> 32
-    })
+    bytes.chunks_exact(8).fold(bytes.len() as u64, |sum, chunk| summed(sum, u64::read(chunk).unwrap_or_default()))
+}
+
+/// QEMU's checksum of a packed record, whose bytes have zeros behind them up to a multiple of
+/// [`PACKED_ALIGN`]: of all bytes behind the checksum.
+pub fn packed_checksum(record: &[u8]) -> u32 {
+    let behind = record.get(u32::SIZE..).unwrap_or_default();
+    let sum = behind.chunks(8).fold(0, |sum, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        summed(sum, u64::from_le_bytes(word))
+    });
+    sum as u32
+}
+
+fn summed(sum: u64, word: u64) -> u64 {
+    let sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    sum ^ sum >> 32
 }

@@ -1,13 +1,14 @@
 //! The records of one or more files, and the file that is made of them.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use crate::block::{Block, Key};
 use crate::fault::Fault;
-use crate::file::{File, header, index_end};
+use crate::file::File;
 use crate::index::Index;
-use crate::layout::{ALIGN, PAGE};
 use crate::origin::Origin;
+use crate::packed;
 
 /// Sound records of one origin, each only once. All of them can be found with the index of the file
 /// that they are written to.
@@ -16,10 +17,10 @@ pub struct Translations {
     origin: Origin,
     /// The records, one behind the other.
     bytes: Vec<u8>,
-    /// Where each record begins in `bytes`.
-    starts: Vec<usize>,
-    /// The slots of [`Index`].
-    slots: Vec<u32>,
+    /// Where each record begins in `bytes`, and how many files had it.
+    records: Vec<(usize, u32)>,
+    /// Which record has a key and these bytes of the guest.
+    places: HashMap<(Key, Vec<u8>), usize>,
     left_out: usize,
 }
 
@@ -34,66 +35,63 @@ impl Translations {
     /// If the file cannot be used at all.
     pub fn read(file: &[u8]) -> Result<Self, Fault> {
         let file = File::open(file)?;
-        let left_out = file.blocks().filter(Result::is_err).count();
-        Ok(Self::collect(file.origin().clone(), file.blocks().flatten(), left_out))
+        let origin = file.origin().clone();
+        let mut all = Self { origin, bytes: Vec::new(), records: Vec::new(), places: HashMap::new(), left_out: 0 };
+        for block in file.blocks() {
+            match block {
+                Ok(block) => all.add(&block, 0),
+                Err(()) => all.left_out += 1,
+            }
+        }
+        all.records.iter_mut().for_each(|(_, files)| *files = 1);
+        Ok(all)
     }
 
-    /// Adds the records of `other` behind these.
+    /// Adds the records of `other` behind these. Both have been read from one file or more, and how
+    /// many of them had a record is added up.
     ///
     /// # Errors
     /// [`Fault::Other`] if the origins differ.
-    pub fn merge(self, other: &Self) -> Result<Self, Fault> {
+    pub fn merge(&mut self, other: &Self) -> Result<(), Fault> {
         if self.origin != other.origin {
             return Err(Fault::Other);
         }
-        let all = self.blocks().chain(other.blocks());
-        Ok(Self::collect(self.origin.clone(), all, self.left_out + other.left_out))
+        other.blocks().for_each(|(block, files)| self.add(&block, files));
+        self.left_out += other.left_out;
+        Ok(())
     }
 
-    fn collect<'a>(origin: Origin, blocks: impl Iterator<Item = Block<'a>>, left_out: usize) -> Self {
-        let mut known: HashSet<(Key, &[u8])> = HashSet::new();
-        let mut blocks: Vec<Block<'_>> = blocks.filter(|block| known.insert((block.key(), block.guest()))).collect();
-        let mut left_out = left_out;
-        let slots = loop {
+    fn add(&mut self, block: &Block<'_>, files: u32) {
+        let next = self.records.len();
+        let place = *self.places.entry((block.key(), block.guest().to_vec())).or_insert(next);
+        if place == next {
+            self.records.push((self.bytes.len(), 0));
+            self.bytes.extend_from_slice(block.bytes());
+        }
+        self.records[place].1 += files;
+    }
+
+    /// The finished file. The records that most files had come first, otherwise their order is kept.
+    /// It has as many of them as `room` bytes have room for, besides the header and the index. Those
+    /// for which the index has no room are left out, because very many have the same hash.
+    ///
+    /// The same records in the same order give the same bytes. Their number is a multiple of
+    /// [`PAGE`](crate::PAGE).
+    pub fn packed(&self, room: usize) -> Vec<u8> {
+        let mut blocks: Vec<(Block<'_>, u32)> = self.blocks().collect();
+        blocks.sort_by_key(|(_, files)| Reverse(*files));
+        let mut blocks: Vec<Block<'_>> = blocks.into_iter().map(|(block, _)| block).collect();
+        loop {
             let hashes: Vec<u32> = blocks.iter().map(|block| block.header().hash).collect();
-            let Index { slots, homeless } = Index::of(&hashes);
+            let homeless = Index::of(&hashes).homeless;
             if homeless.is_empty() {
-                break slots;
+                return packed::write(&self.origin, &blocks, room);
             }
             // The others may now get a smaller index. It is at most half as large each time, so
             // this ends soon.
-            left_out += homeless.len();
             let mut numbers = 0..;
             blocks.retain(|_| numbers.next().is_some_and(|number| homeless.binary_search(&number).is_err()));
-        };
-        let mut all = Self { origin, bytes: Vec::new(), starts: Vec::new(), slots, left_out };
-        for block in blocks {
-            all.starts.push(all.bytes.len());
-            all.bytes.extend_from_slice(block.bytes());
         }
-        all
-    }
-
-    /// The finished file: header, index, records in their order, and zeros up to a multiple of
-    /// [`PAGE`] bytes. The same records in the same order give the same bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let start = index_end(self.slots.len());
-        let end = start + self.bytes.len();
-        let mut bytes = header(&self.origin, self.slots.len(), end, self.count());
-        for number in &self.slots {
-            let place = (*number as usize).checked_sub(1).and_then(|number| self.starts.get(number));
-            bytes.extend_from_slice(&place.and_then(|place| self.slot(start, *place)).unwrap_or(0).to_le_bytes());
-        }
-        bytes.extend_from_slice(&self.bytes);
-        bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
-        bytes
-    }
-
-    /// The slot of the record at `place`, if the records begin at `start` in the file. There is none
-    /// for a record beyond 64 GiB, where no slot can point to.
-    fn slot(&self, start: usize, place: usize) -> Option<u64> {
-        let sixteenths = u32::try_from((start + place) / ALIGN).ok()?;
-        Some(u64::from(self.block(place)?.header().hash) << 32 | u64::from(sixteenths))
     }
 
     /// What the code depends on.
@@ -101,28 +99,27 @@ impl Translations {
         &self.origin
     }
 
-    /// The records, in their order.
-    pub fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        self.starts.iter().filter_map(|start| self.block(*start))
-    }
-
-    fn block(&self, start: usize) -> Option<Block<'_>> {
-        self.bytes.get(start..).and_then(Block::again)
+    /// The records, in their order, and how many files had each of them.
+    pub fn blocks(&self) -> impl Iterator<Item = (Block<'_>, u32)> {
+        self.records.iter().filter_map(|(start, files)| Some((block(&self.bytes, *start)?, *files)))
     }
 
     /// How many records there are.
     pub fn count(&self) -> usize {
-        self.starts.len()
+        self.records.len()
     }
 
     /// Length of their code, in bytes.
     pub fn code_bytes(&self) -> u64 {
-        self.blocks().map(|block| u64::from(block.header().code_size)).sum()
+        self.blocks().map(|(block, _)| u64::from(block.header().code_size)).sum()
     }
 
-    /// How many records were left out: damaged ones, and those for which the index has no room,
-    /// because very many records have the same hash. A double does not count.
+    /// How many records were left out because they are damaged. A double does not count.
     pub fn left_out(&self) -> usize {
         self.left_out
     }
+}
+
+fn block(bytes: &[u8], start: usize) -> Option<Block<'_>> {
+    bytes.get(start..).and_then(Block::again)
 }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use dispatch_core::Guest;
 use dispatch_core::elf::{PF_X, PT_LOAD};
-use dispatch_translations::Translations;
+use dispatch_translations::Packed;
 use serde::Serialize;
 
 use super::contents::Contents;
@@ -103,7 +103,7 @@ impl Question<'_> {
         let known = self.cache.borrow().as_ref().filter(|known| (&known.0, known.1) == (&identity, number)).cloned();
         let recorded = match known {
             Some((.., recorded)) => recorded,
-            None => match Translations::read(&image.translations(number)?) {
+            None => match Packed::open(&image.translations(number)?) {
                 Ok(translations) => Rc::new(Recorded::of(&translations)),
                 Err(fault) => {
                     answer.unused = Some(fault.to_string());
@@ -147,11 +147,11 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    fn of(translations: &Translations) -> Self {
+    fn of(translations: &Packed<'_>) -> Self {
         let page = u64::from(translations.origin().page);
         let mut recorded = Recorded::empty(page);
         for block in translations.blocks() {
-            let (offset, guest) = (block.header().pc % page, block.guest());
+            let (offset, guest) = (block.pc() % page, block.guest());
             if let Some(start) = guest.first_chunk() {
                 recorded.insert(offset, *start, guest);
             }

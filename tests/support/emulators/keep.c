@@ -19,7 +19,7 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
     ".long 11, 16, 1\n\t"
     ".asciz \"tb-records\"\n\t"
     ".balign 4\n\t"
-    ".long 1, 0\n\t"
+    ".long 2, 0\n\t"
     ".quad kept - .\n\t"
     ".popsection");
 

@@ -1,0 +1,292 @@
+//! A finished file, whose records are packed.
+
+use std::collections::HashMap;
+use std::thread;
+
+use dispatch_core::record::Field;
+
+use crate::block::{Block, Key};
+use crate::fault::Fault;
+use crate::index::Index;
+use crate::layout::{
+    CF_PCREL, MAX_PROBES, PACKED_ALIGN, PACKED_MAGIC, PACKED_VERSION, PAGE, PLACE_BITS, PackedHeader, PackedRecord,
+    SLOTS, StateRecord, append, checksum, packed_checksum,
+};
+use crate::origin::Origin;
+use crate::pack::Dictionary;
+
+/// Length of a slot, in bytes: `sizeof(PackedSlot)`.
+const SLOT: usize = 4;
+/// Largest dictionary, in bytes. The distances of LZ4 reach 65,535 bytes, from the end of a block.
+const DICTIONARY: usize = 60 << 10;
+/// Length of the header's fields before its checksum, in bytes.
+const SUMMED: usize = PackedHeader::SIZE - u64::SIZE;
+/// How many records are packed by one thread at a time.
+const PORTION: usize = 4096;
+
+/// A finished file whose header and tables are sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed<'a> {
+    bytes: &'a [u8],
+    origin: Origin,
+    states: Vec<StateRecord>,
+    /// Where the dictionary, the index and the records begin.
+    starts: [usize; 3],
+    count: usize,
+}
+
+/// A packed record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedBlock<'a> {
+    record: PackedRecord,
+    state: StateRecord,
+    address: Option<u64>,
+    guest: &'a [u8],
+    packed: &'a [u8],
+    /// Length of the record, with zeros.
+    length: usize,
+}
+
+impl<'a> Packed<'a> {
+    /// Checks the header and the tables as QEMU does (`packed_fault`).
+    ///
+    /// # Errors
+    /// If QEMU would ignore the file.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let header = PackedHeader::read(bytes).filter(|header| header.magic == PACKED_MAGIC).ok_or(Fault::Magic)?;
+        if header.version != PACKED_VERSION {
+            return Err(Fault::Version(header.version));
+        }
+        if header.checksum != checksum(&bytes[..SUMMED]) {
+            return Err(Fault::Checksum);
+        }
+        let (slots, states, dictionary) = (header.slots as usize, header.states as usize, header.dictionary as usize);
+        let dictionary_at =
+            states.checked_mul(StateRecord::SIZE).and_then(|length| length.checked_add(PackedHeader::SIZE));
+        let index_at = dictionary_at.and_then(|at| at.checked_add(dictionary));
+        let records_at = index_at.and_then(|at| at.checked_add(slots.checked_mul(SLOT)?));
+        let starts = dictionary_at.zip(index_at).zip(records_at.filter(|at| *at <= bytes.len()));
+        let (Some(((dictionary_at, index_at), records_at)), true) =
+            (starts, slots.is_power_of_two() && slots >= SLOTS && dictionary % u64::SIZE == 0)
+        else {
+            return Err(Fault::Index);
+        };
+        if header.tables != checksum(&bytes[PackedHeader::SIZE..index_at]) {
+            return Err(Fault::Checksum);
+        }
+        let origin = Origin::of_record(&header.origin).ok_or(Fault::Origin)?;
+        let states = bytes[PackedHeader::SIZE..dictionary_at].chunks_exact(StateRecord::SIZE);
+        let states = states.filter_map(StateRecord::read).collect();
+        Ok(Self { bytes, origin, states, starts: [dictionary_at, index_at, records_at], count: header.count as usize })
+    }
+
+    /// What the code in the file depends on.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What the blocks of LZ4 refer to.
+    pub fn dictionary(&self) -> &'a [u8] {
+        &self.bytes[self.starts[0]..self.starts[1]]
+    }
+
+    /// The records in their order, up to the first one that is damaged.
+    pub fn blocks(&self) -> impl Iterator<Item = PackedBlock<'a>> {
+        let mut at = self.starts[2];
+        (0..self.count).map_while(move |_| {
+            let block = self.block(at)?;
+            at += block.length;
+            Some(block)
+        })
+    }
+
+    /// The record that the index names for this key and these bytes of the guest: `find_packed`.
+    pub fn find(&self, key: &Key, guest: &[u8]) -> Option<PackedBlock<'a>> {
+        let index = &self.bytes[self.starts[1]..self.starts[2]];
+        let slots = index.len() / SLOT;
+        for probe in 0..MAX_PROBES {
+            let at = ((key.hash as usize).wrapping_add(probe) & (slots - 1)) * SLOT;
+            let slot = index.get(at..).and_then(u32::read).filter(|slot| *slot != 0)?;
+            let place = (slot & ((1 << PLACE_BITS) - 1)) as usize * PACKED_ALIGN;
+            let found = self.block(place).filter(|_| slot >> PLACE_BITS == key.hash >> PLACE_BITS);
+            if let Some(block) = found.filter(|block| block.is_of(key, self.origin.page) && block.guest == guest) {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// The sound record at this place of the file.
+    fn block(&self, at: usize) -> Option<PackedBlock<'a>> {
+        let record = PackedRecord::read(self.bytes.get(at..)?)?;
+        let length = usize::from(record.length).next_multiple_of(PACKED_ALIGN);
+        let bytes = self.bytes.get(at..at + length).filter(|bytes| packed_checksum(bytes) == record.checksum)?;
+        let state = *self.states.get(usize::from(record.state))?;
+        let mut rest = bytes.get(PackedRecord::SIZE..usize::from(record.length))?;
+        let mut address = None;
+        if state.cflags & CF_PCREL == 0 {
+            address = Some(u64::read(rest)?);
+            rest = rest.get(u64::SIZE..)?;
+        }
+        let (guest, packed) = rest.split_at_checked(usize::from(record.size))?;
+        Some(PackedBlock { record, state, address, guest, packed, length })
+    }
+}
+
+impl<'a> PackedBlock<'a> {
+    /// The record's fields.
+    pub fn record(&self) -> &PackedRecord {
+        &self.record
+    }
+
+    /// Address of the block; for code without addresses, its offset in the page.
+    pub fn pc(&self) -> u64 {
+        self.address.unwrap_or(u64::from(self.record.pc))
+    }
+
+    /// The guest's bytes that it is the translation of.
+    pub fn guest(&self) -> &'a [u8] {
+        self.guest
+    }
+
+    /// The block of LZ4: the code, the unwind information, and numbers.
+    pub fn packed(&self) -> &'a [u8] {
+        self.packed
+    }
+
+    fn is_of(&self, key: &Key, page: u32) -> bool {
+        state(key) == self.state
+            && page_offset(key.pc, page) == self.record.pc
+            && self.address.is_none_or(|address| address == key.pc)
+    }
+}
+
+fn state(key: &Key) -> StateRecord {
+    let Key { cs_base, flags, cflags, based, .. } = *key;
+    StateRecord { cs_base, flags, cflags, based: u32::from(based), reserved: 0 }
+}
+
+/// The offset in a page as a packed record has it.
+fn page_offset(pc: u64, page: u32) -> u16 {
+    (pc % u64::from(page)) as u16
+}
+
+/// The file with these records in their order: header, tables, index, and as many records as `room`
+/// bytes have room for. The same records give the same bytes. The length is a
+/// multiple of [`PAGE`].
+pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u8> {
+    let dictionary = Dictionary::new(sample(blocks));
+    let (mut states, mut numbers) = (Vec::new(), HashMap::new());
+    let mut bodies = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let state = state(&block.key());
+        let number = *numbers.entry((state.cs_base, state.flags, state.cflags, state.based)).or_insert_with(|| {
+            states.push(state);
+            states.len() - 1
+        });
+        bodies.push((block, number));
+    }
+    let mut places = Vec::new();
+    let (mut hashes, mut records) = (Vec::new(), Vec::new());
+    'full: for part in bodies.chunks(PORTION * threads()) {
+        let packed: Vec<Vec<Option<Vec<u8>>>> = thread::scope(|scope| {
+            let portions = part.chunks(part.len().div_ceil(threads()));
+            let pack = |portion: &[(&Block<'_>, usize)]| {
+                portion.iter().map(|(block, number)| packed(block, origin.page, *number, &dictionary)).collect()
+            };
+            let running: Vec<_> = portions.map(|portion| scope.spawn(move || pack(portion))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+        });
+        for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
+            let Some(record) = record else { continue };
+            if records.len() + record.len() > room {
+                break 'full;
+            }
+            places.push(records.len());
+            hashes.push(block.header().hash);
+            records.extend(record);
+        }
+    }
+    let Index { slots, homeless } = Index::of(&hashes);
+    debug_assert!(homeless.is_empty(), "Translations has left them out");
+    let mut tables = Vec::new();
+    states.iter().for_each(|state| append(&mut tables, state));
+    tables.extend_from_slice(dictionary.bytes());
+    let mut header = PackedHeader {
+        magic: PACKED_MAGIC,
+        version: PACKED_VERSION,
+        slots: slots.len() as u32,
+        origin: origin.record(),
+        states: states.len() as u32,
+        dictionary: dictionary.bytes().len() as u32,
+        count: places.len() as u32,
+        reserved: 0,
+        tables: checksum(&tables),
+        checksum: 0,
+    };
+    let mut bytes = Vec::new();
+    append(&mut bytes, &header);
+    header.checksum = checksum(&bytes[..SUMMED]);
+    bytes.clear();
+    append(&mut bytes, &header);
+    bytes.extend(tables);
+    let start = bytes.len() + slots.len() * SLOT;
+    for number in slots {
+        let slot = (number as usize).checked_sub(1).map_or(0, |number| {
+            let place = ((start + places[number]) / PACKED_ALIGN) as u32;
+            hashes[number] >> PLACE_BITS << PLACE_BITS | place
+        });
+        bytes.extend_from_slice(&slot.to_le_bytes());
+    }
+    bytes.extend(records);
+    bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
+    bytes
+}
+
+/// How many threads pack. The bytes do not depend on it.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What blocks have in common: the bodies of some of them, evenly distributed.
+fn sample(blocks: &[Block<'_>]) -> Vec<u8> {
+    let all: usize = blocks.iter().map(Block::body_length).sum();
+    let step = all.div_ceil(DICTIONARY).max(1);
+    let mut bytes: Vec<u8> = blocks.iter().step_by(step).flat_map(Block::body).collect();
+    bytes.truncate(DICTIONARY.min(bytes.len() / u64::SIZE * u64::SIZE));
+    bytes
+}
+
+/// The packed record; `None` if it would be too long.
+fn packed(block: &Block<'_>, page: u32, state: usize, dictionary: &Dictionary) -> Option<Vec<u8>> {
+    let key = block.key();
+    let mut behind = Vec::new();
+    if key.cflags & CF_PCREL == 0 {
+        behind.extend_from_slice(&key.pc.to_le_bytes());
+    }
+    behind.extend_from_slice(block.guest());
+    behind.extend(dictionary.pack(&block.body()));
+    let mut record = PackedRecord {
+        checksum: 0,
+        length: u16::try_from(PackedRecord::SIZE + behind.len()).ok()?,
+        pc: page_offset(key.pc, page),
+        state: u16::try_from(state).ok()?,
+        size: block.header().size,
+        code_size: block.header().code_size,
+        search_size: block.header().search_size,
+    };
+    let bytes = |record: &PackedRecord| {
+        let mut bytes = Vec::new();
+        append(&mut bytes, record);
+        bytes.extend_from_slice(&behind);
+        bytes.resize(bytes.len().next_multiple_of(PACKED_ALIGN), 0);
+        bytes
+    };
+    record.checksum = packed_checksum(&bytes(&record));
+    Some(bytes(&record))
+}
