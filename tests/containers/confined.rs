@@ -148,7 +148,7 @@ fn a_wrong_request_changes_nothing() {
         |option: &str| format!("{option} names no platform: name some, as in `{option} arm64,riscv64`, or `all`");
     refuses("run container --install arm64,z80", "2", "unknown architecture z80: see `binfmt-dispatch list`");
     refuses("run container --install ,", "2", &names("--install"));
-    refuses("run container --uninstall ''", "2", &names("--uninstall"));
+    refuses("run container --uninstall ' '", "2", &names("--uninstall"));
     refuses("run container --uninstall z80", "2", "unknown architecture z80: see `binfmt-dispatch list`");
     refuses(
         "echo 0 >$REGISTRY/status; run container --install all",

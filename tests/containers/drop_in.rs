@@ -71,6 +71,25 @@ fn the_steps_of_the_action_for_ci() {
     assert_eq!(seen.err().lines().filter(|line| line.ends_with(": removed")).count(), 4, "{seen}");
 }
 
+/// Scripts pass a variable that may be empty.
+#[test]
+fn an_empty_list_is_as_if_the_option_were_missing() {
+    need!(Namespace, Qemu);
+    let seen = run(
+        &Scratch::new(),
+        r"
+        container --install arm64 >log 2>&1
+        run container --install ''; run container --uninstall ''; run container --install= --uninstall= --replace
+        run container --install '' --uninstall arm64; entries
+        ",
+    );
+    assert_eq!(codes(seen.out()), ["0"; 4], "{seen}");
+    let (json, entries) = seen.out().rsplit_once("code 0\n").unwrap();
+    let arm64 = state(&["linux/arm64"], &["qemu-aarch64"]);
+    assert_eq!(states(json), [arm64.clone(), arm64.clone(), arm64, state(&[], &[])], "{seen}");
+    assert_eq!((entries, seen.err()), ("\n", "binfmt-dispatch: qemu-aarch64: removed\n"), "{seen}");
+}
+
 #[test]
 fn entries_are_removed_by_platform_name_and_pattern() {
     need!(Namespace, Qemu);

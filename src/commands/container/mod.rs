@@ -35,7 +35,7 @@ use crate::registry::selection::Credentials;
 pub struct Args {
     /// Register the image for these platforms: names of architectures, with commas between them, or
     /// `all`. The entries work when the container is gone. Those of another image of binfmt-dispatch
-    /// are replaced
+    /// are replaced. With '', nothing is installed
     #[arg(long, value_name = "PLATFORMS")]
     install: Option<String>,
     /// Remove the entries of binfmt-dispatch for these platforms, or with these names, which may be
@@ -72,8 +72,14 @@ struct State {
 impl Args {
     /// Whether it changes something.
     pub fn changes(&self) -> bool {
-        self.install.is_some() || self.uninstall.is_some()
+        given(self.install.as_ref()).or(given(self.uninstall.as_ref())).is_some()
     }
+}
+
+/// The list of an option. An empty one is as if the option were missing, as with the images that
+/// people use: scripts pass a variable that may be empty.
+fn given(list: Option<&String>) -> Option<&str> {
+    list.map(String::as_str).filter(|list| !list.is_empty())
 }
 
 /// Does what the options say; the result is an exit code.
@@ -88,7 +94,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
         return report::run(address, args.expect.as_deref(), table, &args.mount);
     }
     // All of the command line is understood before anything is changed.
-    let install = args.install.as_deref().map(|list| platforms::named(table, "--install", list)).transpose()?;
+    let install = given(args.install.as_ref()).map(|list| platforms::named(table, "--install", list)).transpose()?;
     if !args.changes() {
         return status(args, table);
     }
@@ -106,7 +112,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     }
     let lock = registry.lock().map_err(in_container)?;
     let mut code = 0;
-    if let Some(list) = &args.uninstall {
+    if let Some(list) = given(args.uninstall.as_ref()) {
         code = uninstall::run(list, table, &registry)?;
     }
     if let Some(named) = install {
