@@ -22,6 +22,8 @@ mod load;
 mod others;
 // The commands that docs/questions.md shows.
 mod questions;
+// The commands in the pages where readers begin.
+mod starts;
 // Files that an installation leaves alone, and files that it removes.
 mod stays;
 // The tables of a site, which are compiled into what is installed.

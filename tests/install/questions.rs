@@ -15,41 +15,52 @@ struct Page {
     answered: usize,
 }
 
-const PRELUDE: &str = include_str!("questions.prelude.sh");
+pub(super) const PRELUDE: &str = include_str!("questions.prelude.sh");
 
 /// Begins the output of each command. No command prints it.
-const MARK: &str = "===== command";
+pub(super) const MARK: &str = "===== command";
 
 /// A command, and the output that the page shows.
-struct Shown<'p> {
+pub(super) struct Shown<'p> {
     /// The function of the prelude that runs it.
-    run: &'static str,
-    command: &'p str,
+    pub(super) run: &'static str,
+    pub(super) command: String,
     output: Vec<&'p str>,
 }
 
+impl Shown<'_> {
+    /// The line of a script that runs it, after the mark.
+    pub(super) fn line(&self) -> String {
+        format!("echo '{MARK}'\n{} '{}'\n", self.run, self.command.replace('\'', r"'\''"))
+    }
+}
+
 /// The text of each section, by its title.
-fn sections(text: &str) -> BTreeMap<&str, &str> {
+pub(super) fn sections(text: &str) -> BTreeMap<&str, &str> {
     let sections = text.split("\n## ").skip(1);
     sections.map(|section| section.split_once('\n').expect("a title, and text")).collect()
 }
 
-/// The commands of a section.
-fn commands(section: &str) -> Vec<Shown<'_>> {
+/// The commands of a section. One that goes on in the next line is made one line.
+pub(super) fn commands(section: &str) -> Vec<Shown<'_>> {
     let mut commands: Vec<Shown<'_>> = Vec::new();
     for block in section.split("```\n").skip(1).step_by(2) {
         let mut lines = block.lines().peekable();
         assert!(lines.peek().is_some_and(|line| line.starts_with(['$', '#'])), "a block without a command:\n{block}");
         for line in lines {
-            let shown = match line.split_at_checked(2) {
-                Some(("$ ", command)) => Shown { run: "run_as_user", command, output: Vec::new() },
-                Some(("# ", command)) => Shown { run: "run_as_root", command, output: Vec::new() },
+            let (run, command) = match line.split_at_checked(2) {
+                Some(("$ ", command)) => ("run_as_user", command),
+                Some(("# ", command)) => ("run_as_root", command),
                 _ => {
-                    commands.last_mut().expect("a block begins with a command").output.push(line);
+                    let last = commands.last_mut().expect("a block begins with a command");
+                    match last.command.strip_suffix('\\') {
+                        Some(begun) => last.command = format!("{begun}{}", line.trim_start()),
+                        None => last.output.push(line),
+                    }
                     continue;
                 }
             };
-            commands.push(shown);
+            commands.push(Shown { run, command: command.to_owned(), output: Vec::new() });
         }
     }
     commands
@@ -152,10 +163,8 @@ fn shown_and_printed(page: &Page) {
         let scratch = Scratch::new();
         scratch.probe("i386", "i386");
         let commands = commands(text);
-        let quoted = |command: &str| format!("'{}'", command.replace('\'', r"'\''"));
-        let run = |shown: &Shown<'_>| format!("echo '{MARK}'\n{} {}\n", shown.run, quoted(shown.command));
-        let script =
-            format!("{PRELUDE}\n{common}\n{}\n{}", setups[title], commands.iter().map(run).collect::<String>());
+        let lines: String = commands.iter().map(Shown::line).collect();
+        let script = format!("{PRELUDE}\n{common}\n{}\n{lines}", setups[title]);
         let seen = Namespace::empty().mapped().run(&scratch, &script);
         let printed: Vec<Vec<&str>> =
             seen.out().split(&format!("{MARK}\n")).map(|part| trimmed(part.lines())).collect();
@@ -165,7 +174,7 @@ fn shown_and_printed(page: &Page) {
         );
         for (shown, printed) in commands.iter().zip(&printed[1..]) {
             let expected = trimmed(shown.output.iter().copied());
-            let (command, expected, found) = (shown.command, expected.join("\n"), printed.join("\n"));
+            let (command, expected, found) = (&shown.command, expected.join("\n"), printed.join("\n"));
             let right = agrees(&trimmed(shown.output.iter().copied()), printed);
             assert!(right, "{title}\n$ {command}\n{found}\n--- {} has\n{expected}", page.name);
         }

@@ -20,7 +20,7 @@ const SYSTEMD_BINFMT: &str = "/usr/lib/systemd/systemd-binfmt";
 const SNIPPETS: [&str; 2] = ["/usr/lib/binfmt.d", "/usr/share/qemu/binfmt.d"];
 
 /// Words that may occur in scripts, and the needs of a script that contains them.
-const IN_SCRIPTS: [(&str, Need); 11] = [
+const IN_SCRIPTS: [(&str, Need); 12] = [
     ("$GUESTS", Need::Guests),
     ("$ARCHITECTURES", Need::Guests),
     ("cp /usr/bin/qemu-", Need::Qemu),
@@ -32,6 +32,7 @@ const IN_SCRIPTS: [(&str, Need); 11] = [
     ("subuid", Need::Uidmap),
     ("-- buildah ", Need::Buildah),
     ("-- mmdebstrap ", Need::Mmdebstrap),
+    ("podman build ", Need::Podman),
 ];
 
 /// A need: something that `ci/setup` installs, or that the machine must allow.
@@ -79,6 +80,8 @@ pub enum Need {
     Buildah,
     /// mmdebstrap.
     Mmdebstrap,
+    /// podman, and crun.
+    Podman,
     /// Debian's packages for root directories of containers.
     Packages,
     /// systemd-binfmt.
@@ -227,6 +230,7 @@ impl Need {
             }
             Need::Buildah => no_command("buildah", "--version", "buildah"),
             Need::Mmdebstrap => no_command("mmdebstrap", "--version", "mmdebstrap"),
+            Need::Podman => no_command("podman", "--version", "crun and podman"),
             Need::Packages => {
                 let path = packages::missing()?;
                 Some(format!("no {}: run ci/setup, which fetches it, or set BINFMT_DISPATCH_PACKAGES", path.display()))
