@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -31,6 +31,12 @@ pub struct Args {
     /// The time of everything in the archive, in seconds since 1970
     #[arg(long)]
     time: u64,
+    /// The address of the source, for the annotation of that name; without it there is none
+    #[arg(long)]
+    source: Option<String>,
+    /// Print what gzip would make of each image, too, which takes a minute each
+    #[arg(long)]
+    compare: bool,
     /// CPU=FILE: the file of the image for a platform
     #[arg(required = true)]
     files: Vec<String>,
@@ -121,8 +127,13 @@ impl Layout<'_> {
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755))?;
         let (tar, compressed) = (work.path().join("layer"), work.path().join("layer.zst"));
         pack(&tree, &tar, self.args.time)?;
-        let uncompressed = digest(&tar)?;
+        let (uncompressed, size) = (digest(&tar)?, tar.metadata()?.len());
+        let zipped = match self.args.compare {
+            true => Some(printed(Command::new("gzip").args(["-9", "-c"]).arg(&tar))?),
+            false => None,
+        };
         quietly(Command::new("zstd").args(ZSTD).arg(&tar).arg("-o").arg(&compressed))?;
+        println!("linux/{platform}: {}", sizes(compressed.metadata()?.len(), zipped, size));
         let layer = self.blob(LAYER, &compressed)?;
         let entrypoint = [&format!("/{PLACE}"), "container"];
         let config = self.json(
@@ -153,14 +164,18 @@ impl Layout<'_> {
     /// Annotations with the keys that the OCI defines.
     fn annotations(&self) -> Result<Value> {
         let key = |name: &str| format!("org.opencontainers.image.{name}");
-        Ok(json!({
+        let mut annotations = json!({
             key("title"): "binfmt-dispatch",
             key("description"): "Registers emulators for programs of other architectures",
             key("version"): self.args.version,
             key("created"): self.created()?,
             // The embedded emulators are QEMU's.
             key("licenses"): "(MIT OR Apache-2.0) AND GPL-2.0-only AND LGPL-2.1-or-later",
-        }))
+        });
+        if let Some(source) = &self.args.source {
+            annotations[key("source")] = json!(source);
+        }
+        Ok(annotations)
     }
 
     fn created(&self) -> Result<String> {
@@ -182,6 +197,21 @@ impl Layout<'_> {
         fs::rename(file, self.blobs().join(name))?;
         Ok(json!({ "mediaType": kind, "digest": digest, "size": size }))
     }
+}
+
+/// The number of bytes that a program prints.
+fn printed(program: &mut Command) -> Result<u64> {
+    let mut child = program.stdout(Stdio::piped()).spawn()?;
+    let mut output = child.stdout.take().ok_or("no output")?;
+    let length = io::copy(&mut output, &mut io::sink())?;
+    if child.wait()?.success() { Ok(length) } else { Err(format!("{program:?} failed").into()) }
+}
+
+/// The sizes of an image, in words.
+fn sizes(packed: u64, zipped: Option<u64>, unpacked: u64) -> String {
+    let megabytes = |bytes: u64| format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10);
+    let zipped = zipped.map(|bytes| format!(" ({} with gzip -9)", megabytes(bytes))).unwrap_or_default();
+    format!("{} to download{zipped}, {} unpacked", megabytes(packed), megabytes(unpacked))
 }
 
 /// The digest of a file, as images name it.
@@ -211,7 +241,9 @@ mod tests {
             fs::write(&file, "contents").unwrap();
             let files = ["x86_64", "riscv64"].map(|cpu| format!("{cpu}={}", file.display())).to_vec();
             let output = work.path().join("dist/a.tar");
-            let args = Args { output: output.clone(), version: "1.2".into(), time: 86_400, files };
+            let source = Some("https://example.org/source".to_owned());
+            let args =
+                Args { output: output.clone(), version: "1.2".into(), time: 86_400, source, compare: true, files };
             run(&args).unwrap();
             seen.push(fs::read(&output).unwrap());
             let tree = work.path().join("tree");
@@ -229,6 +261,7 @@ mod tests {
             let config = read(&blob(&manifest["config"]));
             assert_eq!(config["created"], "1970-01-02T00:00:00Z");
             assert_eq!(config["config"]["Entrypoint"], json!(["/usr/bin/binfmt-dispatch", "container"]));
+            assert_eq!(config["config"]["Labels"]["org.opencontainers.image.source"], "https://example.org/source");
             let mut list = Command::new("tar");
             let layer = blob(&manifest["layers"][0]);
             let listed = output_of(list.args(["--zstd", "--full-time", "-tvf"]).arg(layer));
@@ -239,6 +272,28 @@ mod tests {
             assert_eq!(fs::read_dir(tree.join("blobs/sha256")).unwrap().count(), 6);
         }
         assert!(seen[0] == seen[1], "the archives differ");
+    }
+
+    #[test]
+    fn an_address_is_only_named_if_it_is_given() {
+        let annotations = |source: Option<&str>| {
+            let source = source.map(str::to_owned);
+            let args =
+                Args { output: "a".into(), version: "1".into(), time: 0, source, compare: false, files: Vec::new() };
+            Layout { directory: PathBuf::new(), args: &args }.annotations().unwrap()
+        };
+        let without = annotations(None);
+        assert_eq!(without["org.opencontainers.image.version"], "1");
+        assert!(without.get("org.opencontainers.image.source").is_none());
+        assert_eq!(annotations(Some("x:y"))["org.opencontainers.image.source"], "x:y");
+    }
+
+    #[test]
+    fn sizes_are_counted() {
+        assert_eq!(printed(Command::new("printf").arg("12345")).unwrap(), 5);
+        assert!(printed(&mut Command::new("false")).is_err());
+        assert_eq!(sizes(37_149_999, None, 467_000_000), "37.1 MB to download, 467.0 MB unpacked");
+        assert_eq!(sizes(1, Some(98_400_000), 0), "0.0 MB to download (98.4 MB with gzip -9), 0.0 MB unpacked");
     }
 
     fn output_of(command: &mut Command) -> String {
