@@ -37,7 +37,8 @@ const SCRIPT: &str = r#"
         [ -z "$lasting" ] || kill -0 $lasting || failed=3000
         echo "$starts $failed $(cat code.$number)" >done.$number; mv done.$number end.$number
         until [ -e over ]; do sleep 0.2; done
-        [ -z "$lasting" ] || kill $lasting
+        # The shell says by which signal it ended.
+        [ -z "$lasting" ] || { kill $lasting; wait $lasting 2>/dev/null; }
     }
     files() { local found=("$1".*); [ -e "${found[0]}" ] && echo ${#found[@]} || echo 0; }
     for ((number = 0; number < NODES; number++)); do
