@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::chart::{BAR, COLOURS, GAP, TOP, WIDTH, bar, begin, legend};
+use crate::chart::COLOURS;
+use crate::shares;
 
 /// The keys of the results, and what they are called.
 const WORKS: [(&str, &str); 5] = [
@@ -18,12 +19,6 @@ const WORKS: [(&str, &str); 5] = [
     ("npm", "npm install of Express, TypeScript"),
     ("project", "configure and make of GNU hello"),
 ];
-
-/// In pixels.
-const LEFT: f64 = 260.0;
-const RIGHT: f64 = 60.0;
-/// End of the axis.
-const MOST: f64 = 1.2;
 
 /// Compares two ways to do the same work.
 #[derive(Deserialize)]
@@ -112,32 +107,15 @@ pub fn chart(all: &[Builds]) -> String {
         shares.collect::<Vec<_>>()
     };
     let works = WORKS.map(|(key, what)| (what, shares(key)));
-    let bars: u32 = works.iter().map(|(_, shares)| shares.len() as u32 * BAR + GAP).sum();
-    let height = TOP + bars + 40;
-    let mut svg = begin("CPU time of longer work: share of that with QEMU registered directly", height);
-    legend(&mut svg, 170, all.iter().take(COLOURS.len()).map(|one| one.name.clone()));
-    let position = |share: f64| LEFT + share.min(MOST) / MOST * (f64::from(WIDTH) - LEFT - RIGHT);
-    for mark in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        let (x, class) = (position(mark), if mark == 1.0 { "one" } else { "grid" });
-        svg.add(format_args!(r#"<text class="small" x="{x:.1}" y="74" text-anchor="middle">{mark}</text>"#));
-        svg.add(format_args!(r#"<line class="{class}" x1="{x:.1}" y1="80" x2="{x:.1}" y2="{}"/>"#, height - 34));
-    }
-    let mut top = TOP;
-    for (what, shares) in works.iter().filter(|(_, shares)| !shares.is_empty()) {
-        let middle = top + shares.len() as u32 * BAR / 2 + 4;
-        svg.add(format_args!(r#"<text x="{}" y="{middle}" text-anchor="end">{what}</text>"#, LEFT - 10.0));
-        for (row, (index, share)) in (0..).zip(shares) {
-            bar(&mut svg, (*index, top + row * BAR), (LEFT, position(*share)), *share);
-        }
-        top += shares.len() as u32 * BAR + GAP;
-    }
-    svg.note(height - 12, "Medians; the emulators are Debian's. Less is better.");
-    svg.end()
+    let names: Vec<String> = all.iter().take(COLOURS.len()).map(|one| one.name.clone()).collect();
+    shares::chart(
+        "CPU time of longer work: share of that with QEMU registered directly",
+        &names,
+        &works,
+        "Medians; the emulators are Debian's. Less is better.",
+    )
 }
 
 fn median(took: &[Took], of: fn(&Took) -> f64) -> f64 {
-    let mut values: Vec<f64> = took.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    let middle = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    f64::midpoint(middle(values.len().saturating_sub(1) / 2), middle(values.len() / 2))
+    shares::median(took.iter().map(of).collect())
 }

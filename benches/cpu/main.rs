@@ -1,11 +1,13 @@
-//! Draws the measurements of ci/tune: charts, and the tables of docs/cpu-models.md.
+//! Draws the measurements of ci/tune and `ci/translations speed`: charts, and the tables of docs/cpu-models.md.
 
 mod builds;
 mod chart;
 #[path = "../drawing/mod.rs"]
 mod drawing;
 mod results;
+mod shares;
 mod tables;
+mod translated;
 
 use std::error::Error;
 use std::fs;
@@ -16,6 +18,7 @@ use clap::Parser;
 
 use builds::Builds;
 use results::Measured;
+use translated::Translated;
 
 /// Draw the measurements of CPU models
 #[derive(Parser)]
@@ -58,5 +61,9 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     fs::write(docs.join("cpu-workloads.svg"), chart::workloads(&models))?;
     fs::write(docs.join("cpu-models.svg"), chart::models(&models))?;
     fs::write(docs.join("builds.svg"), builds::chart(&builds))?;
+    let translated = options.results.join("translations-arm64-10.0.json");
+    if translated.exists() {
+        fs::write(docs.join("translations.svg"), Translated::read(&translated)?.chart())?;
+    }
     Ok(fs::write(docs.join("cpu-models.md"), tables)?)
 }

@@ -8,11 +8,12 @@ import tempfile
 import directory
 import guests
 import programs
+import speed
 import spoil
 import tcg
 from emulator import Emulator
 
-PARTS = ("tcg", "programs", "spoil", "directory", "guests")
+PARTS = ("tcg", "programs", "spoil", "directory", "guests", "speed")
 
 
 def main():
@@ -24,6 +25,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="first seed of `spoil`")
     parser.add_argument("--count", type=int, default=300, help="files of `spoil`")
     parser.add_argument("--guests", default="", help="targets of `guests`, with commas")
+    parser.add_argument("--tool", default="", help="the command, for `speed`")
+    parser.add_argument("--direct", default="", help="the emulator that `speed` registers directly")
+    parser.add_argument("--results", default="", help="the file for the results of `speed`")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
     options = parser.parse_args()
     scratch = tempfile.mkdtemp(prefix="translations.", dir=options.scratch)
@@ -38,6 +42,8 @@ def main():
         "spoil": lambda: spoil.prove(emulator("aarch64"), scratch, options.seed, options.count),
         "directory": lambda: directory.prove(emulator("aarch64"), scratch),
         "guests": lambda: guests.prove([emulator(target) for target in options.guests.split(",") if target], scratch),
+        "speed": lambda: speed.prove(options.tool, options.direct, f"{options.emulators}/qemu-aarch64",
+                                     [f"{options.roots}/build", f"{options.roots}/native"], scratch, options.results),
     }
     try:
         done = [ways[name]().ended() for name in PARTS if name in (options.parts or PARTS)]
