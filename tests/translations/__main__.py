@@ -7,13 +7,14 @@ import tempfile
 
 import directory
 import guests
+import image
 import programs
 import speed
 import spoil
 import tcg
 from emulator import Emulator
 
-PARTS = ("tcg", "programs", "spoil", "directory", "guests", "speed")
+PARTS = ("tcg", "programs", "spoil", "directory", "image", "guests", "speed")
 
 
 def main():
@@ -22,10 +23,10 @@ def main():
     parser.add_argument("--roots", required=True, help="the directory of the root directories")
     parser.add_argument("--source", required=True, help="QEMU's source")
     parser.add_argument("--scratch", required=True, help="a directory for temporary files")
-    parser.add_argument("--seed", type=int, default=1, help="first seed of `spoil`")
+    parser.add_argument("--seed", type=int, default=1, help="first seed of `spoil` and `image`")
     parser.add_argument("--count", type=int, default=300, help="files of `spoil`")
     parser.add_argument("--guests", default="", help="targets of `guests`, with commas")
-    parser.add_argument("--tool", default="", help="the command, for `speed`")
+    parser.add_argument("--tool", default="", help="the command, for `image` and `speed`")
     parser.add_argument("--direct", default="", help="the emulator that `speed` registers directly")
     parser.add_argument("--results", default="", help="the file for the results of `speed`")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
@@ -41,6 +42,8 @@ def main():
         "programs": lambda: programs.prove(emulator("aarch64"), scratch),
         "spoil": lambda: spoil.prove(emulator("aarch64"), scratch, options.seed, options.count),
         "directory": lambda: directory.prove(emulator("aarch64"), scratch),
+        "image": lambda: image.prove(options.tool, f"{options.emulators}/qemu-aarch64", f"{options.roots}/aarch64",
+                                     scratch, options.seed),
         "guests": lambda: guests.prove([emulator(target) for target in options.guests.split(",") if target], scratch),
         "speed": lambda: speed.prove(options.tool, options.direct, f"{options.emulators}/qemu-aarch64",
                                      [f"{options.roots}/build", f"{options.roots}/native"], scratch, options.results),

@@ -21,7 +21,7 @@ MACHINES = {
 }
 
 
-def rule(target, emulator):
+def rule(target, emulator, flags):
     """The line that registers an emulator with the kernel."""
     bits, order, machine = MACHINES[target]
     byteorder = "little" if order == 1 else "big"
@@ -31,7 +31,7 @@ def rule(target, emulator):
     mask = bytearray(b"\xff" * 7 + bytes(9) + b"\xff" * 4)
     mask[16 if order == 1 else 17] = 0xfe
     text = ["".join(f"\\x{byte:02x}" for byte in part) for part in (magic, mask)]
-    return f":{target}:M::{text[0]}:{text[1]}:{emulator}:F"
+    return f":{target}:M::{text[0]}:{text[1]}:{emulator}:{flags}"
 
 
 class Records:
@@ -76,8 +76,8 @@ class Records:
 class Emulator:
     """An emulator, with a root directory of Debian's programs for its architecture."""
 
-    def __init__(self, target, path, root, scratch):
-        self.target, self.path, self.root, self.scratch = target, path, root, scratch
+    def __init__(self, target, path, root, scratch, flags="F"):
+        self.target, self.path, self.root, self.scratch, self.flags = target, path, root, scratch, flags
 
     def variables(self, records, where=None):
         """The variables of a process. `where` has the directories of `records` as the process sees them."""
@@ -103,7 +103,7 @@ class Emulator:
         variables = self.variables(records, where) | (extra or {})
         enter = f"""set -e
             mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-            printf '%s' '{rule(self.target, self.path)}' >/proc/sys/fs/binfmt_misc/register
+            printf '%s' '{rule(self.target, self.path, self.flags)}' >/proc/sys/fs/binfmt_misc/register
             root=$1 records=$2 logs=$3
             shift 3
             mount -t tmpfs tmpfs "$root/tmp"

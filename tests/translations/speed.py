@@ -30,9 +30,8 @@ def prove(tool, direct, emulator, roots, scratch, results):
     """`tool` is the command, `direct` Debian's emulator; `roots` are those of the target and of the host."""
     part = Part("speed")
     images = {"without": f"{scratch}/without", "with": f"{scratch}/with"}
-    for name, image in images.items():
-        options = ["--translate", roots[0]] if name == "with" else []
-        subprocess.run([tool, "image", "--from", f"{TARGET}={emulator}", "-o", image, *options, TARGET], check=True)
+    make(tool, emulator, images["without"])
+    make(tool, emulator, images["with"], "--translate", roots[0])
     ways = {NATIVE: None, "direct": (direct, "OCF"), **{name: (image, "POCF") for name, image in images.items()}}
     request = json.dumps({"ways": ways, "roots": roots})
     line = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, __file__, request]
@@ -48,6 +47,11 @@ def prove(tool, direct, emulator, roots, scratch, results):
             json.dump({"bytes": size, "works": times}, file, indent=1)
             file.write("\n")
     return part
+
+
+def make(tool, emulator, image, *options):
+    """Writes an image with an emulator."""
+    subprocess.run([tool, "image", "--from", f"{TARGET}={emulator}", "-o", image, *options, TARGET], check=True)
 
 
 def measure(ways, roots):
@@ -76,7 +80,7 @@ def register(file, flags):
         with open(f"{REGISTRY}/{TARGET}", "w") as entry:
             entry.write("-1")
     with open(f"{REGISTRY}/register", "w") as registry:
-        registry.write(rule(TARGET, file).rpartition(":")[0] + f":{flags}")
+        registry.write(rule(TARGET, file, flags))
 
 
 def cpu_time(root, command):

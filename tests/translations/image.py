@@ -1,0 +1,84 @@
+"""Programs with the translations of an image, and with damaged ones: they do the same as with an image
+that has none."""
+import os
+import random
+import re
+
+from emulator import Emulator, Part, difference
+from programs import LANGUAGES, PROGRAMS, SHELL, SOURCES, build
+from speed import TARGET, make
+from spoil import programs
+
+# What the image is trained with besides the programs of `spoil`: the beginnings of LANGUAGES and SHELL.
+TRAINING = [
+    "java -XX:+UseSerialGC -Xshare:off -version", "node -e 1", "luajit -e x=1", "pypy3 -c 1", "guile-3.0 -c 1",
+    "php8.4 -n -r 1;", "echo a | grep -P a", "bash -c 'for i in 1 2 3; do (exit $i) & wait; done; diff /dev/null /dev/null'",
+    "perl -e 'fork; sin 1; unpack \"%32C*\", 1'", "python3 -c 'import hashlib, threading, subprocess'", "ls /nonexistent",
+]
+# The beginning of the translations: magic and version.
+BEGINNING = b"tb-pack\0\2\0\0\0"
+FILES = 100
+
+
+def prove(tool, emulator, root, scratch, seed):
+    part = Part("image")
+    lines = f"{scratch}/lines"
+    with open(lines, "w") as file:
+        file.write("".join(f"{line}\n" for line in TRAINING))
+    plain, translated = f"{scratch}/plain", f"{scratch}/translated"
+    make(tool, emulator, plain)
+    make(tool, emulator, translated, "--translate", root, "--train", lines)
+    expect, see = (Emulator(TARGET, path, root, scratch, "POCF") for path in (plain, translated))
+    commands = {name: (command, [f"{PROGRAMS}/{source}"]) for name, (source, command) in LANGUAGES.items()}
+    commands |= {name: (["bash", "-c", script], []) for name, script in SHELL.items()}
+    commands |= {name: ([f"/tmp/{name}.{TARGET}"], [build(TARGET, name, scratch, "-static")]) for name in SOURCES}
+    for name, (command, files) in commands.items():
+        expected = expect.inside(command, files=files)
+        fault = difference(expected, see.inside(command, files=files))
+        if expected.status not in (0, 3):
+            fault = f"it fails: {expected.status}, {expected.err[-200:]}"
+        loaded, wanted, damaged = counted(see, command, files)
+        if loaded == 0 or damaged > 0:
+            fault = fault or f"{loaded} blocks from the image, {damaged} damaged"
+        part.case(name, fault, f"{loaded} blocks of {wanted} from the image")
+    spoil(part, expect, translated, seed)
+    return part
+
+
+def counted(emulator, command, files=()):
+    """How many blocks came from the image, how many were wanted, and how many were damaged."""
+    said = emulator.inside(command, extra={"QEMU_TRACE": "tb_records_*"}, files=files).err.decode(errors="replace")
+    used = [[int(number) for number in line]
+            for line in re.findall(r"loaded (\d+), translated (\d+), damaged (\d+)", said)]
+    loaded, new, damaged = (sum(numbers) for numbers in zip((0, 0, 0), *used))
+    return loaded, loaded + new, damaged
+
+
+def spoil(part, expect, translated, seed):
+    """Runs programs with translations in which random bits are changed."""
+    with open(translated, "rb") as file:
+        whole = file.read()
+    start = max(place.start() for place in re.finditer(re.escape(BEGINNING), whole))
+    path = f"{expect.scratch}/spoiled"
+    see = Emulator(TARGET, path, expect.root, expect.scratch, "POCF")
+    lines = [["/usr/bin/env", *line] for line in programs("")]
+    expected = [expect.inside(line) for line in lines]
+    fault, damaged = "", 0
+    for number in range(seed, seed + FILES):
+        source = random.Random(number)
+        data = bytearray(whole)
+        # Half of them leave the header and the tables alone, which are ignored as a whole.
+        first = start + source.choice([0, 1 << 17])
+        for _ in range(source.choice([1, 100, 10000, 100000])):
+            data[source.randrange(first, len(data))] ^= 1 << source.randrange(8)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, 0o755)
+        place = number % len(lines)
+        if different := difference(expected[place], see.inside(lines[place])):
+            fault = fault or f"seed {number}: {' '.join(lines[place])}: {different}"
+        damaged += counted(see, lines[place])[2]
+        os.remove(path)
+    if damaged == 0:
+        fault = fault or "nothing was found damaged"
+    part.case(f"{FILES} spoiled images", fault, f"{damaged} blocks found damaged")
