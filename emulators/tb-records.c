@@ -162,8 +162,7 @@ typedef uint32_t PackedSlot;
 #define PLACE_BITS 26
 
 typedef struct Packed {
-    uint32_t checksum;          /* of all bytes behind it, zeros up to the next
-                                   multiple of 4 included */
+    uint32_t checksum;          /* of the bytes and the zeros behind it */
     uint16_t length;            /* in bytes */
     uint16_t pc;                /* offset in its page */
     uint16_t state;
@@ -699,7 +698,7 @@ static const Packed *find_packed(const Record *key, const void *host_pc,
     if (state == embedded.header->states) {
         return NULL;
     }
-    /* Records lie in the order in which one process needed them. */
+    /* Records mostly lie in the order in which processes need them. */
     if (r) {
         r = packed_at((const void *)r - (const void *)embedded.header +
                       ROUND_UP(r->length, 4));
@@ -841,6 +840,7 @@ static int load_packed(TranslationBlock *tb, const Record *key,
                           r->data + address_size(key) + r->size,
                           (const uint8_t *)r + r->length);
     if (unpacked < numbers - code) {
+        damaged++;
         return 0;
     }
     end = code + unpacked;
@@ -854,7 +854,7 @@ static int load_packed(TranslationBlock *tb, const Record *key,
                                         : TB_JMP_OFFSET_INVALID;
         tb->jmp_insn_offset[i] = insn ? size - insn : TB_JMP_OFFSET_INVALID;
         if (insn && insn < 4) {
-            return 0;
+            numbers = NULL;
         }
     }
     at = size;
@@ -862,11 +862,15 @@ static int load_packed(TranslationBlock *tb, const Record *key,
         unsigned back = packed_number(&numbers, end, 2 * at + 1);
 
         at -= back / 2;
-        if (!numbers || at > size - 4 || !adjust_ref(code + at, back & 1)) {
+        if (!numbers || at > size - 4) {
+            break;
+        }
+        if (!adjust_ref(code + at, back & 1)) {
             return 0;
         }
     }
-    if (!numbers) {
+    if (!numbers || count > 0) {
+        damaged++;
         return 0;
     }
     embedded.last = r;

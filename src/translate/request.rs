@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use dispatch_table::{ArchTable, Architecture};
-use dispatch_translations::Translations;
+use dispatch_translations::{Packed, Translations};
 use nix::sys::memfd::MFdFlags;
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -110,8 +110,10 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
             let fault = ProgramFault::RecordedNothing;
             let translations =
                 recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
-            log::info!("{name}: {} blocks translated", translations.count());
-            source.trained = Some(Rc::new(translations.packed(ROOM)));
+            let packed = translations.packed(ROOM);
+            let kept = Packed::open(&packed).map_or(0, |packed| packed.count());
+            log::info!("{name}: {} blocks translated, {kept} of them kept", translations.count());
+            source.trained = Some(Rc::new(packed));
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! The root directories whose programs are translated, and how an installation remembers them: as
 //! comments in its snippet for systemd.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
@@ -14,6 +13,11 @@ use crate::failure::{Failure, show};
 const BEGINNING: &str = "#translate ";
 /// The line in front of the first one.
 const HEADING: &str = "# `install` runs programs of these root directories again when their emulator changes:";
+
+/// The bits of a mode by which others can write, and by which they cannot replace what is another
+/// user's.
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
 
 /// A root directory whose programs are to be translated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +38,8 @@ impl Root {
     /// A path is not UTF-8, and cannot be remembered.
     pub fn lasting(self) -> Result<Self, Failure> {
         let lasting = |path: PathBuf| match path.to_str() {
-            Some(_) => Ok(absolute(&path).unwrap_or(path)),
+            // Without links, which others might change.
+            Some(_) => Ok(path.canonicalize().or_else(|_| absolute(&path)).unwrap_or(path)),
             None => Err(Failure::Usage(format!(
                 "{}: is not UTF-8, so the installation cannot remember it: rename it",
                 show(path.as_os_str())
@@ -48,17 +53,26 @@ impl Root {
     pub fn obstacle(&self) -> Option<(&Path, &'static str)> {
         let paths = [(Some(&self.path), true), (self.train.as_ref(), false)];
         let paths = paths.into_iter().filter_map(|(path, directory)| Some((path?.as_path(), directory)));
-        let obstacle = |(path, directory): (&'_ Path, bool)| match path.metadata() {
-            Ok(found) if found.is_dir() == directory => (!is_safe(&found)).then_some("can be changed by other users"),
+        let obstacle = |(path, directory): (&'_ Path, bool)| match path.symlink_metadata() {
+            Ok(found) if found.is_dir() == directory => (!is_safe(path)).then_some("can be changed by other users"),
             _ => Some("is gone"),
         };
         paths.into_iter().find_map(|(path, directory)| Some((path, obstacle((path, directory))?)))
     }
 }
 
-/// Whether only root and the user of this process can write there.
-fn is_safe(found: &Metadata) -> bool {
-    [0, geteuid().as_raw()].contains(&found.uid()) && found.mode() & 0o022 == 0
+/// Whether only root and the user of this process can write there, or put something else there.
+fn is_safe(path: &Path) -> bool {
+    let users = [0, geteuid().as_raw()];
+    // In a user namespace root may be another number.
+    let root = Path::new("/").symlink_metadata().map(|found| found.uid());
+    path.ancestors().enumerate().all(|(height, path)| {
+        path.symlink_metadata().is_ok_and(|found| {
+            let is_shared = found.mode() & OTHERS_WRITE != 0 && (height == 0 || found.mode() & STICKY == 0);
+            let is_owned = users.contains(&found.uid()) || root.as_ref().is_ok_and(|root| *root == found.uid());
+            is_owned && !is_shared && !found.is_symlink()
+        })
+    })
 }
 
 /// The lines of a snippet that remember `roots`.
@@ -114,6 +128,18 @@ mod tests {
         mode(directory.path(), 0o757);
         assert_eq!(obstacle(&lines), Some((directory.path().to_owned(), others)));
         mode(directory.path(), 0o755);
+        // Who can write to a directory above can put something else there.
+        let below = directory.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let linked = directory.path().join("linked");
+        std::os::unix::fs::symlink(&lines, &linked).unwrap();
+        std::fs::write(below.join("lines"), "true\n").unwrap();
+        mode(&lines, 0o644);
+        for (above, why) in [(0o755, None), (0o777, Some(others)), (0o1777, None)] {
+            mode(&below, above);
+            assert_eq!(obstacle(&below.join("lines")).map(|(_, why)| why), why, "{above:o}");
+        }
+        assert_eq!(obstacle(&linked).map(|(_, why)| why), Some(others));
         let gone = directory.path().join("gone");
         assert_eq!(obstacle(&gone), Some((gone.clone(), "is gone")));
     }

@@ -86,7 +86,7 @@ fn run(number: usize, line: &str) -> Outcome {
     }
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
-    command.env("HOME", SCRATCH).env(VARIABLE, directory);
+    command.env("HOME", SCRATCH).env("PYTHONPYCACHEPREFIX", SCRATCH).env(VARIABLE, directory);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let ended = command.spawn().and_then(|mut child| probe::wait(&mut child, PATIENCE));
     let outcome = match ended {

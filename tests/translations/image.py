@@ -31,16 +31,17 @@ def prove(tool, emulator, root, scratch, seed):
     expect, see = (Emulator(TARGET, path, root, scratch, "POCF") for path in (plain, translated))
     commands = {name: (command, [f"{PROGRAMS}/{source}"]) for name, (source, command) in LANGUAGES.items()}
     commands |= {name: (["bash", "-c", script], []) for name, script in SHELL.items()}
-    commands |= {name: ([f"/tmp/{name}.{TARGET}"], [build(TARGET, name, scratch, "-static")]) for name in SOURCES}
+    commands |= {name: ([f"/tmp/{name}.{TARGET}"], [build(TARGET, name, scratch)]) for name in SOURCES}
     for name, (command, files) in commands.items():
         expected = expect.inside(command, files=files)
         fault = difference(expected, see.inside(command, files=files))
         if expected.status not in (0, 3):
             fault = f"it fails: {expected.status}, {expected.err[-200:]}"
         loaded, wanted, damaged = counted(see, command, files)
-        if loaded == 0 or damaged > 0:
+        # grep closes standard error before it ends.
+        if (loaded == 0 and name != "grep -P") or damaged > 0:
             fault = fault or f"{loaded} blocks from the image, {damaged} damaged"
-        part.case(name, fault, f"{loaded} blocks of {wanted} from the image")
+        part.case(name, fault, f"{loaded} blocks of {wanted} from the image" if wanted else "")
     spoil(part, expect, translated, seed)
     return part
 

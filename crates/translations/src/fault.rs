@@ -26,9 +26,9 @@ impl fmt::Display for Fault {
         match self {
             Fault::Magic => write!(out, "not a file of translated code"),
             Fault::Version(version) => {
-                write!(out, "translated code in version {version} of its format instead of {}", crate::VERSION)
+                write!(out, "translated code in another version of its format: {version}")
             }
-            Fault::Checksum => write!(out, "the header of the translated code is damaged"),
+            Fault::Checksum => write!(out, "the header or a table of the translated code is damaged"),
             Fault::Index => write!(out, "the index of the translated code is outside the file"),
             Fault::End => write!(out, "the translated code is cut short"),
             Fault::Origin => write!(out, "the origin of the translated code is damaged"),

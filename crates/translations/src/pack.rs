@@ -16,7 +16,7 @@ const BLOCK_BITS: u32 = 9;
 /// A length of this is continued in the bytes that follow.
 const LONG: usize = 15;
 
-/// Bytes that are thought to precede every block.
+/// Bytes that blocks refer to.
 #[derive(Debug)]
 pub struct Dictionary {
     bytes: Vec<u8>,

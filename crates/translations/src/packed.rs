@@ -1,6 +1,7 @@
 //! A finished file, whose records are packed.
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::thread;
 
 use dispatch_core::record::Field;
@@ -17,10 +18,12 @@ use crate::pack::Dictionary;
 
 /// Length of a slot, in bytes: `sizeof(PackedSlot)`.
 const SLOT: usize = 4;
-/// Largest dictionary, in bytes. The distances of LZ4 reach 65,535 bytes, from the end of a block.
+/// Largest dictionary, in bytes. Offsets have two bytes, and some are left for distances.
 const DICTIONARY: usize = 60 << 10;
 /// Length of the header's fields before its checksum, in bytes.
 const SUMMED: usize = PackedHeader::SIZE - u64::SIZE;
+/// Most bytes of records. With the index of so many, no place has more than [`PLACE_BITS`].
+const LARGEST: usize = 64 << 20;
 /// How many records are packed by one thread at a time.
 const PORTION: usize = 4096;
 
@@ -180,6 +183,7 @@ fn page_offset(pc: u64, page: u32) -> u16 {
 /// bytes have room for. The same records give the same bytes. The length is a
 /// multiple of [`PAGE`].
 pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u8> {
+    let room = room.min(LARGEST);
     let dictionary = Dictionary::new(sample(blocks));
     let (mut states, mut numbers) = (Vec::new(), HashMap::new());
     let mut bodies = Vec::with_capacity(blocks.len());
@@ -200,7 +204,7 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
                 portion.iter().map(|(block, number)| packed(block, origin.page, *number, &dictionary)).collect()
             };
             let running: Vec<_> = portions.map(|portion| scope.spawn(move || pack(portion))).collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
             let Some(record) = record else { continue };
@@ -212,8 +216,8 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
             records.extend(record);
         }
     }
-    let Index { slots, homeless } = Index::of(&hashes);
-    debug_assert!(homeless.is_empty(), "Translations has left them out");
+    // Those that have no slot are never found. Before the cut, all of them had one.
+    let Index { slots, .. } = Index::of(&hashes);
     let mut tables = Vec::new();
     states.iter().for_each(|state| append(&mut tables, state));
     tables.extend_from_slice(dictionary.bytes());

@@ -173,8 +173,8 @@ fn what_is_wrong_is_told_in_one_line() {
     let told = faults.map(|fault| fault.to_string());
     let expected = [
         "not a file of translated code",
-        "translated code in version 7 of its format instead of 1",
-        "the header of the translated code is damaged",
+        "translated code in another version of its format: 7",
+        "the header or a table of the translated code is damaged",
         "the index of the translated code is outside the file",
         "the translated code is cut short",
         "the origin of the translated code is damaged",
