@@ -1,4 +1,5 @@
-//! Draws the measurements of ci/tune and `ci/translations speed`: charts, and the tables of docs/cpu-models.md.
+//! Draws the measurements of ci/tune and `ci/translations speed`: charts, and the tables of
+//! docs/cpu-models.md.
 
 mod builds;
 mod chart;

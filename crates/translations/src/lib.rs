@@ -15,7 +15,6 @@ mod fault;
 mod file;
 mod index;
 mod layout;
-
 mod origin;
 mod pack;
 mod packed;

@@ -3,6 +3,7 @@
 
 mod text;
 mod translations;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
