@@ -1,6 +1,7 @@
 //! A finished file, whose records are packed.
 
 use std::collections::HashMap;
+use std::iter;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -180,8 +181,8 @@ fn page_offset(pc: u64, page: u32) -> u16 {
 }
 
 /// The file with these records in their order: header, tables, index, and as many records as `room`
-/// bytes have room for. The same records give the same bytes. The length is a
-/// multiple of [`PAGE`].
+/// bytes have room for, but for those that the index has no room for. The same records give the same
+/// bytes. The length is a multiple of [`PAGE`].
 pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u8> {
     let room = room.min(LARGEST);
     let dictionary = Dictionary::new(sample(blocks));
@@ -195,8 +196,7 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
         });
         bodies.push((block, number));
     }
-    let mut places = Vec::new();
-    let (mut hashes, mut records) = (Vec::new(), Vec::new());
+    let (mut records, mut length) = (Vec::new(), 0);
     'full: for part in bodies.chunks(PORTION * threads()) {
         let packed: Vec<Vec<Option<Vec<u8>>>> = thread::scope(|scope| {
             let portions = part.chunks(part.len().div_ceil(threads()));
@@ -208,16 +208,14 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
         });
         for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
             let Some(record) = record else { continue };
-            if records.len() + record.len() > room {
+            length += record.len();
+            if length > room {
                 break 'full;
             }
-            places.push(records.len());
-            hashes.push(block.header().hash);
-            records.extend(record);
+            records.push((block.header().hash, record));
         }
     }
-    // Those that have no slot are never found. Before the cut, all of them had one.
-    let Index { slots, .. } = Index::of(&hashes);
+    let slots = indexed(&mut records);
     let mut tables = Vec::new();
     states.iter().for_each(|state| append(&mut tables, state));
     tables.extend_from_slice(dictionary.bytes());
@@ -228,7 +226,7 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
         origin: origin.record(),
         states: states.len() as u32,
         dictionary: dictionary.bytes().len() as u32,
-        count: places.len() as u32,
+        count: records.len() as u32,
         reserved: 0,
         tables: checksum(&tables),
         checksum: 0,
@@ -239,17 +237,34 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     bytes.clear();
     append(&mut bytes, &header);
     bytes.extend(tables);
-    let start = bytes.len() + slots.len() * SLOT;
-    for number in slots {
-        let slot = (number as usize).checked_sub(1).map_or(0, |number| {
-            let place = ((start + places[number]) / PACKED_ALIGN) as u32;
-            hashes[number] >> PLACE_BITS << PLACE_BITS | place
-        });
-        bytes.extend_from_slice(&slot.to_le_bytes());
-    }
-    bytes.extend(records);
+    let mut place = bytes.len() + slots.len() * SLOT;
+    let named = records.iter().map(|(hash, record)| {
+        let slot = hash >> PLACE_BITS << PLACE_BITS | (place / PACKED_ALIGN) as u32;
+        place += record.len();
+        slot
+    });
+    // A slot of no record is 0.
+    let named: Vec<u32> = iter::once(0).chain(named).collect();
+    slots.iter().for_each(|number| bytes.extend_from_slice(&named[*number as usize].to_le_bytes()));
+    records.iter().for_each(|(_, record)| bytes.extend_from_slice(record));
     bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
     bytes
+}
+
+/// The slots of these records, each with its hash. Those for which the index has no room are left
+/// out: they would never be found.
+fn indexed(records: &mut Vec<(u32, Vec<u8>)>) -> Vec<u32> {
+    loop {
+        let hashes: Vec<u32> = records.iter().map(|(hash, _)| *hash).collect();
+        let Index { slots, homeless } = Index::of(&hashes);
+        if homeless.is_empty() {
+            return slots;
+        }
+        // The others may now get a smaller index. It is at most half as large each time, so this
+        // ends soon.
+        let mut numbers = 0..;
+        records.retain(|_| numbers.next().is_some_and(|number| homeless.binary_search(&number).is_err()));
+    }
 }
 
 /// How many threads pack. The bytes do not depend on it.

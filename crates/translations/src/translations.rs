@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use crate::block::{Block, Key};
 use crate::fault::Fault;
 use crate::file::File;
-use crate::index::Index;
 use crate::origin::Origin;
 use crate::packed;
 
@@ -72,26 +71,17 @@ impl Translations {
     }
 
     /// The finished file. The records that most files had come first, otherwise their order is kept.
-    /// It has as many of them as `room` bytes have room for, besides the header and the index. Those
-    /// for which the index has no room are left out, because very many have the same hash.
+    /// It has as many of them as `room` bytes have room for, besides the header and the index. Of
+    /// these, the ones for which the index has no room are left out, because very many have the same
+    /// hash.
     ///
     /// The same records in the same order give the same bytes. Their number is a multiple of
     /// [`PAGE`](crate::PAGE).
     pub fn packed(&self, room: usize) -> Vec<u8> {
         let mut blocks: Vec<(Block<'_>, u32)> = self.blocks().collect();
         blocks.sort_by_key(|(_, files)| Reverse(*files));
-        let mut blocks: Vec<Block<'_>> = blocks.into_iter().map(|(block, _)| block).collect();
-        loop {
-            let hashes: Vec<u32> = blocks.iter().map(|block| block.header().hash).collect();
-            let homeless = Index::of(&hashes).homeless;
-            if homeless.is_empty() {
-                return packed::write(&self.origin, &blocks, room);
-            }
-            // The others may now get a smaller index. It is at most half as large each time, so
-            // this ends soon.
-            let mut numbers = 0..;
-            blocks.retain(|_| numbers.next().is_some_and(|number| homeless.binary_search(&number).is_err()));
-        }
+        let blocks: Vec<Block<'_>> = blocks.into_iter().map(|(block, _)| block).collect();
+        packed::write(&self.origin, &blocks, room)
     }
 
     /// What the code depends on.

@@ -151,6 +151,25 @@ fn more_records_with_one_hash_than_can_be_found_are_left_out() {
     assert_eq!(kept, (0..32).chain([50]).collect::<Vec<u8>>(), "the other hash has a slot behind them");
 }
 
+/// If records have no room, the index is smaller, and not all others that had a slot have one now.
+#[test]
+fn more_records_with_one_place_than_a_smaller_index_can_hold_are_left_out() {
+    // Half of them have one place in 1024 slots, and all but the last one in 512.
+    let hashes = (0..64).map(|number| number * 512).chain([256]);
+    let drafts: Vec<Draft> = hashes.zip(0..).map(|(hash, number)| draft(hash, &[number])).collect();
+    let all = read(&drafts);
+    let whole = finished(&all);
+    let file = Packed::open(&whole).unwrap();
+    assert_eq!(file.count(), 65);
+    let lengths = file.blocks().map(|block| usize::from(block.record().length).next_multiple_of(4));
+    let room = lengths.take(40).sum();
+    let cut = all.packed(room);
+    assert_eq!(guests(&cut).concat(), (0..32).collect::<Vec<u8>>());
+    let file = Packed::open(&cut).unwrap();
+    let found = all.blocks().filter(|(block, _)| file.find(&block.key(), block.guest()).is_some());
+    assert_eq!(found.count(), 32);
+}
+
 #[test]
 fn an_index_grows_until_every_record_is_near_its_place() {
     let slots = |step: u32| {
