@@ -116,10 +116,13 @@ impl<'a> Packed<'a> {
         for probe in 0..MAX_PROBES {
             let at = ((key.hash as usize).wrapping_add(probe) & (slots - 1)) * SLOT;
             let slot = index.get(at..).and_then(u32::read).filter(|slot| *slot != 0)?;
+            if slot >> PLACE_BITS != key.hash >> PLACE_BITS {
+                continue;
+            }
             let place = (slot & ((1 << PLACE_BITS) - 1)) as usize * PACKED_ALIGN;
-            let found = self.block(place).filter(|_| slot >> PLACE_BITS == key.hash >> PLACE_BITS);
-            if let Some(block) = found.filter(|block| block.is_of(key, self.origin.page) && block.guest == guest) {
-                return Some(block);
+            let found = self.block(place).filter(|block| block.is_of(key, self.origin.page) && block.guest == guest);
+            if found.is_some() {
+                return found;
             }
         }
         None
@@ -219,7 +222,7 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     let mut tables = Vec::new();
     states.iter().for_each(|state| append(&mut tables, state));
     tables.extend_from_slice(dictionary.bytes());
-    let mut header = PackedHeader {
+    let header = PackedHeader {
         magic: PACKED_MAGIC,
         version: PACKED_VERSION,
         slots: slots.len() as u32,
@@ -233,9 +236,8 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     };
     let mut bytes = Vec::new();
     append(&mut bytes, &header);
-    header.checksum = checksum(&bytes[..SUMMED]);
-    bytes.clear();
-    append(&mut bytes, &header);
+    let sum = checksum(&bytes[..SUMMED]);
+    bytes[SUMMED..].copy_from_slice(&sum.to_le_bytes());
     bytes.extend(tables);
     let mut place = bytes.len() + slots.len() * SLOT;
     let named = records.iter().map(|(hash, record)| {
@@ -290,7 +292,7 @@ fn packed(block: &Block<'_>, page: u32, state: usize, dictionary: &Dictionary) -
     }
     behind.extend_from_slice(block.guest());
     behind.extend(dictionary.pack(&block.body()));
-    let mut record = PackedRecord {
+    let record = PackedRecord {
         checksum: 0,
         length: u16::try_from(PackedRecord::SIZE + behind.len()).ok()?,
         pc: page_offset(key.pc, page),
@@ -299,13 +301,11 @@ fn packed(block: &Block<'_>, page: u32, state: usize, dictionary: &Dictionary) -
         code_size: block.header().code_size,
         search_size: block.header().search_size,
     };
-    let bytes = |record: &PackedRecord| {
-        let mut bytes = Vec::new();
-        append(&mut bytes, record);
-        bytes.extend_from_slice(&behind);
-        bytes.resize(bytes.len().next_multiple_of(PACKED_ALIGN), 0);
-        bytes
-    };
-    record.checksum = packed_checksum(&bytes(&record));
-    Some(bytes(&record))
+    let mut bytes = Vec::new();
+    append(&mut bytes, &record);
+    bytes.extend(behind);
+    bytes.resize(bytes.len().next_multiple_of(PACKED_ALIGN), 0);
+    let sum = packed_checksum(&bytes);
+    bytes[..u32::SIZE].copy_from_slice(&sum.to_le_bytes());
+    Some(bytes)
 }
