@@ -99,11 +99,6 @@ impl Translations {
         self.records.len()
     }
 
-    /// Length of their code, in bytes.
-    pub fn code_bytes(&self) -> u64 {
-        self.blocks().map(|(block, _)| u64::from(block.header().code_size)).sum()
-    }
-
     /// How many records were left out because they are damaged. A double does not count.
     pub fn left_out(&self) -> usize {
         self.left_out
