@@ -105,15 +105,16 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
         has_room(&directory)?;
     }
     for (name, (directory, keeper)) in directories {
-        let recorded = recorded(directory.path(), &keeper)?;
-        for source in sources.iter_mut().filter(|source| source.architecture.title() == name) {
-            let fault = ProgramFault::RecordedNothing;
-            let translations =
-                recorded.as_ref().ok_or_else(|| Failure::NotForImage { path: source.path.clone(), fault })?;
+        let trained = recorded(directory.path(), &keeper)?.map(|translations| {
             let packed = translations.packed(ROOM);
             let kept = Packed::open(&packed).map_or(0, |packed| packed.count());
             log::info!("{name}: {} blocks translated, {kept} of them kept", translations.count());
-            source.trained = Some(Rc::new(packed));
+            Rc::new(packed)
+        });
+        for source in sources.iter_mut().filter(|source| source.architecture.title() == name) {
+            let fault = ProgramFault::RecordedNothing;
+            let refused = || Failure::NotForImage { path: source.path.clone(), fault };
+            source.trained = Some(trained.clone().ok_or_else(refused)?);
         }
     }
     Ok(())
@@ -195,14 +196,13 @@ fn train(
 /// lines. It has a file for each CPU model, and all programs but a few had the same.
 fn recorded(directory: &Path, keeper: &Keeper) -> Result<Option<Translations>, Failure> {
     let mut found: Vec<Translations> = Vec::new();
-    for path in numbered(directory)?.iter().map(|root| numbered(root)).collect::<Result<Vec<_>, _>>()?.concat() {
+    for path in listed(directory)?.iter().map(|root| listed(root)).collect::<Result<Vec<_>, _>>()?.concat() {
         for path in listed(&path)?.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == ENDING)) {
             let bytes = files::read(&path, LARGEST_RECORDS).map_err(|error| Failure::io(Doing::Read, &path, error))?;
             match Translations::read(&bytes) {
                 Ok(read) if read.origin().build == keeper.build => {
-                    match found.iter_mut().find(|found| found.origin() == read.origin()) {
-                        Some(found) => found.merge(&read).unwrap_or_default(),
-                        None => found.push(read),
+                    if !found.iter_mut().any(|found| found.merge(&read).is_ok()) {
+                        found.push(read);
                     }
                 }
                 Ok(_) => log::info!("{}: of another emulator", show(path.as_os_str())),
@@ -213,18 +213,13 @@ fn recorded(directory: &Path, keeper: &Keeper) -> Result<Option<Translations>, F
     Ok(found.into_iter().max_by_key(Translations::count))
 }
 
-/// The directories in a directory whose names are numbers, in their order.
-fn numbered(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut paths = listed(directory)?;
-    paths.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()?.parse::<usize>().ok()));
-    Ok(paths)
-}
-
-/// The paths of what is in a directory, sorted.
+/// The paths of what is in a directory, sorted by name. Names that are numbers come last, in
+/// numerical order.
 fn listed(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| Failure::io(Doing::Read, directory, error);
     let entries = fs::read_dir(directory).map_err(failed)?;
     let mut paths = entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.sort();
+    let number = |path: &PathBuf| path.file_name()?.to_str()?.parse::<usize>().ok();
+    paths.sort_by_cached_key(|path| (number(path), path.clone()));
     Ok(paths)
 }
