@@ -59,11 +59,12 @@ impl<'t> Source<'t> {
     /// # Errors
     /// [`Failure::DamagedImage`].
     fn of_image(architecture: &'t Architecture, (image, place): ImagePlace<'_>) -> Result<Option<Self>, Failure> {
-        // A row for a directory without an emulator of its own gets the architecture's.
-        let programs = image.programs()?;
-        let of = |title: &String| programs.iter().find(|program| program.runs.contains(title));
-        let architectures = || of(&architecture.name).filter(|_| !architecture.has_own_emulator);
-        Ok(of(&architecture.title()).or_else(architectures).cloned().map(|program| {
+        let found = match image.emulator_for(&architecture.title())? {
+            // A row for a directory without an emulator of its own gets the architecture's.
+            None if !architecture.has_own_emulator => image.emulator_for(&architecture.name)?,
+            found => found,
+        };
+        Ok(found.map(|program| {
             let path = PathBuf::from(&program.path);
             let from_image = Some(FromImage { image: Rc::clone(image), place, program });
             Source { architecture, path, from_image, trained: None }

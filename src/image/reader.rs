@@ -103,8 +103,7 @@ impl Effective {
     /// The version of the emulator that is embedded for the row with this title.
     pub fn version_of(&self, title: &str) -> Option<String> {
         let Effective::Image(image) = self else { return None };
-        let runs = |program: &ProgramInfo| program.runs.iter().any(|other| other == title);
-        Some(image.programs().ok()?.into_iter().find(runs)?.version)
+        Some(image.emulator_for(title).ok()??.version)
     }
 }
 
@@ -239,6 +238,15 @@ impl OpenImage {
             })
         });
         programs.collect()
+    }
+
+    /// The program that runs those of the row with this title, if one is embedded.
+    ///
+    /// # Errors
+    /// [`Failure::DamagedImage`].
+    pub fn emulator_for(&self, title: &str) -> Result<Option<ProgramInfo>, Failure> {
+        let runs = |program: &ProgramInfo| program.runs.iter().any(|other| other == title);
+        Ok(self.programs()?.into_iter().find(runs))
     }
 
     /// The emulators opened by path that were asked for their versions.

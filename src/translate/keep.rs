@@ -67,8 +67,7 @@ impl Former<'_> {
         let source = &sources[index];
         let own = source.in_image().and_then(|(image, number)| Some((image, number, image.translated(number)?)));
         let former = self.image.and_then(|image| {
-            let number =
-                image.programs().ok()?.iter().find(|program| program.runs.iter().any(|run| run == name))?.number;
+            let number = image.emulator_for(name).ok()??.number;
             Some((image, number, image.translated(number)?))
         });
         let known: Vec<_> = own.into_iter().chain(former).collect();

@@ -85,8 +85,7 @@ impl Question<'_> {
     /// The answer for the emulator that `image` embeds; `None` if that has no translations.
     pub fn answer(&self, image: &Effective) -> Option<Translated> {
         let Effective::Image(image) = image else { return None };
-        let programs = image.programs().ok()?;
-        let number = programs.iter().find(|program| program.runs.iter().any(|run| run == self.title))?.number;
+        let number = image.emulator_for(self.title).ok()??.number;
         let made_for = image.translated(number)?;
         let unused = match self.model {
             _ if self.privileged => Some("privileged programs get none".to_owned()),
