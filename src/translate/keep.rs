@@ -28,8 +28,8 @@ enum Reason<'r> {
     /// They are for another build of the emulator or another CPU model, and no root directory is
     /// remembered.
     Other,
-    /// The same, and the programs of this root directory cannot be run again.
-    Obstacle(&'r Root),
+    /// The same, and this keeps the programs of a root directory from being run again.
+    Obstacle(&'r str),
     /// The emulator keeps none.
     KeepsNone,
     /// New ones could not be made.
@@ -87,14 +87,20 @@ impl Former<'_> {
             sources[index].trained = image.translations(*number).map(Rc::new);
             return Ok(());
         }
-        let (there, gone): (Vec<Root>, Vec<Root>) = roots.into_iter().partition(|root| root.obstacle().is_none());
-        let reason = match (there.is_empty(), gone.first()) {
+        let (mut there, mut obstacles) = (Vec::new(), Vec::new());
+        for root in roots {
+            match root.obstacle() {
+                Some((path, why)) => obstacles.push(format!("{} {why}", show(path.as_os_str()))),
+                None => there.push(root),
+            }
+        }
+        let reason = match (there.is_empty(), obstacles.first()) {
             _ if keeper.is_none() => Reason::KeepsNone,
-            (true, Some(root)) => Reason::Obstacle(root),
+            (true, Some(obstacle)) => Reason::Obstacle(obstacle),
             (true, None) => Reason::Other,
             (false, _) => match translate(table, &there, sources) {
                 Ok(()) => {
-                    gone.iter().for_each(|root| warn(format!("{name}: translated in part: {}", obstacle(root))));
+                    obstacles.iter().for_each(|obstacle| warn(format!("{name}: translated in part: {obstacle}")));
                     return Ok(());
                 }
                 Err(Failure::Interrupted) => return Err(Failure::Interrupted),
@@ -108,11 +114,6 @@ impl Former<'_> {
     }
 }
 
-/// What keeps the programs of a root directory from being run again.
-fn obstacle(root: &Root) -> String {
-    root.obstacle().map_or(String::new(), |(path, why)| format!("{} {why}", show(path.as_os_str())))
-}
-
 impl Reason<'_> {
     /// The warning for an architecture and its emulator. `had` says whether there were translations.
     fn told(&self, name: &str, source: &Source<'_>, had: bool) -> String {
@@ -121,8 +122,8 @@ impl Reason<'_> {
         let other = "those from before are for another build of the emulator or another CPU model";
         match self {
             Reason::Other => format!("{dropped}: {other}: {again}"),
-            Reason::Obstacle(root) if had => format!("{dropped}: {other}, and {}: {again}", obstacle(root)),
-            Reason::Obstacle(root) => format!("{dropped}: {}: {again}", obstacle(root)),
+            Reason::Obstacle(obstacle) if had => format!("{dropped}: {other}, and {obstacle}: {again}"),
+            Reason::Obstacle(obstacle) => format!("{dropped}: {obstacle}: {again}"),
             Reason::KeepsNone => format!(
                 "{dropped}: {} keeps none: name an emulator that `ci/emulators` builds with --from, or give \
                  --no-translations",
