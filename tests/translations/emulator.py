@@ -34,6 +34,12 @@ def rule(target, emulator, flags):
     return f":{target}:M::{text[0]}:{text[1]}:{emulator}:{flags}"
 
 
+def counted(said):
+    """How many blocks the emulators loaded, how many they translated, and how many were damaged."""
+    used = re.findall(r"loaded (\d+), translated (\d+), damaged (\d+)", said)
+    return [sum(map(int, numbers)) for numbers in zip((0, 0, 0), *used)]
+
+
 class Records:
     """A directory of records, and what the emulators say about it."""
 
@@ -52,18 +58,13 @@ class Records:
         for name in os.listdir(self.logs):
             path = os.path.join(self.logs, name)
             with open(path, errors="replace") as log:
-                for line in log:
-                    self.read(line)
+                said = log.read()
             os.remove(path)
-
-    def read(self, line):
-        if used := re.search(r"loaded (\d+), translated (\d+), damaged (\d+)", line):
-            loaded, translated, damaged = map(int, used.groups())
+            loaded, translated, damaged = counted(said)
             self.loaded += loaded
             self.translated += translated
             self.damaged += damaged
-        elif ignored := re.search(r"tb_records_ignored (.*)", line):
-            self.ignored.append(ignored.group(1))
+            self.ignored += re.findall(r"tb_records_ignored (.*)", said)
 
     def files(self):
         return sorted(os.path.join(self.path, name) for name in os.listdir(self.path))

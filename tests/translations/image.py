@@ -4,7 +4,7 @@ import os
 import random
 import re
 
-from emulator import Emulator, Part, difference
+from emulator import Emulator, Part, counted, difference
 from programs import LANGUAGES, PROGRAMS, SHELL, SOURCES, build
 from speed import TARGET, make
 from spoil import programs
@@ -37,22 +37,19 @@ def prove(tool, emulator, root, scratch, seed):
         fault = difference(expected, see.inside(command, files=files))
         if expected.status not in (0, 3):
             fault = f"it fails: {expected.status}, {expected.err[-200:]}"
-        loaded, wanted, damaged = counted(see, command, files)
+        loaded, new, damaged = used(see, command, files)
         # grep closes standard error before it ends.
         if (loaded == 0 and name != "grep -P") or damaged > 0:
             fault = fault or f"{loaded} blocks from the image, {damaged} damaged"
-        part.case(name, fault, f"{loaded} blocks of {wanted} from the image" if wanted else "")
+        part.case(name, fault, f"{loaded} blocks of {loaded + new} from the image" if loaded + new else "")
     spoil(part, expect, translated, seed)
     return part
 
 
-def counted(emulator, command, files=()):
-    """How many blocks came from the image, how many were wanted, and how many were damaged."""
-    said = emulator.inside(command, extra={"QEMU_TRACE": "tb_records_*"}, files=files).err.decode(errors="replace")
-    used = [[int(number) for number in line]
-            for line in re.findall(r"loaded (\d+), translated (\d+), damaged (\d+)", said)]
-    loaded, new, damaged = (sum(numbers) for numbers in zip((0, 0, 0), *used))
-    return loaded, loaded + new, damaged
+def used(emulator, command, files=()):
+    """How many blocks came from the image, how many were translated, and how many were damaged."""
+    outcome = emulator.inside(command, extra={"QEMU_TRACE": "tb_records_*"}, files=files)
+    return counted(outcome.err.decode(errors="replace"))
 
 
 def spoil(part, expect, translated, seed):
@@ -78,7 +75,7 @@ def spoil(part, expect, translated, seed):
         place = number % len(lines)
         if different := difference(expected[place], see.inside(lines[place])):
             fault = fault or f"seed {number}: {' '.join(lines[place])}: {different}"
-        damaged += counted(see, lines[place])[2]
+        damaged += used(see, lines[place])[2]
         os.remove(path)
     if damaged == 0:
         fault = fault or "nothing was found damaged"
