@@ -1398,7 +1398,12 @@ void tb_records_init(CPUState *cpu, const char *model)
     }
     if (embedded.header || own_name) {
         tb_records_on = true;
-        tcg_cflags_set(cpu, CF_PCREL);
+        /*
+         * A process that maps a shared file or starts a thread would have to
+         * load all blocks again, for a parallel context. So all processes
+         * have that from the start, and share one set of blocks.
+         */
+        tcg_cflags_set(cpu, CF_PCREL | CF_PARALLEL);
     }
 #endif
 }
