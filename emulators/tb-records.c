@@ -1336,6 +1336,17 @@ void tb_records_dir(const char *dir)
     dir_option = dir;
 }
 
+void *tb_records_place(size_t size)
+{
+    /* Where the kernel would align it for large pages. */
+    uintptr_t end = QEMU_ALIGN_DOWN((uintptr_t)__executable_start, 2 * MiB);
+
+    if (end < size || (!dir_option && !embedded_records.length)) {
+        return NULL;
+    }
+    return (void *)(end - size);
+}
+
 #ifdef __x86_64__
 /*
  * Whether code that accesses the guest's memory contains guest_base. It does

@@ -80,12 +80,26 @@ void tb_records_value(TCGContext *s, uintptr_t value);
  * with it. A guest's constant may be near by chance.
  */
 bool tb_records_near(TCGContext *s, uintptr_t value);
+
+/**
+ * tb_records_place: where the code buffer is within reach of QEMU's own code.
+ * @size: its size.
+ *
+ * Code from records that calls QEMU can only be used there.
+ *
+ * Returns: an address for mmap(), which is a hint, or NULL.
+ */
+void *tb_records_place(size_t size);
 #else
 static inline void tb_records_ref(TCGContext *s, uintptr_t target) { }
 static inline void tb_records_value(TCGContext *s, uintptr_t value) { }
 static inline bool tb_records_near(TCGContext *s, uintptr_t value)
 {
     return true;
+}
+static inline void *tb_records_place(size_t size)
+{
+    return NULL;
 }
 #endif
 
