@@ -2,8 +2,8 @@
 
 use crate::layout::{MAX_PROBES, SLOTS};
 
-/// How often an index is doubled at most. Hashes that are evenly distributed need it once, if at
-/// all, so this is only exceeded by more records with one hash than are looked at.
+/// How often an index is doubled at most. Hashes that are evenly distributed never need it, so this is
+/// only exceeded by more records with one hash than are looked at.
 const DOUBLINGS: u32 = 2;
 
 /// Which record is in which slot.
@@ -17,7 +17,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// Enters records with these hashes in their order.
+    /// Enters records with these hashes.
     pub fn of(hashes: &[u32]) -> Self {
         let least = (2 * hashes.len()).next_power_of_two().max(SLOTS);
         let mut doublings = 0;
@@ -32,13 +32,18 @@ impl Index {
 
     fn with(slots: usize, hashes: &[u32]) -> Self {
         let mut index = Self { slots: vec![0; slots], homeless: Vec::new() };
-        for (number, hash) in hashes.iter().enumerate() {
-            let places = (0..MAX_PROBES).map(|probe| (*hash as usize).wrapping_add(probe) & (slots - 1));
+        let first = |number: usize| hashes[number] as usize & (slots - 1);
+        // In the order of their first slots, so that none has to go far to make room for many others.
+        let mut numbers: Vec<usize> = (0..hashes.len()).collect();
+        numbers.sort_by_key(|number| first(*number));
+        for number in numbers {
+            let places = (0..MAX_PROBES).map(|probe| (first(number) + probe) & (slots - 1));
             match places.into_iter().find(|place| index.slots[*place] == 0) {
                 Some(place) => index.slots[place] = number as u32 + 1,
                 None => index.homeless.push(number),
             }
         }
+        index.homeless.sort_unstable();
         index
     }
 }
