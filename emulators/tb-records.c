@@ -29,6 +29,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <link.h>
+#include "qemu/bitmap.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include "qemu/units.h"
@@ -59,7 +60,7 @@
 #define FILE_MAGIC     "tb-recs"
 #define FILE_VERSION   1
 #define PACKED_MAGIC   "tb-pack"
-#define PACKED_VERSION 2
+#define PACKED_VERSION 3
 #define FIRST_SLOTS    (1u << 14)
 /* A longer search means that the index is full. */
 #define MAX_PROBES     32
@@ -70,6 +71,9 @@
 /* What one process records, at most. */
 #define MAX_NEW        (64 * MiB)
 #define RECORD_ALIGN   16
+/* Packed records are damaged or sound together with those near them. */
+#define PACKED_ALIGN   2
+#define CHUNK          1024
 /* The prologue and the epilogue, the first code that TCG makes, are shorter. */
 #define MAX_PROLOGUE   4096
 /* The numbers behind the unwind information of a packed record are shorter. */
@@ -133,7 +137,8 @@ QEMU_BUILD_BUG_ON(sizeof(Record) != 64);
 
 /*
  * A file of packed records: this header, the states, the dictionary, the index,
- * and the records, each at a multiple of 4.
+ * a checksum for each chunk, and, from the next multiple of CHUNK on, the chunks
+ * with the records, each of them at a multiple of 2.
  */
 typedef struct PackedHeader {
     char magic[8];
@@ -143,7 +148,7 @@ typedef struct PackedHeader {
     uint32_t states;
     uint32_t dictionary;        /* in bytes, a multiple of 8 */
     uint32_t count;             /* of the records */
-    uint32_t reserved;
+    uint32_t chunks;
     uint64_t tables;            /* checksum of the states and the dictionary */
     uint64_t checksum;          /* of all fields above */
 } PackedHeader;
@@ -157,12 +162,11 @@ typedef struct State {
     uint32_t reserved;
 } State;
 
-/* The index: the lower 26 bits of an offset / 4, the upper 6 of a hash. */
+/* The index: the lower 26 bits of an offset / 2, the upper 6 of a hash. */
 typedef uint32_t PackedSlot;
 #define PLACE_BITS 26
 
 typedef struct Packed {
-    uint32_t checksum;          /* of the bytes and the zeros behind it */
     uint16_t length;            /* in bytes */
     uint16_t pc;                /* offset in its page */
     uint16_t state;
@@ -171,19 +175,19 @@ typedef struct Packed {
     uint16_t search_size;
     /*
      * The address, 8 bytes, if the state lacks CF_PCREL; the guest's bytes; a
-     * block of LZ4 with the dictionary (lz4_unpack): the code, the unwind information, and
-     * numbers in LEB128: icount; for each exit the distances from the end of
-     * the code back to jmp_reset_offset, plus 1, and to jmp_insn_offset, 0 for
-     * none; how many operands are to be adjusted; for each of them, backwards,
-     * the distance from the one behind it, or from the end of the code, times
-     * 2, plus 1 if it leaves the block.
+     * block of LZ4 with the dictionary (lz4_unpack): the code, the unwind
+     * information, and numbers in LEB128: icount; for each exit the distances
+     * from the end of the code back to jmp_reset_offset, plus 1, and to
+     * jmp_insn_offset, 0 for none; how many operands are to be adjusted; for
+     * each of them, backwards, the distance from the one behind it, or from the
+     * end of the code, times 2, plus 1 if it leaves the block.
      */
     uint8_t data[];
 } Packed;
 
 QEMU_BUILD_BUG_ON(sizeof(PackedHeader) != 176);
 QEMU_BUILD_BUG_ON(sizeof(State) != 24);
-QEMU_BUILD_BUG_ON(sizeof(Packed) != 16);
+QEMU_BUILD_BUG_ON(sizeof(Packed) != 12);
 
 /* A file in memory. It may grow, but no byte of a record in it changes. */
 typedef struct Records {
@@ -196,11 +200,13 @@ typedef struct Records {
 /* A file of packed records in memory. */
 typedef struct PackedRecords {
     const PackedHeader *header; /* NULL: there is none */
-    size_t length;
     const State *states;
     const uint8_t *dictionary;
     const PackedSlot *index;
     uint32_t slots;
+    const uint32_t *checksums;  /* of the chunks */
+    size_t start, end;          /* of the chunks: offsets in the file */
+    unsigned long *sound;       /* the chunks that were checked */
     uint32_t state;             /* of the block that was looked for last */
     const Packed *last;         /* the record that was used last */
 } PackedRecords;
@@ -389,9 +395,28 @@ static bool use(Records *records, const void *start, size_t length)
     return true;
 }
 
+static uint64_t tables_size(const PackedHeader *h)
+{
+    return h->states * sizeof(State) + h->dictionary;
+}
+
+/* Where the chunks begin and end. */
+static uint64_t chunks_start(const PackedHeader *h)
+{
+    uint64_t size = sizeof(*h) + tables_size(h) +
+                    h->slots * sizeof(*embedded.index) +
+                    h->chunks * sizeof(*embedded.checksums);
+
+    return ROUND_UP(size, CHUNK);
+}
+
+static uint64_t chunks_end(const PackedHeader *h)
+{
+    return chunks_start(h) + (uint64_t)h->chunks * CHUNK;
+}
+
 static const char *packed_fault(const PackedHeader *h, size_t length)
 {
-    uint64_t tables, start;
 
     if (length < sizeof(*h) || memcmp(h->magic, PACKED_MAGIC, 8)) {
         return "not a file of packed records";
@@ -402,16 +427,14 @@ static const char *packed_fault(const PackedHeader *h, size_t length)
     if (h->checksum != checksum(h, offsetof(PackedHeader, checksum))) {
         return "damaged header";
     }
-    tables = h->states * sizeof(State) + h->dictionary;
-    start = sizeof(*h) + tables + h->slots * sizeof(PackedSlot);
     if (!is_power_of_2(h->slots) || h->slots < MAX_PROBES ||
-        h->dictionary % 8 || start > length) {
-        return "index outside the file";
+        h->dictionary % 8 || chunks_end(h) > length) {
+        return "index or records outside the file";
     }
     if (memcmp(&h->origin, &origin, sizeof(origin))) {
         return "for another build, host or CPU model";
     }
-    if (h->tables != checksum(h + 1, tables)) {
+    if (h->tables != checksum(h + 1, tables_size(h))) {
         return "damaged tables";
     }
     return NULL;
@@ -422,18 +445,23 @@ static void use_packed(const void *start, size_t length)
     const PackedHeader *h = start;
     const char *fault = packed_fault(h, length);
     const State *states = (const State *)(h + 1);
+    const PackedSlot *index;
 
     if (fault) {
         trace_tb_records_ignored(fault);
         return;
     }
+    index = (const void *)(h + 1) + tables_size(h);
     embedded = (PackedRecords) {
         .header = h,
-        .length = length,
         .states = states,
         .dictionary = (const uint8_t *)(states + h->states),
-        .index = (const void *)(states + h->states) + h->dictionary,
+        .index = index,
         .slots = h->slots,
+        .checksums = index + h->slots,
+        .start = chunks_start(h),
+        .end = chunks_end(h),
+        .sound = bitmap_new(h->chunks),
     };
 }
 
@@ -619,17 +647,49 @@ static bool in_buffer(const TranslationBlock *tb, size_t size)
  * Packed records
  */
 
-/* The record at an offset, if it lies within the file. */
+/* The record at an offset in the file, if it lies within the chunks. */
 static const Packed *packed_at(uint64_t offset)
 {
     const Packed *r = (const void *)embedded.header + offset;
 
-    if (offset > embedded.length || embedded.length - offset < sizeof(*r) ||
-        r->length < sizeof(*r) ||
-        ROUND_UP(r->length, 4) > embedded.length - offset) {
+    if (offset < embedded.start || offset > embedded.end ||
+        embedded.end - offset < sizeof(*r) || r->length < sizeof(*r) ||
+        r->length > embedded.end - offset) {
         return NULL;
     }
     return r;
+}
+
+/* Four sums, which a CPU computes side by side. */
+static uint32_t chunk_checksum(const uint8_t *chunk)
+{
+    uint64_t sums[4] = { 0 };
+
+    for (const uint8_t *p = chunk; p < chunk + CHUNK; p += sizeof(sums)) {
+        for (int i = 0; i < ARRAY_SIZE(sums); i++) {
+            sums[i] = summed(sums[i], ldq_he_p(p + i * sizeof(sums[i])));
+        }
+    }
+    return checksum(sums, sizeof(sums));
+}
+
+/* Whether the chunks that the record lies in are as they were written. */
+static bool packed_sound(const Packed *r)
+{
+    const uint8_t *chunks = (const uint8_t *)embedded.header + embedded.start;
+    size_t offset = (const uint8_t *)r - chunks;
+    size_t last = (offset + r->length - 1) / CHUNK;
+
+    for (size_t n = offset / CHUNK; n <= last; n++) {
+        if (!test_bit(n, embedded.sound)) {
+            if (chunk_checksum(chunks + n * CHUNK) !=
+                embedded.checksums[n]) {
+                return false;
+            }
+            set_bit(n, embedded.sound);
+        }
+    }
+    return true;
 }
 
 /* The number of the state that the block has, or the number of states. */
@@ -655,21 +715,6 @@ static inline size_t address_size(const Record *key)
     return key->cflags & CF_PCREL ? 0 : sizeof(key->pc);
 }
 
-static uint32_t packed_checksum(const Packed *r)
-{
-    const uint8_t *p = (const uint8_t *)&r->length;
-    const uint8_t *end = (const uint8_t *)r + ROUND_UP(r->length, 4);
-    uint64_t sum = 0;
-
-    for (; end - p >= 8; p += 8) {
-        sum = summed(sum, ldq_he_p(p));
-    }
-    if (p < end) {
-        sum = summed(sum, (uint32_t)ldl_he_p(p));
-    }
-    return sum;
-}
-
 static bool packed_matches(const Packed *r, uint32_t state, const Record *key,
                            const void *host_pc, size_t rest)
 {
@@ -682,7 +727,7 @@ static bool packed_matches(const Packed *r, uint32_t state, const Record *key,
         memcmp(r->data + before, host_pc, r->size)) {
         return false;
     }
-    if (r->code_size < 4 || r->checksum != packed_checksum(r)) {
+    if (r->code_size < 4 || !packed_sound(r)) {
         damaged++;
         return false;
     }
@@ -701,7 +746,7 @@ static const Packed *find_packed(const Record *key, const void *host_pc,
     /* Records mostly lie in the order in which processes need them. */
     if (r) {
         r = packed_at((const void *)r - (const void *)embedded.header +
-                      ROUND_UP(r->length, 4));
+                      ROUND_UP(r->length, PACKED_ALIGN));
         if (r && packed_matches(r, state, key, host_pc, rest)) {
             return r;
         }
@@ -715,7 +760,7 @@ static const Packed *find_packed(const Record *key, const void *host_pc,
         }
         if (slot >> PLACE_BITS == key->hash >> PLACE_BITS) {
             r = packed_at((uint64_t)(slot & MAKE_64BIT_MASK(0, PLACE_BITS)) *
-                          4);
+                          PACKED_ALIGN);
             if (r && packed_matches(r, state, key, host_pc, rest)) {
                 return r;
             }

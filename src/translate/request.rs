@@ -31,7 +31,7 @@ const LARGEST_RECORDS: u64 = 1 << 30;
 /// What a process may append to a file of records, in bytes (emulators/tb-records.c).
 const APPENDED: u64 = 64 << 20;
 /// Room for an architecture's records, in bytes. Those that fewest command lines used are left out.
-const ROOM: usize = 41 << 19;
+const ROOM: usize = 43 << 19;
 /// How much of a program tells its architecture, in bytes.
 const HEAD: u64 = 64;
 /// The end of the name of a file of records (emulators/tb-records.c).

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use dispatch_translations::{Translations, checksum};
+use dispatch_translations::{PACKED_VERSION, Translations, checksum};
 
 use super::{FOREIGN, Scratch, compiled};
 
@@ -34,7 +34,8 @@ pub fn build_of(number: u8) -> String {
 #[track_caller]
 pub fn keeper(number: u8) -> PathBuf {
     let build = format!("-Wl,--build-id=0x{}", build_of(number));
-    let options = ["-static-pie", "-fPIE", &build];
+    let version = format!("-DVERSION={PACKED_VERSION}");
+    let options = ["-static-pie", "-fPIE", &build, &version];
     compiled(&format!("keep-{number}"), "tests/support/emulators/keep.c", &options)
 }
 

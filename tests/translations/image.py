@@ -16,7 +16,7 @@ TRAINING = [
     "perl -e 'fork; sin 1; unpack \"%32C*\", 1'", "python3 -c 'import hashlib, threading, subprocess'", "ls /nonexistent",
 ]
 # The beginning of the translations: magic and version.
-BEGINNING = b"tb-pack\0\2\0\0\0"
+BEGINNING = b"tb-pack\0\3\0\0\0"
 FILES = 100
 STARTS = 200
 

@@ -11,7 +11,7 @@ pub enum Fault {
     Version(u32),
     /// The header's checksum is wrong.
     Checksum,
-    /// The number of slots is not a power of two, too small, or too large for the file.
+    /// A table is not within the file, or the number of slots is not a power of two or too small.
     Index,
     /// The records end outside the file, or before they begin: the file was cut short.
     End,

@@ -11,12 +11,14 @@ pub const SLOTS: usize = MAX_PROBES;
 /// The first bytes of a file of packed records: `PACKED_MAGIC` with its NUL.
 pub const PACKED_MAGIC: [u8; 8] = *b"tb-pack\0";
 /// The version of its layout, which an emulator's note names: `PACKED_VERSION`.
-pub const PACKED_VERSION: u32 = 2;
+pub const PACKED_VERSION: u32 = 3;
 /// Bits of a slot that tell the place of a packed record, in units of [`PACKED_ALIGN`]; the others
 /// are those of its hash: `PLACE_BITS`.
 pub const PLACE_BITS: u32 = 26;
 /// The place of a packed record is a multiple of this, in bytes.
-pub const PACKED_ALIGN: usize = 4;
+pub const PACKED_ALIGN: usize = 2;
+/// Packed records lie in chunks of this length, in bytes, each of which has a checksum: `CHUNK`.
+pub const CHUNK: usize = 1024;
 /// The code does not depend on the block's address, but for its offset in the page: `CF_PCREL`.
 pub const CF_PCREL: u32 = 0x0002_0000;
 /// How many slots are looked at for one hash: `MAX_PROBES`.
@@ -119,8 +121,8 @@ record! {
 }
 
 record! {
-    /// The start of a file of packed records. [`StateRecord`]s, the dictionary, the index and the
-    /// records follow.
+    /// The start of a file of packed records. [`StateRecord`]s, the dictionary, the index, the
+    /// chunks' checksums and, from the next multiple of [`CHUNK`] on, the chunks follow.
     pub struct PackedHeader {
         /// [`PACKED_MAGIC`].
         pub magic: [u8; 8],
@@ -136,8 +138,8 @@ record! {
         pub dictionary: u32,
         /// Number of records.
         pub count: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// Number of chunks.
+        pub chunks: u32,
         /// [`checksum`] of the states and the dictionary.
         pub tables: u64,
         /// [`checksum`] of the header's bytes before this field.
@@ -165,8 +167,6 @@ record! {
     /// The start of a packed record. The block's address follows if the code depends on it (8
     /// bytes), the guest's bytes, and a block of LZ4 up to the record's length.
     pub struct PackedRecord {
-        /// [`packed_checksum`] of the record.
-        pub checksum: u32,
         /// Length of the record, in bytes.
         pub length: u16,
         /// Lower 16 bits of the block's offset in the guest's page.
@@ -213,16 +213,16 @@ pub fn checksum(bytes: &[u8]) -> u64 {
     bytes.chunks_exact(8).fold(bytes.len() as u64, |sum, chunk| summed(sum, u64::read(chunk).unwrap_or_default()))
 }
 
-/// QEMU's checksum of a packed record, whose bytes have zeros behind them up to a multiple of
-/// [`PACKED_ALIGN`]: of all bytes behind the checksum.
-pub fn packed_checksum(record: &[u8]) -> u32 {
-    let behind = record.get(u32::SIZE..).unwrap_or_default();
-    let sum = behind.chunks(8).fold(0, |sum, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        summed(sum, u64::from_le_bytes(word))
-    });
-    sum as u32
+/// QEMU's checksum of a chunk: the lower half of the [`checksum`] of four sums, which a CPU computes
+/// side by side. Each of them is made from every fourth eight bytes, and begins with 0.
+pub fn chunk_checksum(chunk: &[u8]) -> u32 {
+    let mut sums = [0; 4];
+    for words in chunk.chunks_exact(size_of_val(&sums)) {
+        for (sum, word) in sums.iter_mut().zip(words.chunks_exact(u64::SIZE)) {
+            *sum = summed(*sum, u64::read(word).unwrap_or_default());
+        }
+    }
+    checksum(sums.map(u64::to_le_bytes).as_flattened()) as u32
 }
 
 fn summed(sum: u64, word: u64) -> u64 {

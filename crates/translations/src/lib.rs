@@ -24,8 +24,8 @@ pub use block::{Block, Key};
 pub use fault::Fault;
 pub use file::File;
 pub use layout::{
-    CF_PCREL, FileHeader, MAGIC, Model, OriginRecord, PACKED_MAGIC, PACKED_VERSION, PAGE, PackedHeader, PackedRecord,
-    RecordHeader, SLOTS, StateRecord, VERSION, checksum, packed_checksum,
+    CF_PCREL, CHUNK, FileHeader, MAGIC, Model, OriginRecord, PACKED_MAGIC, PACKED_VERSION, PAGE, PackedHeader,
+    PackedRecord, RecordHeader, SLOTS, StateRecord, VERSION, checksum, chunk_checksum,
 };
 pub use origin::Origin;
 pub use packed::{Packed, PackedBlock};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::iter;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
 
@@ -11,8 +12,8 @@ use crate::block::{Block, Key};
 use crate::fault::Fault;
 use crate::index::Index;
 use crate::layout::{
-    CF_PCREL, MAX_PROBES, PACKED_ALIGN, PACKED_MAGIC, PACKED_VERSION, PAGE, PLACE_BITS, PackedHeader, PackedRecord,
-    SLOTS, StateRecord, append, checksum, packed_checksum,
+    CF_PCREL, CHUNK, MAX_PROBES, PACKED_ALIGN, PACKED_MAGIC, PACKED_VERSION, PAGE, PLACE_BITS, PackedHeader,
+    PackedRecord, SLOTS, StateRecord, append, checksum, chunk_checksum,
 };
 use crate::origin::Origin;
 use crate::pack::Dictionary;
@@ -34,8 +35,11 @@ pub struct Packed<'a> {
     bytes: &'a [u8],
     origin: Origin,
     states: Vec<StateRecord>,
-    /// Where the dictionary, the index and the records begin.
-    starts: [usize; 3],
+    dictionary: &'a [u8],
+    index: &'a [u8],
+    checksums: &'a [u8],
+    /// Where the chunks with the records begin and end.
+    chunks: Range<usize>,
     count: usize,
 }
 
@@ -47,8 +51,6 @@ pub struct PackedBlock<'a> {
     address: Option<u64>,
     guest: &'a [u8],
     packed: &'a [u8],
-    /// Length of the record, with zeros.
-    length: usize,
 }
 
 impl<'a> Packed<'a> {
@@ -64,24 +66,35 @@ impl<'a> Packed<'a> {
         if header.checksum != checksum(&bytes[..SUMMED]) {
             return Err(Fault::Checksum);
         }
-        let (slots, states, dictionary) = (header.slots as usize, header.states as usize, header.dictionary as usize);
-        let dictionary_at =
-            states.checked_mul(StateRecord::SIZE).and_then(|length| length.checked_add(PackedHeader::SIZE));
-        let index_at = dictionary_at.and_then(|at| at.checked_add(dictionary));
-        let records_at = index_at.and_then(|at| at.checked_add(slots.checked_mul(SLOT)?));
-        let starts = dictionary_at.zip(index_at).zip(records_at.filter(|at| *at <= bytes.len()));
-        let (Some(((dictionary_at, index_at), records_at)), true) =
-            (starts, slots.is_power_of_two() && slots >= SLOTS && dictionary % u64::SIZE == 0)
-        else {
+        let mut rest = &bytes[PackedHeader::SIZE..];
+        let mut table = |count: u32, size: usize| {
+            let (table, behind) = rest.split_at_checked((count as usize).checked_mul(size)?)?;
+            rest = behind;
+            Some(table)
+        };
+        let [Some(states), Some(dictionary), Some(index), Some(checksums)] = [
+            table(header.states, StateRecord::SIZE),
+            table(header.dictionary, 1),
+            table(header.slots, SLOT),
+            table(header.chunks, u32::SIZE),
+        ] else {
             return Err(Fault::Index);
         };
-        if header.tables != checksum(&bytes[PackedHeader::SIZE..index_at]) {
+        let start = (bytes.len() - rest.len()).next_multiple_of(CHUNK);
+        let chunks = start..start + header.chunks as usize * CHUNK;
+        let slots = header.slots as usize;
+        if !slots.is_power_of_two() || slots < SLOTS || dictionary.len() % u64::SIZE != 0 {
+            return Err(Fault::Index);
+        }
+        if chunks.end > bytes.len() {
+            return Err(Fault::End);
+        }
+        if header.tables != checksum(&bytes[PackedHeader::SIZE..][..states.len() + dictionary.len()]) {
             return Err(Fault::Checksum);
         }
         let origin = Origin::of_record(&header.origin).ok_or(Fault::Origin)?;
-        let states = bytes[PackedHeader::SIZE..dictionary_at].chunks_exact(StateRecord::SIZE);
-        let states = states.filter_map(StateRecord::read).collect();
-        Ok(Self { bytes, origin, states, starts: [dictionary_at, index_at, records_at], count: header.count as usize })
+        let states = states.chunks_exact(StateRecord::SIZE).filter_map(StateRecord::read).collect();
+        Ok(Self { bytes, origin, states, dictionary, index, checksums, chunks, count: header.count as usize })
     }
 
     /// What the code in the file depends on.
@@ -96,26 +109,25 @@ impl<'a> Packed<'a> {
 
     /// What the blocks of LZ4 refer to.
     pub fn dictionary(&self) -> &'a [u8] {
-        &self.bytes[self.starts[0]..self.starts[1]]
+        self.dictionary
     }
 
     /// The records in their order, up to the first one that is damaged.
     pub fn blocks(&self) -> impl Iterator<Item = PackedBlock<'a>> {
-        let mut at = self.starts[2];
+        let mut at = self.chunks.start;
         (0..self.count).map_while(move |_| {
             let block = self.block(at)?;
-            at += block.length;
+            at += usize::from(block.record.length).next_multiple_of(PACKED_ALIGN);
             Some(block)
         })
     }
 
     /// The record that the index names for this key and these bytes of the guest: `find_packed`.
     pub fn find(&self, key: &Key, guest: &[u8]) -> Option<PackedBlock<'a>> {
-        let index = &self.bytes[self.starts[1]..self.starts[2]];
-        let slots = index.len() / SLOT;
+        let slots = self.index.len() / SLOT;
         for probe in 0..MAX_PROBES {
             let at = ((key.hash as usize).wrapping_add(probe) & (slots - 1)) * SLOT;
-            let slot = index.get(at..).and_then(u32::read).filter(|slot| *slot != 0)?;
+            let slot = self.index.get(at..).and_then(u32::read).filter(|slot| *slot != 0)?;
             if slot >> PLACE_BITS != key.hash >> PLACE_BITS {
                 continue;
             }
@@ -130,18 +142,28 @@ impl<'a> Packed<'a> {
 
     /// The sound record at this place of the file.
     fn block(&self, at: usize) -> Option<PackedBlock<'a>> {
-        let record = PackedRecord::read(self.bytes.get(at..)?)?;
-        let length = usize::from(record.length).next_multiple_of(PACKED_ALIGN);
-        let bytes = self.bytes.get(at..at + length).filter(|bytes| packed_checksum(bytes) == record.checksum)?;
+        let bytes = self.bytes.get(..self.chunks.end)?.get(at..)?;
+        let record = PackedRecord::read(bytes)?;
+        let bytes = bytes.get(..usize::from(record.length)).filter(|bytes| self.is_sound(at, bytes.len()))?;
         let state = *self.states.get(usize::from(record.state))?;
-        let mut rest = bytes.get(PackedRecord::SIZE..usize::from(record.length))?;
+        let mut rest = bytes.get(PackedRecord::SIZE..)?;
         let mut address = None;
         if state.cflags & CF_PCREL == 0 {
             address = Some(u64::read(rest)?);
             rest = rest.get(u64::SIZE..)?;
         }
         let (guest, packed) = rest.split_at_checked(usize::from(record.size))?;
-        Some(PackedBlock { record, state, address, guest, packed, length })
+        Some(PackedBlock { record, state, address, guest, packed })
+    }
+
+    /// Whether the chunks that these bytes of the file lie in are as they were written.
+    fn is_sound(&self, at: usize, length: usize) -> bool {
+        let Some(start) = at.checked_sub(self.chunks.start) else { return false };
+        (start / CHUNK..(start + length).div_ceil(CHUNK)).all(|chunk| {
+            let at = self.chunks.start + chunk * CHUNK;
+            let sum = self.checksums.get(chunk * u32::SIZE..).and_then(u32::read);
+            self.bytes.get(at..at + CHUNK).map(chunk_checksum) == sum
+        })
     }
 }
 
@@ -183,42 +205,16 @@ fn page_offset(pc: u64, page: u32) -> u16 {
     (pc % u64::from(page)) as u16
 }
 
-/// The file with these records in their order: header, tables, index, and as many records as `room`
-/// bytes have room for, but for those that the index has no room for. The same records give the same
-/// bytes. The length is a multiple of [`PAGE`].
+/// The file with these records in their order: header, tables, index, checksums, and as many records
+/// as `room` bytes have room for, but for those that the index has no room for. The same records give
+/// the same bytes. The length is a multiple of [`PAGE`].
 pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u8> {
-    let room = room.min(LARGEST);
     let dictionary = Dictionary::new(sample(blocks));
-    let (mut states, mut numbers) = (Vec::new(), HashMap::new());
-    let mut bodies = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        let state = state(&block.key());
-        let number = *numbers.entry((state.cs_base, state.flags, state.cflags, state.based)).or_insert_with(|| {
-            states.push(state);
-            states.len() - 1
-        });
-        bodies.push((block, number));
-    }
-    let (mut records, mut length) = (Vec::new(), 0);
-    'full: for part in bodies.chunks(PORTION * threads()) {
-        let packed: Vec<Vec<Option<Vec<u8>>>> = thread::scope(|scope| {
-            let portions = part.chunks(part.len().div_ceil(threads()));
-            let pack = |portion: &[(&Block<'_>, usize)]| {
-                portion.iter().map(|(block, number)| packed(block, origin.page, *number, &dictionary)).collect()
-            };
-            let running: Vec<_> = portions.map(|portion| scope.spawn(move || pack(portion))).collect();
-            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-        });
-        for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
-            let Some(record) = record else { continue };
-            length += record.len();
-            if length > room {
-                break 'full;
-            }
-            records.push((block.header().hash, record));
-        }
-    }
+    let (states, numbers) = states(blocks);
+    let mut records = fitting(blocks, &numbers, origin.page, &dictionary, room.min(LARGEST));
     let slots = indexed(&mut records);
+    let mut chunks: Vec<u8> = records.iter().flat_map(|(_, record)| record).copied().collect();
+    chunks.resize(chunks.len().next_multiple_of(CHUNK), 0);
     let mut tables = Vec::new();
     states.iter().for_each(|state| append(&mut tables, state));
     tables.extend_from_slice(dictionary.bytes());
@@ -230,7 +226,7 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
         states: states.len() as u32,
         dictionary: dictionary.bytes().len() as u32,
         count: records.len() as u32,
-        reserved: 0,
+        chunks: (chunks.len() / CHUNK) as u32,
         tables: checksum(&tables),
         checksum: 0,
     };
@@ -239,7 +235,8 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     let sum = checksum(&bytes[..SUMMED]);
     bytes[SUMMED..].copy_from_slice(&sum.to_le_bytes());
     bytes.extend(tables);
-    let mut place = bytes.len() + slots.len() * SLOT;
+    let end = bytes.len() + slots.len() * SLOT + header.chunks as usize * u32::SIZE;
+    let mut place = end.next_multiple_of(CHUNK);
     let named = records.iter().map(|(hash, record)| {
         let slot = hash >> PLACE_BITS << PLACE_BITS | (place / PACKED_ALIGN) as u32;
         place += record.len();
@@ -248,9 +245,56 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     // A slot of no record is 0.
     let named: Vec<u32> = iter::once(0).chain(named).collect();
     slots.iter().for_each(|number| bytes.extend_from_slice(&named[*number as usize].to_le_bytes()));
-    records.iter().for_each(|(_, record)| bytes.extend_from_slice(record));
+    chunks.chunks(CHUNK).for_each(|chunk| bytes.extend_from_slice(&chunk_checksum(chunk).to_le_bytes()));
+    bytes.resize(bytes.len().next_multiple_of(CHUNK), 0);
+    bytes.extend(chunks);
     bytes.resize(bytes.len().next_multiple_of(PAGE), 0);
     bytes
+}
+
+/// The states of blocks, and for each block the number of its state.
+fn states(blocks: &[Block<'_>]) -> (Vec<StateRecord>, Vec<usize>) {
+    let (mut states, mut known) = (Vec::new(), HashMap::new());
+    let number = |block: &Block<'_>| {
+        let state = state(&block.key());
+        *known.entry((state.cs_base, state.flags, state.cflags, state.based)).or_insert_with(|| {
+            states.push(state);
+            states.len() - 1
+        })
+    };
+    let numbers = blocks.iter().map(number).collect();
+    (states, numbers)
+}
+
+/// The packed records, each with its hash, up to the first one that `room` bytes have no room for.
+fn fitting(
+    blocks: &[Block<'_>],
+    numbers: &[usize],
+    page: u32,
+    dictionary: &Dictionary,
+    room: usize,
+) -> Vec<(u32, Vec<u8>)> {
+    let blocks: Vec<(&Block<'_>, usize)> = blocks.iter().zip(numbers.iter().copied()).collect();
+    let (mut records, mut length) = (Vec::new(), 0);
+    for part in blocks.chunks(PORTION * threads()) {
+        let packed: Vec<Vec<Option<Vec<u8>>>> = thread::scope(|scope| {
+            let portions = part.chunks(part.len().div_ceil(threads()));
+            let pack = |portion: &[(&Block<'_>, usize)]| {
+                portion.iter().map(|(block, number)| packed(block, page, *number, dictionary)).collect()
+            };
+            let running: Vec<_> = portions.map(|portion| scope.spawn(move || pack(portion))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
+            let Some(record) = record else { continue };
+            length += record.len();
+            if length > room {
+                return records;
+            }
+            records.push((block.header().hash, record));
+        }
+    }
+    records
 }
 
 /// The slots of these records, each with its hash. Those for which the index has no room are left
@@ -293,7 +337,6 @@ fn packed(block: &Block<'_>, page: u32, state: usize, dictionary: &Dictionary) -
     behind.extend_from_slice(block.guest());
     behind.extend(dictionary.pack(&block.body()));
     let record = PackedRecord {
-        checksum: 0,
         length: u16::try_from(PackedRecord::SIZE + behind.len()).ok()?,
         pc: page_offset(key.pc, page),
         state: u16::try_from(state).ok()?,
@@ -305,7 +348,5 @@ fn packed(block: &Block<'_>, page: u32, state: usize, dictionary: &Dictionary) -
     append(&mut bytes, &record);
     bytes.extend(behind);
     bytes.resize(bytes.len().next_multiple_of(PACKED_ALIGN), 0);
-    let sum = packed_checksum(&bytes);
-    bytes[..u32::SIZE].copy_from_slice(&sum.to_le_bytes());
     Some(bytes)
 }

@@ -112,7 +112,7 @@ fn records_that_more_files_had_come_first_and_the_last_ones_have_no_room() {
     let lengths: Vec<usize> = Packed::open(&finished(&all))
         .unwrap()
         .blocks()
-        .map(|block| usize::from(block.record().length).next_multiple_of(4))
+        .map(|block| usize::from(block.record().length).next_multiple_of(2))
         .collect();
     assert_eq!(guests(&all.packed(lengths.iter().sum())).len(), 4);
     assert_eq!(guests(&all.packed(lengths.iter().sum::<usize>() - 1)), [b"b", b"d", b"a"]);
@@ -162,7 +162,7 @@ fn more_records_with_one_place_than_a_smaller_index_can_hold_are_left_out() {
     let whole = finished(&all);
     let file = Packed::open(&whole).unwrap();
     assert_eq!(file.count(), 65);
-    let lengths = file.blocks().map(|block| usize::from(block.record().length).next_multiple_of(4));
+    let lengths = file.blocks().map(|block| usize::from(block.record().length).next_multiple_of(2));
     let room = lengths.take(40).sum();
     let cut = all.packed(room);
     assert_eq!(guests(&cut).concat(), (0..32).collect::<Vec<u8>>());
@@ -230,6 +230,10 @@ fn headers_of_finished_files_that_qemu_would_refuse_are_refused() {
     assert_eq!(fault(148, &(1_u32 << 13).to_le_bytes()), Err(Fault::Index));
     assert_eq!(fault(148, &[9]), Err(Fault::Index));
     assert_eq!(fault(144, &[2]), Err(Fault::Checksum));
+    // More chunks than the file has room for.
+    assert_eq!(fault(156, &[1]), Ok(1));
+    assert_eq!(fault(156, &[4]), Err(Fault::End));
+    assert_eq!(fault(156, &u32::MAX.to_le_bytes()), Err(Fault::Index));
     assert_eq!(fault(56, &[0; 4]), Err(Fault::Origin));
     assert_eq!(fault(152, &u32::MAX.to_le_bytes()), Ok(u32::MAX as usize), "nothing is allocated for it");
 }

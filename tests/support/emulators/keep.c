@@ -1,13 +1,17 @@
 // An emulator that keeps translations, as those of emulators/ do, as far as an image knows of it.
 // Runs every program in the same way: it says what lies beside it, and records what the file
 // /records has. If its last argument is `crash`, it dies, if it begins with `hang`, it does not
-// end, and if it is `missing`, it exits as a shell that does not find a program.
+// end, and if it is `missing`, it exits as a shell that does not find a program. VERSION is that of
+// the records beside it.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define STRING(word) STRING_OF(word)
+#define STRING_OF(word) #word
 
 static volatile struct {
     int64_t distance;
@@ -19,7 +23,7 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
     ".long 11, 16, 1\n\t"
     ".asciz \"tb-records\"\n\t"
     ".balign 4\n\t"
-    ".long 2, 0\n\t"
+    ".long " STRING(VERSION) ", 0\n\t"
     ".quad kept - .\n\t"
     ".popsection");
 
