@@ -2,8 +2,8 @@
 //! directory as `/`.
 //!
 //! True before: the process has one thread. True after [`enter`]: the process is in the root
-//! directory; its registry is private and empty; `/tmp` is private, empty and writable. Nothing in
-//! the root directory itself is changed.
+//! directory, which it cannot change; its registry is private and empty; `/tmp` is private, empty and
+//! writable.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use std::rc::Rc;
 use dispatch_table::{ArchTable, Architecture};
 use nix::mount::{MsFlags, mount};
 use nix::sys::memfd::MFdFlags;
+use nix::sys::statvfs::statvfs;
 use nix::unistd::chroot;
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,7 @@ pub fn enter<'t>(
     let mounted = |place: PathBuf, result: nix::Result<()>| {
         result.map_err(|errno| Failure::io(Doing::Mount, &place, errno.into()))
     };
+    protect(&root).map_err(|errno| Failure::io(Doing::Mount, &root, errno.into()))?;
     for shared in ["proc", "dev"] {
         let (source, target) = (Path::new("/").join(shared), root.join(shared));
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
@@ -194,6 +196,20 @@ pub fn enter<'t>(
     }
     let registry = Registry::open(Path::new(defaults::REGISTRY))?;
     Ok(Arena { architecture, registry, files, registered: None })
+}
+
+/// Makes the root directory read-only for this process, whatever programs run in it. What is mounted
+/// in it stays writable, and so does `/`: nothing can be mounted where this process has its own root.
+fn protect(root: &Path) -> nix::Result<()> {
+    let nothing = None::<&str>;
+    if root == Path::new("/") {
+        return Ok(());
+    }
+    mount(Some(root), root, nothing, MsFlags::MS_BIND | MsFlags::MS_REC, nothing)?;
+    // In another user namespace these flags must stay. They are numbered alike (statvfs(3), mount(2)).
+    let kept = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let has = MsFlags::from_bits_truncate(statvfs(root)?.flags().bits()) & kept;
+    mount(nothing, root, nothing, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | has, nothing)
 }
 
 /// Writes the workloads and their input to [`SCRATCH`], where they expect them.

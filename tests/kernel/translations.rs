@@ -194,6 +194,17 @@ fn programs_that_crash_or_are_missing_are_told() {
 }
 
 #[test]
+fn programs_cannot_change_the_root_directory() {
+    need!(Namespace, Compiler);
+    let scratch = with_keeper();
+    scratch.write("lines", "write\n");
+    let seen = image(&scratch, &["-v", "--train", "lines"]);
+    seen.exited(0);
+    assert!(seen.err().contains("binfmt-dispatch: root: 1 of 1 command lines ran\n"), "{seen}");
+    assert!(!fs::exists(scratch.at("root/new")).unwrap());
+}
+
+#[test]
 fn an_interrupted_training_leaves_nothing() {
     need!(Namespace, Compiler);
     let scratch = with_keeper();

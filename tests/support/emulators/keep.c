@@ -1,8 +1,9 @@
 // An emulator that keeps translations, as those of emulators/ do, as far as an image knows of it.
 // Runs every program in the same way: it says what lies beside it, and records what the file
 // /records has. If its last argument is `crash`, it dies, if it begins with `hang`, it does not
-// end, and if it is `missing`, it exits as a shell that does not find a program. VERSION is that of
-// the records beside it.
+// end, if it is `missing`, it exits as a shell that does not find a program, and if it is `write`, it
+// fails unless / is on a read-only file system. VERSION is that of the records beside it.
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,6 +45,7 @@ int main(int argc, char **argv) {
         if (!strcmp(last, "crash")) abort();
         if (!strcmp(last, "missing")) return 127;
         while (!strncmp(last, "hang", 4)) pause();
+        if (!strcmp(last, "write") && (open("/new", O_WRONLY | O_CREAT, 0600) >= 0 || errno != EROFS)) return 1;
         static char bytes[1 << 20];
         char path[256];
         int from = open("/records", O_RDONLY);
