@@ -1,6 +1,7 @@
 //! Files that the other tests use, and that take long to make.
 
-use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, injector, native, need};
+use crate::support::keeper::keeper;
+use crate::support::{Foreign, Kind, Namespace, Release, Way, build, caller, injector, native, need, saying};
 use crate::transparent;
 
 #[test]
@@ -23,6 +24,9 @@ fn are_made() {
         foreign.build("tests/kernel/addresses/addresses.c");
     }
     native("tests/support/emulators/slow.c");
+    keeper(0);
+    keeper(1);
+    saying("other", 0);
     transparent::starter();
     transparent::executer();
 }

@@ -7,7 +7,7 @@ use dispatch_translations::Translations;
 use serde_json::{Value, json};
 
 use crate::support::keeper::{build_of, keeper, records, root_of, with_keeper};
-use crate::support::{FOREIGN, Foreign, Namespace, Observation, Scratch, compiled, guest_with_code, need, probe};
+use crate::support::{FOREIGN, Foreign, Namespace, Observation, Scratch, guest_with_code, need, probe, saying};
 
 /// Writes the image `image` with the translations of `root`.
 fn image(scratch: &Scratch, options: &[&str]) -> Observation {
@@ -145,11 +145,7 @@ fn what_cannot_be_translated_is_told() {
     fs::remove_file(scratch.at("root/usr/bin/sh")).unwrap();
     told(&scratch, &[], 1, "root/bin/sh: cannot read: check the path: no such file or directory");
     scratch.probe("root/usr/bin/sh", FOREIGN);
-    fs::copy(
-        compiled("say-other", "tests/support/emulators/say.c", &["-static", "-DWORD=\"x\"", "-DSTATUS=0"]),
-        scratch.at("emulator"),
-    )
-    .unwrap();
+    fs::copy(saying("other", 0), scratch.at("emulator")).unwrap();
     told(&scratch, &[], 1, "emulator: cannot be embedded, as it keeps no translations");
 }
 
