@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::lab::Directly::{Fails, Succeeds};
 use crate::lab::{Attack, Directly, attack};
 use crate::options::{DEBUGGED, TAKEN_OVER, with_debugger};
-use crate::support::{Release, need};
+use crate::support::{Release, need, translate};
 
 /// A variable, and its harm.
 struct Variable {
@@ -105,6 +105,12 @@ const VARIABLES: &[Variable] = &[
     only_new("QEMU_ONE_INSN_PER_TB", "QEMU_LOG=in_asm QEMU_ONE_INSN_PER_TB=1", "[[ $(grep -c '^IN:' err) -gt 200 ]]"),
     neither("QEMU_PLUGIN", "QEMU_PLUGIN=none", STOPPED, "Debian's static QEMU is built without plugins"),
     neither("QEMU_MODULE_DIR", "QEMU_MODULE_DIR=.", STOPPED, "a static QEMU loads no modules"),
+    neither(
+        "QEMU_TB_RECORDS",
+        "QEMU_TB_RECORDS=$PWD",
+        "ls | grep -q tb-records",
+        "only emulators of emulators/ read it, and not for a privileged program",
+    ),
     neither("QEMU_XTENSA_ABI_CALL0", "QEMU_XTENSA_ABI_CALL0=1", STOPPED, "only QEMU for Xtensa reads it"),
 ];
 
@@ -149,6 +155,7 @@ fn every_name_in_the_emulators_is_known() {
     let absent: Vec<_> = known.into_iter().filter(|&name| !read.contains(name)).collect();
     // Only QEMU 7.2 reads it, which is not there for every host.
     let old = (!Release::ALL.contains(&Release::Bookworm)).then_some("QEMU_SINGLESTEP");
-    let unread: Vec<_> = ["QEMU_MODULE_DIR", "QEMU_PLUGIN"].into_iter().chain(old).collect();
+    let ours = translate().is_empty().then_some("QEMU_TB_RECORDS");
+    let unread: Vec<_> = ["QEMU_MODULE_DIR", "QEMU_PLUGIN"].into_iter().chain(old).chain(ours).collect();
     assert_eq!(absent, unread, "these are not read by any of them");
 }

@@ -36,7 +36,7 @@ pub use observation::Observation;
 pub(crate) use prerequisites::need;
 pub use prerequisites::{Need, have};
 pub use registry::{Registry, kernel_since, page, patience};
-pub use releases::{Release, Way};
+pub use releases::{Release, Way, translate};
 pub use report::Report;
 pub use row::{Row, reporting};
 pub use scratch::{Scratch, probe};

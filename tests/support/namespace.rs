@@ -11,6 +11,7 @@ use dispatch_table::ArchTable;
 use super::emulators::{self, artefact};
 use super::observation::PATIENCE;
 use super::registry::{kernel_since, patience};
+use super::releases::{Release, translate};
 use super::tool::path_with_tool;
 use super::{FOREIGN, Foreign, Need, Observation, Registry, Scratch, TOOL, consumers, guests, tool};
 
@@ -81,7 +82,13 @@ impl Namespace {
         static LINES: OnceLock<String> = OnceLock::new();
         let make = || {
             let image = artefact("full-image", |path| {
-                tool(&["image", "--seed", "0", "-o", path]);
+                let mut options = translate();
+                if !options.is_empty() {
+                    let translating = format!("aarch64={}", Release::Trixie.path("aarch64").display());
+                    options.extend(["--from".to_owned(), translating, "--from".to_owned(), "/usr/bin".to_owned()]);
+                }
+                let options = options.iter().map(String::as_str);
+                tool(&["image", "--seed", "0", "-o", path].into_iter().chain(options).collect::<Vec<&str>>());
             });
             lines(&["--interpreter", image.to_str().unwrap()])
         };

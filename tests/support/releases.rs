@@ -127,8 +127,9 @@ impl Release {
     fn image(self) -> PathBuf {
         artefact(&format!("image-with-qemu-of-{}", self.name()), |path| {
             let from = ARCHITECTURES.map(|name| format!("{name}={}", self.qemu(name).display()));
-            let from = from.iter().flat_map(|from| ["--from", from.as_str()]);
-            tool(&["image", "--seed", "0", "-o", path].into_iter().chain(from).collect::<Vec<&str>>());
+            let translate = if self == Release::Trixie { translate() } else { Vec::new() };
+            let options = from.iter().flat_map(|from| ["--from", from]).chain(translate.iter().map(String::as_str));
+            tool(&["image", "--seed", "0", "-o", path].into_iter().chain(options).collect::<Vec<&str>>());
         })
     }
 }
@@ -137,4 +138,13 @@ impl Release {
 fn directory() -> PathBuf {
     let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/emulators");
     std::env::var_os("BINFMT_DISPATCH_EMULATORS").map_or(fallback, PathBuf::from)
+}
+
+/// The options that give an image translations of programs for arm64. `ci/translations` sets the
+/// variable, to a root directory with the programs and with command lines for them in `/lines`; the
+/// emulator of Debian 13 is then one that keeps translations.
+pub fn translate() -> Vec<String> {
+    let Ok(root) = std::env::var("BINFMT_DISPATCH_TESTS_TRANSLATE") else { return Vec::new() };
+    let lines = format!("{root}/lines");
+    ["--translate".to_owned(), root, "--train".to_owned(), lines].into()
 }

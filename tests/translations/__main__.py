@@ -11,10 +11,11 @@ import image
 import programs
 import speed
 import spoil
+import suites
 import tcg
 from emulator import Emulator
 
-PARTS = ("tcg", "programs", "spoil", "directory", "image", "guests", "speed")
+PARTS = ("tcg", "programs", "spoil", "directory", "image", "suites", "guests", "speed")
 
 
 def main():
@@ -26,7 +27,9 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="first seed of `spoil` and `image`")
     parser.add_argument("--count", type=int, default=300, help="files of `spoil`")
     parser.add_argument("--guests", default="", help="targets of `guests`, with commas")
-    parser.add_argument("--tool", default="", help="the command, for `image` and `speed`")
+    parser.add_argument("--tool", default="", help="the command, for `image`, `suites` and `speed`")
+    parser.add_argument("--debian", default="", help="the directory of two releases' emulators, for `suites`")
+    parser.add_argument("--programs", default="", help="the directory of foreign programs, for `suites`")
     parser.add_argument("--direct", default="", help="the emulator that `speed` registers directly")
     parser.add_argument("--results", default="", help="the file for the results of `speed`")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
@@ -44,6 +47,7 @@ def main():
         "directory": lambda: directory.prove(emulator("aarch64"), scratch),
         "image": lambda: image.prove(options.tool, f"{options.emulators}/qemu-aarch64", f"{options.roots}/aarch64",
                                      scratch, options.seed),
+        "suites": lambda: suites.prove(options.tool, options.emulators, options.programs, options.debian, scratch),
         "guests": lambda: guests.prove([emulator(target) for target in options.guests.split(",") if target], scratch),
         "speed": lambda: speed.prove(options.tool, options.direct, f"{options.emulators}/qemu-aarch64",
                                      [f"{options.roots}/build", f"{options.roots}/native"], scratch, options.results),
