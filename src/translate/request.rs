@@ -30,7 +30,8 @@ const LARGEST: u64 = 1 << 20;
 const LARGEST_RECORDS: u64 = 1 << 30;
 /// What a process may append to a file of records, in bytes (emulators/tb-records.c).
 const APPENDED: u64 = 64 << 20;
-/// Room for an architecture's records, in bytes. Those that fewest command lines used are left out.
+/// Room for the records of one root directory, in bytes. Those that fewest command lines used are left
+/// out.
 const ROOM: usize = 43 << 19;
 /// How much of a program tells its architecture, in bytes.
 const HEAD: u64 = 64;
@@ -106,7 +107,8 @@ pub fn translate(table: &ArchTable, roots: &[Root], sources: &mut [Source<'_>]) 
     }
     for (name, (directory, keeper)) in directories {
         let trained = recorded(directory.path(), &keeper)?.map(|translations| {
-            let packed = translations.packed(ROOM);
+            let count = roots.iter().filter(|root| root.architecture == name).count();
+            let packed = translations.packed(count * ROOM);
             let kept = Packed::open(&packed).map_or(0, |packed| packed.count());
             log::info!("{name}: {} blocks translated, {kept} of them kept", translations.count());
             Rc::new(packed)
