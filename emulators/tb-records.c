@@ -71,8 +71,8 @@
 /* What one process records, at most. */
 #define MAX_NEW        (64 * MiB)
 #define RECORD_ALIGN   16
-/* Packed records are damaged or sound together with those near them. */
 #define PACKED_ALIGN   2
+/* Packed records share checksums with those near them. */
 #define CHUNK          1024
 /* The prologue and the epilogue, the first code that TCG makes, are shorter. */
 #define MAX_PROLOGUE   4096
@@ -417,7 +417,6 @@ static uint64_t chunks_end(const PackedHeader *h)
 
 static const char *packed_fault(const PackedHeader *h, size_t length)
 {
-
     if (length < sizeof(*h) || memcmp(h->magic, PACKED_MAGIC, 8)) {
         return "not a file of packed records";
     }

@@ -3,14 +3,22 @@
 //! within it.
 
 use dispatch_core::record::Field;
-use dispatch_translations::{FileHeader, MAGIC, PAGE, Packed, RecordHeader, Translations, VERSION, checksum};
+use dispatch_translations::{
+    CHUNK, FileHeader, Key, MAGIC, PACKED_MAGIC, PACKED_VERSION, PAGE, Packed, PackedHeader, RecordHeader, StateRecord,
+    Translations, VERSION, checksum, chunk_checksum,
+};
 
 /// Length of the header, in bytes.
 const HEADER: usize = 256;
 /// Its bytes before its checksum.
 const SUMMED: usize = 144;
+/// The offset of the checksum of a finished file's tables.
+const TABLES: usize = 160;
 /// The offset of the size of the guest's pages, and such a size.
 const GUEST_PAGE: (usize, [u8; 4]) = (56, 4096_u32.to_le_bytes());
+
+/// A key that no record has by its hash.
+const KEY: Key = Key { hash: 0, pc: 0, cs_base: 0, flags: 0, cflags: 0, based: 0 };
 
 /// Returns whether it is a file of translated code, after its checksums have been corrected.
 pub fn run(bytes: &[u8]) -> bool {
@@ -21,6 +29,9 @@ pub fn run(bytes: &[u8]) -> bool {
     if bytes.len() < HEADER {
         return false;
     }
+    let mut packed = bytes.clone();
+    seal_packed(&mut packed);
+    read_packed(&packed);
     let (page, size) = GUEST_PAGE;
     for (at, right) in [(0, &MAGIC[..]), (MAGIC.len(), &VERSION.to_le_bytes()), (page, &size)] {
         bytes[at..at + right.len()].copy_from_slice(right);
@@ -45,6 +56,30 @@ fn seal(bytes: &mut [u8], at: usize, from: usize) {
     let end = if at < from { bytes.len() } else { at };
     let sum = checksum(&bytes[from..end]).to_le_bytes();
     bytes[at..at + sum.len()].copy_from_slice(&sum);
+}
+
+/// Corrects what is fixed in the header of a finished file, and its checksums, as far as it has what
+/// they are of.
+fn seal_packed(bytes: &mut [u8]) {
+    let (page, size) = GUEST_PAGE;
+    for (at, right) in [(0, &PACKED_MAGIC[..]), (PACKED_MAGIC.len(), &PACKED_VERSION.to_le_bytes()), (page, &size)] {
+        bytes[at..at + right.len()].copy_from_slice(right);
+    }
+    let Some(header) = PackedHeader::read(bytes) else { return };
+    let [states, dictionary, slots, chunks] =
+        [header.states, header.dictionary, header.slots, header.chunks].map(|count| count as usize);
+    let index = PackedHeader::SIZE + states * StateRecord::SIZE + dictionary;
+    let sums = index + slots * 4;
+    let start = (sums + chunks * 4).next_multiple_of(CHUNK);
+    if let Some(tables) = bytes.get(PackedHeader::SIZE..index) {
+        let sum = checksum(tables).to_le_bytes();
+        bytes[TABLES..TABLES + sum.len()].copy_from_slice(&sum);
+    }
+    let found: Vec<u32> = bytes.get(start..).unwrap_or_default().chunks_exact(CHUNK).map(chunk_checksum).collect();
+    for (place, sum) in found.iter().take(chunks).enumerate() {
+        bytes[sums + place * 4..][..4].copy_from_slice(&sum.to_le_bytes());
+    }
+    seal(&mut bytes[..PackedHeader::SIZE], PackedHeader::SIZE - u64::SIZE, 0);
 }
 
 fn read(bytes: &[u8]) -> bool {
@@ -77,6 +112,11 @@ fn read_packed(bytes: &[u8]) {
     if let Ok(file) = Packed::open(bytes) {
         for block in file.blocks() {
             assert!(block.guest().len() + block.packed().len() < bytes.len());
+        }
+        // The index may lead anywhere.
+        for hash in (0..64).map(|bits| bits << 26 | bits) {
+            let found = file.find(&Key { hash, ..KEY }, b"a");
+            assert!(found.is_none_or(|block| block.guest() == b"a"));
         }
     }
 }

@@ -2,8 +2,8 @@
 //! directory as `/`.
 //!
 //! True before: the process has one thread. True after [`enter`]: the process is in the root
-//! directory, which it cannot change; its registry is private and empty; `/tmp` is private, empty and
-//! writable.
+//! directory, which is read-only unless it is `/`; its registry is private and empty; `/tmp` is
+//! private, empty and writable.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -175,14 +175,15 @@ pub fn enter<'t>(
     let mounted = |place: PathBuf, result: nix::Result<()>| {
         result.map_err(|errno| Failure::io(Doing::Mount, &place, errno.into()))
     };
+    // It may lie in the root directory, and is to stay writable.
+    let opened = |path: &Path| File::open(path).map_err(|error| Failure::io(Doing::Read, path, error));
+    let shared = shared.map(opened).transpose()?;
     protect(&root).map_err(|errno| Failure::io(Doing::Mount, &root, errno.into()))?;
-    for shared in ["proc", "dev"] {
-        let (source, target) = (Path::new("/").join(shared), root.join(shared));
+    for name in ["proc", "dev"] {
+        let (source, target) = (Path::new("/").join(name), root.join(name));
         let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
         mounted(target.clone(), mount(Some(&source), &target, nothing, flags, nothing))?;
     }
-    let opened = |path: &Path| File::open(path).map_err(|error| Failure::io(Doing::Read, path, error));
-    let shared = shared.map(opened).transpose()?;
     chroot(&root).map_err(|errno| Failure::io(Doing::Enter, &root, errno.into()))?;
     // After the chroot a symbolic link leads to the same place as for the programs.
     let scratch = Path::new(SCRATCH);
@@ -199,7 +200,7 @@ pub fn enter<'t>(
 }
 
 /// Makes the root directory read-only for this process, whatever programs run in it. What is mounted
-/// in it stays writable, and so does `/`: nothing can be mounted where this process has its own root.
+/// in it stays writable, and so does `/`: nothing can be mounted where the process has its own root.
 fn protect(root: &Path) -> nix::Result<()> {
     let nothing = None::<&str>;
     if root == Path::new("/") {

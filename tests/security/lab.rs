@@ -72,7 +72,7 @@ impl Lab {
 
     /// Registers an image with QEMU of `release` embedded.
     pub fn ours(release: Release) -> Self {
-        let from = format!("{CPU}={}", release.qemu(CPU).display());
+        let from = format!("{CPU}={}", release.embedded(CPU).display());
         Self::with(|scratch| Namespace::with_image(scratch, &["--from", &from]))
     }
 

@@ -107,8 +107,8 @@ const VARIABLES: &[Variable] = &[
     neither("QEMU_MODULE_DIR", "QEMU_MODULE_DIR=.", STOPPED, "a static QEMU loads no modules"),
     neither(
         "QEMU_TB_RECORDS",
-        "QEMU_TB_RECORDS=$PWD",
-        "ls | grep -q tb-records",
+        "QEMU_TB_RECORDS=/mnt",
+        "[[ $(stat -c '%u %a' /mnt) != '0 7'[05][05] ]] || ls /mnt | grep -q tb-records",
         "only emulators of emulators/ read it, and not for a privileged program",
     ),
     neither("QEMU_XTENSA_ABI_CALL0", "QEMU_XTENSA_ABI_CALL0=1", STOPPED, "only QEMU for Xtensa reads it"),

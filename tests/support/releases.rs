@@ -71,6 +71,13 @@ impl Release {
         self.path(cpu)
     }
 
+    /// What `image --from` takes that QEMU from: an image that has translations for it, or its file.
+    #[track_caller]
+    pub fn embedded(self, cpu: &str) -> PathBuf {
+        let translated = self == Release::Trixie && cpu == "aarch64" && !translate().is_empty();
+        if translated { self.image() } else { self.qemu(cpu) }
+    }
+
     /// The expected path of that QEMU.
     pub fn path(self, cpu: &str) -> PathBuf {
         let suffix = match self {

@@ -21,6 +21,10 @@ TIMEOUT=300
 """
 
 
+# How often a test that prints something else is run once more without records.
+REPEATED = 20
+
+
 class Tests:
     def __init__(self, emulator, source, scratch):
         self.place = os.path.join(scratch, "aarch64-linux-user")
@@ -81,7 +85,9 @@ def prove(emulator, source, scratch):
             if seen != result and seen != again:
                 fault = fault or f"{turn}: {seen}, and {result} without records"
             if compared and text != printed:
-                fault = fault or f"{turn}: it prints something else"
+                # By chance it may have printed the same twice.
+                compared = all(tests.run(name)[1] == printed for _ in range(REPEATED))
+                fault = fault or (f"{turn}: it prints something else" if compared else "")
             if records.damaged:
                 fault = fault or f"{turn}: {records.damaged} records damaged"
             notes.append((records.loaded, records.translated))

@@ -29,7 +29,7 @@ impl fmt::Display for Fault {
                 write!(out, "translated code in another version of its format: {version}")
             }
             Fault::Checksum => write!(out, "the header or a table of the translated code is damaged"),
-            Fault::Index => write!(out, "the index of the translated code is outside the file"),
+            Fault::Index => write!(out, "a table of the translated code is outside the file"),
             Fault::End => write!(out, "the translated code is cut short"),
             Fault::Origin => write!(out, "the origin of the translated code is damaged"),
             Fault::Other => write!(out, "translated code for another emulator, host or CPU model"),

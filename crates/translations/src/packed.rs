@@ -24,8 +24,10 @@ const SLOT: usize = 4;
 const DICTIONARY: usize = 60 << 10;
 /// Length of the header's fields before its checksum, in bytes.
 const SUMMED: usize = PackedHeader::SIZE - u64::SIZE;
-/// Most bytes of records. With the index of so many, no place has more than [`PLACE_BITS`].
+/// Most bytes of records, and most records. The largest index of so many, after all doublings, has
+/// 32 MiB, so that no place has more than [`PLACE_BITS`].
 const LARGEST: usize = 64 << 20;
+const MOST: usize = 1 << 20;
 /// How many records are packed by one thread at a time.
 const PORTION: usize = 4096;
 
@@ -81,14 +83,12 @@ impl<'a> Packed<'a> {
             return Err(Fault::Index);
         };
         let start = (bytes.len() - rest.len()).next_multiple_of(CHUNK);
-        let chunks = start..start + header.chunks as usize * CHUNK;
+        let end = (header.chunks as usize).checked_mul(CHUNK).and_then(|length| length.checked_add(start));
         let slots = header.slots as usize;
         if !slots.is_power_of_two() || slots < SLOTS || dictionary.len() % u64::SIZE != 0 {
             return Err(Fault::Index);
         }
-        if chunks.end > bytes.len() {
-            return Err(Fault::End);
-        }
+        let chunks = start..end.filter(|end| *end <= bytes.len()).ok_or(Fault::End)?;
         if header.tables != checksum(&bytes[PackedHeader::SIZE..][..states.len() + dictionary.len()]) {
             return Err(Fault::Checksum);
         }
@@ -114,9 +114,9 @@ impl<'a> Packed<'a> {
 
     /// The records in their order, up to the first one that is damaged.
     pub fn blocks(&self) -> impl Iterator<Item = PackedBlock<'a>> {
-        let mut at = self.chunks.start;
+        let (mut at, mut sound) = (self.chunks.start, None);
         (0..self.count).map_while(move |_| {
-            let block = self.block(at)?;
+            let block = self.block(at, &mut sound)?;
             at += usize::from(block.record.length).next_multiple_of(PACKED_ALIGN);
             Some(block)
         })
@@ -132,7 +132,8 @@ impl<'a> Packed<'a> {
                 continue;
             }
             let place = (slot & ((1 << PLACE_BITS) - 1)) as usize * PACKED_ALIGN;
-            let found = self.block(place).filter(|block| block.is_of(key, self.origin.page) && block.guest == guest);
+            let found =
+                self.block(place, &mut None).filter(|block| block.is_of(key, self.origin.page) && block.guest == guest);
             if found.is_some() {
                 return found;
             }
@@ -140,11 +141,11 @@ impl<'a> Packed<'a> {
         None
     }
 
-    /// The sound record at this place of the file.
-    fn block(&self, at: usize) -> Option<PackedBlock<'a>> {
+    /// The sound record at this place of the file. `sound` is the chunk that was checked last.
+    fn block(&self, at: usize, sound: &mut Option<usize>) -> Option<PackedBlock<'a>> {
         let bytes = self.bytes.get(..self.chunks.end)?.get(at..)?;
         let record = PackedRecord::read(bytes)?;
-        let bytes = bytes.get(..usize::from(record.length)).filter(|bytes| self.is_sound(at, bytes.len()))?;
+        let bytes = bytes.get(..usize::from(record.length)).filter(|bytes| self.is_sound(at, bytes.len(), sound))?;
         let state = *self.states.get(usize::from(record.state))?;
         let mut rest = bytes.get(PackedRecord::SIZE..)?;
         let mut address = None;
@@ -157,12 +158,14 @@ impl<'a> Packed<'a> {
     }
 
     /// Whether the chunks that these bytes of the file lie in are as they were written.
-    fn is_sound(&self, at: usize, length: usize) -> bool {
+    fn is_sound(&self, at: usize, length: usize, sound: &mut Option<usize>) -> bool {
         let Some(start) = at.checked_sub(self.chunks.start) else { return false };
         (start / CHUNK..(start + length).div_ceil(CHUNK)).all(|chunk| {
             let at = self.chunks.start + chunk * CHUNK;
             let sum = self.checksums.get(chunk * u32::SIZE..).and_then(u32::read);
-            self.bytes.get(at..at + CHUNK).map(chunk_checksum) == sum
+            let is_sound = *sound == Some(chunk) || self.bytes.get(at..at + CHUNK).map(chunk_checksum) == sum;
+            *sound = is_sound.then_some(chunk);
+            is_sound
         })
     }
 }
@@ -288,7 +291,7 @@ fn fitting(
         for (record, (block, _)) in packed.into_iter().flatten().zip(part) {
             let Some(record) = record else { continue };
             length += record.len();
-            if length > room {
+            if length > room || records.len() == MOST {
                 return records;
             }
             records.push((block.header().hash, record));

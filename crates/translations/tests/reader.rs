@@ -175,7 +175,7 @@ fn what_is_wrong_is_told_in_one_line() {
         "not a file of translated code",
         "translated code in another version of its format: 7",
         "the header or a table of the translated code is damaged",
-        "the index of the translated code is outside the file",
+        "a table of the translated code is outside the file",
         "the translated code is cut short",
         "the origin of the translated code is damaged",
         "translated code for another emulator, host or CPU model",

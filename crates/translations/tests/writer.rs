@@ -4,7 +4,7 @@ mod qemu;
 mod unpack;
 
 use dispatch_core::record::Field;
-use dispatch_translations::{CF_PCREL, Fault, PAGE, Packed, PackedHeader, SLOTS, Translations, checksum};
+use dispatch_translations::{CF_PCREL, CHUNK, Fault, PAGE, Packed, PackedHeader, SLOTS, Translations, checksum};
 use proptest::prelude::*;
 use qemu::{Draft, GUEST_PAGE, draft, drafts, file, seal_header, write};
 use unpack::unpack;
@@ -186,8 +186,11 @@ fn an_index_grows_until_every_record_is_near_its_place() {
 
 #[test]
 fn every_changed_bit_of_a_finished_file_is_noticed_or_does_not_matter() {
-    let all = read(&[draft(1, b"abcd"), draft(1, b"efghij"), draft(0xffff_ffff, b"k")]);
+    // The last one extends over two chunks: the guest's bytes are not packed.
+    let long = [b'l'; CHUNK];
+    let all = read(&[draft(1, b"abcd"), draft(1, b"efghij"), draft(0xffff_ffff, b"k"), draft(7, &long)]);
     let good = finished(&all);
+    assert_eq!(PackedHeader::read(&good).unwrap().chunks, 2);
     let whole = Packed::open(&good).unwrap();
     for at in 0..good.len() {
         for bit in 0..8 {
@@ -269,10 +272,14 @@ proptest! {
         let good = finished(&all);
         let whole = Packed::open(&good).unwrap();
         let mut damaged = good.clone();
-        // The header and the tables are covered by checksums: behind them is more to find.
-        let start = good.len() - 2048.min(good.len());
+        // The header, the states and the dictionary are covered by two checksums. Behind them are the
+        // index, the chunks' checksums and the chunks.
+        let header = PackedHeader::read(&good).unwrap();
+        let start = PackedHeader::SIZE + header.states as usize * 24 + header.dictionary as usize;
+        let chunks = (start + header.slots as usize * 4 + header.chunks as usize * 4).next_multiple_of(CHUNK);
+        let end = chunks + header.chunks as usize * CHUNK;
         for (at, bits) in flips {
-            let at = start + at.index(damaged.len() - start);
+            let at = start + at.index(end - start);
             damaged[at] ^= bits;
         }
         damaged.truncate(start + cut.index(damaged.len() + 1 - start));
