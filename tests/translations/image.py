@@ -87,8 +87,9 @@ def spoil(part, expect, translated, seed):
             file.write(data)
         os.chmod(path, 0o755)
         place = number % len(lines)
-        if different := difference(expected[place], see.inside(lines[place])):
-            fault = fault or f"seed {number}: {' '.join(lines[place])}: {different}"
+        outcome = see.inside(lines[place])
+        if different := difference(expected[place], outcome):
+            fault = fault or f"seed {number}: {' '.join(lines[place])}: {different}; it says {outcome.err[-200:]!r}"
         damaged += used(see, lines[place])[2]
         os.remove(path)
     if damaged == 0:
