@@ -17,7 +17,7 @@ fn image(scratch: &Scratch, options: &[&str]) -> Observation {
 
 #[test]
 fn they_are_found_where_the_emulator_is_prelinked() {
-    need!(Namespace, Compiler, Prelinked);
+    need!(Namespace, Compiler, Prelinked, Kernel(6, 7));
     let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
     let recorded = Translations::read(&records(0)).unwrap();
@@ -53,7 +53,7 @@ fn they_are_found_where_the_emulator_is_prelinked() {
 
 #[test]
 fn a_privileged_program_gets_none() {
-    need!(Namespace, Compiler, Prelinked, Root);
+    need!(Namespace, Compiler, Prelinked, Root, Kernel(6, 7));
     let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
     // Its emulator is not where it is prelinked for.
@@ -78,7 +78,7 @@ fn an_emulator_that_is_not_prelinked_has_none() {
 
 #[test]
 fn damaged_records_are_left_out() {
-    need!(Namespace, Compiler, Prelinked);
+    need!(Namespace, Compiler, Prelinked, Kernel(6, 7));
     let scratch = with_keeper();
     let whole = Translations::read(&records(0)).unwrap().count();
     let mut damaged = records(0);
@@ -97,7 +97,7 @@ fn damaged_records_are_left_out() {
 
 #[test]
 fn records_of_another_emulator_are_not_embedded() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let scratch = with_keeper();
     // The same one in another build: another build ID alone.
     fs::copy(keeper(1), scratch.at("emulator")).unwrap();
@@ -116,7 +116,7 @@ fn records_of_another_emulator_are_not_embedded() {
 
 #[test]
 fn what_cannot_be_translated_is_told() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let told = |scratch: &Scratch, options: &[&str], code: i32, line: &str| {
         let refused = image(scratch, options);
         refused.exited(code);
@@ -151,7 +151,7 @@ fn what_cannot_be_translated_is_told() {
 
 #[test]
 fn several_root_directories_are_translated() {
-    need!(Namespace, Compiler, Prelinked);
+    need!(Namespace, Compiler, Prelinked, Kernel(6, 7));
     let scratch = with_keeper();
     let other = Foreign::ALL[1].name();
     root_of(&scratch, "second", FOREIGN, records(0));
@@ -173,7 +173,7 @@ fn several_root_directories_are_translated() {
 
 #[test]
 fn programs_that_crash_or_are_missing_are_told() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let scratch = with_keeper();
     scratch.write("lines", "missing\ncrash\n");
     let seen = image(&scratch, &["-v", "--train", "lines"]);
@@ -191,7 +191,7 @@ fn programs_that_crash_or_are_missing_are_told() {
 
 #[test]
 fn programs_cannot_change_the_root_directory() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let scratch = with_keeper();
     scratch.write("lines", "write\n");
     let seen = image(&scratch, &["-v", "--train", "lines"]);
@@ -202,7 +202,7 @@ fn programs_cannot_change_the_root_directory() {
 
 #[test]
 fn an_interrupted_training_leaves_nothing() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let scratch = with_keeper();
     // The name of the test's directory is in no other process.
     let mark = scratch.path().file_name().unwrap().to_str().unwrap().to_owned();
@@ -228,7 +228,7 @@ fn an_interrupted_training_leaves_nothing() {
 
 #[test]
 fn a_full_disk_is_told() {
-    need!(Namespace, Compiler);
+    need!(Namespace, Compiler, Kernel(6, 7));
     let scratch = with_keeper();
     scratch.write("lines", "first\n");
     fs::create_dir(scratch.at("small")).unwrap();
@@ -252,7 +252,7 @@ fn a_full_disk_is_told() {
 
 #[test]
 fn explain_says_what_is_translated() {
-    need!(Namespace, Compiler, Prelinked);
+    need!(Namespace, Compiler, Prelinked, Kernel(6, 7));
     let scratch = with_keeper();
     image(&scratch, &[]).succeeded();
     let recorded = Translations::read(&records(0)).unwrap();
@@ -302,7 +302,7 @@ fn explain_says_what_is_translated() {
 
 #[test]
 fn tune_compares_with_translations_too() {
-    need!(Namespace, Compiler, Prelinked);
+    need!(Namespace, Compiler, Prelinked, Kernel(6, 7));
     let scratch = with_keeper();
     scratch.probe("root/usr/bin/ls", FOREIGN);
     let options = ["--root", "root", "--emulator", "emulator", "--compare", "--workload", "starts", "--rounds", "1"];
