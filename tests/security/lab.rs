@@ -72,8 +72,14 @@ impl Lab {
 
     /// Registers an image with QEMU of `release` embedded.
     pub fn ours(release: Release) -> Self {
-        let from = format!("{CPU}={}", release.embedded(CPU).display());
-        Self::with(|scratch| Namespace::with_image(scratch, &["--from", &from]))
+        let from = format!("{CPU}={}", release.qemu(CPU).display());
+        Self::with(|scratch| match release.translated() {
+            Some(image) => {
+                std::fs::copy(image, scratch.at("image")).unwrap();
+                Namespace::of_image(&scratch.at("image"))
+            }
+            None => Namespace::with_image(scratch, &["--from", &from]),
+        })
     }
 
     /// A lab with the entries of `namespace`.

@@ -71,11 +71,9 @@ impl Release {
         self.path(cpu)
     }
 
-    /// What `image --from` takes that QEMU from: an image that has translations for it, or its file.
-    #[track_caller]
-    pub fn embedded(self, cpu: &str) -> PathBuf {
-        let translated = self == Release::Trixie && cpu == "aarch64" && !translate().is_empty();
-        if translated { self.image() } else { self.qemu(cpu) }
+    /// The file that is registered for [`Way::Ours`], if it has translations.
+    pub fn translated(self) -> Option<PathBuf> {
+        (self == Release::Trixie && !translate().is_empty()).then(|| self.image())
     }
 
     /// The expected path of that QEMU.
