@@ -213,8 +213,8 @@ fn page_offset(pc: u64, page: u32) -> u16 {
 /// the same bytes. The length is a multiple of [`PAGE`].
 pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u8> {
     let dictionary = Dictionary::new(sample(blocks));
-    let (states, numbers) = states(blocks);
-    let mut records = fitting(blocks, &numbers, origin.page, &dictionary, room.min(LARGEST));
+    let (states, blocks) = with_states(blocks);
+    let mut records = fitting(&blocks, origin.page, &dictionary, room.min(LARGEST));
     let slots = indexed(&mut records);
     let mut chunks: Vec<u8> = records.iter().flat_map(|(_, record)| record).copied().collect();
     chunks.resize(chunks.len().next_multiple_of(CHUNK), 0);
@@ -255,29 +255,24 @@ pub(crate) fn write(origin: &Origin, blocks: &[Block<'_>], room: usize) -> Vec<u
     bytes
 }
 
-/// The states of blocks, and for each block the number of its state.
-fn states(blocks: &[Block<'_>]) -> (Vec<StateRecord>, Vec<usize>) {
+/// The states of blocks, and each block with the number of its state.
+fn with_states<'b>(blocks: &'b [Block<'_>]) -> (Vec<StateRecord>, Vec<(&'b Block<'b>, usize)>) {
     let (mut states, mut known) = (Vec::new(), HashMap::new());
-    let number = |block: &Block<'_>| {
+    let numbered = |block: &'b Block<'_>| {
         let state = state(&block.key());
-        *known.entry((state.cs_base, state.flags, state.cflags, state.based)).or_insert_with(|| {
+        let number = *known.entry((state.cs_base, state.flags, state.cflags, state.based)).or_insert_with(|| {
             states.push(state);
             states.len() - 1
-        })
+        });
+        (block, number)
     };
-    let numbers = blocks.iter().map(number).collect();
-    (states, numbers)
+    let blocks = blocks.iter().map(numbered).collect();
+    (states, blocks)
 }
 
-/// The packed records, each with its hash, up to the first one that `room` bytes have no room for.
-fn fitting(
-    blocks: &[Block<'_>],
-    numbers: &[usize],
-    page: u32,
-    dictionary: &Dictionary,
-    room: usize,
-) -> Vec<(u32, Vec<u8>)> {
-    let blocks: Vec<(&Block<'_>, usize)> = blocks.iter().zip(numbers.iter().copied()).collect();
+/// The packed records, each with its hash, up to the first one that `room` bytes have no room for,
+/// and [`MOST`] of them at most.
+fn fitting(blocks: &[(&Block<'_>, usize)], page: u32, dictionary: &Dictionary, room: usize) -> Vec<(u32, Vec<u8>)> {
     let (mut records, mut length) = (Vec::new(), 0);
     for part in blocks.chunks(PORTION * threads()) {
         let packed: Vec<Vec<Option<Vec<u8>>>> = thread::scope(|scope| {
