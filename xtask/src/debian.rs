@@ -2,15 +2,16 @@
 //! Nothing in them is run.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use nix::unistd::geteuid;
 
 use crate::Result;
 use crate::files::{put, with_ending, work_in};
-use crate::program::{output, quietly, status, succeeded};
+use crate::program::{logged, output, quietly, status, succeeded};
 
 /// Debian's keys; apt may lack them on a system derived from Debian.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -79,15 +80,44 @@ impl Index {
     /// Reads a new index into `directory`, which must be absolute (apt takes a relative path as one
     /// below its own directories) and must not exist yet. Without architectures it is one of source
     /// packages.
+    ///
+    /// While a mirror is updated, it or a cache before it may have files of two times, which apt
+    /// refuses. Those below the release's other name (`stable` for `trixie`) may all be of one time;
+    /// then they are used.
     pub fn read(mirror: &Mirror, release: &str, architectures: &[&str], directory: PathBuf) -> Result<Self> {
         let index = Index { directory, architectures: architectures.iter().copied().map(str::to_owned).collect() };
         for part in ["lists", "cache/archives"] {
             fs::create_dir_all(index.directory.join(part).join("partial"))?;
         }
         let signed_by = Path::new(KEYRING).exists().then(|| format!("signed-by={KEYRING}"));
-        fs::write(index.directory.join("sources.list"), source(mirror, release, architectures, signed_by))?;
-        quietly(index.apt().arg("update"))?;
+        let update = |name: &str| -> Result<(ExitStatus, File)> {
+            let line = source(mirror, name, architectures, signed_by.as_deref());
+            fs::write(index.directory.join("sources.list"), line)?;
+            logged(index.apt().arg("update"))
+        };
+        let (refused, mut reason) = update(release)?;
+        if refused.success() {
+            return Ok(index);
+        }
+        if let Some(name) = other_name(&index.release_file("lists/partial")?, release) {
+            let (status, _) = update(name)?;
+            let read = index.release_file("lists")?;
+            if status.success() && field_of(&read, "Codename") == Some(release) {
+                let date = field_of(&read, "Date").unwrap_or("of no date");
+                println!("The mirror's files of {release} do not belong together: using those of {name}, {date}");
+                return Ok(index);
+            }
+        }
+        io::copy(&mut reason, &mut io::stderr())?;
+        succeeded(&index.apt(), refused)?;
         Ok(index)
+    }
+
+    /// The text of the release's file `InRelease` or `Release` in `directory`, if it is there. apt moves
+    /// it from `lists/partial` to `lists` when all indexes have been fetched.
+    fn release_file(&self, directory: &str) -> Result<String> {
+        let files = with_ending(&self.directory.join(directory), "Release")?;
+        Ok(files.iter().map(fs::read_to_string).collect::<io::Result<_>>()?)
     }
 
     /// An apt command that uses only this index.
@@ -114,12 +144,10 @@ impl Index {
 
     /// The architectures that the release has.
     pub fn offered(&self) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        for list in with_ending(&self.directory.join("lists"), "Release")? {
-            // apt has checked its signature.
-            all.extend(offered(&fs::read_to_string(list)?).map(str::to_owned));
-        }
-        Ok(all)
+        // apt has checked its signature.
+        let release = self.release_file("lists")?;
+        let all = field_of(&release, "Architectures").unwrap_or_default();
+        Ok(all.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Fetches a package, for some of the architectures.
@@ -150,18 +178,24 @@ impl Index {
 }
 
 /// The line of sources.list(5) for some architectures, or for source packages.
-fn source(mirror: &Mirror, release: &str, architectures: &[&str], signed_by: Option<String>) -> String {
+fn source(mirror: &Mirror, release: &str, architectures: &[&str], signed_by: Option<&str>) -> String {
     let (kind, options) = match architectures {
         [] => ("deb-src", vec!["target=Sources".to_owned()]),
         names => ("deb", vec![format!("arch={}", names.join(",")), "target=Packages".into(), "lang=none".into()]),
     };
-    let options: Vec<String> = options.into_iter().chain(signed_by).collect();
+    let options: Vec<String> = options.into_iter().chain(signed_by.map(str::to_owned)).collect();
     format!("{kind} [{}] {} {release} main\n", options.join(" "), mirror.address)
 }
 
-/// The architectures of a release, from its file Release.
-fn offered(release: &str) -> impl Iterator<Item = &str> {
-    release.lines().filter_map(|line| line.strip_prefix("Architectures:")).flat_map(str::split_whitespace)
+/// A field of a release's file `InRelease`.
+fn field_of<'a>(text: &'a str, field: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.trim()))
+}
+
+/// The name other than `release` that the file `InRelease` gives: `stable` for `trixie`.
+fn other_name<'a>(text: &'a str, release: &str) -> Option<&'a str> {
+    let word = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    field_of(text, "Suite").filter(|name| word(name) && *name != release)
 }
 
 /// Whether apt names a file of this package `file`.
@@ -234,18 +268,26 @@ mod tests {
     }
 
     #[test]
-    fn a_release_names_its_architectures() {
+    fn a_release_has_fields() {
         let release = "Origin: Debian\nArchitectures: all amd64 arm64\nComponents: main\n";
-        assert_eq!(offered(release).collect::<Vec<_>>(), ["all", "amd64", "arm64"]);
-        assert_eq!(offered("Origin: Debian\n").count(), 0);
+        assert_eq!(field_of(release, "Architectures"), Some("all amd64 arm64"));
+        assert_eq!(field_of("Origin: Debian\n", "Architectures"), None);
+        assert_eq!(field_of(release, "Arch"), None);
+    }
+
+    #[test]
+    fn a_release_has_another_name() {
+        let text = "Suite: stable\nCodename: trixie\n";
+        assert_eq!(other_name(text, "trixie"), Some("stable"));
+        assert_eq!(other_name(text, "stable"), None);
+        assert_eq!(other_name("Codename: trixie\n", "trixie"), None);
+        assert_eq!(other_name("Suite: stable main http://other\n", "trixie"), None);
     }
 
     #[test]
     fn packages_have_architectures_and_sources_have_none() {
         let mirror = Mirror { address: "http://deb".into(), codename: "bookworm".into() };
-        let line = |architectures: &[&str], key: Option<&str>| {
-            source(&mirror, "trixie", architectures, key.map(str::to_owned))
-        };
+        let line = |architectures: &[&str], key: Option<&str>| source(&mirror, "trixie", architectures, key);
         let expected = "deb [arch=amd64,arm64 target=Packages lang=none] http://deb trixie main\n";
         assert_eq!(line(&["amd64", "arm64"], None), expected);
         assert_eq!(line(&[], Some("key")), "deb-src [target=Sources key] http://deb trixie main\n");
