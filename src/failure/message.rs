@@ -324,6 +324,10 @@ mod tests {
                  get a static one",
             ),
             (
+                Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::Image },
+                "/d/f: cannot be embedded, as it is an image itself: name the emulator's own file",
+            ),
+            (
                 Failure::NotForImage { path: "/d/f".into(), fault: ProgramFault::KeepsNoTranslations },
                 "/d/f: cannot be embedded, as it keeps no translations: leave out --translate, or name one that \
                  `ci/emulators` builds",

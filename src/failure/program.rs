@@ -15,6 +15,8 @@ pub enum ProgramFault {
     Segments(usize),
     /// Its fresh memory is not just readable and writable.
     Bss,
+    /// It is an image, not an emulator.
+    Image,
     /// It is to keep translations, and is not an emulator that does.
     KeepsNoTranslations,
     /// It keeps translations, and has made none of the programs that ran.
@@ -30,6 +32,7 @@ impl ProgramFault {
             ProgramFault::KeepsNoTranslations | ProgramFault::RecordedNothing => {
                 "leave out --translate, or name one that `ci/emulators` builds"
             }
+            ProgramFault::Image => "name the emulator's own file",
             _ => "leave it out, or get a static one",
         }
     }
@@ -48,6 +51,7 @@ impl fmt::Display for ProgramFault {
             ProgramFault::Sparse => f.write_str("has segments that are too far apart"),
             ProgramFault::Segments(most) => write!(f, "has more than {most} segments"),
             ProgramFault::Bss => f.write_str("has zeroed memory that is not readable and writable"),
+            ProgramFault::Image => f.write_str("is an image itself"),
             ProgramFault::KeepsNoTranslations => f.write_str("keeps no translations"),
             ProgramFault::RecordedNothing => f.write_str("has recorded no translations"),
             ProgramFault::Unreadable(reason) => write!(f, "is damaged ({reason})"),

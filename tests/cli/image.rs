@@ -222,6 +222,18 @@ fn emulators_that_cannot_be_inside_are_refused() {
 }
 
 #[test]
+fn an_image_is_no_emulator_for_another_one() {
+    let scratch = Scratch::new();
+    scratch.write("good", program());
+    with(&scratch, "good", &[]).succeeded();
+    fs::rename(scratch.path().join("i"), scratch.path().join("old")).unwrap();
+    let line = "old: cannot be embedded, as it is an image itself: name the emulator's own file";
+    with(&scratch, "old", &[]).refused(1, line);
+    with(&scratch, "good", &["--from", "arm=old"]).refused(1, line);
+    assert_eq!(names(&scratch), ["good", "old"]);
+}
+
+#[test]
 fn architectures_and_places_that_are_not_there_are_refused() {
     let scratch = Scratch::new();
     scratch.write("good", program());
