@@ -95,21 +95,23 @@ impl Index {
             fs::write(index.directory.join("sources.list"), line)?;
             logged(index.apt().arg("update"))
         };
-        let (refused, mut reason) = update(release)?;
-        if refused.success() {
+        let (first, mut reason) = update(release)?;
+        if first.success() {
             return Ok(index);
         }
-        if let Some(name) = other_name(&index.release_file("lists/partial")?, release) {
-            let (status, _) = update(name)?;
-            let read = index.release_file("lists")?;
-            if status.success() && field_of(&read, "Codename") == Some(release) {
-                let date = field_of(&read, "Date").unwrap_or("of no date");
-                println!("The mirror's files of {release} do not belong together: using those of {name}, {date}");
+        // Not verified: it only names another release, and apt verifies that one's file.
+        let unverified = index.release_file("lists/partial").unwrap_or_default();
+        if let Some(name) = other_name(&unverified, release) {
+            let (second, _) = update(name)?;
+            let verified = index.release_file("lists").unwrap_or_default();
+            if second.success() && field_of(&verified, "Codename") == Some(release) {
+                let date = field_of(&verified, "Date").unwrap_or("an unknown date");
+                println!("apt refuses the mirror's files of {release}: using those of {name}, of {date}");
                 return Ok(index);
             }
         }
         io::copy(&mut reason, &mut io::stderr())?;
-        succeeded(&index.apt(), refused)?;
+        succeeded(&index.apt(), first)?;
         Ok(index)
     }
 
