@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead, Write, stdin, stdout};
+use std::io::{BufRead, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -106,12 +106,14 @@ fn traced(program: &Path, directory: &Path) -> Command {
     command
 }
 
-/// The number of system calls that [`traced`] has written and that returned: a line for each, and a
-/// second one for one that another thread interrupted.
-fn calls(directory: &Path) -> io::Result<usize> {
+/// The number of system calls that [`traced`] has written and that returned. One that another thread
+/// interrupted has two lines, of which the first ends with `<unfinished ...>`.
+fn calls(directory: &Path) -> Result<usize, Box<dyn Error>> {
     let lines = fs::read_to_string(directory.join("calls"))?;
-    let second = |line: &str| line.split_once(' ').is_some_and(|(_, call)| call.trim_start().starts_with("<... "));
-    Ok(lines.lines().filter(|line| !second(line) && !line.ends_with("= ?")).count())
+    match lines.lines().filter(|line| !line.ends_with("<unfinished ...>") && !line.ends_with("= ?")).count() {
+        0 => Err("strace has written no system call".into()),
+        calls => Ok(calls),
+    }
 }
 
 /// The command, asked `name`.
