@@ -10,8 +10,9 @@ use dispatch_table::{ArchTable, Architecture};
 
 use crate::documents::is_document;
 use crate::failure::{Doing, Failure, show};
+use crate::image::OpenImage;
 use crate::install::documents;
-use crate::install::place::{Place, is_image, is_link, is_snippet};
+use crate::install::place::{Place, is_link, is_snippet};
 use crate::output::print;
 use crate::platform::signals::SignalGuard;
 use crate::registry::ownership;
@@ -72,7 +73,7 @@ pub fn run(args: &Args, table: &ArchTable) -> Result<u8, Failure> {
     documents::directories(&args.place).iter().for_each(|directory| removal.documents(directory));
     args.place.left().iter().for_each(|left| removal.file(left, |_| true));
     // The image goes last, since it knows what it was registered for.
-    removal.file(&image, is_image);
+    removal.file(&image, OpenImage::is_at);
     args.place.directories().iter().for_each(|directory| removal.directory(directory));
     removal.end()
 }

@@ -1,12 +1,15 @@
 //! The hosts that an image is for.
 
-use dispatch_core::elf::{Class, Data};
-use dispatch_core::emulator_file::Host;
+use std::path::Path;
+
+use dispatch_core::elf::{Class, Data, Header};
+use dispatch_core::emulator_file::{HEAD, Host};
 use dispatch_core::image::SMALLEST_PAGE;
 use dispatch_table::Architecture;
 
 use crate::architectures;
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
+use crate::platform::files;
 use crate::platform::host::{self, BUILTIN};
 
 /// What images for a CPU depend on, besides the headers of its programs.
@@ -120,6 +123,22 @@ impl Destination {
             Some(host::address_bits()).filter(|bits| self.cpu().is_some_and(|cpu| cpu.address_bits.contains(bits)));
         let window_bits = host::mmap_rnd_bits() + host::page().ilog2();
         Some(Addresses { bits: bits.unwrap_or(usual.bits), window_bits })
+    }
+}
+
+/// Checks that the program at `path` is for `host`, before it is run.
+///
+/// # Errors
+/// [`Failure::OtherHost`], and [`Failure::Io`]. A file that is no program is no error here.
+pub fn check_host(path: &Path, host: Host) -> Result<(), Failure> {
+    let failed = |error| Failure::io(Doing::Read, path, error);
+    let mut head = [0; HEAD];
+    let read = files::open(path).and_then(|file| files::read_full(&file, &mut head, 0)).map_err(failed)?;
+    match Header::parse(&head[..read]) {
+        Ok(header) if (header.machine, header.class, header.data) != (host.machine, host.class, host.data) => {
+            Err(Failure::OtherHost { path: path.to_owned(), is: host::name(&header), wanted: host::name_of(host) })
+        }
+        _ => Ok(()),
     }
 }
 

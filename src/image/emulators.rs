@@ -7,8 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use dispatch_core::elf::Header;
-use dispatch_core::emulator_file::{EmulatorFile, HEAD, Host};
+use dispatch_core::emulator_file::{EmulatorFile, HEAD};
 use dispatch_core::image::{COMMAND, Embedded, Image};
 use dispatch_core::table::{Identity, Row, Strategy};
 use dispatch_table::{ArchTable, Architecture, Asked, Assignment, CpuChoice};
@@ -17,7 +16,7 @@ use nix::sys::memfd::MFdFlags;
 use super::reader::{Effective, OpenImage, ProgramInfo};
 use super::rows::title_of;
 use crate::architectures;
-use crate::failure::{Doing, Failure, show, text, warn};
+use crate::failure::{Doing, Failure, ProgramFault, show, text, warn};
 use crate::platform::{files, host, memfd, probe};
 use crate::program::disk;
 
@@ -105,7 +104,7 @@ impl<'t> Source<'t> {
     /// Whether the file is such that an image can embed it, as far as its headers tell.
     ///
     /// # Errors
-    /// Why not, to follow its path: it cannot be read, or it is a dynamically linked program.
+    /// Why not, to follow its path: it cannot be read, or it is a dynamically linked program or an image.
     pub fn can_be_embedded(&self) -> Result<(), String> {
         if self.from_image.is_some() {
             return Ok(());
@@ -118,7 +117,11 @@ impl<'t> Source<'t> {
         };
         let (head, len) = read().map_err(|error: io::Error| format!("cannot be read: {}", text(&error)))?;
         let examined = EmulatorFile::examine(&head, len, host::host(), host::page());
-        examined.map(drop).map_err(|fault| fault.to_string())
+        match examined {
+            Err(fault) => Err(fault.to_string()),
+            Ok(_) if OpenImage::is_at(&self.path) => Err(ProgramFault::Image.to_string()),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// The path of an executable file, which exists while the second value is open.
@@ -345,22 +348,6 @@ pub fn read(source: &Source<'_>) -> Result<Probed, Failure> {
     };
     log::info!("{}: version {}", source.shown(), if version.is_empty() { "not known" } else { &version });
     Ok(Probed { version, plain: false, warning: None })
-}
-
-/// Checks that the program at `path` is for `host`, before it is run.
-///
-/// # Errors
-/// [`Failure::OtherHost`], and [`Failure::Io`]. A file that is no program is no error here.
-pub fn check_host(path: &Path, host: Host) -> Result<(), Failure> {
-    let failed = |error| Failure::io(Doing::Read, path, error);
-    let mut head = [0; HEAD];
-    let read = files::open(path).and_then(|file| files::read_full(&file, &mut head, 0)).map_err(failed)?;
-    match Header::parse(&head[..read]) {
-        Ok(header) if (header.machine, header.class, header.data) != (host.machine, host.class, host.data) => {
-            Err(Failure::OtherHost { path: path.to_owned(), is: host::name(&header), wanted: host::name_of(host) })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whether an emulator refuses one of these lists of options, and a warning about that.

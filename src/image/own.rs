@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf, absolute};
 
-use super::destination::Destination;
-use super::emulators;
+use super::destination::{Destination, check_host};
 use super::interpreter::{Interpreter, InterpreterFault};
 use super::reader::OpenImage;
 use super::writer::Command;
@@ -77,6 +76,6 @@ pub fn command_at(path: &Path, destination: Destination) -> Result<Command, Fail
     };
     let interpreter = Interpreter::of_command(&bytes)
         .map_err(|fault| Failure::NotACommand { path: path.to_owned(), version: fault == InterpreterFault::Version })?;
-    emulators::check_host(path, destination.host())?;
+    check_host(path, destination.host())?;
     Ok(Command { bytes, path: path.to_string_lossy().into_owned(), interpreter })
 }

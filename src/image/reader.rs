@@ -153,6 +153,11 @@ impl OpenImage {
         Ok(Some(image))
     }
 
+    /// Whether the file at `path` is an image, for whatever hosts, intact or damaged.
+    pub fn is_at(path: &Path) -> bool {
+        matches!(Self::open_of_any_host(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. }))
+    }
+
     /// Checks that the image is for `host`.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::reader::OpenImage;
 use super::site::Site;
 use super::sources;
 use super::writer::{self, Command, Content};
-use crate::failure::Failure;
+use crate::failure::{Failure, ProgramFault};
 use crate::platform::files::Replacement;
 use crate::platform::{host, process};
 use crate::{architectures, progress};
@@ -201,7 +201,7 @@ impl Contents {
     /// they may come from there too.
     ///
     /// # Errors
-    /// A requested emulator, or any emulator at all, is not found.
+    /// A requested emulator, or any emulator at all, is not found, or one is an image.
     pub fn sources<'t>(
         &self,
         table: &'t ArchTable,
@@ -229,6 +229,11 @@ impl Contents {
         let images = own.as_ref().map(|own| (own, OWN_IMAGE)).into_iter();
         let images: Vec<_> = images.chain(installed.map(|image| (image, INSTALLED_IMAGE))).collect();
         let sources = emulators::find(table, &rows, &from, &images)?;
+        // It would run, as it can be started by hand.
+        let mut files = sources.iter().filter(|source| source.from_image.is_none());
+        if let Some(image) = files.find(|source| OpenImage::is_at(&source.path)) {
+            return Err(Failure::NotForImage { path: image.path.clone(), fault: ProgramFault::Image });
+        }
         let found = |name: &str| sources.iter().any(|source| source.architecture.title() == name);
         // An emulator that is always executed cannot be used from the image, and a row that is
         // disabled uses none.

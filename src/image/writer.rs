@@ -15,11 +15,10 @@ use dispatch_core::record::{Extent, Field};
 use dispatch_table::{ArchTable, Architecture, Assignment};
 use sha2::{Digest, Sha256};
 
-use super::destination::{Addresses, Destination};
+use super::destination::{Addresses, Destination, check_host};
 use super::emulators::{self, Probed, Source, distinct};
 use super::interpreter::Interpreter;
 use super::layout::{LaidOut, MAX_SEGMENTS};
-use super::reader::OpenImage;
 use super::translations::Keeper;
 use crate::failure::{Doing, Failure, ProgramFault, show, warn};
 use crate::platform::signals::SizeLimit;
@@ -107,7 +106,7 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
     let interpreter = &content.command.interpreter;
     // Those in an image were checked when it was read.
     let mut files = content.emulators.iter().filter(|source| source.from_image.is_none());
-    files.try_for_each(|source| check(&source.path, host))?;
+    files.try_for_each(|source| check_host(&source.path, host))?;
     let probed = content.emulators.iter().enumerate().map(|(index, source)| {
         if !content.ask_all && !source.architecture.is_tuned() {
             return Ok(Probed::UNKNOWN);
@@ -158,19 +157,6 @@ pub fn write(content: &Content<'_>, file: &File, path: &Path) -> Result<(), Fail
         checksum: 0,
     };
     writer.finish(header, interpreter).map_err(|error| Failure::io(Doing::Write, path, error))
-}
-
-/// Checks, before it is run, that the program at `path` can be an emulator on `host`.
-///
-/// # Errors
-/// [`Failure::OtherHost`], [`Failure::NotForImage`] for an image, and [`Failure::Io`].
-fn check(path: &Path, host: Host) -> Result<(), Failure> {
-    emulators::check_host(path, host)?;
-    match OpenImage::open_of_any_host(path)? {
-        // It would run, as it can be started by hand.
-        Some(_) => Err(Failure::NotForImage { path: path.to_owned(), fault: ProgramFault::Image }),
-        None => Ok(()),
-    }
 }
 
 /// The most bytes that everything but the bodies can take.

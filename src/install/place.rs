@@ -12,7 +12,6 @@ use super::documents;
 use crate::defaults;
 use crate::failure::{Doing, Failure};
 use crate::formats::binfmt_d::MARK;
-use crate::image::OpenImage;
 use crate::platform::files;
 
 /// The paths below the prefix. The image is in no directory of PATH, because only the kernel starts
@@ -126,11 +125,6 @@ impl Place {
 /// The prefix of the installation whose image is at `image`, if it is at the place of one.
 pub fn prefix_of(image: &Path) -> Option<&Path> {
     image.ancestors().nth(Path::new(IMAGE).components().count()).filter(|prefix| prefix.join(IMAGE) == image)
-}
-
-/// Whether the file is an image, intact or damaged.
-pub fn is_image(path: &Path) -> bool {
-    matches!(OpenImage::open(path), Ok(Some(_)) | Err(Failure::DamagedImage { .. } | Failure::ImageOfOtherHosts { .. }))
 }
 
 /// Whether the file is the link to the image.

@@ -230,6 +230,10 @@ fn an_image_is_no_emulator_for_another_one() {
     let line = "old: cannot be embedded, as it is an image itself: name the emulator's own file";
     with(&scratch, "old", &[]).refused(1, line);
     with(&scratch, "good", &["--from", "arm=old"]).refused(1, line);
+    // A damaged one too.
+    let whole = fs::read(scratch.path().join("old")).unwrap();
+    scratch.write("old", &whole[..whole.len() - 1]);
+    with(&scratch, "old", &[]).refused(1, line);
     assert_eq!(names(&scratch), ["good", "old"]);
 }
 

@@ -67,6 +67,7 @@ fn emulators_that_are_gone_or_were_chosen() {
             # The new one that is installed at its usual place, and none if it is gone or cannot be embedded.
             cp --remove-destination $TWO $USUAL; install hppa --from hppa=$CHOSEN; ./alpha; ./hppa
             echo 'no program' >$USUAL; install hppa --from hppa=$CHOSEN; ./alpha
+            rm $USUAL; $TOOL image --no-emulators -o $USUAL; install hppa --from hppa=$CHOSEN; ./alpha
             rm $USUAL; install hppa --from hppa=$CHOSEN; ./alpha
             # What was chosen with --from stays as it is.
             cp $ONE $USUAL; cp --remove-destination $TWO $CHOSEN; install alpha; ./alpha; ./hppa
@@ -82,7 +83,7 @@ fn emulators_that_are_gone_or_were_chosen() {
     let kept = |name: &str| format!("Kept, as installed before: {name}.\n");
     let (alpha, hppa) = (kept("alpha"), kept("hppa"));
     seen.wrote(&format!(
-        "{found}one\n{both}{alpha}two\none\n{from_image}{alpha}two\n{from_image}{alpha}two\n\
+        "{found}one\n{both}{alpha}two\none\n{from_image}{alpha}two\n{from_image}{alpha}two\n{from_image}{alpha}two\n\
          {from_image}{hppa}one\none\nFound 2 emulators in the installed image.\n{hppa}one\n"
     ));
 }

@@ -67,6 +67,12 @@ fn what_cannot_be_embedded_is_opened_by_its_path() {
         assert!(seen.exited(0).out().contains("argv") && seen.err().contains(&line), "{seen}");
         in_root(&scratch, &[], "/aarch64").exited(127);
     }
+    // An image is no emulator.
+    let scratch = with_emulators(Kind::Pie);
+    scratch.shell("$TOOL image --no-emulators -o image && mv image emulator").succeeded();
+    let seen = scratch.tool(["-v", "--table", "table", "unshare", "--", "root/aarch64"]);
+    let line = format!("{}: opened by its path, as it is an image itself\n", scratch.at("emulator"));
+    assert!(seen.err().contains(&line), "{seen}");
     // An emulator that its row always executes is needed at its path, too.
     let scratch = with_emulators(Kind::Pie);
     in_root(&scratch, &[], "/riscv64").exited(127);

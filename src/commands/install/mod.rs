@@ -23,7 +23,7 @@ use crate::image::request::{self, Contents};
 use crate::install::boot;
 use crate::install::earlier::Earlier;
 use crate::install::files::Installation;
-use crate::install::place::{LINK, Place, is_image, is_link, is_snippet};
+use crate::install::place::{LINK, Place, is_link, is_snippet};
 use crate::output::{self, print};
 use crate::platform::files::Replacement;
 use crate::platform::host;
@@ -368,7 +368,7 @@ fn with_kept<'t>(
 /// Refuses to replace files that this program did not write.
 fn refuse_others(place: &Place, documents: &[Document]) -> Result<(), Failure> {
     let [image, command, snippet] = place.files();
-    let ours = [is_image(&image), is_link(&command), is_snippet(&snippet)];
+    let ours = [OpenImage::is_at(&image), is_link(&command), is_snippet(&snippet)];
     let documents = documents.iter().map(|document| install::documents::path(place, document));
     let documents = documents.map(|path| (is_document(&path), path));
     for (ours, path) in ours.into_iter().zip([image, command, snippet]).chain(documents) {

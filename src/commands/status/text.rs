@@ -10,8 +10,7 @@ use super::image_on_disk::{Image, Upgrade};
 use super::remedy::{Group, REPLACE, architectures, entries};
 use super::{Args, Other, Overlap, Row, Status};
 use crate::failure::{listed, show};
-use crate::image::contents;
-use crate::install::place;
+use crate::image::{OpenImage, contents};
 use crate::output::json::Bytes;
 use crate::output::{BAD, Cell, Columns, GOOD, Narrow, paint};
 use crate::program::invoked::quote;
@@ -187,7 +186,7 @@ impl Status {
         });
         let lost = differs(true).into_iter().map(|Group { entries, names, image }| {
             // Another program's file is not overwritten.
-            let again = self.install(if place::is_image(image) { image } else { &self.paths.asked }, "", &names);
+            let again = self.install(if OpenImage::is_at(image) { image } else { &self.paths.asked }, "", &names);
             format!(
                 "{entries}: the registered image is not on disk any more, and the file there does not embed the \
                  emulator: run `{again}`"
