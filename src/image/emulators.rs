@@ -104,7 +104,8 @@ impl<'t> Source<'t> {
     /// Whether the file is such that an image can embed it, as far as its headers tell.
     ///
     /// # Errors
-    /// Why not, to follow its path: it cannot be read, or it is a dynamically linked program or an image.
+    /// Why not, to follow its path: it cannot be read, or it is a dynamically linked program or an
+    /// image.
     pub fn can_be_embedded(&self) -> Result<(), String> {
         if self.from_image.is_some() {
             return Ok(());
@@ -116,12 +117,13 @@ impl<'t> Source<'t> {
             Ok((head, file.metadata()?.len()))
         };
         let (head, len) = read().map_err(|error: io::Error| format!("cannot be read: {}", text(&error)))?;
-        let examined = EmulatorFile::examine(&head, len, host::host(), host::page());
-        match examined {
-            Err(fault) => Err(fault.to_string()),
-            Ok(_) if OpenImage::is_at(&self.path) => Err(ProgramFault::Image.to_string()),
-            Ok(_) => Ok(()),
-        }
+        EmulatorFile::examine(&head, len, host::host(), host::page()).map_err(|fault| fault.to_string())?;
+        if self.is_image() { Err(ProgramFault::Image.to_string()) } else { Ok(()) }
+    }
+
+    /// Whether the file is an image, which would run, as it can be started by hand.
+    pub fn is_image(&self) -> bool {
+        self.from_image.is_none() && OpenImage::is_at(&self.path)
     }
 
     /// The path of an executable file, which exists while the second value is open.

@@ -229,9 +229,7 @@ impl Contents {
         let images = own.as_ref().map(|own| (own, OWN_IMAGE)).into_iter();
         let images: Vec<_> = images.chain(installed.map(|image| (image, INSTALLED_IMAGE))).collect();
         let sources = emulators::find(table, &rows, &from, &images)?;
-        // It would run, as it can be started by hand.
-        let mut files = sources.iter().filter(|source| source.from_image.is_none());
-        if let Some(image) = files.find(|source| OpenImage::is_at(&source.path)) {
+        if let Some(image) = sources.iter().find(|source| source.is_image()) {
             return Err(Failure::NotForImage { path: image.path.clone(), fault: ProgramFault::Image });
         }
         let found = |name: &str| sources.iter().any(|source| source.architecture.title() == name);

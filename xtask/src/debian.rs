@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 use nix::unistd::geteuid;
 
 use crate::Result;
 use crate::files::{put, with_ending, work_in};
-use crate::program::{logged, output, quietly, status, succeeded};
+use crate::program::{judged, logged, output, quietly, status, succeeded};
 
 /// Debian's keys; apt may lack them on a system derived from Debian.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -90,13 +90,13 @@ impl Index {
             fs::create_dir_all(index.directory.join(part).join("partial"))?;
         }
         let signed_by = Path::new(KEYRING).exists().then(|| format!("signed-by={KEYRING}"));
-        let update = |name: &str| -> Result<(ExitStatus, File)> {
+        let update = |name: &str| {
             let line = source(mirror, name, architectures, signed_by.as_deref());
             fs::write(index.directory.join("sources.list"), line)?;
             logged(index.apt().arg("update"))
         };
-        let (first, mut reason) = update(release)?;
-        if first.success() {
+        let first = update(release)?;
+        if first.0.success() {
             return Ok(index);
         }
         // Not verified: it only names another release, and apt verifies that one's file.
@@ -110,8 +110,7 @@ impl Index {
                 return Ok(index);
             }
         }
-        io::copy(&mut reason, &mut io::stderr())?;
-        succeeded(&index.apt(), first)?;
+        judged(&index.apt(), first)?;
         Ok(index)
     }
 

@@ -102,7 +102,12 @@ pub fn logged(command: &mut Command) -> Result<(ExitStatus, File)> {
 
 /// Runs a program. Its output is shown only if it fails.
 pub fn quietly(command: &mut Command) -> Result<()> {
-    let (status, mut log) = logged(command)?;
+    let outcome = logged(command)?;
+    judged(command, outcome)
+}
+
+/// Returns an error, and shows the output, unless the program succeeded that [`logged`] has run.
+pub fn judged(command: &Command, (status, mut log): (ExitStatus, File)) -> Result<()> {
     if !status.success() {
         io::copy(&mut log, &mut io::stderr())?;
     }
