@@ -156,9 +156,9 @@ impl<'a> Block<'a> {
         usize::from(self.header.code_size) + usize::from(self.header.search_size)
     }
 
-    /// Offsets in the code of the operands that refer to QEMU, then of those that refer to its
+    /// Offsets in the code of what refers to QEMU (4 bytes), then of what refers to its
     /// prologue and epilogue.
-    fn references(&self) -> impl Iterator<Item = u16> {
+    pub fn references(&self) -> impl Iterator<Item = u16> {
         let list = self.bytes.get(self.references_at()..).unwrap_or_default();
         list.chunks_exact(u16::SIZE).filter_map(u16::read).take(self.references_count())
     }

@@ -30,10 +30,11 @@ pub const SLOT: usize = 8;
 /// The length and the place of a record, and those of its code, are multiples of this, in bytes:
 /// `RECORD_ALIGN`.
 pub const ALIGN: usize = 16;
-/// The length of a finished file is a multiple of this, in bytes: the page size of `x86_64`, the only
-/// host that QEMU makes records on.
+/// The length of a finished file is a multiple of this, in bytes: the smallest page size of the hosts.
+/// An image fills it up to whole pages where they are larger.
 pub const PAGE: usize = 4096;
-/// Length of an operand that refers to something outside the block, in bytes.
+/// Length of what refers to something outside the block, in bytes: an operand on `x86_64`, an
+/// instruction on `aarch64`.
 pub const OPERAND: usize = 4;
 /// Size of a CPU model with its NUL, in bytes.
 pub const MODEL: usize = 80;
@@ -63,7 +64,8 @@ record! {
     pub struct OriginRecord {
         /// Build-id of the emulator, with zeros behind it.
         pub build: [u8; 32],
-        /// Features of the host's CPU, as QEMU numbers them (`host/cpuinfo.h`).
+        /// Features of the host's CPU, as QEMU numbers them (`host/cpuinfo.h`); on `aarch64`, in the
+        /// upper half, the length of a line of its instruction cache.
         pub features: u64,
         /// Size of the guest's pages, in bytes.
         pub page: u32,

@@ -8,7 +8,8 @@ use crate::layout::{MODEL, Model, OriginRecord};
 pub struct Origin {
     /// Build-id of the emulator (`NT_GNU_BUILD_ID`), with zeros behind it.
     pub build: [u8; 32],
-    /// Features of the host's CPU, as QEMU numbers them (`host/cpuinfo.h`).
+    /// Features of the host's CPU, as QEMU numbers them (`host/cpuinfo.h`); on `aarch64`, in the
+    /// upper half, the length of a line of its instruction cache.
     pub features: u64,
     /// Size of the guest's pages in bytes, a power of two.
     pub page: u32,

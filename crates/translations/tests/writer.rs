@@ -4,13 +4,17 @@ mod qemu;
 mod unpack;
 
 use dispatch_core::record::Field;
-use dispatch_translations::{CF_PCREL, CHUNK, Fault, PAGE, Packed, PackedHeader, SLOTS, Translations, checksum};
+use dispatch_translations::{
+    CF_PCREL, CHUNK, Fault, PAGE, Packed, PackedHeader, RecordHeader, SLOTS, Translations, checksum,
+};
 use proptest::prelude::*;
 use qemu::{Draft, GUEST_PAGE, draft, drafts, file, seal_header, write};
 use unpack::unpack;
 
 /// Records that QEMU 10.0 made on `x86_64` of Debian 13's `true` for arm64.
 const REAL: &[u8] = include_bytes!("../../../fuzz/corpus/translations/real");
+/// The same on `aarch64`, of `true` for amd64.
+const REAL_AARCH64: &[u8] = include_bytes!("../../../fuzz/corpus/translations/real-aarch64");
 /// Length of the header's fields before its checksum, in bytes.
 const SUMMED: usize = 168;
 
@@ -60,17 +64,37 @@ fn no_records_are_a_file() {
 }
 
 #[test]
-fn records_of_a_real_emulator_are_read_and_packed() {
-    let real = Translations::read(REAL).unwrap();
-    let code: usize = real.blocks().map(|(block, _)| block.code().len()).sum();
-    assert!(real.count() > 3 && real.left_out() == 0 && code > 100);
-    let origin = real.origin();
-    assert!(origin.machine == 62 && origin.page == GUEST_PAGE && !origin.model.is_empty());
-    assert!(origin.is_of(&origin.build[..20]) && origin.is_of(&origin.build));
-    assert!(!origin.is_of(&origin.build[..19]) && !origin.is_of(&[1; 20]) && !origin.is_of(&[0; 33]));
-    let packed = finished(&real);
-    assert_eq!(guests(&packed).len(), real.count());
-    assert_eq!(packed, finished(&Translations::read(REAL).unwrap()), "the same records give the same bytes");
+fn records_of_real_emulators_are_read_and_packed() {
+    for (machine, bytes) in [(62, REAL), (183, REAL_AARCH64)] {
+        let real = Translations::read(bytes).unwrap();
+        let code: usize = real.blocks().map(|(block, _)| block.code().len()).sum();
+        assert!(real.count() > 3 && real.left_out() == 0 && code > 100);
+        let origin = real.origin();
+        assert!(origin.machine == machine && origin.page == GUEST_PAGE && !origin.model.is_empty());
+        assert!(origin.is_of(&origin.build[..20]) && origin.is_of(&origin.build));
+        assert!(!origin.is_of(&origin.build[..19]) && !origin.is_of(&[1; 20]) && !origin.is_of(&[0; 33]));
+        let packed = finished(&real);
+        assert_eq!(guests(&packed).len(), real.count());
+        assert_eq!(packed, finished(&Translations::read(bytes).unwrap()), "the same records give the same bytes");
+    }
+}
+
+/// On `aarch64` a reference is an instruction, whose lower 26 bits are a distance that is not negative.
+#[test]
+fn references_on_aarch64_are_instructions() {
+    let real = Translations::read(REAL_AARCH64).unwrap();
+    let mut exits = 0;
+    for (block, _) in real.blocks() {
+        let (code, RecordHeader { nrefs, nexits, .. }) = (block.code(), *block.header());
+        for (number, offset) in block.references().enumerate() {
+            let instruction = u32::read(&code[usize::from(offset)..]).unwrap();
+            let distance = instruction << 6 >> 4;
+            let limit = if number < nrefs.into() { 32 << 20 } else { 4096 };
+            assert!(offset % 4 == 0 && instruction >> 26 & 31 == 5 && distance < limit, "{instruction:#x}");
+        }
+        exits += nexits;
+    }
+    assert!(exits > 0);
 }
 
 /// The body of a record ends in numbers, whose order QEMU knows.
