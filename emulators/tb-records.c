@@ -9,8 +9,8 @@
  * CPU and the size of pages. So a record is never stale.
  *
  * Code in a record depends on no address. The guest's addresses are relative
- * (CF_PCREL), and of its host addresses only the 32-bit operands of calls and
- * jumps that leave the block are allowed, which are listed and adjusted.
+ * (CF_PCREL), and of its host addresses only the relative operands of calls
+ * and jumps that leave the block are allowed, which are listed and adjusted.
  *
  * Records come from two places. A file in a directory grows: new records are
  * appended to it as they are. Memory beside QEMU (see embedded_records) has a
@@ -31,6 +31,8 @@
 #include <link.h>
 #include "qemu/bitmap.h"
 #include "qemu/bswap.h"
+#include "qemu/cacheflush.h"
+#include "qemu/cacheinfo.h"
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qemu/xxhash.h"
@@ -44,9 +46,14 @@
 #include "tcg/tb-records.h"
 #include "user/guest-base.h"
 #include "trace.h"
+#if defined(__x86_64__) || defined(__aarch64__)
+#include "host/cpuinfo.h"
+#define HAVE_HOST 1
+#else
+#define HAVE_HOST 0
+#endif
 #ifdef __x86_64__
 #include <asm/prctl.h>
-#include "host/cpuinfo.h"
 #endif
 
 /* The CPUs whose translators support CF_PCREL. */
@@ -233,6 +240,137 @@ asm(".pushsection .note.tb-records, \"a\", @note\n\t"
     ".long " stringify(PACKED_VERSION) ", 0\n\t"
     ".quad embedded_records - .\n\t"
     ".popsection");
+
+/*
+ * The host: how a call or jump refers to its target by an operand in 4 bytes.
+ */
+#ifdef __aarch64__
+#define HOST_MACHINE   EM_AARCH64
+
+/*
+ * B and BL go 128 MiB far. From farther away QEMU's functions are called by way
+ * of veneers, which are in the code buffer, behind the prologue.
+ */
+typedef struct Veneer {
+    uint32_t code[2];           /* ldr x16, 8; br x16 */
+    uint64_t target;            /* 0: it is free */
+} Veneer;
+
+#define MAX_VENEERS    1024     /* a power of two */
+static Veneer *veneers;         /* NULL: there are none */
+
+/* The veneer for a function, or NULL if there is no room for it. */
+static Veneer *veneer(uintptr_t target)
+{
+    for (unsigned i = 0; veneers && i < MAX_PROBES; i++) {
+        Veneer *v = &veneers[(target / 16 + i) & (MAX_VENEERS - 1)];
+
+        if (v->target == 0) {
+            *v = (Veneer) { { 0x58000050, 0xd61f0200 }, target };
+            flush_idcache_range((uintptr_t)v, (uintptr_t)v, sizeof(*v));
+        }
+        if (v->target == target) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+/* What an instruction at an address can refer to, to get to a target. */
+static uintptr_t within_reach(uintptr_t address, uintptr_t target)
+{
+    intptr_t distance = target - address;
+
+    return distance == sextract64(distance, 0, 28) ? target
+                                                   : (uintptr_t)veneer(target);
+}
+
+/* The operand is the lower 26 bits of the instruction, and counts these. */
+static intptr_t operand(const uint8_t *p)
+{
+    return sextract32(ldl_he_p(p), 0, 26) * 4;
+}
+
+/* Whether the instruction is B or BL, and takes the operand. */
+static bool set_operand(uint8_t *p, intptr_t value)
+{
+    uint32_t insn = ldl_he_p(p);
+
+    stl_he_p(p, deposit32(insn, 0, 26, value / 4));
+    return extract32(insn, 26, 5) == 5 && operand(p) == value;
+}
+
+static uintptr_t target_of(const uint8_t *p)
+{
+    uintptr_t target = (uintptr_t)p + operand(p);
+    uintptr_t offset = target - (uintptr_t)veneers;
+
+    return veneers && offset < MAX_VENEERS * sizeof(Veneer)
+           ? veneers[offset / sizeof(Veneer)].target : target;
+}
+
+static bool set_target(uint8_t *p, uintptr_t target)
+{
+    return set_operand(p, within_reach((uintptr_t)p, target) - (uintptr_t)p);
+}
+
+static uint64_t host_features(void)
+{
+    /* Code refers to its TranslationBlock, which is some lines before it. */
+    return cpuinfo_init() | (uint64_t)qemu_icache_linesize << 32;
+}
+
+/* Whether code that accesses the guest's memory contains guest_base. */
+static bool base_in_code(void)
+{
+    return false;
+}
+#else
+#define HOST_MACHINE   EM_X86_64
+
+static intptr_t operand(const uint8_t *p)
+{
+    return (int32_t)ldl_he_p(p);
+}
+
+/* Whether the instruction takes the operand. */
+static bool set_operand(uint8_t *p, intptr_t value)
+{
+    stl_he_p(p, value);
+    return operand(p) == value;
+}
+
+/* The operand is relative to its own end. */
+static uintptr_t target_of(const uint8_t *p)
+{
+    return (uintptr_t)p + 4 + operand(p);
+}
+
+static bool set_target(uint8_t *p, uintptr_t target)
+{
+    return set_operand(p, target - ((uintptr_t)p + 4));
+}
+
+#ifdef __x86_64__
+static uint64_t host_features(void)
+{
+    return cpuinfo_init();
+}
+
+/*
+ * Whether code that accesses the guest's memory contains guest_base. It does
+ * unless guest_base is 0 or in the segment register gs, which a filter of
+ * system calls may forbid.
+ */
+static bool base_in_code(void)
+{
+    unsigned long gs;
+
+    return guest_base &&
+           (syscall(SYS_arch_prctl, ARCH_GET_GS, &gs) || gs != guest_base);
+}
+#endif
+#endif
 
 bool tb_records_on;
 static PackedRecords embedded;
@@ -621,11 +759,9 @@ static const Record *find(Records *records, Record *key, const void *host_pc,
 /* Adjusts the operand at p, which is a distance from @from, below @limit. */
 static bool adjust(uint8_t *p, uintptr_t from, size_t limit)
 {
-    uint32_t distance = ldl_he_p(p);
-    intptr_t operand = from + distance - ((uintptr_t)p + 4);
+    size_t distance = operand(p);
 
-    stl_he_p(p, operand);
-    return distance < limit && operand == (int32_t)operand;
+    return distance < limit && set_target(p, from + distance);
 }
 
 /* Adjusts an operand of the code for this process. */
@@ -962,7 +1098,10 @@ int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
     if (size == 0 && own.header) {
         size = load_own(tb, &key, host_pc, rest, search_size);
     }
-    loaded += size > 0;
+    if (size > 0) {
+        loaded++;
+        flush_idcache_range((uintptr_t)tb->tc.ptr, (uintptr_t)tb->tc.ptr, size);
+    }
     return size;
 }
 
@@ -973,6 +1112,11 @@ int tb_records_load(TranslationBlock *tb, vaddr pc, const void *host_pc,
 static bool in_block(TCGContext *s, uintptr_t address)
 {
     return address >= (uintptr_t)s->gen_tb && address <= (uintptr_t)s->code_ptr;
+}
+
+bool tb_records_inside(TCGContext *s, uintptr_t value)
+{
+    return tb_records_on && s->gen_tb && in_block(s, value);
 }
 
 bool tb_records_near(TCGContext *s, uintptr_t value)
@@ -1049,16 +1193,15 @@ void tb_records_add(const TranslationBlock *tb, vaddr pc, const void *host_pc,
     for (int kind = 0; kind < 2; kind++) {
         for (int i = 0; i < s->tb_nrefs; i++) {
             uint8_t *p = code + s->tb_refs[i];
-            uintptr_t end = (uintptr_t)tb->tc.ptr + s->tb_refs[i] + 4;
-            uintptr_t target = end + (int32_t)ldl_he_p(tb->tc.ptr +
-                                                       s->tb_refs[i]);
+            const uint8_t *made = tb->tc.ptr + s->tb_refs[i];
+            uintptr_t target = target_of(made);
 
-            if (kind == 0 && in_qemu(target)) {
+            if (kind == 0 && in_qemu(target) &&
+                set_operand(p, target - (uintptr_t)__executable_start)) {
                 refs[r->nrefs++] = s->tb_refs[i];
-                stl_he_p(p, target - (uintptr_t)__executable_start);
-            } else if (kind == 1 && in_prologue(target)) {
+            } else if (kind == 1 && in_prologue(target) &&
+                       set_operand(p, target - (uintptr_t)tcg_qemu_tb_exec)) {
                 refs[r->nrefs + r->nexits++] = s->tb_refs[i];
-                stl_he_p(p, target - (uintptr_t)tcg_qemu_tb_exec);
             }
         }
     }
@@ -1380,42 +1523,50 @@ void tb_records_dir(const char *dir)
     dir_option = dir;
 }
 
+/* Whether there may be records in this process. */
+static bool wanted(void)
+{
+    return HAVE_HOST && HAVE_PCREL && (dir_option || embedded_records.length);
+}
+
 void *tb_records_place(size_t size)
 {
     /* Where the kernel would align it for large pages. */
     uintptr_t end = QEMU_ALIGN_DOWN((uintptr_t)__executable_start, 2 * MiB);
 
-    if (end < size || (!dir_option && !embedded_records.length)) {
-        return NULL;
-    }
-    return (void *)(end - size);
+    return wanted() && end > size ? (void *)(end - size) : NULL;
 }
 
-#ifdef __x86_64__
-/*
- * Whether code that accesses the guest's memory contains guest_base. It does
- * unless guest_base is 0 or in the segment register gs, which a filter of
- * system calls may forbid.
- */
-static bool base_in_code(void)
+#ifdef __aarch64__
+void tb_records_prologue(TCGContext *s)
 {
-    unsigned long gs;
+    if (wanted()) {
+        veneers = (void *)ROUND_UP((uintptr_t)s->code_ptr, sizeof(Veneer));
+        s->code_ptr = (void *)(veneers + MAX_VENEERS);
+    }
+}
 
-    return guest_base &&
-           (syscall(SYS_arch_prctl, ARCH_GET_GS, &gs) || gs != guest_base);
+const void *tb_records_reach(TCGContext *s, const void *target)
+{
+    uintptr_t place = 0;
+
+    if (tb_records_on && s->gen_tb) {
+        place = within_reach((uintptr_t)s->code_ptr, (uintptr_t)target);
+    }
+    return place ? (const void *)place : target;
 }
 #endif
 
 void tb_records_init(CPUState *cpu, const char *model)
 {
-#if defined(__x86_64__) && HAVE_PCREL && !defined(CONFIG_PLUGIN)
+#if HAVE_HOST && HAVE_PCREL && !defined(CONFIG_PLUGIN)
     struct stat st;
     int fd;
 
     if (dir_option && (qemu_getauxval(AT_SECURE) || *dir_option != '/')) {
         dir_option = NULL;
     }
-    if (!dir_option && !embedded_records.length) {
+    if (!wanted()) {
         return;
     }
     /* Who reads what is translated wants to see all of it. */
@@ -1426,9 +1577,9 @@ void tb_records_init(CPUState *cpu, const char *model)
                            CPU_LOG_TB_OP_IND)) {
         return;
     }
-    origin.features = cpuinfo_init();
+    origin.features = host_features();
     origin.page = TARGET_PAGE_SIZE;
-    origin.machine = EM_X86_64;
+    origin.machine = HOST_MACHINE;
     pstrcpy(origin.model, sizeof(origin.model), model);
     based = guest_base != 0;
 

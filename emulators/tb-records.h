@@ -64,11 +64,14 @@ void tb_records_save(void);
  */
 #ifdef CONFIG_USER_ONLY
 
-/* tb_records_ref: the next 32 bits of code are a relative reference to @target. */
+/* tb_records_ref: the next 32 bits of code have a relative reference to @target. */
 void tb_records_ref(TCGContext *s, uintptr_t target);
 
 /* tb_records_value: the code contains @value as it is. */
 void tb_records_value(TCGContext *s, uintptr_t value);
+
+/* tb_records_inside: whether, with records, @value is an address in the block. */
+bool tb_records_inside(TCGContext *s, uintptr_t value);
 
 /**
  * tb_records_near: whether a constant may be made from the instruction's own
@@ -82,6 +85,23 @@ void tb_records_value(TCGContext *s, uintptr_t value);
 bool tb_records_near(TCGContext *s, uintptr_t value);
 
 /**
+ * tb_records_prologue: leave room behind the prologue for veneers, by which
+ * QEMU's functions are called that are out of reach (aarch64).
+ * @s: the context in which the prologue has just been generated.
+ */
+void tb_records_prologue(TCGContext *s);
+
+/**
+ * tb_records_reach: what the next instruction calls to call @target (aarch64).
+ * @s: the context of the block.
+ * @target: a function of QEMU.
+ *
+ * Returns: with records, @target's veneer if @target is out of reach; otherwise
+ * @target.
+ */
+const void *tb_records_reach(TCGContext *s, const void *target);
+
+/**
  * tb_records_place: where the code buffer is within reach of QEMU's own code.
  * @size: its size.
  *
@@ -93,9 +113,18 @@ void *tb_records_place(size_t size);
 #else
 static inline void tb_records_ref(TCGContext *s, uintptr_t target) { }
 static inline void tb_records_value(TCGContext *s, uintptr_t value) { }
+static inline bool tb_records_inside(TCGContext *s, uintptr_t value)
+{
+    return false;
+}
 static inline bool tb_records_near(TCGContext *s, uintptr_t value)
 {
     return true;
+}
+static inline void tb_records_prologue(TCGContext *s) { }
+static inline const void *tb_records_reach(TCGContext *s, const void *target)
+{
+    return target;
 }
 static inline void *tb_records_place(size_t size)
 {

@@ -69,3 +69,15 @@ fn whole_files_have_a_licence_and_a_place() {
         assert!(build.contains(&format!("[{name}]=")), "emulators/build does not copy {name}");
     }
 }
+
+#[test]
+fn every_host_notes_what_its_code_refers_to() {
+    let patches = files(&[".patch"]);
+    for host in ["aarch64", "i386"] {
+        let file = format!("\n+++ b/tcg/{host}/tcg-target.c.inc\n");
+        let patch = patches.iter().find(|(_, patch)| patch.contains(&file)).map(|(_, patch)| patch);
+        for function in ["tb_records_ref", "tb_records_near", "tb_records_value"] {
+            assert!(patch.is_some_and(|patch| patch.contains(&format!("{function}(s, "))), "{host}: {function}");
+        }
+    }
+}
