@@ -15,7 +15,7 @@ COMPILERS = {
     "x86_64": "gcc",
 }
 # Programs in C, as the comments in them say.
-SOURCES = ("modify", "replace", "faults", "threads", "forks", "timers", "trace")
+SOURCES = ("modify", "replace", "links", "faults", "threads", "forks", "timers", "trace")
 MODELS = ("cortex-a53", "neoverse-n1", "max", "max,sve=off", "cortex-a53")
 JAVA = "/usr/lib/jvm/java-21-openjdk-arm64/bin/java"
 LANGUAGES = {

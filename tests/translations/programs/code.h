@@ -41,6 +41,24 @@ __attribute__((unused)) static size_t put_place(void *at)
     return sizeof code;
 }
 
+/* Writes a jump over a distance that is a multiple of a page and below 1 MiB. */
+__attribute__((unused)) static void put_jump(void *at, uint32_t distance)
+{
+#if defined(__aarch64__)
+    uint32_t code = 0x14000000u | distance >> 2;
+#elif defined(__arm__)
+    uint32_t code = 0xea000000u | (distance - 8) >> 2;
+#elif defined(__riscv)
+    uint32_t code = 0x0000006fu | distance;
+#elif defined(__x86_64__)
+    uint8_t code[5] = {0xe9};
+    distance -= sizeof code;
+    memcpy(code + 1, &distance, sizeof distance);
+#endif
+    memcpy(at, &code, sizeof code);
+    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
+}
+
 static uintptr_t call(void *at)
 {
     return ((uintptr_t (*)(void))(uintptr_t)at)();
