@@ -1574,7 +1574,8 @@ void tb_records_init(CPUState *cpu, const char *model)
         !find_build_id() || base_in_code() ||
         qemu_loglevel_mask(CPU_LOG_TB_IN_ASM | CPU_LOG_TB_OUT_ASM |
                            CPU_LOG_TB_OP | CPU_LOG_TB_OP_OPT |
-                           CPU_LOG_TB_OP_IND)) {
+                           CPU_LOG_TB_OP_IND | CPU_LOG_TB_CPU |
+                           CPU_LOG_EXEC)) {
         return;
     }
     origin.features = host_features();
