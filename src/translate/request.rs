@@ -32,7 +32,7 @@ const LARGEST_RECORDS: u64 = 1 << 30;
 const APPENDED: u64 = 64 << 20;
 /// Room for the records of one root directory, in bytes. Those that fewest command lines used are left
 /// out.
-const ROOM: usize = 43 << 19;
+const ROOM: usize = 89 << 18;
 /// How much of a program tells its architecture, in bytes.
 const HEAD: u64 = 64;
 /// The end of the name of a file of records (emulators/tb-records.c).
