@@ -1,6 +1,7 @@
 /* Direct jumps from one page to another, whose code is changed, replaced and gone. */
 #define _GNU_SOURCE
 #include "code.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +27,18 @@ static unsigned faults(void *at)
     return caught;
 }
 
+/* Jumps again and again until the number is 0. Returns NULL if it saw no other than those below 251. */
+static void *follow(void *at)
+{
+    for (;;) {
+        uintptr_t number = call(at);
+        if (number == 0)
+            return NULL;
+        if (number > 250)
+            return at;
+    }
+}
+
 int main(void)
 {
     const int all = PROT_READ | PROT_WRITE | PROT_EXEC;
@@ -48,6 +61,15 @@ int main(void)
         sum += call(first) * (i % 7);
     }
     printf("changed: %lu\n", sum);
+
+    pthread_t thread;
+    void *wrong;
+    pthread_create(&thread, NULL, follow, first);
+    for (unsigned i = 0; i < 3000; i++)
+        put_number(second, i % 250 + 1);
+    put_number(second, 0);
+    pthread_join(thread, &wrong);
+    printf("changed while a thread jumps: %s\n", wrong ? "wrong" : "right");
 
     sum = 0;
     for (unsigned i = 0; i < 100; i++) {
