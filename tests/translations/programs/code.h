@@ -1,9 +1,18 @@
 /* Machine code of small functions. */
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define PAGE 65536 /* of any architecture here, or a multiple */
+
+static size_t put_code(void *at, const void *code, size_t length)
+{
+    memcpy(at, code, length);
+    __builtin___clear_cache((char *)at, (char *)at + length);
+    return length;
+}
 
 /* Writes a function that returns a number below 256, and returns its length. */
 static size_t put_number(void *at, unsigned number)
@@ -19,9 +28,7 @@ static size_t put_number(void *at, unsigned number)
 #else
 #error "code of another architecture is missing"
 #endif
-    memcpy(at, code, sizeof code);
-    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
-    return sizeof code;
+    return put_code(at, code, sizeof code);
 }
 
 /* Writes a function that returns an address which depends on its own, and returns its length. */
@@ -36,9 +43,7 @@ __attribute__((unused)) static size_t put_place(void *at)
 #elif defined(__x86_64__)
     uint8_t code[] = {0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xc3};
 #endif
-    memcpy(at, code, sizeof code);
-    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
-    return sizeof code;
+    return put_code(at, code, sizeof code);
 }
 
 /* Writes a jump over a distance that is a multiple of a page and below 1 MiB. */
@@ -55,8 +60,7 @@ __attribute__((unused)) static void put_jump(void *at, uint32_t distance)
     distance -= sizeof code;
     memcpy(code + 1, &distance, sizeof distance);
 #endif
-    memcpy(at, &code, sizeof code);
-    __builtin___clear_cache((char *)at, (char *)at + sizeof code);
+    put_code(at, &code, sizeof code);
 }
 
 static uintptr_t call(void *at)
@@ -70,4 +74,26 @@ static void *pages(size_t length, int protection)
     if (at == MAP_FAILED)
         __builtin_trap();
     return at;
+}
+
+static sigjmp_buf fault;
+
+static void on_fault(int number)
+{
+    (void)number;
+    siglongjmp(fault, 1);
+}
+
+/* How many of so many calls end in SIGSEGV. */
+__attribute__((unused)) static unsigned faults(void *at, unsigned calls)
+{
+    volatile unsigned caught = 0;
+
+    signal(SIGSEGV, on_fault);
+    for (volatile unsigned i = 0; i < calls; i++)
+        if (sigsetjmp(fault, 1) == 0)
+            call(at);
+        else
+            caught++;
+    return caught;
 }

@@ -2,30 +2,7 @@
 #define _GNU_SOURCE
 #include "code.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
-
-static sigjmp_buf gone;
-
-static void on_fault(int signal)
-{
-    (void)signal;
-    siglongjmp(gone, 1);
-}
-
-/* How many of ten calls end in a fault. */
-static unsigned faults(void *at)
-{
-    volatile unsigned caught = 0;
-
-    for (volatile int i = 0; i < 10; i++)
-        if (sigsetjmp(gone, 1) == 0)
-            call(at);
-        else
-            caught++;
-    return caught;
-}
 
 /* Jumps again and again until the number is 0. Returns NULL if it saw no other than those below 251. */
 static void *follow(void *at)
@@ -47,7 +24,6 @@ int main(void)
     char *first = at, *second = at + PAGE, *third = at + 2 * PAGE;
     unsigned long sum = 0;
 
-    signal(SIGSEGV, on_fault);
     put_jump(first, PAGE);
     put_number(second, 1);
     put_number(third, 201);
@@ -80,18 +56,18 @@ int main(void)
     printf("replaced: %lu\n", sum);
 
     mprotect(second, PAGE, PROT_READ | PROT_WRITE);
-    printf("not executable: %u faults\n", faults(first));
+    printf("not executable: %u faults\n", faults(first, 10));
     mprotect(second, PAGE, PROT_READ | PROT_EXEC);
     printf("executable: %lu\n", (unsigned long)call(first));
     mprotect(second, PAGE, PROT_NONE);
-    printf("not readable: %u faults\n", faults(first));
+    printf("not readable: %u faults\n", faults(first, 10));
     mprotect(second, PAGE, PROT_READ | PROT_EXEC);
     printf("readable: %lu\n", (unsigned long)call(first));
     munmap(second, PAGE);
-    printf("gone: %u faults\n", faults(first));
+    printf("gone: %u faults\n", faults(first, 10));
     mremap(third, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, second);
     printf("another moved there: %lu\n", (unsigned long)call(first));
     mmap(second, PAGE, PROT_NONE, fixed, -1, 0);
-    printf("gone: %u faults\n", faults(first));
+    printf("gone: %u faults\n", faults(first, 10));
     return 0;
 }

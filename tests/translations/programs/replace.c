@@ -1,19 +1,9 @@
 /* Files mapped over code that has run, code that is moved, and code that is gone. */
 #define _GNU_SOURCE
 #include "code.h"
-#include <setjmp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static sigjmp_buf gone;
-
-static void on_fault(int signal)
-{
-    (void)signal;
-    siglongjmp(gone, 1);
-}
 
 static int file_of(unsigned factor)
 {
@@ -46,25 +36,13 @@ int main(void)
     char *moved = mremap(at, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at + 2 * PAGE);
     printf("moved: %lu %lu\n", before, (unsigned long)call(moved + 16 * 99));
 
-    signal(SIGSEGV, on_fault);
-    unsigned caught = 0;
-    for (int i = 0; i < 20; i++) {
-        if (sigsetjmp(gone, 1) == 0)
-            call(at + 16 * 99);
-        else
-            caught++;
-    }
-    printf("gone: %u faults\n", caught);
+    printf("gone: %u faults\n", faults(at + 16 * 99, 20));
     mmap(at, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, files[2], 0);
     printf("there again: %lu\n", (unsigned long)call(at + 16 * 99));
 
     /* Without the permission to execute. */
     mprotect(at, PAGE, PROT_READ);
-    caught = 0;
-    if (sigsetjmp(gone, 1) == 0)
-        call(at + 16 * 99);
-    else
-        caught++;
+    unsigned caught = faults(at + 16 * 99, 1);
     mprotect(at, PAGE, PROT_READ | PROT_EXEC);
     printf("not executable: %u faults, then %lu\n", caught, (unsigned long)call(at + 16 * 99));
     return 0;
